@@ -1,0 +1,3 @@
+//! PromQL as Prometheus 3.14 speaks it.
+
+pub mod ast;

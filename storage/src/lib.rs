@@ -1,0 +1,18 @@
+//! Kymo's storage engine: series with their labels and samples, kept in a
+//! sharded head backed by a write-ahead log, selected by label matchers and time.
+//!
+//! It is a library without async, sockets, clocks or globals: callers pass the
+//! time, the directory and the limits. Nothing here parses a text or wire format.
+//!
+//! Reading order: [`model`] (the vocabulary of all crates), [`metrics`] (the store),
+//! then `index`, `wal`, `codec` and `fs` below it.
+
+pub mod compat;
+pub mod model;
+
+mod codec;
+mod fs;
+mod index;
+mod wal;
+
+pub mod metrics;
