@@ -15,4 +15,10 @@ mod fs;
 mod index;
 mod wal;
 
+mod error;
+mod options;
+
 pub mod metrics;
+
+pub use error::{AppendError, StorageError};
+pub use options::{StoreOptions, SyncPolicy};

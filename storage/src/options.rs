@@ -1,0 +1,57 @@
+//! What a store needs to know when it is opened, with units and defaults.
+
+use std::path::PathBuf;
+
+/// Default length of history, 200 h.
+const RETENTION_MS: i64 = 200 * 3_600_000;
+
+/// Default size of a WAL segment, 64 MiB.
+const WAL_SEGMENT_BYTES: u64 = 64 << 20;
+
+/// Options of a [`MetricStore`](crate::metrics::MetricStore).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Directory that holds everything the store writes. It is created if absent.
+    pub dir: PathBuf,
+    /// Number of independent shards, rounded up to a power of two. 0 means four
+    /// for each core.
+    pub shards: usize,
+    /// When written data is forced to the disk.
+    pub wal_sync: SyncPolicy,
+    /// Size in bytes after which a WAL segment is closed and the next one begun.
+    pub wal_segment_bytes: u64,
+    /// How far back data is kept, in milliseconds before the newest sample.
+    /// The store does not look at a clock: the caller turns this into calls of
+    /// [`truncate_before`](crate::metrics::MetricStore::truncate_before).
+    pub retention_ms: i64,
+    /// Most series held at one time; creating one more is refused. 0 is no limit.
+    pub max_series: usize,
+}
+
+impl StoreOptions {
+    /// Returns the defaults for a store in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> StoreOptions {
+        StoreOptions {
+            dir: dir.into(),
+            shards: 0,
+            wal_sync: SyncPolicy::Interval,
+            wal_segment_bytes: WAL_SEGMENT_BYTES,
+            retention_ms: RETENTION_MS,
+            max_series: 0,
+        }
+    }
+}
+
+/// When written data is forced to the disk. In every policy a commit has been
+/// handed to the operating system before it returns, so a killed process loses
+/// nothing; the policies differ in what a power loss may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SyncPolicy {
+    /// Before a commit returns: a power loss takes nothing acknowledged.
+    Always,
+    /// When somebody calls [`sync`](crate::metrics::MetricStore::sync), normally
+    /// once a second: a power loss takes at most what came since the last call.
+    Interval,
+    /// When the operating system likes.
+    Never,
+}
