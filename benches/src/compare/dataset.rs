@@ -1,0 +1,225 @@
+//! The series and values that are sent: node-exporter-like, fixed by a seed.
+//!
+//! Each series has about 290 bytes of labels. Values are noisy decimals: counters
+//! that grow by fractions of a second, byte counts, gauges with two decimals.
+
+use std::fmt::Write as _;
+
+/// A small fixed-seed generator (splitmix64), so that every system gets the same bytes.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Returns a number in `0.0..1.0`.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// How the values of a series move.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// Seconds of CPU with two decimals, growing by up to `f64` a step.
+    CpuSeconds(f64),
+    /// A count of events, growing by up to this many a step.
+    Events(u64),
+    /// A cumulative bucket: shares the growth of its histogram, scaled.
+    Bucket(u64),
+    /// A gauge with two decimals around a mean.
+    Gauge(f64),
+}
+
+/// One series: its encoded labels and its current value.
+pub(crate) struct BenchSeries {
+    /// Labels as protobuf fields of a `prometheus.TimeSeries`, ready to copy.
+    pub(crate) label_bytes: Vec<u8>,
+    shape: Shape,
+    value: f64,
+}
+
+impl BenchSeries {
+    fn new(labels: &mut [(&str, String)], shape: Shape) -> BenchSeries {
+        labels.sort_by(|a, b| a.0.cmp(b.0));
+        let mut label_bytes = Vec::new();
+        for (name, value) in labels.iter() {
+            super::wire::push_label(&mut label_bytes, name, value);
+        }
+        BenchSeries {
+            label_bytes,
+            shape,
+            value: 0.0,
+        }
+    }
+
+    /// Moves to the next step and returns its value.
+    pub(crate) fn step(&mut self, random: &mut Random) -> f64 {
+        match self.shape {
+            Shape::CpuSeconds(most) => {
+                self.value = ((self.value + random.unit() * most) * 100.0).round() / 100.0;
+            }
+            Shape::Events(most) | Shape::Bucket(most) => {
+                self.value += (random.next() % (most + 1)) as f64;
+            }
+            Shape::Gauge(mean) => {
+                self.value = (mean * (0.5 + random.unit()) * 100.0).round() / 100.0;
+            }
+        }
+        self.value
+    }
+}
+
+/// Labels that every series carries, to reach the size that Kubernetes gives them.
+fn target_labels(instance: usize) -> Vec<(&'static str, String)> {
+    vec![
+        ("cluster", "production-eu-central-1".to_owned()),
+        ("container", "node-exporter".to_owned()),
+        ("endpoint", "http-metrics".to_owned()),
+        (
+            "instance",
+            format!(
+                "10.{}.{}.{}:9100",
+                instance >> 16,
+                instance >> 8 & 255,
+                instance & 255
+            ),
+        ),
+        ("job", "monitoring/node-exporter".to_owned()),
+        ("namespace", "monitoring".to_owned()),
+        ("node", format!("worker-{instance:05}.compute.internal")),
+        (
+            "pod",
+            format!(
+                "node-exporter-{:05x}",
+                instance.wrapping_mul(2_654_435_761) & 0xf_ffff
+            ),
+        ),
+        ("service", "node-exporter-headless".to_owned()),
+    ]
+}
+
+/// Series for the write measurements: `count` of them, ten families on many instances.
+pub(crate) fn node_series(count: usize) -> Vec<BenchSeries> {
+    const MODES: [&str; 8] = [
+        "idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user",
+    ];
+    let mut series = Vec::with_capacity(count);
+    let mut instance = 0;
+    while series.len() < count {
+        for cpu in 0..4 {
+            for mode in MODES {
+                let mut labels = target_labels(instance);
+                labels.push(("__name__", "node_cpu_seconds_total".to_owned()));
+                labels.push(("cpu", cpu.to_string()));
+                labels.push(("mode", mode.to_owned()));
+                series.push(BenchSeries::new(&mut labels, Shape::CpuSeconds(15.0)));
+            }
+        }
+        for device in ["eth0", "eth1", "lo", "cni0"] {
+            for family in [
+                "receive_bytes",
+                "transmit_bytes",
+                "receive_packets",
+                "receive_drop",
+            ] {
+                let mut labels = target_labels(instance);
+                labels.push(("__name__", format!("node_network_{family}_total")));
+                labels.push(("device", device.to_owned()));
+                labels.push(("interface_role", "uplink".to_owned()));
+                let most = if family.ends_with("bytes") {
+                    2_000_000
+                } else {
+                    1_500
+                };
+                series.push(BenchSeries::new(&mut labels, Shape::Events(most)));
+            }
+        }
+        for (mount, device) in [("/", "nvme0n1p1"), ("/var/lib/containerd", "nvme1n1")] {
+            for family in ["avail_bytes", "files_free", "size_bytes", "readonly"] {
+                let mut labels = target_labels(instance);
+                labels.push(("__name__", format!("node_filesystem_{family}")));
+                labels.push(("device", format!("/dev/{device}")));
+                labels.push(("mountpoint", mount.to_owned()));
+                series.push(BenchSeries::new(&mut labels, Shape::Gauge(1e6)));
+            }
+        }
+        for family in [
+            "load1",
+            "load5",
+            "load15",
+            "hwmon_temp_celsius",
+            "memory_Active_percent",
+        ] {
+            let mut labels = target_labels(instance);
+            labels.push(("__name__", format!("node_{family}")));
+            labels.push(("sensor", "composite".to_owned()));
+            labels.push(("zone", "a".to_owned()));
+            series.push(BenchSeries::new(&mut labels, Shape::Gauge(42.0)));
+        }
+        instance += 1;
+    }
+    series.truncate(count);
+    series
+}
+
+/// Series for the query measurements: 11,640 of them, named as in the published table.
+pub(crate) fn query_series() -> Vec<BenchSeries> {
+    const MODES: [&str; 8] = [
+        "idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user",
+    ];
+    let mut series = Vec::new();
+    for instance in 0..80 {
+        for cpu in 0..4 {
+            for mode in MODES {
+                let mut labels = target_labels(instance);
+                labels.push(("__name__", "cpu".to_owned()));
+                labels.push(("cpu", cpu.to_string()));
+                labels.push(("mode", mode.to_owned()));
+                series.push(BenchSeries::new(&mut labels, Shape::CpuSeconds(60.0)));
+            }
+        }
+    }
+    for instance in 0..20 {
+        for endpoint in 0..12 {
+            for bucket in 0..12u32 {
+                let mut labels = target_labels(instance);
+                labels.push(("__name__", "b".to_owned()));
+                labels.push(("endpoint", format!("/api/v{endpoint}")));
+                let bound = match bucket {
+                    11 => "+Inf".to_owned(),
+                    n => format!("{}", 0.005 * f64::from(1 << n)),
+                };
+                labels.push(("le", bound));
+                series.push(BenchSeries::new(
+                    &mut labels,
+                    Shape::Bucket(u64::from(bucket) * 6),
+                ));
+            }
+        }
+    }
+    for instance in 0..240 {
+        let mut labels = target_labels(instance);
+        labels.push(("__name__", "x".to_owned()));
+        series.push(BenchSeries::new(&mut labels, Shape::Gauge(100.0)));
+    }
+    let mut name = String::new();
+    for index in 0..5_960 {
+        name.clear();
+        let _ = write!(name, "other_metric_{}", index % 149);
+        let mut labels = target_labels(index / 149);
+        labels.push(("__name__", name.clone()));
+        labels.push(("kind", "other".to_owned()));
+        series.push(BenchSeries::new(&mut labels, Shape::Gauge(10.0)));
+    }
+    series
+}

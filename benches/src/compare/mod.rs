@@ -1,0 +1,320 @@
+//! The same bytes to every system, one system after the other.
+
+mod client;
+mod dataset;
+mod report;
+mod system;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use dataset::{BenchSeries, Random};
+use report::{Row, Table, Unit};
+use system::{Running, System};
+
+/// Series of one remote-write request, one sample each, as Prometheus sends them.
+const SERIES_PER_REQUEST: usize = 2_000;
+
+/// What to measure and with what.
+#[derive(Args)]
+pub(crate) struct CompareArgs {
+    /// Workloads to run, in order.
+    #[arg(long, value_delimiter = ',', default_values = ["new", "steady", "query"])]
+    workloads: Vec<Workload>,
+    /// Systems to run; one that is not installed is left out with a notice.
+    #[arg(long, value_delimiter = ',', default_values = ["kymo", "prometheus", "victoria-metrics"])]
+    systems: Vec<String>,
+    /// Binary of Kymo to measure; built in release mode when not given.
+    #[arg(long)]
+    kymo: Option<PathBuf>,
+    /// Folder for the systems' data, on a real disk.
+    #[arg(long, default_value = "target/compare")]
+    dir: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Workload {
+    /// 87,000 series never seen before, 60 samples each.
+    New,
+    /// 12,000 series, 480 samples each; the first 20 rounds are not counted.
+    Steady,
+    /// 1,000,000 series, 6 samples each: creation dominates.
+    Million,
+    /// 11,640 series over 8 h, then queries, kill -9 and restart.
+    Query,
+}
+
+pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
+    let kymo = match &args.kymo {
+        Some(path) => path.clone(),
+        None => build_kymo()?,
+    };
+    let mut systems = Vec::new();
+    for system in System::ALL {
+        if !args.systems.iter().any(|name| name == system.name()) {
+            continue;
+        }
+        match system.program(&kymo) {
+            Some(program) => systems.push((system, program)),
+            None => eprintln!("{} is not installed: left out", system.name()),
+        }
+    }
+    let end_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let mut table = Table::new(systems.iter().map(|(system, _)| system.name()).collect());
+    for workload in &args.workloads {
+        for (system, program) in &systems {
+            eprintln!("{} ...", system.name());
+            let dir = args.dir.join(system.name());
+            if dir.exists() {
+                std::fs::remove_dir_all(&dir)?;
+            }
+            let mut running = Running::start(*system, program, &dir)?;
+            measure(*workload, &mut running, end_ms, &mut table)
+                .with_context(|| format!("measure {}", system.name()))?;
+            drop(running);
+            std::fs::remove_dir_all(&dir)?;
+        }
+    }
+    println!("{}", table.markdown());
+    Ok(())
+}
+
+/// Builds the binary that users run, with the cargo that runs this program.
+fn build_kymo() -> anyhow::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--release", "-p", "kymo"])
+        .status()?;
+    if !status.success() {
+        bail!("building kymo failed: {status}");
+    }
+    let own = std::env::current_exe()?;
+    let binary = own.parent().unwrap_or(Path::new(".")).join("kymo");
+    if !binary.is_file() {
+        bail!("no binary at {}: name one with --kymo", binary.display());
+    }
+    Ok(binary)
+}
+
+fn measure(
+    workload: Workload,
+    running: &mut Running,
+    end_ms: i64,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    match workload {
+        Workload::New => {
+            let series = dataset::node_series(87_000);
+            let sent = send(running, series, 60, 0, 15_000, end_ms)?;
+            write_rows("87 k series first seen x 60", running, &sent, table)
+        }
+        Workload::Steady => {
+            let series = dataset::node_series(12_000);
+            let sent = send(running, series, 500, 20, 15_000, end_ms)?;
+            write_rows("12 k series steady x 480", running, &sent, table)
+        }
+        Workload::Million => {
+            let series = dataset::node_series(1_000_000);
+            let sent = send(running, series, 6, 0, 15_000, end_ms)?;
+            write_rows("1 M series x 6", running, &sent, table)?;
+            restart_row("1 M series x 6", running, table)
+        }
+        Workload::Query => {
+            send(running, dataset::query_series(), 480, 0, 60_000, end_ms)?;
+            query_rows(running, end_ms, table)?;
+            restart_row("11,640 series x 480", running, table)
+        }
+    }
+}
+
+/// What sending cost.
+struct Sent {
+    samples: usize,
+    cpu_seconds: f64,
+    wall: Duration,
+    /// Latency of each request, ascending.
+    latencies: Vec<Duration>,
+}
+
+/// Sends `rounds` samples of every series, the last at `end_ms`; the first
+/// `uncounted` rounds warm up. Counts server CPU until the system is idle again.
+fn send(
+    running: &mut Running,
+    mut series: Vec<BenchSeries>,
+    rounds: usize,
+    uncounted: usize,
+    interval_ms: i64,
+    end_ms: i64,
+) -> anyhow::Result<Sent> {
+    let mut random = Random::new(42);
+    let mut encoder = snap::raw::Encoder::new();
+    let (mut message, mut body) = (Vec::new(), Vec::new());
+    let mut latencies = Vec::new();
+    let (mut start_cpu, mut samples) = (running.cpu_seconds()?, 0);
+    let mut wall = Duration::ZERO;
+    for round in 0..rounds {
+        if round == uncounted && uncounted > 0 {
+            running.settle()?;
+            start_cpu = running.cpu_seconds()?;
+            (samples, wall) = (0, Duration::ZERO);
+            latencies.clear();
+        }
+        let t_ms = end_ms - (rounds - 1 - round) as i64 * interval_ms;
+        for batch in series.chunks_mut(SERIES_PER_REQUEST) {
+            message.clear();
+            for one in batch.iter_mut() {
+                let value = one.step(&mut random);
+                wire::push_series(&mut message, &one.label_bytes, t_ms, value);
+            }
+            body.resize(snap::raw::max_compress_len(message.len()), 0);
+            let len = encoder.compress(&message, &mut body)?;
+            let start = Instant::now();
+            let answer = running.client.write("/api/v1/write", &body[..len])?;
+            let took = start.elapsed();
+            if answer.status / 100 != 2 {
+                let text = String::from_utf8_lossy(&answer.body).into_owned();
+                bail!("write answered {}: {text}", answer.status);
+            }
+            latencies.push(took);
+            wall += took;
+            samples += batch.len();
+        }
+    }
+    running.settle()?;
+    let cpu_seconds = running.cpu_seconds()? - start_cpu;
+    latencies.sort_unstable();
+    Ok(Sent {
+        samples,
+        cpu_seconds,
+        wall,
+        latencies,
+    })
+}
+
+fn write_rows(what: &str, running: &Running, sent: &Sent, table: &mut Table) -> anyhow::Result<()> {
+    let system = running.system.name();
+    let mut add = |row: &str, unit, value| {
+        table.set(
+            Row {
+                text: format!("{what}: {row}"),
+                unit,
+            },
+            system,
+            value,
+        );
+    };
+    add(
+        "samples per server CPU-second",
+        Unit::PerSecond,
+        sent.samples as f64 / sent.cpu_seconds,
+    );
+    add(
+        "samples per second",
+        Unit::PerSecond,
+        sent.samples as f64 / sent.wall.as_secs_f64(),
+    );
+    let p99 = sent.latencies[(sent.latencies.len() - 1) * 99 / 100];
+    add(
+        "p99 of a write",
+        Unit::Milliseconds,
+        p99.as_secs_f64() * 1e3,
+    );
+    add(
+        "peak RSS",
+        Unit::Megabytes,
+        running.peak_rss_bytes()? as f64 / 1e6,
+    );
+    add(
+        "bytes on disk per sample",
+        Unit::Bytes,
+        running.disk_bytes()? as f64 / sent.samples as f64,
+    );
+    Ok(())
+}
+
+fn query_rows(running: &mut Running, end_ms: i64, table: &mut Table) -> anyhow::Result<()> {
+    const RANGES: [&str; 4] = [
+        "sum by (mode) (rate(cpu[5m]))",
+        "histogram_quantile(0.95, sum by (le, endpoint) (rate(b[5m])))",
+        "quantile_over_time(0.9, x[10m])",
+        "rate(cpu{mode=\"user\"}[5m])",
+    ];
+    let end = end_ms / 1000;
+    let start = end - 8 * 3600;
+    for query in RANGES {
+        let path = format!(
+            "/api/v1/query_range?query={}&start={start}&end={end}&step=60",
+            form_encode(query)
+        );
+        latency_row(running, &format!("`{query}`, 8 h, step 60 s"), &path, table)?;
+    }
+    let instant = "count by (__name__) ({__name__=~\".+\"})";
+    let path = format!("/api/v1/query?query={}&time={end}", form_encode(instant));
+    latency_row(running, &format!("`{instant}`, instant"), &path, table)
+}
+
+/// Median of seven runs after one that warms up.
+fn latency_row(
+    running: &mut Running,
+    what: &str,
+    path: &str,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let mut times = Vec::new();
+    let mut bytes = 0;
+    for _ in 0..8 {
+        let start = Instant::now();
+        let answer = running.client.get(path)?;
+        times.push(start.elapsed());
+        bytes = answer.body.len();
+        if answer.status != 200 {
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            bail!("{path} answered {}: {text}", answer.status);
+        }
+    }
+    times.remove(0);
+    times.sort_unstable();
+    let median_ms = times[times.len() / 2].as_secs_f64() * 1e3;
+    let system = running.system.name();
+    table.set(
+        Row {
+            text: what.to_owned(),
+            unit: Unit::Milliseconds,
+        },
+        system,
+        median_ms,
+    );
+    eprintln!("{system}: {what}: {median_ms:.1} ms, {bytes} bytes");
+    Ok(())
+}
+
+fn restart_row(what: &str, running: &mut Running, table: &mut Table) -> anyhow::Result<()> {
+    let took = running.kill_and_restart()?;
+    let text = format!("{what}: ready again after kill -9");
+    table.set(
+        Row {
+            text,
+            unit: Unit::Milliseconds,
+        },
+        running.system.name(),
+        took.as_secs_f64() * 1e3,
+    );
+    Ok(())
+}
+
+fn form_encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
