@@ -84,7 +84,7 @@ fn target_labels(instance: usize) -> Vec<(&'static str, String)> {
     vec![
         ("cluster", "production-eu-central-1".to_owned()),
         ("container", "node-exporter".to_owned()),
-        ("endpoint", "http-metrics".to_owned()),
+        ("exporter_port", "http-metrics".to_owned()),
         (
             "instance",
             format!(
