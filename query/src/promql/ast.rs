@@ -6,6 +6,8 @@
 
 use kymo_storage::model::Matcher;
 
+use crate::promql::functions::function;
+
 /// A range of bytes in the query text, end exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
@@ -46,6 +48,31 @@ impl ValueType {
             ValueType::Vector => "vector",
             ValueType::Matrix => "matrix",
             ValueType::String => "string",
+        }
+    }
+}
+
+impl Expr {
+    /// Returns the type of the values that the expression has.
+    pub fn value_type(&self) -> ValueType {
+        match &self.kind {
+            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::String(_) => ValueType::String,
+            ExprKind::Paren(inner) => inner.value_type(),
+            ExprKind::Unary(unary) => unary.expr.value_type(),
+            ExprKind::Binary(binary) => {
+                let scalar = |e: &Expr| e.value_type() == ValueType::Scalar;
+                if scalar(&binary.lhs) && scalar(&binary.rhs) {
+                    ValueType::Scalar
+                } else {
+                    ValueType::Vector
+                }
+            }
+            ExprKind::Call(call) => {
+                function(call.func).map_or(ValueType::Vector, |f| f.return_type)
+            }
+            ExprKind::Aggregate(_) | ExprKind::VectorSelector(_) => ValueType::Vector,
+            ExprKind::MatrixSelector(_) | ExprKind::Subquery(_) => ValueType::Matrix,
         }
     }
 }
@@ -224,8 +251,11 @@ pub enum StartOrEnd {
 /// Shifts of the time at which a selector or subquery is evaluated.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TimeModifiers {
-    /// `offset` as a literal, in milliseconds.
+    /// `offset` as a literal, in milliseconds, cut towards zero.
     pub offset_ms: i64,
+    /// The same in nanoseconds: an offset below a millisecond shifts nothing, but
+    /// it was set, and is printed.
+    pub offset_ns: i64,
     /// `offset` as an expression, where it is not a plain literal.
     pub offset_expr: Option<Box<DurationExpr>>,
     /// `@ timestamp` in milliseconds.
@@ -271,8 +301,10 @@ pub struct SubqueryExpr {
     pub range_ms: i64,
     /// Length of the range as an expression.
     pub range_expr: Option<Box<DurationExpr>>,
-    /// Step in milliseconds; 0 stands for the default.
+    /// Step in milliseconds, cut; 0 stands for the default.
     pub step_ms: i64,
+    /// The same in nanoseconds, which tells a tiny step from none.
+    pub step_ns: i64,
     /// Step as an expression.
     pub step_expr: Option<Box<DurationExpr>>,
     /// `offset` and `@`.
