@@ -1,1 +1,6 @@
-//! placeholder
+//! Every way metrics come into Kymo: scraping, remote write, the host's own figures.
+//!
+//! It parses, relabels, limits and appends; it never evaluates and never keeps.
+
+pub mod http;
+pub mod scrape;

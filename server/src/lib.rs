@@ -1,1 +1,3 @@
-//! placeholder
+//! Kymo, the server.
+
+pub mod config;

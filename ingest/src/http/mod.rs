@@ -1,0 +1,14 @@
+//! Asking foreign HTTP servers: the client that scrapes targets, and later
+//! senders and discovery, share.
+//!
+//! It speaks HTTP/1.1 and HTTP/2 over TCP and TLS (rustls with the ring provider),
+//! follows redirects, adds credentials, and reads answers up to a limit counted on
+//! uncompressed bytes. It is not a general client: no cookies, no proxies, no
+//! request bodies. Errors read as Go's, because people search for those texts.
+
+mod error;
+mod options;
+mod secret;
+
+pub use options::{Auth, ClientOptions, ExtraHeader, PemSource, TlsOptions, TlsVersion};
+pub use secret::{HIDDEN, Secret, SecretSource};

@@ -1,0 +1,247 @@
+//! One job: which targets, how to ask them, what to do with what they answer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use crate::http::ClientOptions;
+
+/// A validated entry of `scrape_configs`: everything inherited from `global` is
+/// filled in, so two entries that compare equal scrape alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScrapeConfig {
+    /// Name of the pool and value of the `job` label unless a target sets it.
+    pub job_name: String,
+    /// Whether a label the target exposes wins over one of the target itself.
+    pub honor_labels: bool,
+    /// Whether timestamps the target exposes are used.
+    pub honor_timestamps: bool,
+    /// Whether series with exposed timestamps get stale markers when they vanish.
+    pub track_timestamps_staleness: bool,
+    /// URL parameters by name; the first value of each may be replaced by relabelling.
+    pub params: BTreeMap<String, Vec<String>>,
+    /// Time between two scrapes of a target.
+    pub interval: Duration,
+    /// Longest time from connecting to the last byte; at most `interval`.
+    pub timeout: Duration,
+    /// Formats to ask for, the preferred first; never empty.
+    pub protocols: Vec<ScrapeProtocol>,
+    /// Format to read where the target names none or an unknown one.
+    pub fallback_protocol: Option<ScrapeProtocol>,
+    /// Whether native histograms are wanted; always false in this version.
+    pub native_histograms: bool,
+    /// Whether classic histograms are kept beside native ones.
+    pub always_classic_histograms: bool,
+    /// Whether classic histograms become native ones; always false in this version.
+    pub convert_classic_histograms: bool,
+    /// `native_histogram_bucket_limit`; 0 = none. Without native histograms it has no effect.
+    pub native_histogram_bucket_limit: u64,
+    /// `native_histogram_min_bucket_factor`; 0 = none. Without native histograms it has no effect.
+    pub native_histogram_min_bucket_factor: f64,
+    /// Path of the URL.
+    pub metrics_path: String,
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Whether a compressed answer is asked for.
+    pub compression: bool,
+    /// What a scrape may bring.
+    pub limits: ScrapeLimits,
+    /// Rules for the names of metrics and labels.
+    pub name_validation: NameValidation,
+    /// How names outside the old character set are asked for.
+    pub name_escaping: NameEscaping,
+    /// Whether the three extra synthetic series are written.
+    pub extra_metrics: bool,
+    /// How to reach the targets.
+    pub client: ClientOptions,
+    /// The targets.
+    pub static_configs: Vec<TargetGroup>,
+}
+
+/// Limits of one job; 0 = none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScrapeLimits {
+    /// Bytes of an answer, uncompressed.
+    pub body_size_bytes: u64,
+    /// Samples of a scrape after relabelling.
+    pub samples: u64,
+    /// Targets of the job after relabelling.
+    pub targets: u64,
+    /// Labels of a series, the metric's name and the target's labels included.
+    pub labels: u64,
+    /// Bytes of a label's name.
+    pub label_name_bytes: u64,
+    /// Bytes of a label's value.
+    pub label_value_bytes: u64,
+    /// Dropped targets to remember for the API.
+    pub dropped_targets: u64,
+}
+
+/// An entry of `static_configs`: addresses with labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TargetGroup {
+    /// Values of `__address__`, one target each.
+    pub targets: Vec<String>,
+    /// Labels of all of them.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A format of the scraped text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScrapeProtocol {
+    /// Prometheus' protobuf. Not read by this version, so never asked for.
+    PrometheusProto,
+    /// Prometheus' text, version 0.0.4.
+    PrometheusText004,
+    /// Prometheus' text, version 1.0.0.
+    PrometheusText100,
+    /// OpenMetrics text, version 0.0.1.
+    OpenMetricsText001,
+    /// OpenMetrics text, version 1.0.0.
+    OpenMetricsText100,
+}
+
+impl ScrapeProtocol {
+    /// All formats, sorted by name.
+    pub const ALL: [ScrapeProtocol; 5] = [
+        ScrapeProtocol::OpenMetricsText001,
+        ScrapeProtocol::OpenMetricsText100,
+        ScrapeProtocol::PrometheusProto,
+        ScrapeProtocol::PrometheusText004,
+        ScrapeProtocol::PrometheusText100,
+    ];
+
+    /// What is asked for where the configuration does not say.
+    pub const DEFAULT: [ScrapeProtocol; 4] = [
+        ScrapeProtocol::OpenMetricsText100,
+        ScrapeProtocol::OpenMetricsText001,
+        ScrapeProtocol::PrometheusText100,
+        ScrapeProtocol::PrometheusText004,
+    ];
+
+    /// Returns the name the configuration uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            ScrapeProtocol::PrometheusProto => "PrometheusProto",
+            ScrapeProtocol::PrometheusText004 => "PrometheusText0.0.4",
+            ScrapeProtocol::PrometheusText100 => "PrometheusText1.0.0",
+            ScrapeProtocol::OpenMetricsText001 => "OpenMetricsText0.0.1",
+            ScrapeProtocol::OpenMetricsText100 => "OpenMetricsText1.0.0",
+        }
+    }
+
+    /// Finds a format by the name the configuration uses.
+    pub fn by_name(name: &str) -> Option<ScrapeProtocol> {
+        Self::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    /// Returns the media type with its parameters, as the `Accept` header has it.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            ScrapeProtocol::PrometheusProto => {
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+            }
+            ScrapeProtocol::PrometheusText004 => "text/plain;version=0.0.4",
+            ScrapeProtocol::PrometheusText100 => "text/plain;version=1.0.0",
+            ScrapeProtocol::OpenMetricsText001 => "application/openmetrics-text;version=0.0.1",
+            ScrapeProtocol::OpenMetricsText100 => "application/openmetrics-text;version=1.0.0",
+        }
+    }
+
+    /// Tells whether the format carries an `escaping` parameter.
+    pub fn has_escaping(self) -> bool {
+        matches!(
+            self,
+            ScrapeProtocol::PrometheusText100 | ScrapeProtocol::OpenMetricsText100
+        )
+    }
+}
+
+impl fmt::Display for ScrapeProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which names of metrics and labels are valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameValidation {
+    /// Any UTF-8 text.
+    Utf8,
+    /// Letters, digits, `_` and, for metrics, `:`.
+    Legacy,
+}
+
+impl NameValidation {
+    /// Returns the name the configuration uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            NameValidation::Utf8 => "utf8",
+            NameValidation::Legacy => "legacy",
+        }
+    }
+}
+
+/// How a target is asked to write names outside the old character set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameEscaping {
+    /// As they are.
+    AllowUtf8,
+    /// Each foreign character as `_`.
+    Underscores,
+    /// Dots as `_dot_`, underscores doubled.
+    Dots,
+    /// `U__` and code points.
+    Values,
+}
+
+impl NameEscaping {
+    /// All schemes.
+    pub const ALL: [NameEscaping; 4] = [
+        NameEscaping::AllowUtf8,
+        NameEscaping::Underscores,
+        NameEscaping::Dots,
+        NameEscaping::Values,
+    ];
+
+    /// Returns the name that the configuration and the `Accept` header use.
+    pub fn name(self) -> &'static str {
+        match self {
+            NameEscaping::AllowUtf8 => "allow-utf-8",
+            NameEscaping::Underscores => "underscores",
+            NameEscaping::Dots => "dots",
+            NameEscaping::Values => "values",
+        }
+    }
+}
+
+impl ScrapeConfig {
+    /// Returns a job with Prometheus' defaults and no targets.
+    pub fn new(job_name: impl Into<String>, interval: Duration, timeout: Duration) -> ScrapeConfig {
+        ScrapeConfig {
+            job_name: job_name.into(),
+            honor_labels: false,
+            honor_timestamps: true,
+            track_timestamps_staleness: false,
+            params: BTreeMap::new(),
+            interval,
+            timeout,
+            protocols: ScrapeProtocol::DEFAULT.to_vec(),
+            fallback_protocol: None,
+            native_histograms: false,
+            always_classic_histograms: false,
+            convert_classic_histograms: false,
+            native_histogram_bucket_limit: 0,
+            native_histogram_min_bucket_factor: 0.0,
+            metrics_path: "/metrics".to_owned(),
+            scheme: "http".to_owned(),
+            compression: true,
+            limits: ScrapeLimits::default(),
+            name_validation: NameValidation::Utf8,
+            name_escaping: NameEscaping::AllowUtf8,
+            extra_metrics: false,
+            client: ClientOptions::default(),
+            static_configs: Vec::new(),
+        }
+    }
+}

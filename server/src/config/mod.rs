@@ -1,0 +1,183 @@
+//! The configuration file: a Prometheus `prometheus.yml`, read strictly.
+//!
+//! [`load`] turns a file into one validated, immutable [`Config`] or into a
+//! [`ConfigError`] that names every mistake with its line and what to do about it.
+//! Keys that Prometheus knows and this version does not act on are refused by
+//! name; nothing that would change behaviour is silently ignored. Secrets are
+//! never printed.
+//!
+//! Reading order: [`yaml`] (text to tree), `fields` (tree to values), then one file
+//! for each section.
+
+mod discovery;
+mod error;
+mod expand;
+mod fields;
+mod global;
+mod http_client;
+mod scrape;
+mod units;
+pub mod yaml;
+
+use std::path::Path;
+use std::time::Duration;
+
+use kymo_ingest::scrape::ScrapeConfig;
+
+use fields::{Fields, Problems};
+
+pub use error::{ConfigError, Problem, ProblemKind};
+pub use global::Global;
+
+/// A validated configuration.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// What jobs inherit, and the server's own labels.
+    pub global: Global,
+    /// The jobs, in the order of the file; names are unique.
+    pub scrape_configs: Vec<ScrapeConfig>,
+    /// `storage.tsdb.retention.time`: how long samples are kept, where the file says so.
+    pub retention: Option<Duration>,
+    /// What is allowed but worth a line in the log.
+    pub warnings: Vec<String>,
+}
+
+/// Reads and checks a file. Relative paths in it start from its directory.
+///
+/// # Errors
+/// The file cannot be read, or something in it is wrong.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+        path: path.to_owned(),
+        reason: os_text(&error),
+    })?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    parse(&text, dir).map_err(|error| match error {
+        ConfigError::Invalid { problems, .. } => ConfigError::Invalid {
+            path: Some(path.to_owned()),
+            problems,
+        },
+        other => other,
+    })
+}
+
+/// Checks a configuration given as text. Relative paths in it start from `dir`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, dir: &Path) -> Result<Config, ConfigError> {
+    let mut problems = Problems::default();
+    let config = match yaml::parse(text) {
+        Ok(root) => read(&root, dir, &mut problems),
+        Err(error) => {
+            return Err(ConfigError::Invalid {
+                path: None,
+                problems: vec![error.into()],
+            });
+        }
+    };
+    let problems = problems.sorted();
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError::Invalid {
+            path: None,
+            problems,
+        })
+    }
+}
+
+fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
+    let mut config = Config::default();
+    let mut fields = Fields::open(root, "config.plain", problems);
+    if let Some(node) = fields.take("global").filter(|node| !node.is_empty()) {
+        config.global = global::read(node, problems, &mut config.warnings);
+    }
+    read_runtime(&mut fields, problems);
+    if let Some(node) = fields.take("storage") {
+        config.retention = read_storage(node, problems);
+    }
+    let nodes = fields.list("scrape_configs", "[]*config.ScrapeConfig", problems);
+    let mut drafts = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        drafts.extend(scrape::read(node, dir, problems));
+    }
+    for draft in drafts {
+        let (job, at) = draft.job();
+        if config.scrape_configs.iter().any(|c| c.job_name == job) {
+            let text = format!("found multiple scrape configs with job name {job:?}");
+            problems.value(at, text);
+        }
+        let resolved = draft.resolve(&config.global, problems);
+        config.scrape_configs.push(resolved);
+    }
+    let remedy = "remove the section, or leave it empty";
+    fields.unsupported(
+        &[
+            "alerting",
+            "otlp",
+            "remote_read",
+            "remote_write",
+            "rule_files",
+            "scrape_config_files",
+            "tracing",
+        ],
+        remedy,
+        problems,
+    );
+    fields.finish(problems);
+    config
+}
+
+/// `runtime.gogc` tunes Go's garbage collector; there is none here to tune.
+fn read_runtime(fields: &mut Fields<'_>, problems: &mut Problems) {
+    if let Some(node) = fields.take("runtime") {
+        let mut runtime = Fields::open(node, "config.RuntimeConfig", problems);
+        runtime.take("gogc");
+        runtime.finish(problems);
+    }
+}
+
+fn read_storage(node: &yaml::Node, problems: &mut Problems) -> Option<Duration> {
+    let mut retention = None;
+    let mut fields = Fields::open(node, "config.StorageConfig", problems);
+    if let Some(node) = fields.take("tsdb") {
+        let mut tsdb = Fields::open(node, "config.plain", problems);
+        let window = global::duration(&mut tsdb, "out_of_order_time_window", problems);
+        if !window.is_zero() {
+            let at = tsdb.position_of("out_of_order_time_window");
+            problems.unsupported(at, "out_of_order_time_window", "set it to 0s or remove it");
+        }
+        if let Some(node) = tsdb.take("retention") {
+            let mut fields = Fields::open(node, "config.TSDBRetentionConfig", problems);
+            let time = global::duration(&mut fields, "time", problems);
+            retention = (!time.is_zero()).then_some(time);
+            fields.unsupported(&["size", "percentage"], "use time", problems);
+            fields.finish(problems);
+        }
+        tsdb.unsupported(
+            &["chunk_encoding", "stale_series_compaction_threshold"],
+            "remove the key",
+            problems,
+        );
+        tsdb.finish(problems);
+    }
+    if let Some(node) = fields.take("exemplars") {
+        // Exemplars are not kept, as in Prometheus without its feature flag.
+        let mut exemplars = Fields::open(node, "config.ExemplarsConfig", problems);
+        exemplars.take("max_exemplars");
+        exemplars.finish(problems);
+    }
+    fields.finish(problems);
+    retention
+}
+
+/// Returns an operating system's error as Go prints it: lower case, no number.
+fn os_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.to_lowercase()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! Entries of `scrape_configs`: read first, resolved against `global` afterwards,
+//! because `global` may stand behind them in the file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kymo_ingest::scrape::{NameEscaping, NameValidation, ScrapeConfig, ScrapeProtocol};
+
+use super::discovery;
+use super::fields::{self, Fields, Problems};
+use super::global::{self, Global};
+use super::http_client;
+use super::yaml::{Node, Position};
+
+/// Name that complaints about keys of an entry give it, as Go does.
+const GO_TYPE: &str = "config.ScrapeConfig";
+
+/// An entry as written: zero durations and limits, and `None`, inherit.
+pub(super) struct Draft<'n> {
+    node: &'n Node,
+    config: ScrapeConfig,
+    protocols: Option<Vec<ScrapeProtocol>>,
+    always_classic_histograms: Option<bool>,
+    extra_metrics: Option<bool>,
+    name_validation: Option<NameValidation>,
+    name_escaping: Option<NameEscaping>,
+}
+
+/// Reads one entry. Paths in it are relative to `dir`.
+pub(super) fn read<'n>(node: &'n Node, dir: &Path, problems: &mut Problems) -> Option<Draft<'n>> {
+    if node.is_null() {
+        problems.value(node.at, "empty or null scrape config section");
+        return None;
+    }
+    let mut fields = Fields::open(node, GO_TYPE, problems);
+    let job_name = fields.string("job_name", problems);
+    if job_name.is_empty() {
+        problems.value(node.at, "job_name is empty");
+    }
+    let interval = global::duration(&mut fields, "scrape_interval", problems);
+    let timeout = global::duration(&mut fields, "scrape_timeout", problems);
+    let place = format!(" for scrape config with job name {job_name:?}");
+    let protocols = global::protocols(&mut fields, &place, problems);
+    let mut config = ScrapeConfig::new(job_name, interval, timeout);
+    config.limits = global::limits(&mut fields, problems);
+    read_switches(&mut fields, &mut config, problems);
+    read_request(&mut fields, &mut config, &place, problems);
+    read_histogram_limits(&mut fields, &mut config, problems);
+    let draft = Draft {
+        node,
+        protocols,
+        always_classic_histograms: fields.bool("always_scrape_classic_histograms", problems),
+        extra_metrics: fields.bool("extra_scrape_metrics", problems),
+        name_validation: global::validation(&mut fields, problems),
+        name_escaping: global::escaping(&mut fields, "scrape config", problems),
+        config: ScrapeConfig {
+            client: http_client::take(&mut fields, dir, problems),
+            static_configs: discovery::take_static(&mut fields, problems),
+            ..config
+        },
+    };
+    discovery::refuse_others(&mut fields, problems);
+    discovery::check_addresses(node, problems);
+    let unsupported = [
+        "metric_relabel_configs",
+        "relabel_configs",
+        "scrape_failure_log_file",
+    ];
+    fields.unsupported(&unsupported, "remove the key", problems);
+    fields.finish(problems);
+    Some(draft)
+}
+
+fn read_switches(fields: &mut Fields<'_>, config: &mut ScrapeConfig, problems: &mut Problems) {
+    for (name, value) in [
+        ("honor_labels", &mut config.honor_labels),
+        ("honor_timestamps", &mut config.honor_timestamps),
+        (
+            "track_timestamps_staleness",
+            &mut config.track_timestamps_staleness,
+        ),
+        ("enable_compression", &mut config.compression),
+    ] {
+        if let Some(written) = fields.bool(name, problems) {
+            *value = written;
+        }
+    }
+    for name in [
+        "scrape_native_histograms",
+        "convert_classic_histograms_to_nhcb",
+    ] {
+        global::refuse_when_true(fields, name, problems);
+    }
+}
+
+fn read_request(
+    fields: &mut Fields<'_>,
+    config: &mut ScrapeConfig,
+    place: &str,
+    problems: &mut Problems,
+) {
+    for (name, value) in [
+        ("metrics_path", &mut config.metrics_path),
+        ("scheme", &mut config.scheme),
+    ] {
+        if let Some(written) = fields
+            .take(name)
+            .and_then(|node| fields::string(node, problems))
+        {
+            *value = written;
+        }
+    }
+    if let Some(node) = fields.take("params") {
+        config.params = params(node, problems);
+    }
+    let fallback = |name: &str| match ScrapeProtocol::by_name(name) {
+        _ if name.is_empty() => Ok(None),
+        Some(protocol) => Ok(Some(protocol)),
+        None => {
+            let text = global::unknown_protocol(name);
+            Err(format!("invalid fallback_scrape_protocol{place}: {text}"))
+        }
+    };
+    config.fallback_protocol = fields
+        .parsed("fallback_scrape_protocol", problems, fallback)
+        .flatten();
+    if config.fallback_protocol == Some(ScrapeProtocol::PrometheusProto) {
+        let at = fields.position_of("fallback_scrape_protocol");
+        let remedy = "use one of the text formats";
+        problems.unsupported(at, "fallback_scrape_protocol PrometheusProto", remedy);
+    }
+}
+
+fn read_histogram_limits(
+    fields: &mut Fields<'_>,
+    config: &mut ScrapeConfig,
+    problems: &mut Problems,
+) {
+    config.native_histogram_bucket_limit = fields.uint("native_histogram_bucket_limit", problems);
+    if let Some(node) = fields.take("native_histogram_min_bucket_factor") {
+        config.native_histogram_min_bucket_factor = fields::float(node, problems).unwrap_or(0.0);
+    }
+}
+
+fn params(node: &Node, problems: &mut Problems) -> BTreeMap<String, Vec<String>> {
+    let pairs = fields::pairs(node, "url.Values", problems);
+    pairs
+        .into_iter()
+        .map(|(_, name, values)| (name, fields::strings(values, problems)))
+        .collect()
+}
+
+impl Draft<'_> {
+    /// Returns the job's name and where it stands.
+    pub(super) fn job(&self) -> (&str, Position) {
+        (&self.config.job_name, self.node.position_of("job_name"))
+    }
+
+    /// Fills in what the entry inherits and checks what depends on it.
+    pub(super) fn resolve(self, global: &Global, problems: &mut Problems) -> ScrapeConfig {
+        let mut config = self.config;
+        let job = format!("for scrape config with job name {:?}", config.job_name);
+        if config.interval.is_zero() {
+            config.interval = global.scrape_interval;
+        }
+        if config.timeout > config.interval {
+            let at = self.node.position_of("scrape_timeout");
+            let text = format!("scrape timeout greater than scrape interval {job}");
+            problems.value(at, text);
+        }
+        if config.timeout.is_zero() {
+            config.timeout = global.scrape_timeout.min(config.interval);
+        }
+        inherit_limits(&mut config, global);
+        let protocols = self.protocols.or_else(|| global.scrape_protocols.clone());
+        config.protocols = protocols.unwrap_or_else(|| ScrapeProtocol::DEFAULT.to_vec());
+        if config.protocols == [ScrapeProtocol::PrometheusProto] {
+            let at = self.node.position_of("scrape_protocols");
+            let remedy = "add one of the text formats";
+            problems.unsupported(
+                at,
+                &format!("scraping by PrometheusProto alone {job}"),
+                remedy,
+            );
+        }
+        config.always_classic_histograms = self
+            .always_classic_histograms
+            .unwrap_or(global.always_classic_histograms);
+        config.extra_metrics = self.extra_metrics.unwrap_or(global.extra_metrics);
+        config.name_validation = self.name_validation.unwrap_or(global.name_validation);
+        config.name_escaping = self
+            .name_escaping
+            .unwrap_or_else(|| match self.name_validation {
+                None => global.effective_escaping(),
+                Some(validation) => default_escaping(validation),
+            });
+        let utf8 = config.name_escaping == NameEscaping::AllowUtf8;
+        if utf8 && config.name_validation == NameValidation::Legacy {
+            let at = self.node.position_of("metric_name_escaping_scheme");
+            let text = "utf8 metric names requested but validation scheme is not set to UTF8";
+            problems.value(at, text);
+        }
+        config
+    }
+}
+
+impl Global {
+    /// Returns how foreign names are asked for where a job does not say.
+    pub fn effective_escaping(&self) -> NameEscaping {
+        self.name_escaping
+            .unwrap_or_else(|| default_escaping(self.name_validation))
+    }
+}
+
+fn default_escaping(validation: NameValidation) -> NameEscaping {
+    match validation {
+        NameValidation::Utf8 => NameEscaping::AllowUtf8,
+        NameValidation::Legacy => NameEscaping::Underscores,
+    }
+}
+
+fn inherit_limits(config: &mut ScrapeConfig, global: &Global) {
+    let (own, inherited) = (&mut config.limits, &global.limits);
+    for (own, inherited) in [
+        (&mut own.body_size_bytes, inherited.body_size_bytes),
+        (&mut own.samples, inherited.samples),
+        (&mut own.targets, inherited.targets),
+        (&mut own.labels, inherited.labels),
+        (&mut own.label_name_bytes, inherited.label_name_bytes),
+        (&mut own.label_value_bytes, inherited.label_value_bytes),
+        (&mut own.dropped_targets, inherited.dropped_targets),
+    ] {
+        if *own == 0 {
+            *own = inherited;
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! What files are accepted, what they mean, and what the others are told.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use kymo_ingest::http::{Auth, PemSource, SecretSource, TlsVersion};
+use kymo_ingest::scrape::{NameEscaping, NameValidation, ScrapeProtocol};
+
+use super::*;
+
+fn config(text: &str) -> Config {
+    match parse(text, Path::new("/etc/kymo")) {
+        Ok(config) => config,
+        Err(error) => panic!("{text}\n{error}"),
+    }
+}
+
+fn refusal(text: &str) -> String {
+    match parse(text, Path::new("/etc/kymo")) {
+        Ok(config) => panic!("accepted: {config:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn job(text: &str) -> ScrapeConfig {
+    let indented = text.replace('\n', "\n    ");
+    let config = config(&format!(
+        "scrape_configs:\n  - job_name: a\n    {indented}\n"
+    ));
+    config.scrape_configs[0].clone()
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    for text in [
+        "",
+        "# nothing\n",
+        "global:\n",
+        "global: {}\nscrape_configs:\n",
+    ] {
+        let config = config(text);
+        assert_eq!(config, Config::default(), "{text:?}");
+        assert_eq!(config.global.scrape_interval, Duration::from_secs(60));
+        assert_eq!(config.global.evaluation_interval, Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn a_job_inherits_what_it_does_not_set() {
+    let config = config(
+        "scrape_configs:
+  - job_name: own
+    scrape_interval: 5s
+    sample_limit: 7
+    scrape_protocols: [PrometheusText0.0.4]
+  - job_name: inherited
+global:
+  scrape_interval: 20s
+  scrape_timeout: 15s
+  sample_limit: 100
+  body_size_limit: 15MB
+  scrape_protocols: [OpenMetricsText1.0.0]
+  metric_name_validation_scheme: legacy
+  extra_scrape_metrics: true
+",
+    );
+    let [own, inherited] = &config.scrape_configs[..] else {
+        panic!("{config:?}");
+    };
+    assert_eq!(own.interval, Duration::from_secs(5));
+    assert_eq!(own.timeout, Duration::from_secs(5));
+    assert_eq!(own.limits.samples, 7);
+    assert_eq!(own.limits.body_size_bytes, 15 << 20);
+    assert_eq!(own.protocols, [ScrapeProtocol::PrometheusText004]);
+    assert_eq!(inherited.interval, Duration::from_secs(20));
+    assert_eq!(inherited.timeout, Duration::from_secs(15));
+    assert_eq!(inherited.limits.samples, 100);
+    assert_eq!(inherited.protocols, [ScrapeProtocol::OpenMetricsText100]);
+    assert_eq!(inherited.name_validation, NameValidation::Legacy);
+    assert_eq!(inherited.name_escaping, NameEscaping::Underscores);
+    assert!(inherited.extra_metrics);
+}
+
+#[test]
+fn a_job_has_prometheus_defaults() {
+    let job = job("static_configs:\n- targets: ['localhost:9100', b]\n  labels: {zone: a}");
+    let expected = ScrapeConfig {
+        static_configs: vec![kymo_ingest::scrape::TargetGroup {
+            targets: vec!["localhost:9100".to_owned(), "b".to_owned()],
+            labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+        }],
+        ..ScrapeConfig::new("a", Duration::from_secs(60), Duration::from_secs(10))
+    };
+    assert_eq!(job, expected);
+    assert!(job.honor_timestamps && job.compression && job.client.follow_redirects);
+    assert_eq!(job.metrics_path, "/metrics");
+}
+
+#[test]
+fn the_client_block_is_read() {
+    let job = job("basic_auth:
+  username: me
+  password_file: secret/pw
+tls_config:
+  ca_file: /abs/ca.pem
+  server_name: inner
+  insecure_skip_verify: yes
+  min_version: TLS13
+follow_redirects: off
+http_headers:
+  X-Scope: {values: [one], secrets: [two]}
+params: {module: [http_2xx, 7]}");
+    let Some(Auth::Basic { username, password }) = &job.client.auth else {
+        panic!("{:?}", job.client);
+    };
+    let Some(SecretSource::Inline(name)) = username else {
+        panic!("{username:?}");
+    };
+    assert_eq!(name.expose(), "me");
+    let path = PathBuf::from("/etc/kymo/secret/pw");
+    assert_eq!(password, &Some(SecretSource::File(path)));
+    let tls = &job.client.tls;
+    assert_eq!(tls.ca, Some(PemSource::File(PathBuf::from("/abs/ca.pem"))));
+    assert_eq!(tls.min_version, Some(TlsVersion::Tls13));
+    assert!(tls.insecure_skip_verify && !job.client.follow_redirects);
+    assert_eq!(job.client.headers[0].values, ["one"]);
+    assert_eq!(job.params["module"], ["http_2xx", "7"]);
+    assert!(!format!("{job:?}").contains("two"), "{job:?}");
+}
+
+#[test]
+fn bearer_tokens_become_an_authorization() {
+    let job = job("bearer_token: abc");
+    let Some(Auth::Scheme {
+        scheme,
+        credentials,
+    }) = job.client.auth
+    else {
+        panic!("no authorization");
+    };
+    assert_eq!(scheme, "Bearer");
+    assert!(matches!(credentials, Some(SecretSource::Inline(s)) if s.expose() == "abc"));
+}
+
+#[test]
+fn mistakes_are_told_in_prometheus_words_with_lines() {
+    for (text, expected) in [
+        (
+            "global:\n  scrape_intervall: 5s\nfoo: 1\n",
+            "yaml: unmarshal errors:\n  line 2: field scrape_intervall not found in type config.plain: did you mean \"scrape_interval\"?\n  line 3: field foo not found in type config.plain: not known here, remove it",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  honor_labels: maybe\n  sample_limit: -1\n",
+            "yaml: unmarshal errors:\n  line 3: cannot unmarshal !!str `maybe` into bool\n  line 4: cannot unmarshal !!int `-1` into uint",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_interval: 5s\n  scrape_interval: 6s\n",
+            "yaml: unmarshal errors:\n  line 4: field scrape_interval already set in type config.ScrapeConfig",
+        ),
+        (
+            "scrape_configs:\n- metrics_path: /m\n",
+            "job_name is empty (line 2, column 3)",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n- job_name: a\n",
+            "found multiple scrape configs with job name \"a\" (line 3, column 3)",
+        ),
+        (
+            "scrape_configs:\n-\n",
+            "empty or null scrape config section (line 2, column 2)",
+        ),
+        (
+            "global: {scrape_interval: 5s, scrape_timeout: 6s}\n",
+            "global scrape timeout greater than scrape interval (line 1, column 31)",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_timeout: 2m\n",
+            "scrape timeout greater than scrape interval for scrape config with job name \"a\" (line 3, column 3)",
+        ),
+        (
+            "global:\n  scrape_interval: 5\n",
+            "not a valid duration string: \"5\" (line 2, column 20)",
+        ),
+        (
+            "global:\n  body_size_limit: 5x\n",
+            "units: unknown unit x in 5x (line 2, column 20)",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  scrape_protocols: []\n",
+            "scrape_protocols cannot be empty for scrape config with job name \"a\" (line 3, column 3)",
+        ),
+        (
+            "global:\n  scrape_protocols: [x]\n",
+            "scrape_protocols: unknown scrape protocol x, supported: [OpenMetricsText0.0.1 OpenMetricsText1.0.0 PrometheusProto PrometheusText0.0.4 PrometheusText1.0.0] for global config (line 2, column 3)",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  static_configs:\n  - targets: [http://x]\n",
+            "\"http://x\" is not a valid hostname (line 4, column 15)",
+        ),
+        (
+            "global:\n  metric_name_validation_scheme: legacy\n  external_labels: {a.b: c}\n",
+            "\"a.b\" is not a valid label name (line 3, column 21)",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  basic_auth: {password: a, password_file: b}\n",
+            "at most one of basic_auth password, password_file & password_ref must be configured (line 3, column 15)",
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  basic_auth: {username: a}\n  authorization: {credentials: b}\n",
+            "at most one of basic_auth, oauth2 & authorization must be configured (line 4, column 3)",
+        ),
+        ("a: [\n", "yaml: line 1: "),
+    ] {
+        let refusal = refusal(text);
+        assert!(
+            refusal.starts_with(expected),
+            "{text}\ngot  {refusal}\nwant {expected}"
+        );
+    }
+}
+
+#[test]
+fn what_this_version_does_not_do_is_refused_by_name() {
+    for (text, name, line) in [
+        ("rule_files: [a.yml]\n", "rule_files", 1),
+        ("\nremote_write:\n- url: http://x\n", "remote_write", 2),
+        (
+            "scrape_configs:\n- job_name: a\n  file_sd_configs:\n  - files: [x]\n",
+            "file_sd_configs",
+            3,
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  oauth2: {client_id: x}\n",
+            "oauth2",
+            3,
+        ),
+        (
+            "scrape_configs:\n- job_name: a\n  proxy_url: http://p\n",
+            "proxy_url",
+            3,
+        ),
+        (
+            "global: {scrape_native_histograms: true}\n",
+            "scrape_native_histograms",
+            1,
+        ),
+        (
+            "storage: {tsdb: {out_of_order_time_window: 5m}}\n",
+            "out_of_order_time_window",
+            1,
+        ),
+    ] {
+        let error = parse(text, Path::new("")).unwrap_err();
+        let [problem] = error.problems() else {
+            panic!("{error}");
+        };
+        assert_eq!(problem.kind, ProblemKind::Unsupported);
+        assert_eq!(problem.at.line, line, "{text}");
+        let start = format!("{name} is not supported yet by this version of Kymo (line {line}, ");
+        assert!(error.to_string().starts_with(&start), "{error}");
+        assert!(problem.remedy.is_some());
+    }
+    config(
+        "rule_files:\n  # - a.yml\nremote_write: []\nscrape_configs:\n- job_name: a\n  dns_sd_configs:\n",
+    );
+}
+
+#[test]
+fn external_labels_expand_variables_and_warn_of_empty_ones() {
+    let config = config("global:\n  external_labels: {zone: \"a$$\", x: $KYMO_TEST_IS_NOT_SET}\n");
+    assert_eq!(config.global.external_labels.get("zone"), Some("a$"));
+    assert_eq!(config.global.external_labels.get("x"), None);
+    assert_eq!(config.warnings.len(), 1);
+}
+
+#[test]
+fn a_file_is_named_in_its_errors() {
+    let missing = load(Path::new("/nonexistent/p.yml")).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "couldn't load configuration (--config.file=\"/nonexistent/p.yml\"): open /nonexistent/p.yml: no such file or directory"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p.yml");
+    std::fs::write(&path, "foo: 1\n").unwrap();
+    let refused = load(&path).unwrap_err().to_string();
+    let path = path.display();
+    let expected = format!(
+        "couldn't load configuration (--config.file=\"{path}\"): parsing YAML file {path}: yaml: unmarshal errors:\n  line 1: field foo not found in type config.plain"
+    );
+    assert!(refused.starts_with(&expected), "{refused}");
+}
+
+#[test]
+fn retention_is_taken_from_the_storage_section() {
+    let config = config("storage:\n  tsdb:\n    retention:\n      time: 1d\n");
+    assert_eq!(config.retention, Some(Duration::from_secs(86_400)));
+}
