@@ -13,9 +13,10 @@
 
 #[allow(dead_code, reason = "each runner uses its part of it")]
 mod corpus;
+mod format;
 
 /// The folders that have a runner here.
-const RUNNERS: &[&str] = &[];
+const RUNNERS: &[&str] = &["format"];
 
 #[test]
 fn folders_without_a_runner_are_named() {

@@ -7,6 +7,7 @@
 
 pub mod duration;
 pub mod float;
+pub mod json;
 pub mod name;
 pub mod natural;
 pub mod quote;

@@ -7,6 +7,9 @@ use super::quote::quote;
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
+/// The second from which Go counts to print a date: March of the year -292277022400.
+const GO_EARLIEST_S: i128 = -9_223_372_028_741_760_000;
+
 /// The earliest time of the API, as it is written where a client asks for all time.
 const EARLIEST: &str = "-292273086-05-16T16:47:06Z";
 /// The latest time of the API.
@@ -40,8 +43,14 @@ impl Instant {
 
     /// Returns the time in UTC as Go's `RFC3339Nano` prints it.
     pub fn rfc3339_nano(self) -> String {
-        let days = self.unix_s.div_euclid(SECONDS_PER_DAY);
-        let second_of_day = self.unix_s.rem_euclid(SECONDS_PER_DAY);
+        let mut unix_s = i128::from(self.unix_s);
+        if unix_s < GO_EARLIEST_S {
+            // Go counts from that second on without sign, so what lies before it
+            // comes out behind the latest time.
+            unix_s += 1 << 64;
+        }
+        let days = unix_s.div_euclid(i128::from(SECONDS_PER_DAY)) as i64;
+        let second_of_day = unix_s.rem_euclid(i128::from(SECONDS_PER_DAY)) as i64;
         let (year, month, day) = civil_from_days(days);
         let (hour, minute, second) = (
             second_of_day / 3600,

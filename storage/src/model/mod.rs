@@ -1,6 +1,7 @@
 //! The vocabulary of all four crates: labels, matchers, samples, times.
 
 mod labels;
+mod labels_text;
 mod matcher;
 mod sample;
 mod time;
