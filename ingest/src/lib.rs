@@ -2,5 +2,6 @@
 //!
 //! It parses, relabels, limits and appends; it never evaluates and never keeps.
 
+pub mod exposition;
 pub mod http;
 pub mod scrape;

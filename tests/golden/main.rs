@@ -13,10 +13,11 @@
 
 #[allow(dead_code, reason = "each runner uses its part of it")]
 mod corpus;
+mod exposition;
 mod format;
 
 /// The folders that have a runner here.
-const RUNNERS: &[&str] = &["format"];
+const RUNNERS: &[&str] = &["exposition", "format"];
 
 #[test]
 fn folders_without_a_runner_are_named() {

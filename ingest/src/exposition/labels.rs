@@ -1,0 +1,289 @@
+//! Labels out of the raw series part of a sample.
+//!
+//! The parser has checked the bytes; this reads them once more, only for series not
+//! seen before, and resolves what the check did not need: escapes, float forms, the
+//! labels that come from metadata lines.
+
+use std::borrow::Cow;
+
+use kymo_storage::compat::float;
+use kymo_storage::model::{LabelsBuilder, METRIC_NAME};
+
+use super::cursor::{Cursor, LABEL_START, Quoted, is};
+use super::error::LabelError;
+use super::{Escapes, Family, MetricType};
+
+/// Iterator over the labels of a sample: name and value, the metric's name first
+/// under `__name__`.
+///
+/// They are bytes because a quoted name need not be UTF-8; values always are.
+#[derive(Debug, Clone)]
+pub struct LabelPairs<'a> {
+    cursor: Cursor<'a>,
+    family: Family<'a>,
+    stage: Stage,
+    name: &'a [u8],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Name,
+    Type,
+    Unit,
+    Labels,
+}
+
+const TYPE_LABEL: &str = "__type__";
+const UNIT_LABEL: &str = "__unit__";
+
+impl<'a> LabelPairs<'a> {
+    pub(super) fn new(series: &'a [u8], family: Family<'a>) -> LabelPairs<'a> {
+        let (_, name, cursor) = split_name(series);
+        LabelPairs {
+            cursor,
+            family,
+            stage: Stage::Name,
+            name,
+        }
+    }
+
+    /// Iterates over the labels as written, escapes and all, without the name.
+    pub(super) fn written(series: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let (_, _, mut cursor) = split_name(series);
+        std::iter::from_fn(move || {
+            loop {
+                let pair = next_pair(&mut cursor, Quoted::Value)?;
+                if let Some(value) = pair.value {
+                    return Some((pair.name, value));
+                }
+            }
+        })
+    }
+
+    /// Returns the metric name as written, without quotes, and where it begins.
+    pub(super) fn written_name(series: &'a [u8]) -> (usize, &'a [u8]) {
+        let (at, name, _) = split_name(series);
+        (at, name)
+    }
+
+    /// Tells whether a label of the line gives way to one from the metadata.
+    fn is_overridden(&self, name: &[u8]) -> bool {
+        self.family.as_labels
+            && ((name == METRIC_NAME.as_bytes() && !self.name.is_empty())
+                || (name == TYPE_LABEL.as_bytes() && self.family.kind != MetricType::Unknown)
+                || (name == UNIT_LABEL.as_bytes() && !self.family.unit.is_empty()))
+    }
+
+    fn metadata_label(&mut self) -> Option<(&'static str, Cow<'a, [u8]>)> {
+        if self.stage == Stage::Name {
+            self.stage = Stage::Type;
+            // With metadata as labels an empty name is no label at all.
+            if !self.family.as_labels || !self.name.is_empty() {
+                return Some((METRIC_NAME, unescape(self.name, Escapes::Quoted)));
+            }
+        }
+        if self.stage == Stage::Type {
+            self.stage = Stage::Unit;
+            if self.family.as_labels && self.family.kind != MetricType::Unknown {
+                let kind = self.family.kind.as_str();
+                return Some((TYPE_LABEL, Cow::Borrowed(kind.as_bytes())));
+            }
+        }
+        if self.stage == Stage::Unit {
+            self.stage = Stage::Labels;
+            if self.family.as_labels && !self.family.unit.is_empty() {
+                return Some((UNIT_LABEL, Cow::Borrowed(self.family.unit)));
+            }
+        }
+        None
+    }
+}
+
+impl<'a> Iterator for LabelPairs<'a> {
+    type Item = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some((name, value)) = self.metadata_label() {
+            return Some((Cow::Borrowed(name.as_bytes()), value));
+        }
+        while let Some(pair) = next_pair(&mut self.cursor, Quoted::Value) {
+            let Some(value) = pair.value else { continue };
+            let name = unescape(pair.name, Escapes::Quoted);
+            if self.is_overridden(&name) {
+                continue;
+            }
+            let value = unescape(value, Escapes::Quoted);
+            let value = normal_float(self.family.kind, &name, value);
+            return Some((name, value));
+        }
+        None
+    }
+}
+
+/// Splits a series into the place of its name, its name, and a cursor behind the
+/// opening brace.
+fn split_name(series: &[u8]) -> (usize, &[u8], Cursor<'_>) {
+    let mut cursor = Cursor::new(series);
+    cursor.skip_blanks();
+    let (at, name) = if cursor.peek() == b'{' {
+        quoted_name(cursor.clone())
+    } else {
+        cursor.metric_name();
+        // Blanks in front belong to the name, as upstream has it.
+        let name = cursor.slice(0, cursor.pos);
+        cursor.skip_blanks();
+        (0, name)
+    };
+    cursor.bump();
+    (at, name, cursor)
+}
+
+/// Finds the name among the labels of a series that begins with a brace.
+fn quoted_name(mut cursor: Cursor<'_>) -> (usize, &[u8]) {
+    cursor.bump();
+    while let Some(pair) = next_pair(&mut cursor, Quoted::Value) {
+        if pair.value.is_none() {
+            return (pair.at, pair.name);
+        }
+    }
+    (0, &[])
+}
+
+/// A label as written, or the metric name where it has no value.
+struct Pair<'a> {
+    at: usize,
+    name: &'a [u8],
+    value: Option<&'a [u8]>,
+}
+
+/// Reads the next `name="value"` or `"name"` between braces, names and values
+/// without their quotes, escapes left alone.
+fn next_pair<'a>(cursor: &mut Cursor<'a>, value_rule: Quoted) -> Option<Pair<'a>> {
+    while matches!(cursor.peek(), b' ' | b'\t' | b',') {
+        cursor.bump();
+    }
+    let start = cursor.pos;
+    let (at, name) = match cursor.peek() {
+        b'"' => {
+            cursor.quoted(Quoted::Name);
+            let inner = cursor.slice(start + 1, cursor.pos.saturating_sub(1));
+            (start + 1, inner)
+        }
+        byte if is(byte, LABEL_START) => {
+            cursor.label_name();
+            (start, cursor.slice(start, cursor.pos))
+        }
+        _ => return None,
+    };
+    cursor.skip_blanks();
+    if cursor.peek() != b'=' {
+        let value = None;
+        return Some(Pair { at, name, value });
+    }
+    cursor.bump();
+    cursor.skip_blanks();
+    let start = cursor.pos;
+    cursor.quoted(value_rule);
+    let value = Some(cursor.slice(start + 1, cursor.pos.saturating_sub(1)));
+    Some(Pair { at, name, value })
+}
+
+/// Iterator over the labels of an exemplar, after its opening brace.
+#[derive(Debug, Clone)]
+pub(super) struct ExemplarPairs<'a> {
+    cursor: Cursor<'a>,
+}
+
+impl<'a> ExemplarPairs<'a> {
+    pub(super) fn new(raw: &'a [u8]) -> ExemplarPairs<'a> {
+        ExemplarPairs {
+            cursor: Cursor::new(raw),
+        }
+    }
+}
+
+impl<'a> Iterator for ExemplarPairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let pair = next_pair(&mut self.cursor, Quoted::LineString)?;
+        Some((pair.name, pair.value?))
+    }
+}
+
+/// Puts labels into a builder. See [`super::Sample::decode_labels`].
+pub(super) fn decode(pairs: LabelPairs<'_>, out: &mut LabelsBuilder) -> Result<(), LabelError> {
+    let mut emptied: Vec<String> = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    for (name, value) in pairs {
+        let text = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(LabelError::NotUtf8(bytes.to_vec())),
+        };
+        let name = text(&name)?;
+        let value = text(&value)?;
+        if value.is_empty() {
+            emptied.push(name);
+            continue;
+        }
+        out.set(&name, &value);
+        seen.push(name);
+    }
+    for name in &emptied {
+        out.remove(name);
+    }
+    seen.sort_unstable();
+    let twice = seen
+        .windows(2)
+        .find(|pair| pair[0] == pair[1] && !emptied.contains(&pair[0]));
+    match twice {
+        Some(pair) => Err(LabelError::Duplicate(pair[0].clone())),
+        None => Ok(()),
+    }
+}
+
+/// Brings bucket bounds and quantiles into the one form OpenMetrics gives them.
+fn normal_float<'a>(kind: MetricType, name: &[u8], value: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
+    let is_bound = match kind {
+        MetricType::Histogram => name == b"le",
+        MetricType::Summary => name == b"quantile",
+        _ => false,
+    };
+    if !is_bound {
+        return value;
+    }
+    match std::str::from_utf8(&value).map(float::parse) {
+        Ok(Ok(bound)) => Cow::Owned(float::openmetrics(bound).into_bytes()),
+        _ => value,
+    }
+}
+
+/// Resolves escapes; a backslash before anything else stays.
+fn unescape(raw: &[u8], escapes: Escapes) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(b'\\', raw) else {
+        return Cow::Borrowed(raw);
+    };
+    let mut out = Vec::with_capacity(raw.len());
+    out.extend_from_slice(&raw[..first]);
+    let mut rest = &raw[first..];
+    while let Some((&byte, tail)) = rest.split_first() {
+        let resolved = match (byte, tail.first()) {
+            (b'\\', Some(b'\\')) => Some(b'\\'),
+            (b'\\', Some(b'n')) => Some(b'\n'),
+            (b'\\', Some(b'"')) if escapes == Escapes::Quoted => Some(b'"'),
+            _ => None,
+        };
+        out.push(resolved.unwrap_or(byte));
+        rest = &tail[usize::from(resolved.is_some())..];
+    }
+    Cow::Owned(out)
+}
+
+/// As [`unescape`], for text.
+pub(super) fn unescape_text(raw: &str, escapes: Escapes) -> Cow<'_, str> {
+    match unescape(raw.as_bytes(), escapes) {
+        Cow::Borrowed(_) => Cow::Borrowed(raw),
+        // Escapes are ASCII, so the result of valid UTF-8 is valid UTF-8.
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
