@@ -10,10 +10,24 @@
 pub mod compat;
 pub mod model;
 
+#[cfg(not(feature = "internals"))]
 mod codec;
+#[cfg(not(feature = "internals"))]
 mod fs;
 mod index;
+#[cfg(not(feature = "internals"))]
 mod wal;
+
+// Open to benches and fuzz targets, and promised to nobody.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod codec;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod fs;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod wal;
 
 mod error;
 mod options;

@@ -1,0 +1,119 @@
+use std::fs;
+use std::path::Path;
+
+use super::memory::MemoryDir;
+use super::*;
+
+/// The contract, against any implementation.
+fn check_contract(dir: &dyn Dir) {
+    let file = dir.create("b").unwrap();
+    file.append(b"one").unwrap();
+    file.append(b"two").unwrap();
+    assert_eq!(file.len_bytes().unwrap(), 6);
+    assert_eq!(dir.read("b", 6).unwrap(), b"onetwo");
+    assert!(matches!(
+        dir.read("b", 5),
+        Err(FsError::TooLong { len_bytes: 6, .. })
+    ));
+    file.truncate(4).unwrap();
+    let again = dir.open_append("b").unwrap();
+    again.append(b"!").unwrap();
+    again.sync().unwrap();
+    assert_eq!(dir.read("b", 100).unwrap(), b"onet!");
+
+    assert!(
+        dir.create("b").is_err(),
+        "an existing file is not created again"
+    );
+    assert!(dir.open_append("missing").unwrap_err().is_not_found());
+    assert!(dir.read("missing", 1).unwrap_err().is_not_found());
+    assert!(dir.remove("missing").unwrap_err().is_not_found());
+    for name in ["", ".", "..", "a/b", "a\0b"] {
+        assert!(
+            matches!(dir.create(name), Err(FsError::Name { .. })),
+            "{name:?}"
+        );
+    }
+
+    dir.create("a").unwrap().append(b"new").unwrap();
+    assert_eq!(dir.files().unwrap(), ["a", "b"]);
+    dir.rename("a", "b").unwrap();
+    dir.sync().unwrap();
+    assert_eq!(dir.files().unwrap(), ["b"]);
+    assert_eq!(dir.read("b", 100).unwrap(), b"new");
+
+    let sub = dir.subdir("7").unwrap();
+    sub.create("x").unwrap();
+    assert_eq!(dir.subdir("7").unwrap().files().unwrap(), ["x"]);
+    assert_eq!(dir.dirs().unwrap(), ["7"]);
+    sub.remove("x").unwrap();
+    dir.remove_dir("7").unwrap();
+    assert_eq!(dir.dirs().unwrap(), [""; 0]);
+
+    let lock = dir.lock().unwrap();
+    let error = dir.lock().unwrap_err();
+    assert!(matches!(error, FsError::Locked { .. }), "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .contains(&dir.path().display().to_string()),
+        "{error}"
+    );
+    drop(lock);
+    dir.lock().unwrap();
+}
+
+#[test]
+fn the_real_directory_keeps_the_contract() {
+    let temp = tempfile::tempdir().unwrap();
+    check_contract(&RealDir::open(temp.path().join("new/below")).unwrap());
+}
+
+#[test]
+fn the_memory_directory_keeps_the_contract() {
+    check_contract(&MemoryDir::new("memory"));
+}
+
+#[test]
+fn errors_name_the_operation_and_the_path() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = RealDir::open(temp.path()).unwrap();
+    let error = dir.read("gone", 1).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("cannot read {}", temp.path().join("gone").display())
+    );
+}
+
+/// Looks through the sources: the disk is reached from here only.
+#[test]
+fn no_other_module_names_the_file_system() {
+    fn walk(dir: &Path, found: &mut Vec<String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let tests_begin = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+                let is_test = path.file_name().is_some_and(|f| f == "tests.rs");
+                let code = text[..tests_begin]
+                    .lines()
+                    .filter(|l| !l.trim_start().starts_with("//"));
+                let names = |line: &str| {
+                    ["std::fs", "fs::File", "File::open", "rustix::fs", "memmap2"]
+                        .iter()
+                        .any(|word| line.contains(word))
+                };
+                if !is_test && code.into_iter().any(names) {
+                    found.push(path.display().to_string());
+                }
+            }
+        }
+    }
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&sources, &mut found);
+    found.retain(|path| !path.starts_with(&sources.join("fs").display().to_string()));
+    assert_eq!(found, [""; 0], "only storage/src/fs may touch the disk");
+}

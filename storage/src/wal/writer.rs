@@ -1,0 +1,550 @@
+//! The writing end of a log.
+//!
+//! Records are collected with [`Wal::series`] and [`Wal::float`] and written by
+//! [`Wal::commit`] in one append. Segments are not preallocated: their length is then
+//! the truth about their end, which makes a torn tail plain to see, and a store with
+//! many shards and little data does not claim 64 MiB for each. A segment is closed
+//! when a commit took it past its size, so a commit never straddles two.
+
+use std::sync::Arc;
+
+use super::WalError;
+use super::checkpoint::{CheckpointDone, CheckpointWriter, check_series};
+use super::floats::{FloatsEncoder, MAX_SAMPLES};
+use super::format::{
+    FLAG_MORE, FLAG_RESET, FileKind, FrameKind, HEADER_BYTES, Header, MAX_FILE_BYTES, MAX_SERIES,
+    VERSION, begin_frame, finish_frame,
+};
+use super::lanes::Lanes;
+use super::reader::{Entry, Replayed};
+use super::repair::{recover, remove_before};
+use super::series::{MAX_SERIES_PER_FRAME, SeriesEncoder};
+use crate::fs::{AppendFile, Dir, FsError};
+
+/// A frame of series is closed when its body is about this long.
+pub(super) const FRAME_TARGET_BYTES: usize = 1 << 20;
+/// Longest commit in bytes; a segment is longer than its configured size by less.
+const MAX_COMMIT_BYTES: usize = 1 << 30;
+/// A buffer that grew past this for one commit is given back after it.
+const KEPT_BUFFER_BYTES: usize = 1 << 20;
+
+/// What a log must know.
+#[derive(Debug, Clone, Copy)]
+pub struct WalOptions {
+    /// The shard, checked against the files.
+    pub shard: u32,
+    /// Size in bytes at which a segment is closed.
+    pub segment_bytes: u64,
+}
+
+/// A segment as the writer sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Its number.
+    pub seq: u64,
+    /// Its length in bytes.
+    pub len_bytes: u64,
+    /// The newest timestamp in it; `None` when it holds no samples.
+    pub max_t_ms: Option<i64>,
+}
+
+/// Figures of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WalStats {
+    /// Segments that exist, the current one included.
+    pub segments: u64,
+    /// Their length in bytes; checkpoints do not count.
+    pub len_bytes: u64,
+    /// The number of the current segment.
+    pub current_seq: u64,
+    /// Commits since the log was opened.
+    pub commits: u64,
+    /// Bytes written since the log was opened.
+    pub written_bytes: u64,
+}
+
+/// A log, open for writing. It does not lock its directory: the store does.
+#[derive(Debug)]
+pub struct Wal {
+    dir: Arc<dyn Dir>,
+    options: WalOptions,
+    current: SegmentInfo,
+    /// `None` until the first commit of a segment creates it.
+    file: Option<Arc<dyn AppendFile>>,
+    sealed: Vec<SegmentInfo>,
+    /// Closed segments whose last bytes are not synced.
+    unsynced: Vec<Arc<dyn AppendFile>>,
+    dirty: bool,
+    poisoned: bool,
+    /// Length of the current segment before the last commit, for `revert_last`.
+    revert_bytes: Option<u64>,
+
+    lanes: Lanes,
+    /// The next frame of samples must not build on what came before.
+    reset_pending: bool,
+    series: SeriesEncoder,
+    floats: FloatsEncoder,
+    series_frames: Frames,
+    floats_frames: Frames,
+    max_t_ms: Option<i64>,
+    refused: Option<WalError>,
+    commits: u64,
+    written_bytes: u64,
+}
+
+/// Frames of the commit being collected; headers are filled in at its end.
+#[derive(Debug, Default)]
+struct Frames {
+    bytes: Vec<u8>,
+    open: Vec<(usize, FrameKind, u8, u16)>,
+}
+
+impl Wal {
+    /// Opens the log in `dir`, replays it into `apply` and repairs its end.
+    ///
+    /// # Errors
+    /// [`WalError::Fs`] when the directory cannot be read, [`WalError::Version`] and
+    /// [`WalError::Shard`] for files that are sound but not for us. Damage is no
+    /// error: it is in [`Replayed`], and everything else was replayed.
+    pub fn open(
+        dir: Arc<dyn Dir>,
+        options: WalOptions,
+        apply: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<(Wal, Replayed), WalError> {
+        let recovered = recover(&*dir, options.shard, apply)?;
+        let (file, current) = match recovered.current {
+            Some((file, info)) => (Some(file), info),
+            None => (
+                None,
+                SegmentInfo {
+                    seq: recovered.seq,
+                    len_bytes: 0,
+                    max_t_ms: None,
+                },
+            ),
+        };
+        let wal = Wal {
+            dir,
+            options,
+            current,
+            file,
+            sealed: recovered.sealed,
+            unsynced: Vec::new(),
+            dirty: false,
+            poisoned: false,
+            revert_bytes: None,
+            lanes: Lanes::default(),
+            reset_pending: true,
+            series: SeriesEncoder::default(),
+            floats: FloatsEncoder::default(),
+            series_frames: Frames::default(),
+            floats_frames: Frames::default(),
+            max_t_ms: None,
+            refused: None,
+            commits: 0,
+            written_bytes: 0,
+        };
+        Ok((wal, recovered.replayed))
+    }
+
+    /// Collects the definition of a series. Within a commit all definitions are
+    /// replayed before all samples.
+    ///
+    /// What is too large is refused by [`Wal::commit`].
+    pub fn series<'a>(
+        &mut self,
+        id: u32,
+        labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) {
+        if let Err(refused) = check_series(id, labels.clone()) {
+            self.refused = Some(refused);
+            return;
+        }
+        if self.series.len() == MAX_SERIES_PER_FRAME
+            || self.series.len_bytes() >= FRAME_TARGET_BYTES
+        {
+            self.close_series_frame();
+        }
+        self.series.push(id, labels);
+    }
+
+    /// Collects a sample of a series that was defined, in this commit or before.
+    #[inline]
+    pub fn float(&mut self, id: u32, t_ms: i64, value: f64) {
+        if self.floats.len() == 0 {
+            self.begin_floats();
+        }
+        if id >= MAX_SERIES {
+            self.refuse_id(id);
+            return;
+        }
+        self.max_t_ms = self.max_t_ms.max(Some(t_ms));
+        self.floats.push(&mut self.lanes, id, t_ms, value);
+        if self.floats.len() == MAX_SAMPLES {
+            self.close_floats_frame();
+        }
+    }
+
+    #[cold]
+    fn refuse_id(&mut self, id: u32) {
+        let (found, limit) = (u64::from(id), u64::from(MAX_SERIES - 1));
+        self.refused = Some(WalError::TooLarge {
+            what: "series number",
+            found,
+            limit,
+        });
+    }
+
+    /// Before the first sample of a commit: a full segment is left behind, because
+    /// deltas must not be taken against values that the next one does not hold.
+    fn begin_floats(&mut self) {
+        if self.floats_frames.open.is_empty() {
+            if self.current.len_bytes >= self.options.segment_bytes {
+                self.roll();
+            }
+            if self.reset_pending {
+                self.lanes.reset();
+            }
+        }
+    }
+
+    fn close_series_frame(&mut self) {
+        let n = self.series.len() as u16;
+        let start = begin_frame(&mut self.series_frames.bytes);
+        self.series.finish(&mut self.series_frames.bytes);
+        self.series_frames
+            .open
+            .push((start, FrameKind::Series, 0, n));
+    }
+
+    fn close_floats_frame(&mut self) {
+        let first = self.floats_frames.open.is_empty();
+        let flags = if first && self.reset_pending {
+            FLAG_RESET
+        } else {
+            0
+        };
+        let n = self.floats.len() as u16;
+        let start = begin_frame(&mut self.floats_frames.bytes);
+        self.floats.finish(&mut self.floats_frames.bytes);
+        self.floats_frames
+            .open
+            .push((start, FrameKind::Floats, flags, n));
+    }
+
+    /// Writes what was collected, all or nothing, with one `write(2)`; nothing
+    /// collected is fine. It is durable against power loss after the next sync.
+    ///
+    /// # Errors
+    /// After any error nothing of the commit is in the log. [`WalError::DiskFull`] and
+    /// [`WalError::TooLarge`] leave it usable; any other I/O error poisons it, and
+    /// every later commit answers [`WalError::Poisoned`] until it is opened again.
+    pub fn commit(&mut self) -> Result<(), WalError> {
+        if self.poisoned || self.refused.is_some() {
+            let refused = self.refused.take();
+            self.discard();
+            return Err(refused.unwrap_or_else(|| self.poison_error()));
+        }
+        if self.series.len() > 0 {
+            self.close_series_frame();
+        }
+        let has_floats = self.floats.len() > 0 || !self.floats_frames.open.is_empty();
+        if self.floats.len() > 0 {
+            self.close_floats_frame();
+        }
+        let series_only = self.floats_frames.open.is_empty();
+        let Frames { bytes, open } = &mut self.series_frames;
+        let base = bytes.len();
+        if open.is_empty() {
+            std::mem::swap(bytes, &mut self.floats_frames.bytes);
+            std::mem::swap(open, &mut self.floats_frames.open);
+        } else {
+            bytes.append(&mut self.floats_frames.bytes);
+            open.extend(
+                self.floats_frames
+                    .open
+                    .drain(..)
+                    .map(|(s, k, f, n)| (base + s, k, f, n)),
+            );
+        }
+        if open.is_empty() {
+            return Ok(());
+        }
+        if bytes.len() > MAX_COMMIT_BYTES {
+            let (found, limit) = (bytes.len() as u64, MAX_COMMIT_BYTES as u64);
+            self.discard();
+            return Err(WalError::TooLarge {
+                what: "commit",
+                found,
+                limit,
+            });
+        }
+        seal_frames(bytes, open);
+        if series_only && self.current.len_bytes >= self.options.segment_bytes {
+            self.roll();
+        }
+        self.write()?;
+        if has_floats {
+            self.reset_pending = false;
+            self.current.max_t_ms = self.current.max_t_ms.max(self.max_t_ms.take());
+        }
+        self.commits += 1;
+        self.clear_collected();
+        Ok(())
+    }
+
+    /// Appends `series_frames.bytes`, which holds the whole commit.
+    fn write(&mut self) -> Result<(), WalError> {
+        let before = self.current.len_bytes;
+        let len_bytes = self.series_frames.bytes.len() as u64;
+        match self.append() {
+            Ok(start) => {
+                self.current.len_bytes = start + len_bytes;
+                self.revert_bytes = Some(start);
+                self.written_bytes += len_bytes + (start - before);
+                self.dirty = true;
+                Ok(())
+            }
+            Err(error) => {
+                self.discard();
+                // The file may hold any prefix of the commit.
+                let restored = match &self.file {
+                    Some(file) if before > 0 => file.truncate(before),
+                    _ => self.forget_new_segment(),
+                };
+                self.poisoned |= !error.is_disk_full() || restored.is_err();
+                if !self.poisoned {
+                    let dir = self.dir.path().to_path_buf();
+                    return Err(WalError::DiskFull { dir, source: error });
+                }
+                Err(WalError::Fs(error))
+            }
+        }
+    }
+
+    /// Returns the offset at which the commit was written.
+    fn append(&mut self) -> Result<u64, FsError> {
+        while self.unsynced.len() > 1 {
+            // Nobody syncs: at least nothing older than the last closed segment is at
+            // risk, and the list stays short.
+            let synced = self.unsynced.remove(0).sync();
+            self.note_sync(synced)?;
+        }
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => {
+                let file = self.dir.create(&FileKind::Segment.name(self.current.seq))?;
+                self.file = Some(file.clone());
+                let header = Header {
+                    version: VERSION,
+                    kind: FileKind::Segment,
+                    shard: self.options.shard,
+                    seq: self.current.seq,
+                };
+                file.append(&header.encode())?;
+                let synced = self.dir.sync();
+                self.note_sync(synced)?;
+                file
+            }
+        };
+        file.append(&self.series_frames.bytes)?;
+        Ok(self.current.len_bytes.max(HEADER_BYTES as u64))
+    }
+
+    fn forget_new_segment(&mut self) -> Result<(), FsError> {
+        match self.file.take() {
+            Some(_) => self.dir.remove(&FileKind::Segment.name(self.current.seq)),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what was collected since the last commit.
+    pub fn discard(&mut self) {
+        self.refused = None;
+        self.clear_collected();
+        // The lanes may have moved past what the file holds.
+        self.reset_pending = true;
+    }
+
+    fn clear_collected(&mut self) {
+        self.series.clear();
+        self.floats.clear();
+        self.max_t_ms = None;
+        for frames in [&mut self.series_frames, &mut self.floats_frames] {
+            frames.open.clear();
+            frames.bytes.clear();
+            frames.bytes.shrink_to(KEPT_BUFFER_BYTES);
+        }
+    }
+
+    /// Takes the last commit back, when another part of the same transaction failed
+    /// elsewhere. Nothing may have been collected since. Does nothing when there is
+    /// no last commit, or it was taken back already.
+    ///
+    /// # Errors
+    /// [`WalError::Fs`] when the file cannot be cut; the log is then poisoned, and the
+    /// commit is replayed at the next opening.
+    pub fn revert_last(&mut self) -> Result<(), WalError> {
+        self.discard();
+        let (Some(len_bytes), Some(file)) = (self.revert_bytes.take(), &self.file) else {
+            return Ok(());
+        };
+        if let Err(error) = file.truncate(len_bytes) {
+            self.poisoned = true;
+            return Err(error.into());
+        }
+        self.current.len_bytes = len_bytes;
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Closes the current segment, if there is anything in it; the next commit begins
+    /// a new one. Only whole segments can be dropped, so a store that writes little
+    /// does this now and then. Must not be called between collecting and `commit`.
+    pub fn roll(&mut self) {
+        let Some(file) = self.file.take() else { return };
+        if self.dirty {
+            self.unsynced.push(file);
+            self.dirty = false;
+        }
+        self.sealed.push(self.current);
+        self.current = SegmentInfo {
+            seq: self.current.seq + 1,
+            len_bytes: 0,
+            max_t_ms: None,
+        };
+        self.revert_bytes = None;
+        self.lanes.reset();
+        self.reset_pending = false;
+    }
+
+    /// Syncs what was committed; shorthand for the two halves.
+    ///
+    /// # Errors
+    /// As [`Wal::end_sync`].
+    pub fn sync(&mut self) -> Result<(), WalError> {
+        match self.begin_sync() {
+            Some(pending) => self.end_sync(pending.run()),
+            None => self.check(),
+        }
+    }
+
+    /// Returns what has to be synced, to be done without holding the log; `None` when
+    /// there is nothing.
+    pub fn begin_sync(&mut self) -> Option<PendingSync> {
+        let mut files = std::mem::take(&mut self.unsynced);
+        if std::mem::take(&mut self.dirty) {
+            files.extend(self.file.clone());
+        }
+        (!files.is_empty() && !self.poisoned).then_some(PendingSync { files })
+    }
+
+    /// Takes the outcome of [`PendingSync::run`].
+    ///
+    /// # Errors
+    /// The outcome's, which poisons the log: after a failed sync the system may have
+    /// dropped the bytes, and a second sync would claim success.
+    pub fn end_sync(&mut self, outcome: Result<(), FsError>) -> Result<(), WalError> {
+        self.note_sync(outcome).map_err(WalError::Fs)
+    }
+
+    /// A failed sync poisons, also one for want of space: what was written before may
+    /// be gone, and unlike a failed write it cannot be undone.
+    fn note_sync(&mut self, outcome: Result<(), FsError>) -> Result<(), FsError> {
+        self.poisoned |= outcome.is_err();
+        outcome
+    }
+
+    /// Answers [`WalError::Poisoned`] when nothing can be committed any more.
+    pub fn check(&self) -> Result<(), WalError> {
+        if self.poisoned {
+            Err(self.poison_error())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn poison_error(&self) -> WalError {
+        WalError::Poisoned {
+            dir: self.dir.path().to_path_buf(),
+        }
+    }
+
+    /// Begins to drop the closed segments at the front that hold only samples older
+    /// than `t_ms`; `None` when there are none. The caller writes every series it
+    /// still has into the checkpoint, without holding the log if it likes, and hands
+    /// the result to [`Wal::end_truncation`]. One truncation at a time.
+    ///
+    /// # Errors
+    /// [`WalError::Fs`]; the log is as before.
+    pub fn begin_truncation(&self, t_ms: i64) -> Result<Option<CheckpointWriter>, WalError> {
+        let old = self
+            .sealed
+            .iter()
+            .take_while(|s| s.max_t_ms.is_none_or(|max| max < t_ms));
+        let Some(last) = old.last() else {
+            return Ok(None);
+        };
+        let dir = self.dir.clone();
+        CheckpointWriter::create(dir, self.options.shard, last.seq + 1).map(Some)
+    }
+
+    /// Removes the segments that a checkpoint replaces.
+    ///
+    /// # Errors
+    /// [`WalError::Fs`]; what is left is removed at the next opening or truncation.
+    pub fn end_truncation(&mut self, done: CheckpointDone) -> Result<(), WalError> {
+        self.sealed.retain(|segment| segment.seq >= done.seq);
+        remove_before(&*self.dir, done.seq)
+    }
+
+    /// Returns the figures of the log.
+    pub fn stats(&self) -> WalStats {
+        let exists = u64::from(self.file.is_some());
+        WalStats {
+            segments: self.sealed.len() as u64 + exists,
+            len_bytes: self.sealed.iter().map(|s| s.len_bytes).sum::<u64>()
+                + self.current.len_bytes,
+            current_seq: self.current.seq,
+            commits: self.commits,
+            written_bytes: self.written_bytes,
+        }
+    }
+
+    /// Returns the closed segments, oldest first, and the current one.
+    pub fn segments(&self) -> impl Iterator<Item = &SegmentInfo> {
+        self.sealed
+            .iter()
+            .chain(self.file.is_some().then_some(&self.current))
+    }
+}
+
+/// Fills in the headers of a commit's frames.
+fn seal_frames(bytes: &mut [u8], open: &[(usize, FrameKind, u8, u16)]) {
+    let mut end = bytes.len();
+    let mut more = 0;
+    for &(start, kind, flags, n) in open.iter().rev() {
+        finish_frame(&mut bytes[..end], start, kind, flags | more, n);
+        more = FLAG_MORE;
+        end = start;
+    }
+}
+
+/// A sync that can run while commits go on.
+#[derive(Debug)]
+#[must_use = "nothing is synced before it runs"]
+pub struct PendingSync {
+    files: Vec<Arc<dyn AppendFile>>,
+}
+
+impl PendingSync {
+    /// Syncs, oldest segment first. The outcome must go to [`Wal::end_sync`].
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn run(self) -> Result<(), FsError> {
+        self.files.iter().try_for_each(|file| file.sync())
+    }
+}
+
+const _: () = assert!((MAX_COMMIT_BYTES as u64) < MAX_FILE_BYTES);
