@@ -6,6 +6,8 @@
 //! Nothing is assumed: every recovery is verified by bits, which also turns away
 //! -0.0, NaNs and infinities.
 
+use crate::model::is_stale_marker;
+
 /// Largest exponent that is tried.
 pub const MAX_EXPONENT: u8 = 18;
 
@@ -62,6 +64,36 @@ pub fn exponent_of(value: f64) -> Option<u8> {
         }
     }
     None
+}
+
+/// Returns an exponent at which nearly all of `values` are exact, or `None` when a
+/// quarter and more of the looked-at ones are no decimals. `hint` is preferred to a
+/// search when it does and a smaller one does not.
+///
+/// It looks at a few values only: the caller counts the failures.
+pub fn common_exponent(values: &[f64], hint: Option<u8>) -> Option<u8> {
+    const LOOKED_AT: usize = 16;
+    let step = values.len().div_ceil(LOOKED_AT).max(1);
+    let (mut looked_at, mut failures) = (0, 0);
+    let mut exponent = 0;
+    for &value in values.iter().step_by(step) {
+        if is_stale_marker(value) {
+            continue;
+        }
+        looked_at += 1;
+        // What fits already needs no search; most values of a series are alike.
+        if scale(value, exponent).is_some() {
+            continue;
+        }
+        match hint.filter(|&hint| hint > exponent && scale(value, hint).is_some()) {
+            Some(hint) => exponent = hint,
+            None => match exponent_of(value) {
+                Some(found) => exponent = exponent.max(found),
+                None => failures += 1,
+            },
+        }
+    }
+    (failures * 4 < looked_at).then_some(exponent)
 }
 
 #[cfg(test)]

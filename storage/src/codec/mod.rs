@@ -8,7 +8,8 @@
 //! below them makes that rare; they do not rely on it.
 //!
 //! Reading order: [`varint`] and [`bits`] (the alphabet), [`decimal`] (floats that
-//! were decimals become integers), [`crc`].
+//! were decimals become integers), [`open`] (the chunk being appended to), [`xor`],
+//! [`crc`].
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 #![cfg_attr(
@@ -23,7 +24,12 @@
 pub mod bits;
 pub mod crc;
 pub mod decimal;
+pub mod open;
 pub mod varint;
+pub mod xor;
+
+#[cfg(test)]
+mod value_tests;
 
 /// Why bytes are not what an encoder of this module wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
