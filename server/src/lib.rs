@@ -1,3 +1,45 @@
-//! Kymo, the server.
+//! Kymo the server: HTTP APIs, configuration, scraping and storage in one process.
+//!
+//! The crate holds no algorithm, only wiring, protocols and policy. [`app`] builds
+//! the objects and starts and stops them in order; [`http`] is the listener and what
+//! surrounds every call; [`api`] are the calls; [`observe`] is what Kymo says of
+//! itself; [`clock`] is the only clock of the program.
 
+pub mod clock;
 pub mod config;
+
+mod api;
+mod app;
+mod flags;
+mod http;
+mod observe;
+mod work;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use flags::Flags;
+
+/// Runs the program `kymo` with a command line, the program's name first, until it
+/// is told to stop.
+///
+/// Returns 0 after a clean stop, 1 when it could not run, 2 when a flag's value or
+/// the configuration is wrong.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // One provider for the whole process; a second call of `run` finds it in place.
+    let _in_place = rustls::crypto::ring::default_provider().install_default();
+    let flags = match Flags::parse_from(args) {
+        Ok(flags) => flags,
+        Err(exit) => {
+            // Nobody is left to tell when the terminal itself is gone.
+            let _gone = match exit.code {
+                0 => std::io::stdout().write_all(exit.message.as_bytes()),
+                _ => std::io::stderr().write_all(exit.message.as_bytes()),
+            };
+            return ExitCode::from(exit.code);
+        }
+    };
+    observe::logs::start(flags.log_level, flags.log_format);
+    app::run(flags)
+}

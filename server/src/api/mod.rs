@@ -1,0 +1,8 @@
+//! The calls, one module per API. [`routes`] says which path leads where.
+
+mod call;
+mod operate;
+mod prometheus;
+mod routes;
+
+pub(crate) use routes::router;

@@ -1,0 +1,76 @@
+//! Health, readiness, shutdown and our own metrics.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::call::Call;
+use crate::app::App;
+use crate::http::compress::Compressible;
+use crate::http::error::plain_text;
+use crate::observe::build;
+use crate::observe::exposition::Format;
+use crate::observe::metrics;
+
+/// `GET /-/healthy`: the process lives.
+pub(crate) async fn healthy() -> Response {
+    plain_text(StatusCode::OK, "Prometheus Server is Healthy.\n")
+}
+
+/// `GET /-/ready`: the store is open.
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
+    match app.core() {
+        Ok(_) => plain_text(StatusCode::OK, "Prometheus Server is Ready.\n"),
+        Err(not_ready) => not_ready.into_response(),
+    }
+}
+
+/// `POST /-/quit`: stops the server cleanly.
+pub(crate) async fn quit(State(app): State<Arc<App>>, method: Method) -> Response {
+    if let Err(refused) = lifecycle(&app, &method) {
+        return refused;
+    }
+    let text = if app.quit() {
+        "Requesting termination... Goodbye!"
+    } else {
+        "Termination already in progress."
+    };
+    plain_text(StatusCode::OK, text)
+}
+
+fn lifecycle(app: &App, method: &Method) -> Result<(), Response> {
+    if !matches!(*method, Method::POST | Method::PUT) {
+        return Err(plain_text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Only POST or PUT requests allowed",
+        ));
+    }
+    if !app.flags.enable_lifecycle {
+        return Err(plain_text(
+            StatusCode::FORBIDDEN,
+            "Lifecycle API is not enabled.",
+        ));
+    }
+    Ok(())
+}
+
+/// `GET /metrics`: what Kymo says of itself.
+pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let format = Format::asked(&headers);
+    let text = metrics::exposition(&app, format);
+    let mut response = text.into_response();
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(format.content_type()),
+    );
+    response.extensions_mut().insert(Compressible);
+    response
+}
+
+/// `GET /version`: what is running, as JSON sent as text.
+pub(crate) async fn version(_ready: Call) -> Response {
+    let info = serde_json::to_string(&build::info()).unwrap_or_default();
+    plain_text(StatusCode::OK, info)
+}

@@ -1,0 +1,151 @@
+//! The table of routes, and the answers for paths and methods that are not in it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::handler::Handler;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{MethodFilter, MethodRouter};
+use http::{HeaderValue, Method, StatusCode, header};
+
+use super::{operate, prometheus};
+use crate::app::App;
+use crate::clock;
+use crate::http::edge::moved;
+use crate::http::error::plain;
+
+const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
+const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
+
+/// Builds the router of all APIs.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let mut table = Table {
+        router: Router::new(),
+        prefix: app.urls.prefix.clone(),
+    };
+    table.operate();
+    table.prometheus();
+    let Table { router, prefix } = table;
+    router
+        .route_layer(from_fn_with_state(Arc::clone(&app), count))
+        .fallback(move |request: Request| {
+            let answer = not_found(&request, &prefix);
+            async move { answer }
+        })
+        .with_state(app)
+}
+
+struct Table {
+    router: Router<Arc<App>>,
+    prefix: String,
+}
+
+impl Table {
+    fn operate(&mut self) {
+        self.add("/-/healthy", GET_HEAD, operate::healthy);
+        self.add("/-/ready", GET_HEAD, operate::ready);
+        self.any("/-/quit", operate::quit);
+        self.add("/metrics", GET_HEAD, operate::metrics);
+        self.add("/version", GET, operate::version);
+    }
+
+    fn prometheus(&mut self) {
+        use prometheus::{labels, status};
+        self.api("/labels", GET_POST, labels::names);
+        self.api("/label/{name}/values", GET, labels::values);
+        self.api("/series", GET_POST, labels::series);
+        self.api("/status/buildinfo", GET, status::buildinfo);
+        self.api("/status/flags", GET, status::flags);
+        self.api("/status/runtimeinfo", GET, status::runtimeinfo);
+        self.api("/status/tsdb", GET, status::tsdb);
+    }
+
+    /// Adds a path of `/api/v1`, with and without the slash at its end.
+    fn api<H, T>(&mut self, path: &str, methods: &'static [Method], handler: H)
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.add(&format!("/api/v1{path}"), methods, handler);
+        // Prometheus' router forgets its own prefix when it drops the slash.
+        let with_slash = format!("{}/api/v1{path}/", self.prefix);
+        let redirect = |request: Request| async move {
+            let full = request.uri().path();
+            let from = full.find("/api/v1").map_or(0, |at| at + "/api/v1".len());
+            moved(request.method(), full[from..].trim_end_matches('/'))
+        };
+        let router = std::mem::take(&mut self.router);
+        self.router = router.route(&with_slash, axum::routing::any(redirect));
+    }
+
+    /// Adds a path that answers some methods and refuses the others.
+    fn add<H, T>(&mut self, path: &str, methods: &'static [Method], handler: H)
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        let refuse = move || async move { method_not_allowed(methods) };
+        let mut route = MethodRouter::new();
+        for method in methods {
+            if let Ok(filter) = MethodFilter::try_from(method.clone()) {
+                route = route.on(filter, handler.clone());
+            }
+        }
+        if !methods.contains(&Method::HEAD) {
+            route = route.on(MethodFilter::HEAD, refuse);
+        }
+        let path = format!("{}{path}", self.prefix);
+        let router = std::mem::take(&mut self.router);
+        self.router = router.route(&path, route.fallback(refuse));
+    }
+
+    /// Adds a path whose handler looks at the method itself.
+    fn any<H, T>(&mut self, path: &str, handler: H)
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        let path = format!("{}{path}", self.prefix);
+        let router = std::mem::take(&mut self.router);
+        self.router = router.route(&path, axum::routing::any(handler));
+    }
+}
+
+fn method_not_allowed(methods: &[Method]) -> Response {
+    let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    names.push("OPTIONS");
+    names.sort_unstable();
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+fn not_found(request: &Request, prefix: &str) -> Response {
+    let path = request.uri().path();
+    match path.strip_prefix(prefix) {
+        Some("/api/v1") => moved(request.method(), &format!("{path}/")),
+        _ => plain(StatusCode::NOT_FOUND, "404 page not found"),
+    }
+}
+
+/// Counts a request under its route's name.
+async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let began = clock::monotonic();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    if let Some(path) = path {
+        let path = path.as_str();
+        let path = path.strip_prefix(&app.urls.prefix).unwrap_or(path);
+        let size = http_body::Body::size_hint(response.body()).exact();
+        app.metrics
+            .http
+            .observe(path, response.status(), began.elapsed(), size);
+    }
+    response
+}

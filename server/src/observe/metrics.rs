@@ -1,0 +1,425 @@
+//! Our own metrics, under Prometheus' names where it has them.
+//!
+//! Counters live where they are counted; this module holds those of HTTP and of
+//! queries and writes all of them when `/metrics` is asked.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+use kymo_storage::metrics::StoreStats;
+use parking_lot::Mutex;
+
+use super::build;
+use super::exposition::{Format, Kind, TextWriter};
+use super::process;
+use super::summary::{Histogram, Summary};
+use crate::app::App;
+
+const DURATION_BOUNDS: &[f64] = &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
+const SIZE_BOUNDS: &[f64] = &[1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+
+/// Counters that the server keeps itself.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) http: HttpMetrics,
+    pub(crate) queries: QueryMetrics,
+    pub(crate) reload: ReloadMetrics,
+}
+
+/// Requests by route.
+#[derive(Debug, Default)]
+pub(crate) struct HttpMetrics {
+    routes: Mutex<BTreeMap<String, RouteMetrics>>,
+}
+
+#[derive(Debug)]
+struct RouteMetrics {
+    codes: BTreeMap<u16, u64>,
+    durations: Histogram,
+    sizes: Histogram,
+}
+
+impl HttpMetrics {
+    /// Counts an answer of the route `path` (`/api/v1/label/{name}/values`). The
+    /// size is known unless the answer is streamed.
+    pub(crate) fn observe(
+        &self,
+        path: &str,
+        status: StatusCode,
+        took: Duration,
+        size_bytes: Option<u64>,
+    ) {
+        let mut routes = self.routes.lock();
+        // Routes are few and fixed, so the map does not grow with requests.
+        if !routes.contains_key(path) {
+            routes.insert(path.to_owned(), RouteMetrics::new());
+        }
+        let Some(route) = routes.get_mut(path) else {
+            return;
+        };
+        *route.codes.entry(status.as_u16()).or_default() += 1;
+        route.durations.observe(took.as_secs_f64());
+        if let Some(size_bytes) = size_bytes {
+            route.sizes.observe(size_bytes as f64);
+        }
+    }
+
+    fn write(&self, writer: &mut TextWriter) {
+        let routes = self.routes.lock();
+        let named: Vec<(String, &RouteMetrics)> = routes
+            .iter()
+            .map(|(path, route)| (path.replace('{', ":").replace('}', ""), route))
+            .collect();
+        let name = "prometheus_http_requests_total";
+        writer.family(name, Kind::Counter, "Counter of HTTP requests.");
+        for (path, route) in &named {
+            for (code, count) in &route.codes {
+                let labels = [("handler", path.as_str()), ("code", &code.to_string())];
+                writer.sample(name, &labels, *count as f64);
+            }
+        }
+        let name = "prometheus_http_request_duration_seconds";
+        writer.family(
+            name,
+            Kind::Histogram,
+            "Histogram of latencies for HTTP requests.",
+        );
+        for (path, route) in &named {
+            route.durations.write(writer, name, ("handler", path));
+        }
+        let name = "prometheus_http_response_size_bytes";
+        writer.family(
+            name,
+            Kind::Histogram,
+            "Histogram of response size for HTTP requests, before compression, of answers that are not streamed.",
+        );
+        for (path, route) in &named {
+            route.sizes.write(writer, name, ("handler", path));
+        }
+    }
+}
+
+impl RouteMetrics {
+    fn new() -> RouteMetrics {
+        RouteMetrics {
+            codes: BTreeMap::new(),
+            durations: Histogram::new(DURATION_BOUNDS),
+            sizes: Histogram::new(SIZE_BOUNDS),
+        }
+    }
+}
+
+/// Queries by what their time went into.
+#[derive(Debug, Default)]
+pub(crate) struct QueryMetrics {
+    queue: Summary,
+    inner_eval: Summary,
+    samples: AtomicU64,
+}
+
+impl QueryMetrics {
+    /// Counts a query that was evaluated, whatever came of it.
+    pub(crate) fn observe(&self, queued: Duration, ran: Duration, samples: u64) {
+        self.queue.observe(queued);
+        self.inner_eval.observe(ran);
+        self.samples.fetch_add(samples, Ordering::Relaxed);
+    }
+
+    fn write(&self, writer: &mut TextWriter, app: &App) {
+        writer.gauge(
+            "prometheus_engine_queries",
+            "The current number of queries being executed or waiting.",
+            app.queries.active() as f64,
+        );
+        writer.gauge(
+            "prometheus_engine_queries_concurrent_max",
+            "The max number of concurrent queries.",
+            app.queries.concurrency() as f64,
+        );
+        writer.gauge(
+            "prometheus_engine_query_log_enabled",
+            "State of the query log.",
+            0.0,
+        );
+        writer.counter(
+            "prometheus_engine_query_samples_total",
+            "The total number of samples loaded by all queries.",
+            self.samples.load(Ordering::Relaxed),
+        );
+        let name = "prometheus_engine_query_duration_seconds";
+        writer.family(name, Kind::Summary, "Query timings.");
+        self.inner_eval.write(writer, name, ("slice", "inner_eval"));
+        self.queue.write(writer, name, ("slice", "queue_time"));
+    }
+}
+
+/// How the last reload of the configuration went.
+#[derive(Debug, Default)]
+pub(crate) struct ReloadMetrics {
+    /// 1 + the outcome; 0 before the first load.
+    outcome: AtomicU64,
+    success_ms: AtomicU64,
+}
+
+impl ReloadMetrics {
+    /// Remembers a load that took effect.
+    pub(crate) fn succeeded(&self, now_ms: i64) {
+        self.outcome.store(2, Ordering::Relaxed);
+        self.success_ms
+            .store(now_ms.unsigned_abs(), Ordering::Relaxed);
+    }
+
+    /// Remembers a load that changed nothing because of an error.
+    pub(crate) fn failed(&self) {
+        self.outcome.store(1, Ordering::Relaxed);
+    }
+
+    /// Tells whether the last load succeeded.
+    pub(crate) fn successful(&self) -> bool {
+        self.outcome.load(Ordering::Relaxed) == 2
+    }
+
+    /// Returns when a load last succeeded, in milliseconds since the epoch.
+    pub(crate) fn success_ms(&self) -> i64 {
+        i64::try_from(self.success_ms.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
+    }
+
+    fn write(&self, writer: &mut TextWriter) {
+        writer.gauge(
+            "prometheus_config_last_reload_successful",
+            "Whether the last configuration reload attempt was successful.",
+            f64::from(u8::from(self.successful())),
+        );
+        writer.gauge(
+            "prometheus_config_last_reload_success_timestamp_seconds",
+            "Timestamp of the last successful configuration reload.",
+            self.success_ms() as f64 / 1000.0,
+        );
+    }
+}
+
+/// Writes everything that Kymo says of itself.
+pub(crate) fn exposition(app: &App, format: Format) -> String {
+    let mut writer = TextWriter::new(format);
+    for (name, version) in [
+        ("kymo_build_info", build::version()),
+        ("prometheus_build_info", build::prometheus_version()),
+    ] {
+        let help = "A metric with a constant '1' value labeled by the version.";
+        writer.family(name, Kind::Gauge, help);
+        writer.sample(name, &[("version", version)], 1.0);
+    }
+    let core = app.core();
+    writer.gauge(
+        "prometheus_ready",
+        "Whether Prometheus startup was fully completed and the server is ready for normal operation.",
+        f64::from(u8::from(core.is_ok())),
+    );
+    app.metrics.reload.write(&mut writer);
+    app.metrics.http.write(&mut writer);
+    app.metrics.queries.write(&mut writer, app);
+    if let Ok(core) = core {
+        store(&mut writer, &core.store.stats(), app);
+    }
+    process::write(&mut writer);
+    writer.finish()
+}
+
+fn store(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
+    let seconds = |ms: Option<i64>| ms.map_or(0.0, |ms| ms as f64 / 1000.0);
+    for (name, help, value) in [
+        (
+            "prometheus_tsdb_head_series",
+            "Total number of series in the head block.",
+            stats.series as f64,
+        ),
+        (
+            "prometheus_tsdb_head_stale_series",
+            "Total number of stale series in the head block.",
+            stats.stale_series as f64,
+        ),
+        (
+            "prometheus_tsdb_head_chunks",
+            "Total number of chunks in the head block.",
+            stats.chunks as f64,
+        ),
+        (
+            "prometheus_tsdb_head_chunks_storage_size_bytes",
+            "Size of the chunks in memory.",
+            stats.chunk_bytes as f64,
+        ),
+        (
+            "prometheus_tsdb_head_active_appenders",
+            "Number of currently active appender transactions",
+            stats.active_appenders as f64,
+        ),
+        (
+            "prometheus_tsdb_head_min_time_seconds",
+            "Minimum time bound of the head block.",
+            seconds(stats.min_time_ms),
+        ),
+        (
+            "prometheus_tsdb_head_max_time_seconds",
+            "Maximum timestamp of the head block.",
+            seconds(stats.max_time_ms),
+        ),
+        (
+            "prometheus_tsdb_lowest_timestamp_seconds",
+            "Lowest timestamp value stored in the database.",
+            seconds(stats.min_time_ms),
+        ),
+        (
+            "prometheus_tsdb_isolation_high_watermark",
+            "The highest TSDB append ID that has been given out.",
+            stats.newest_append_id as f64,
+        ),
+        (
+            "prometheus_tsdb_isolation_low_watermark",
+            "The lowest TSDB append ID that is still referenced.",
+            stats.settled_append_id as f64,
+        ),
+        (
+            "prometheus_tsdb_symbol_table_size_bytes",
+            "Size of symbol table in memory.",
+            stats.symbol_bytes as f64,
+        ),
+        (
+            "prometheus_tsdb_retention_limit_seconds",
+            "How long to retain samples in the database.",
+            app.flags.retention.as_secs_f64(),
+        ),
+        (
+            "prometheus_tsdb_wal_segment_current",
+            "Write log segment index that TSDB is currently writing to.",
+            stats.wal.current_segment as f64,
+        ),
+        (
+            "prometheus_tsdb_wal_storage_size_bytes",
+            "Size of the write log directory.",
+            stats.wal.bytes as f64,
+        ),
+        (
+            "kymo_storage_wal_segments",
+            "Segments of the write log on disk.",
+            stats.wal.segments as f64,
+        ),
+        (
+            "kymo_storage_poisoned",
+            "Whether the store takes no more writes after a failure.",
+            f64::from(u8::from(stats.poisoned.is_some())),
+        ),
+    ] {
+        writer.gauge(name, help, value);
+    }
+    for (name, help, value) in [
+        (
+            "prometheus_tsdb_head_series_created_total",
+            "Total number of series created in the head",
+            stats.series_created_total,
+        ),
+        (
+            "prometheus_tsdb_head_series_removed_total",
+            "Total number of series removed in the head",
+            stats.series_removed_total,
+        ),
+        (
+            "prometheus_tsdb_head_series_not_found_total",
+            "Total number of requests for series that were not found.",
+            stats.series_not_found_total,
+        ),
+        (
+            "prometheus_tsdb_head_chunks_created_total",
+            "Total number of chunks created in the head",
+            stats.chunks_created_total,
+        ),
+        (
+            "prometheus_tsdb_head_chunks_removed_total",
+            "Total number of chunks removed in the head",
+            stats.chunks_removed_total,
+        ),
+        (
+            "prometheus_tsdb_out_of_bound_samples_total",
+            "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
+            stats.out_of_bounds_total,
+        ),
+        (
+            "prometheus_tsdb_out_of_order_samples_total",
+            "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
+            stats.out_of_order_total,
+        ),
+        (
+            "prometheus_tsdb_too_old_samples_total",
+            "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.",
+            stats.too_old_total,
+        ),
+        (
+            "prometheus_tsdb_wal_corruptions_total",
+            "Total number of WAL corruptions.",
+            stats.wal.corruptions_total,
+        ),
+        (
+            "prometheus_tsdb_wal_truncations_total",
+            "Total number of write log truncations that were attempted.",
+            stats.wal.truncations_total,
+        ),
+        (
+            "prometheus_tsdb_wal_writes_failed_total",
+            "Total number of write log writes that failed.",
+            stats.wal.writes_failed_total,
+        ),
+        (
+            "kymo_storage_duplicate_samples_total",
+            "Samples refused or dropped because another value was there already.",
+            stats.duplicate_total,
+        ),
+        (
+            "kymo_storage_series_limit_total",
+            "Series refused by --storage.max-series.",
+            stats.series_limit_total,
+        ),
+        (
+            "kymo_storage_truncations_total",
+            "Times that retention dropped something.",
+            stats.truncations_total,
+        ),
+        (
+            "kymo_storage_wal_written_bytes_total",
+            "Bytes handed to the operating system for the write log.",
+            stats.wal.written_bytes_total,
+        ),
+        (
+            "kymo_storage_wal_writes_total",
+            "Calls of write for the write log.",
+            stats.wal.writes_total,
+        ),
+        (
+            "kymo_storage_wal_syncs_total",
+            "Calls of fdatasync for the write log.",
+            stats.wal.syncs_total,
+        ),
+    ] {
+        writer.counter(name, help, value);
+    }
+    let name = "prometheus_tsdb_head_samples_appended_total";
+    writer.family(name, Kind::Counter, "Total number of appended samples.");
+    writer.sample(
+        name,
+        &[("type", "float")],
+        stats.samples_appended_total as f64,
+    );
+    let name = "kymo_storage_memory_bytes";
+    writer.family(name, Kind::Gauge, "Memory of the store by what it holds.");
+    for (part, bytes) in [
+        ("series", stats.memory.series),
+        ("open_chunks", stats.memory.open_chunks),
+        ("sealed_chunks", stats.memory.sealed_chunks),
+        ("aliases", stats.memory.aliases),
+        ("symbols", stats.memory.symbols),
+        ("labels", stats.memory.labels),
+        ("postings", stats.memory.postings),
+    ] {
+        writer.sample(name, &[("part", part)], bytes as f64);
+    }
+}

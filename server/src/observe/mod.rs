@@ -1,0 +1,9 @@
+//! What Kymo says of itself: log lines and metrics.
+
+pub(crate) mod build;
+pub(crate) mod exposition;
+pub(crate) mod logs;
+pub(crate) mod metrics;
+
+mod process;
+mod summary;

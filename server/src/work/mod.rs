@@ -1,0 +1,4 @@
+//! Threads and timers: where queries run, and what happens without a request.
+
+pub(crate) mod background;
+pub(crate) mod queries;
