@@ -1,1 +1,26 @@
-//! placeholder
+//! What end-to-end tests are made of: a real server process, an HTTP client, and
+//! bodies of remote write.
+//!
+//! ```no_run
+//! use kymo_tests::{Kymo, WriteBody};
+//!
+//! let kymo = Kymo::start(&[]);
+//! let body = WriteBody::new().series(&[("__name__", "up")], &[(1_000, 1.0)]);
+//! assert_eq!(kymo.write(&body).status, 204);
+//! assert_eq!(kymo.instant("up", 1.0)["data"]["result"][0]["value"][1], "1");
+//! ```
+//!
+//! Everything here panics when something is wrong, because a test is to fail then.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests"
+)]
+
+mod http;
+mod server;
+mod write;
+
+pub use http::{Answer, Client};
+pub use server::{Kymo, wait_until};
+pub use write::WriteBody;
