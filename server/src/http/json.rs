@@ -13,12 +13,12 @@ pub(crate) enum Escape {
 
 /// Appends a string with its quotes.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str, escape: Escape) {
-    let start = out.len();
-    json::push_string(out, text);
-    let special = |byte: &u8| html_escape(*byte);
-    if escape == Escape::Html && out[start..].iter().any(special) {
-        let tail = out.split_off(start);
-        push_html(out, &tail);
+    match escape {
+        Escape::Html => json::push_string(out, text),
+        Escape::Plain => {
+            let written = serde_json::to_writer(&mut *out, text);
+            debug_assert!(written.is_ok(), "a string into memory cannot fail");
+        }
     }
 }
 
