@@ -15,9 +15,10 @@
 mod corpus;
 mod exposition;
 mod format;
+mod matchers;
 
 /// The folders that have a runner here.
-const RUNNERS: &[&str] = &["exposition", "format"];
+const RUNNERS: &[&str] = &["exposition", "format", "matchers"];
 
 #[test]
 fn folders_without_a_runner_are_named() {

@@ -11,6 +11,7 @@ pub mod json;
 pub mod name;
 pub mod natural;
 pub mod quote;
+pub mod regex;
 pub mod time;
 
 /// Where text is appended: a `String` or a `Vec<u8>`.

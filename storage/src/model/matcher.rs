@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use regex_automata::meta::Regex;
+use super::pattern::Pattern;
+use crate::compat::name::is_legacy_label_name;
+use crate::compat::quote::push_quoted;
+use crate::compat::regex::{RegexError, replace_invalid};
 
 /// The four ways to compare a label with a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,13 +40,22 @@ pub struct MatcherError {
     pub message: String,
 }
 
+impl From<RegexError> for MatcherError {
+    fn from(error: RegexError) -> MatcherError {
+        MatcherError {
+            message: error.to_string(),
+        }
+    }
+}
+
 /// A condition on one label of a series. An absent label counts as empty.
 #[derive(Clone)]
 pub struct Matcher {
     name: String,
     op: MatchOp,
     value: String,
-    regex: Option<Regex>,
+    /// Present for the two regular-expression operators.
+    pattern: Option<Pattern>,
 }
 
 impl Matcher {
@@ -57,19 +69,15 @@ impl Matcher {
         value: impl Into<String>,
     ) -> Result<Matcher, MatcherError> {
         let (name, value) = (name.into(), value.into());
-        let regex = match op {
+        let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(
-                Regex::new(&format!("^(?s:{value})$")).map_err(|error| MatcherError {
-                    message: error.to_string(),
-                })?,
-            ),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Pattern::new(&value)?),
         };
         Ok(Matcher {
             name,
             op,
             value,
-            regex,
+            pattern,
         })
     }
 
@@ -89,19 +97,89 @@ impl Matcher {
     }
 
     /// Tells whether a label with this value satisfies the condition.
+    #[inline]
     pub fn matches(&self, value: &str) -> bool {
-        match (self.op, &self.regex) {
-            (MatchOp::Equal, _) => self.value == value,
-            (MatchOp::NotEqual, _) => self.value != value,
-            (MatchOp::Regex, Some(regex)) => regex.is_match(value),
-            (MatchOp::NotRegex, Some(regex)) => !regex.is_match(value),
-            (MatchOp::Regex | MatchOp::NotRegex, None) => false,
+        self.holds(value) != self.is_negative()
+    }
+
+    /// Tells whether a value that need not be UTF-8 satisfies the condition. To a
+    /// regular expression each byte that is not UTF-8 is one replacement character.
+    pub fn matches_bytes(&self, value: &[u8]) -> bool {
+        match str::from_utf8(value) {
+            Ok(value) => self.matches(value),
+            Err(_) if self.pattern.is_none() => self.is_negative(),
+            Err(_) => self.matches(&replace_invalid(value)),
         }
     }
 
     /// Tells whether a series without the label satisfies the condition.
     pub fn matches_empty(&self) -> bool {
         self.matches("")
+    }
+
+    /// Tells whether the operator is `!=` or `!~`: the condition holds for what the
+    /// value or pattern does *not* fit.
+    pub fn is_negative(&self) -> bool {
+        matches!(self.op, MatchOp::NotEqual | MatchOp::NotRegex)
+    }
+
+    /// Returns the values that fit the value or pattern, where they are few and all
+    /// known: sorted, each once. For `!=` and `!~` they are the ones excluded.
+    pub fn set_matches(&self) -> Option<&[String]> {
+        match &self.pattern {
+            None => Some(std::slice::from_ref(&self.value)),
+            Some(pattern) => pattern.set(),
+        }
+    }
+
+    /// Returns text that every value that fits the pattern starts with, `None` where
+    /// nothing is known. For `!~` that is about the values excluded.
+    pub fn prefix(&self) -> Option<&str> {
+        let prefix = self.pattern.as_ref()?.prefix();
+        (!prefix.is_empty()).then_some(prefix)
+    }
+
+    /// Tells whether every value satisfies the condition, as for `=~".*"`.
+    pub fn matches_all(&self) -> bool {
+        match &self.pattern {
+            Some(pattern) => match self.op {
+                MatchOp::Regex => pattern.matches_all(),
+                _ => pattern.set().is_some_and(<[String]>::is_empty),
+            },
+            None => false,
+        }
+    }
+
+    /// Tells whether no value satisfies the condition, as for `!~".*"`.
+    pub fn matches_none(&self) -> bool {
+        match &self.pattern {
+            Some(pattern) => match self.op {
+                MatchOp::Regex => pattern.set().is_some_and(<[String]>::is_empty),
+                _ => pattern.matches_all(),
+            },
+            None => false,
+        }
+    }
+
+    /// Tells whether exactly the values that are not empty satisfy the condition, as
+    /// for `!=""` and `=~".+"`.
+    pub fn matches_nonempty(&self) -> bool {
+        match self.op {
+            MatchOp::Equal => false,
+            MatchOp::Regex => self.pattern.as_ref().is_some_and(Pattern::matches_nonempty),
+            MatchOp::NotEqual | MatchOp::NotRegex => {
+                matches!(self.set_matches(), Some([only]) if only.is_empty())
+            }
+        }
+    }
+
+    /// Tells whether a value fits the value or pattern, the negation left out.
+    #[inline]
+    fn holds(&self, value: &str) -> bool {
+        match &self.pattern {
+            None => self.value == value,
+            Some(pattern) => pattern.matches(value),
+        }
     }
 }
 
@@ -113,8 +191,26 @@ impl PartialEq for Matcher {
 
 impl Eq for Matcher {}
 
-impl fmt::Debug for Matcher {
+/// Prints as in a selector, `name=~"value"`; a name outside the old alphabet is quoted.
+impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{:?}", self.name, self.op.as_str(), self.value)
+        let mut text = String::with_capacity(self.name.len() + self.value.len() + 4);
+        if is_legacy_label_name(&self.name) {
+            text.push_str(&self.name);
+        } else {
+            push_quoted(&mut text, &self.name);
+        }
+        text.push_str(self.op.as_str());
+        push_quoted(&mut text, &self.value);
+        f.write_str(&text)
     }
 }
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 mod labels;
 mod labels_text;
 mod matcher;
+mod pattern;
 mod sample;
 mod time;
 
