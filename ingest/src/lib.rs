@@ -4,4 +4,6 @@
 
 pub mod exposition;
 pub mod http;
+pub mod remote_write;
 pub mod scrape;
+pub mod wire;

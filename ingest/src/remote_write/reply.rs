@@ -1,0 +1,274 @@
+//! What a sender is told, and which requests are not even read.
+
+use kymo_storage::{AppendError, StorageError};
+
+use super::v1::Receipt;
+use crate::wire::WireError;
+
+/// An answer to a sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, without lengths and dates.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// The body.
+    pub body: String,
+}
+
+/// Headers of a reply with an error text.
+const TEXT_HEADERS: &[(&str, &str)] = &[
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("X-Content-Type-Options", "nosniff"),
+];
+
+impl Receipt {
+    /// Returns the answer to a request that was stored.
+    pub fn reply(&self) -> Reply {
+        Reply {
+            status: 204,
+            headers: &[],
+            body: String::new(),
+        }
+    }
+}
+
+/// Why a request was not stored, or not whole. The text is what the sender is told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The Content-Encoding is not snappy.
+    #[error("{0} encoding (compression) is not accepted by this server; only snappy is acceptable")]
+    Encoding(String),
+    /// The Content-Type is not that of a message received here.
+    #[error("{0}")]
+    ContentType(String),
+    /// The compressed body is too large.
+    #[error("request body exceeds the {limit_bytes} bytes limit")]
+    BodyTooLarge {
+        /// The limit, bytes.
+        limit_bytes: usize,
+    },
+    /// The body says it unpacks to too much.
+    #[error("decoded size exceeds the {limit_bytes} bytes limit")]
+    DecodedTooLarge {
+        /// The limit, bytes.
+        limit_bytes: usize,
+    },
+    /// The body is not snappy.
+    #[error("s2: corrupt input")]
+    Snappy,
+    /// The body is not the message it should be.
+    #[error("{0}")]
+    Malformed(#[from] WireError),
+    /// A sample was not accepted; nothing was stored.
+    #[error("{0}")]
+    Append(#[from] AppendError),
+    /// A sample is more than ten minutes ahead; nothing was stored.
+    #[error("out of bounds: timestamp is too far in the future")]
+    TooFarInFuture,
+    /// Everything was stored but what cannot be.
+    #[error("{}", partial_text(.0))]
+    Partial(Box<Receipt>),
+    /// The store failed; nothing was stored.
+    #[error("{}", storage_text(.0))]
+    Storage(#[from] StorageError),
+}
+
+impl WriteError {
+    /// Returns the HTTP status.
+    pub fn status(&self) -> u16 {
+        match self {
+            WriteError::Encoding(_) | WriteError::ContentType(_) => 415,
+            WriteError::BodyTooLarge { .. } => 413,
+            WriteError::DecodedTooLarge { .. }
+            | WriteError::Snappy
+            | WriteError::Malformed(_)
+            | WriteError::TooFarInFuture
+            | WriteError::Partial(_) => 400,
+            WriteError::Append(error) => match error {
+                AppendError::OutOfOrder
+                | AppendError::DuplicateTimestamp { .. }
+                | AppendError::OutOfBounds
+                | AppendError::TooOld => 400,
+                _ => 500,
+            },
+            // A full disk empties: the sender shall keep its data and try again.
+            WriteError::Storage(error) if is_passing(error) => 503,
+            WriteError::Storage(_) => 500,
+        }
+    }
+
+    /// Returns the answer.
+    pub fn reply(&self) -> Reply {
+        Reply {
+            status: self.status(),
+            headers: TEXT_HEADERS,
+            body: format!("{self}\n"),
+        }
+    }
+}
+
+fn is_passing(error: &StorageError) -> bool {
+    match error {
+        StorageError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+        StorageError::Poisoned { .. } => true,
+        _ => false,
+    }
+}
+
+/// The cause is not part of a storage error's own text, and is what a sender needs.
+fn storage_text(error: &StorageError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn partial_text(receipt: &Receipt) -> String {
+    let mut missing = Vec::new();
+    if receipt.histograms_refused > 0 {
+        missing.push(format!(
+            "{} native histogram samples refused: native histograms are not supported yet, \
+             set send_native_histograms to false",
+            receipt.histograms_refused
+        ));
+    }
+    if let Some(limit) = receipt.series_limit {
+        missing.push(format!(
+            "{} samples refused: {}",
+            receipt.samples_over_limit,
+            AppendError::SeriesLimit { limit }
+        ));
+    }
+    format!(
+        "{}; the other {} samples of the request are stored",
+        missing.join("; "),
+        receipt.samples
+    )
+}
+
+const MEDIA_TYPE: &str = "application/x-protobuf";
+const V1: &str = "prometheus.WriteRequest";
+const V2: &str = "io.prometheus.write.v2.Request";
+
+/// Checks the Content-Encoding. Without one the body is taken as snappy too.
+///
+/// # Errors
+///
+/// [`WriteError::Encoding`].
+pub fn check_encoding(content_encoding: Option<&str>) -> Result<(), WriteError> {
+    match content_encoding {
+        None | Some("" | "snappy") => Ok(()),
+        Some(other) => Err(WriteError::Encoding(other.to_owned())),
+    }
+}
+
+/// Checks the Content-Type: one of remote write 1.0, or none.
+///
+/// The header is not read as MIME asks: a blank in front of `proto` makes another
+/// parameter of it, which is not looked at.
+///
+/// # Errors
+///
+/// [`WriteError::ContentType`].
+pub fn check_content_type(content_type: Option<&str>) -> Result<(), WriteError> {
+    let header = match content_type {
+        None | Some("") => MEDIA_TYPE,
+        Some(header) => header.trim(),
+    };
+    let refuse = |text: String| Err(WriteError::ContentType(text));
+    let mut parts = header.split(';');
+    if parts.next() != Some(MEDIA_TYPE) {
+        return refuse(format!(
+            "expected {MEDIA_TYPE} as the first (media) part, got {header} content-type"
+        ));
+    }
+    for part in parts {
+        let message = match part.split_once('=') {
+            Some((name, value)) if !value.contains('=') => match name {
+                "proto" => value,
+                _ => continue,
+            },
+            _ => {
+                return refuse(format!(
+                    "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters \
+                     to be key-values, got {part} in {header} content-type"
+                ));
+            }
+        };
+        return match message {
+            V1 => Ok(()),
+            V2 => refuse(format!(
+                "{V2} protobuf message is not accepted by this server; only accepts {V1}"
+            )),
+            other => refuse(format!(
+                "got {header} content type; unknown type for remote write protobuf message \
+                 {other}, supported: {V1}, {V2}"
+            )),
+        };
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_other_than_snappy_are_refused() {
+        for good in [None, Some(""), Some("snappy")] {
+            assert!(check_encoding(good).is_ok());
+        }
+        let error = check_encoding(Some("gzip")).unwrap_err();
+        assert_eq!(error.status(), 415);
+        assert_eq!(
+            error.to_string(),
+            "gzip encoding (compression) is not accepted by this server; only snappy is acceptable"
+        );
+        assert!(check_encoding(Some("Snappy")).is_err());
+    }
+
+    #[test]
+    fn content_types_are_judged_as_upstream_judges_them() {
+        let good = [
+            "",
+            "application/x-protobuf",
+            "application/x-protobuf;proto=prometheus.WriteRequest",
+            // The blank makes it another parameter.
+            "application/x-protobuf; proto=io.prometheus.write.v2.Request",
+            "application/x-protobuf;charset=utf-8",
+        ];
+        for header in good {
+            assert!(check_content_type(Some(header)).is_ok(), "{header}");
+        }
+        let bad = [
+            (
+                "text/plain",
+                "expected application/x-protobuf as the first (media) part, got text/plain \
+                 content-type",
+            ),
+            (
+                "application/x-protobuf;proto=foo.Bar",
+                "got application/x-protobuf;proto=foo.Bar content type; unknown type for remote \
+                 write protobuf message foo.Bar, supported: prometheus.WriteRequest, \
+                 io.prometheus.write.v2.Request",
+            ),
+            (
+                "application/x-protobuf;foo",
+                "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to \
+                 be key-values, got foo in application/x-protobuf;foo content-type",
+            ),
+            (
+                "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+                "io.prometheus.write.v2.Request protobuf message is not accepted by this server; \
+                 only accepts prometheus.WriteRequest",
+            ),
+        ];
+        for (header, text) in bad {
+            let error = check_content_type(Some(header)).unwrap_err();
+            assert_eq!(error.status(), 415);
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

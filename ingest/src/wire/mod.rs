@@ -1,0 +1,16 @@
+//! Protobuf read in place: nothing is copied and nothing allocated.
+//!
+//! [`Reader`] takes fields off a byte slice, with every length checked before use.
+//! Messages that arrive by the thousand have hand-written views
+//! ([`write_request`]); the rest of a request is only checked, against tables
+//! ([`schema`]). Error texts are those of the decoder that Prometheus has generated
+//! for the same messages, because senders log them.
+
+mod reader;
+pub mod schema;
+pub mod write_request;
+
+pub use reader::{Reader, Tag, WireError};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! Views of the messages of remote write 1.0 that carry samples.
+//!
+//! ```text
+//! WriteRequest { repeated TimeSeries timeseries = 1; repeated MetricMetadata metadata = 3; }
+//! TimeSeries   { repeated Label labels = 1; repeated Sample samples = 2;
+//!                repeated Exemplar exemplars = 3; repeated Histogram histograms = 4; }
+//! Label        { string name = 1; string value = 2; }
+//! Sample       { double value = 1; int64 timestamp = 2; }
+//! ```
+//!
+//! Senders write the labels of a series first and in one run. That run of bytes names
+//! the series: whoever has seen it before need not look inside, and [`TimeSeries::scan`]
+//! does not.
+
+use super::reader::{BYTES, FIXED64, Reader, VARINT, WireError};
+use super::schema;
+
+/// A part of a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// A series with its samples.
+    Series(TimeSeries<'a>),
+    /// Type, help and unit of a family.
+    Metadata,
+}
+
+/// Takes a request apart.
+#[derive(Debug, Clone)]
+pub struct WriteRequest<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> WriteRequest<'a> {
+    /// Returns a view of an encoded request.
+    pub fn new(bytes: &'a [u8]) -> WriteRequest<'a> {
+        WriteRequest {
+            reader: Reader::new(bytes),
+        }
+    }
+
+    /// Returns the next part, `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// The request is malformed here.
+    #[inline]
+    pub fn next_part(&mut self) -> Result<Option<Part<'a>>, WireError> {
+        while let Some(tag) = self.reader.tag("WriteRequest")? {
+            match tag.field {
+                1 => {
+                    tag.expect(BYTES, "Timeseries")?;
+                    let bytes = self.reader.bytes()?;
+                    return Ok(Some(Part::Series(TimeSeries { bytes })));
+                }
+                3 => {
+                    tag.expect(BYTES, "Metadata")?;
+                    schema::check(self.reader.bytes()?, &schema::METRIC_METADATA)?;
+                    return Ok(Some(Part::Metadata));
+                }
+                _ => self.reader.skip(tag)?,
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A series with its samples.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeSeries<'a> {
+    bytes: &'a [u8],
+}
+
+/// What a scan of a series found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scanned<'a> {
+    /// The labels.
+    pub labels: LabelBytes<'a>,
+    /// How many exemplars there are.
+    pub n_exemplars: usize,
+    /// How many native histograms there are.
+    pub n_histograms: usize,
+}
+
+/// The labels of a series, encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelBytes<'a> {
+    /// They stand in one run, which is nothing but labels: equal runs, equal labels.
+    Run(&'a [u8]),
+    /// They stand apart; this is the whole series.
+    Scattered(&'a [u8]),
+}
+
+/// Field 1, wire type 2.
+const LABEL_TAG: u8 = 0x0a;
+
+impl<'a> TimeSeries<'a> {
+    /// Finds the labels, and hands time (ms) and value of each sample to `sample`.
+    /// The labels are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// The series is malformed, its labels left aside.
+    #[inline]
+    pub fn scan(&self, mut sample: impl FnMut(i64, f64)) -> Result<Scanned<'a>, WireError> {
+        let mut reader = Reader::new(self.bytes);
+        reader.skip_short_run(LABEL_TAG);
+        let mut run = 0..reader.pos();
+        let mut is_scattered = false;
+        let (mut n_exemplars, mut n_histograms) = (0, 0);
+        loop {
+            let start = reader.pos();
+            let Some(tag) = reader.tag("TimeSeries")? else {
+                break;
+            };
+            match tag.field {
+                1 => {
+                    tag.expect(BYTES, "Labels")?;
+                    reader.bytes()?;
+                    if run.is_empty() {
+                        run.start = start;
+                    } else if run.end != start {
+                        is_scattered = true;
+                    }
+                    run.end = reader.pos();
+                }
+                2 => {
+                    tag.expect(BYTES, "Samples")?;
+                    let (t_ms, value) = read_sample(reader.bytes()?)?;
+                    sample(t_ms, value);
+                }
+                3 => {
+                    tag.expect(BYTES, "Exemplars")?;
+                    schema::check(reader.bytes()?, &schema::EXEMPLAR)?;
+                    n_exemplars += 1;
+                }
+                4 => {
+                    tag.expect(BYTES, "Histograms")?;
+                    schema::check(reader.bytes()?, &schema::HISTOGRAM)?;
+                    n_histograms += 1;
+                }
+                _ => reader.skip(tag)?,
+            }
+        }
+        let labels = if is_scattered {
+            LabelBytes::Scattered(self.bytes)
+        } else {
+            LabelBytes::Run(self.bytes.get(run).unwrap_or_default())
+        };
+        Ok(Scanned {
+            labels,
+            n_exemplars,
+            n_histograms,
+        })
+    }
+}
+
+#[inline]
+fn read_sample(bytes: &[u8]) -> Result<(i64, f64), WireError> {
+    let mut reader = Reader::new(bytes);
+    let (mut t_ms, mut value) = (0, 0.0);
+    while let Some(tag) = reader.tag("Sample")? {
+        match tag.field {
+            1 => {
+                tag.expect(FIXED64, "Value")?;
+                value = f64::from_bits(reader.fixed64()?);
+            }
+            2 => {
+                tag.expect(VARINT, "Timestamp")?;
+                t_ms = reader.varint()?.cast_signed();
+            }
+            _ => reader.skip(tag)?,
+        }
+    }
+    Ok((t_ms, value))
+}
+
+impl<'a> LabelBytes<'a> {
+    /// Adds name and value of each label to `out`, in the order they stand.
+    ///
+    /// # Errors
+    ///
+    /// A label is malformed.
+    pub fn read(self, out: &mut Vec<(&'a [u8], &'a [u8])>) -> Result<(), WireError> {
+        let (LabelBytes::Run(bytes) | LabelBytes::Scattered(bytes)) = self;
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag("TimeSeries")? {
+            if tag.field == 1 {
+                tag.expect(BYTES, "Labels")?;
+                out.push(read_label(reader.bytes()?)?);
+            } else {
+                reader.skip(tag)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_label(bytes: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+    let mut reader = Reader::new(bytes);
+    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+    while let Some(tag) = reader.tag("Label")? {
+        match tag.field {
+            1 => {
+                tag.expect(BYTES, "Name")?;
+                name = reader.bytes()?;
+            }
+            2 => {
+                tag.expect(BYTES, "Value")?;
+                value = reader.bytes()?;
+            }
+            _ => reader.skip(tag)?,
+        }
+    }
+    Ok((name, value))
+}
