@@ -8,8 +8,8 @@
 //! below them makes that rare; they do not rely on it.
 //!
 //! Reading order: [`varint`] and [`bits`] (the alphabet), [`decimal`] (floats that
-//! were decimals become integers), [`open`] (the chunk being appended to), [`xor`],
-//! [`crc`].
+//! were decimals become integers), [`open`] (the chunk being appended to), [`sealed`]
+//! with [`packed`] and [`xor`] (the chunk at rest), [`timestamps`], [`crc`].
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 #![cfg_attr(
@@ -25,6 +25,9 @@ pub mod bits;
 pub mod crc;
 pub mod decimal;
 pub mod open;
+pub mod packed;
+pub mod sealed;
+pub mod timestamps;
 pub mod varint;
 pub mod xor;
 

@@ -19,6 +19,9 @@ pub(super) const TEMPORARY: &str = ".tmp";
 /// Bytes that may be summed in the search for a sound frame; past it one is assumed.
 const SEARCH_BUDGET_BYTES: usize = 64 << 20;
 
+/// The open segment and what is in it.
+pub(super) type CurrentSegment = (Arc<dyn AppendFile>, SegmentInfo);
+
 /// Where the writer goes on.
 #[derive(Debug)]
 pub(super) struct Recovered {
@@ -28,7 +31,7 @@ pub(super) struct Recovered {
     /// The number of the segment to go on with.
     pub(super) seq: u64,
     /// It, when it exists.
-    pub(super) current: Option<(Arc<dyn AppendFile>, SegmentInfo)>,
+    pub(super) current: Option<CurrentSegment>,
 }
 
 struct Recovery<'a> {
@@ -201,7 +204,7 @@ impl Recovery<'_> {
         file: &Expected,
         info: SegmentInfo,
         len_bytes: usize,
-    ) -> Result<Option<(Arc<dyn AppendFile>, SegmentInfo)>, WalError> {
+    ) -> Result<Option<CurrentSegment>, WalError> {
         self.replayed.torn = Some(TornTail {
             file: file.path.clone(),
             offset: info.len_bytes,

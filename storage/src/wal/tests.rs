@@ -1,10 +1,8 @@
 use std::sync::Arc;
 
-use proptest::prelude::*;
-
 use super::*;
+use crate::fs::Dir;
 use crate::fs::memory::MemoryDir;
-use crate::fs::{Dir, FsError};
 use crate::model::stale_marker;
 
 /// Everything a log holds, as it was replayed.
