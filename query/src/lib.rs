@@ -6,5 +6,6 @@
 
 pub mod promql;
 mod source;
+mod syntax;
 
 pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};

@@ -16,9 +16,10 @@ mod corpus;
 mod exposition;
 mod format;
 mod matchers;
+mod promql_parse;
 
 /// The folders that have a runner here.
-const RUNNERS: &[&str] = &["exposition", "format", "matchers"];
+const RUNNERS: &[&str] = &["exposition", "format", "matchers", "promql_parse"];
 
 #[test]
 fn folders_without_a_runner_are_named() {

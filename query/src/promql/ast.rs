@@ -153,6 +153,43 @@ pub enum BinaryOp {
     TrimUpper,
 }
 
+impl BinaryOp {
+    /// Returns the operator as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::Pow => "^",
+            BinaryOp::Atan2 => "atan2",
+            BinaryOp::Eq => "==",
+            BinaryOp::Ne => "!=",
+            BinaryOp::Lt => "<",
+            BinaryOp::Le => "<=",
+            BinaryOp::Gt => ">",
+            BinaryOp::Ge => ">=",
+            BinaryOp::And => "and",
+            BinaryOp::Or => "or",
+            BinaryOp::Unless => "unless",
+            BinaryOp::TrimLower => ">/",
+            BinaryOp::TrimUpper => "</",
+        }
+    }
+
+    /// Tells whether the operator compares, and so filters unless `bool` is given.
+    pub fn is_comparison(self) -> bool {
+        use BinaryOp::*;
+        matches!(self, Eq | Ne | Lt | Le | Gt | Ge)
+    }
+
+    /// Tells whether the operator works on sets of series and not on their values.
+    pub fn is_set(self) -> bool {
+        matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
+    }
+}
+
 /// Two expressions joined by an operator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BinaryExpr {
@@ -176,6 +213,18 @@ pub enum Cardinality {
     ManyToOne,
     OneToMany,
     ManyToMany,
+}
+
+impl Cardinality {
+    /// Returns the words used in the tree's JSON and in error texts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cardinality::OneToOne => "one-to-one",
+            Cardinality::ManyToOne => "many-to-one",
+            Cardinality::OneToMany => "one-to-many",
+            Cardinality::ManyToMany => "many-to-many",
+        }
+    }
 }
 
 /// The matching clause of a binary operator.
@@ -213,6 +262,42 @@ pub enum AggregateOp {
     Quantile,
     Limitk,
     LimitRatio,
+}
+
+impl AggregateOp {
+    /// Returns the operator's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AggregateOp::Sum => "sum",
+            AggregateOp::Avg => "avg",
+            AggregateOp::Count => "count",
+            AggregateOp::Min => "min",
+            AggregateOp::Max => "max",
+            AggregateOp::Group => "group",
+            AggregateOp::Stddev => "stddev",
+            AggregateOp::Stdvar => "stdvar",
+            AggregateOp::Topk => "topk",
+            AggregateOp::Bottomk => "bottomk",
+            AggregateOp::CountValues => "count_values",
+            AggregateOp::Quantile => "quantile",
+            AggregateOp::Limitk => "limitk",
+            AggregateOp::LimitRatio => "limit_ratio",
+        }
+    }
+
+    /// Tells whether the operator takes a parameter before the vector.
+    pub fn has_param(self) -> bool {
+        use AggregateOp::*;
+        matches!(
+            self,
+            Topk | Bottomk | CountValues | Quantile | Limitk | LimitRatio
+        )
+    }
+
+    /// Tells whether the operator is refused unless experimental functions are enabled.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
+    }
 }
 
 /// An aggregation over a vector.
@@ -262,6 +347,28 @@ pub struct TimeModifiers {
     pub at_ms: Option<i64>,
     /// `@ start()` or `@ end()`.
     pub at_bound: Option<StartOrEnd>,
+}
+
+impl TimeModifiers {
+    /// Tells whether an offset was written, other than zero.
+    pub fn has_offset(&self) -> bool {
+        self.offset_ns != 0 || self.offset_expr.is_some()
+    }
+
+    /// Tells whether an `@` was written.
+    pub fn has_at(&self) -> bool {
+        self.at_ms.is_some() || self.at_bound.is_some()
+    }
+}
+
+impl StartOrEnd {
+    /// Returns the function's name, without its parentheses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StartOrEnd::Start => "start",
+            StartOrEnd::End => "end",
+        }
+    }
 }
 
 /// An instant vector selector.

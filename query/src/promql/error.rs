@@ -65,6 +65,15 @@ impl ParseErrors {
     }
 }
 
+impl From<ParseError> for ParseErrors {
+    fn from(first: ParseError) -> ParseErrors {
+        ParseErrors {
+            first,
+            rest: Vec::new(),
+        }
+    }
+}
+
 impl fmt::Display for ParseErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.first.fmt(f)

@@ -1,14 +1,30 @@
 //! PromQL as Prometheus 3.14 speaks it.
 //!
-//! Text becomes tokens (`lex`), tokens a tree (`grammar` gives the rules, `lalr`
-//! runs them, `build` makes the nodes), and the tree is checked (`check`) before
-//! anybody sees it. `print`, `pretty` and `json` turn it back into text.
+//! Text becomes tokens (`lex`), tokens a tree (`grammar` has the rules, `build` what
+//! they mean), and the tree is checked (`check`) before anybody sees it. `print`,
+//! `pretty` and `json` write it down again.
 
 pub mod ast;
+mod build;
+mod check;
 mod error;
 mod features;
 mod functions;
+mod grammar;
+mod json;
+mod lex;
+mod literal;
+mod parse;
+mod pretty;
+mod print;
+mod series;
+mod token;
 
 pub use error::{ParseError, ParseErrors};
 pub use features::Features;
 pub use functions::{Function, function, functions};
+pub use json::expr_json;
+pub use parse::{parse_expr, parse_metric, parse_selector, parse_series};
+pub use pretty::pretty;
+pub use print::matcher_text;
+pub use series::{CounterResetHint, HistogramDescriptor, HistogramStep, SeriesValue};
