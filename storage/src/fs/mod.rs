@@ -32,6 +32,8 @@ mod lock;
 mod real;
 
 #[cfg(any(test, feature = "internals"))]
+pub mod crash;
+#[cfg(any(test, feature = "internals"))]
 pub mod memory;
 
 #[cfg(test)]

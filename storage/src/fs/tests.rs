@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::crash::{CrashDir, Cut, Loss};
 use super::memory::MemoryDir;
 use super::*;
 
@@ -72,6 +73,54 @@ fn the_real_directory_keeps_the_contract() {
 #[test]
 fn the_memory_directory_keeps_the_contract() {
     check_contract(&MemoryDir::new("memory"));
+}
+
+#[test]
+fn the_crash_directory_keeps_the_contract() {
+    check_contract(&CrashDir::new("crash"));
+}
+
+#[test]
+fn a_crash_leaves_what_was_synced() {
+    let dir = CrashDir::new("d");
+    let sub: Arc<dyn Dir> = dir.subdir("0").unwrap();
+    let file = sub.create("a").unwrap();
+    file.append(b"synced").unwrap();
+    file.sync().unwrap();
+    sub.sync().unwrap();
+    file.append(b" not").unwrap();
+    sub.create("b").unwrap().sync().unwrap();
+    let now = Cut {
+        ops: dir.ops(),
+        partial_bytes: 0,
+    };
+    let read = |image: &MemoryDir| image.child("0").read("a", 100).unwrap();
+
+    let killed = dir.image(now, Loss::Process);
+    assert_eq!(read(&killed), b"synced not");
+    assert_eq!(killed.child("0").files().unwrap(), ["a", "b"]);
+    let dark = dir.image(now, Loss::Everything);
+    assert_eq!(read(&dark), b"synced");
+    // Its content is durable, its name is not.
+    assert_eq!(dark.child("0").files().unwrap(), ["a"]);
+    let torn = dir.image(
+        Cut {
+            ops: 4,
+            partial_bytes: 2,
+        },
+        Loss::Process,
+    );
+    assert_eq!(read(&torn), b"synced n");
+    let mut lengths = std::collections::BTreeSet::new();
+    for seed in 0..200 {
+        let content = read(&dir.image(now, Loss::Chance(seed)));
+        assert!(
+            content.starts_with(b"synced") && content.len() <= 10,
+            "{content:?}"
+        );
+        lengths.insert(content.len());
+    }
+    assert_eq!(lengths.len(), 5, "every torn length comes up");
 }
 
 #[test]

@@ -121,3 +121,201 @@ fn goes_on_in_the_same_segment_after_reopening() {
     assert_eq!(dir.files().unwrap(), ["00000001.wal"]);
     assert_eq!(open(&dir, OPTIONS).2, expected);
 }
+
+#[test]
+fn a_full_segment_is_left_behind_and_reads_alone() {
+    let (memory, dir) = memory();
+    let options = WalOptions {
+        segment_bytes: 200,
+        ..OPTIONS
+    };
+    let mut expected = Contents::default();
+    let (mut wal, ..) = open(&dir, options);
+    for round in 0..50 {
+        commit_samples(
+            &mut wal,
+            &mut expected,
+            round,
+            &[0.5 + round as f64, 7.25, f64::NAN],
+        );
+    }
+    let names = dir.files().unwrap();
+    assert!(names.len() > 3, "{names:?}");
+    assert_eq!(wal.segments().count(), names.len());
+    assert_eq!(open(&dir, options).2, expected);
+
+    // The last one on its own, under the first number.
+    let last = names.last().unwrap();
+    let mut bytes = dir.read(last, 1 << 20).unwrap();
+    let seq = format::FileKind::Segment.seq(last).unwrap();
+    let mut header = format::Header::decode(&bytes).unwrap();
+    assert_eq!(header.seq, seq);
+    header.seq = 1;
+    bytes[..format::HEADER_BYTES].copy_from_slice(&header.encode());
+    for name in names {
+        dir.remove(&name).unwrap();
+    }
+    memory.put("00000001.wal", bytes);
+    let (_, replayed, alone) = open(&dir, options);
+    assert_eq!(replayed.damages, []);
+    assert!(!alone.samples.is_empty() && expected.samples.ends_with(&alone.samples));
+}
+
+#[test]
+fn a_large_commit_takes_several_frames_and_stays_one_commit() {
+    let (memory, dir) = memory();
+    let (mut wal, ..) = open(&dir, OPTIONS);
+    let mut expected = Contents::default();
+    commit_samples(&mut wal, &mut expected, 1, &[1.0]);
+    let before = wal.stats().len_bytes as usize;
+    wal.series(0, [("a", "b")].into_iter());
+    let values: Vec<f64> = (0..150_000).map(|i| f64::from(i % 1000) / 8.0).collect();
+    commit_samples(&mut wal, &mut expected, 2, &values);
+    assert_eq!(open(&dir, OPTIONS).2.samples, expected.samples);
+
+    // Without its last byte all of it goes.
+    let mut bytes = dir.read("00000001.wal", 1 << 30).unwrap();
+    bytes.pop();
+    let len = bytes.len();
+    memory.put("00000001.wal", bytes);
+    let (_, replayed, contents) = open(&dir, OPTIONS);
+    assert_eq!(contents.samples.len(), 1);
+    let torn = replayed.torn.unwrap();
+    assert_eq!(
+        (torn.offset, torn.len_bytes),
+        (before as u64, (len - before) as u64)
+    );
+    assert_eq!(dir.read("00000001.wal", 1 << 30).unwrap().len(), before);
+}
+
+#[test]
+fn a_commit_can_be_taken_back() {
+    let (_, dir) = memory();
+    let (mut wal, ..) = open(&dir, OPTIONS);
+    let mut expected = Contents::default();
+    wal.revert_last().unwrap();
+    commit_samples(&mut wal, &mut expected, 1, &[1.5, 2.5]);
+    commit_samples(&mut wal, &mut Contents::default(), 2, &[1.75, 3.5]);
+    wal.revert_last().unwrap();
+    wal.revert_last().unwrap();
+    commit_samples(&mut wal, &mut expected, 3, &[1.25, 2.25]);
+    wal.float(0, 4, 99.0);
+    wal.discard();
+    commit_samples(&mut wal, &mut expected, 5, &[1.25, 4.25]);
+    assert_eq!(open(&dir, OPTIONS).2, expected);
+}
+
+#[test]
+fn truncation_keeps_the_series_and_drops_old_segments() {
+    let (_, dir) = memory();
+    let options = WalOptions {
+        segment_bytes: 100,
+        ..OPTIONS
+    };
+    let (mut wal, ..) = open(&dir, options);
+    let mut expected = Contents::default();
+    let labels = |id: u32| {
+        [
+            ("__name__", "m"),
+            ("id", if id == 0 { "zero" } else { "one" }),
+        ]
+    };
+    wal.series(0, labels(0).into_iter());
+    wal.series(1, labels(1).into_iter());
+    for t_ms in 0..30 {
+        commit_samples(&mut wal, &mut expected, t_ms, &[t_ms as f64, 0.5]);
+    }
+    assert!(wal.begin_truncation(0).unwrap().is_none());
+    for t_ms in [10, 20] {
+        let mut checkpoint = wal.begin_truncation(t_ms).unwrap().unwrap();
+        checkpoint.series(1, labels(1).into_iter()).unwrap();
+        wal.end_truncation(checkpoint.finish().unwrap()).unwrap();
+    }
+    // One that is given up leaves nothing that counts.
+    drop(wal.begin_truncation(25).unwrap().unwrap());
+
+    let (wal, replayed, contents) = open(&dir, options);
+    assert_eq!(replayed.damages, []);
+    let owned = |id| {
+        labels(id)
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .to_vec()
+    };
+    assert_eq!(contents.series, [(1, owned(1))]);
+    assert!(expected.samples.ends_with(&contents.samples));
+    let oldest = contents.samples.iter().map(|s| s.1).min().unwrap();
+    assert!((1..=20).contains(&oldest), "{oldest}");
+    let files = dir.files().unwrap();
+    assert_eq!(
+        files.iter().filter(|f| f.contains("checkpoint")).count(),
+        1,
+        "{files:?}"
+    );
+    assert_eq!(wal.segments().count(), files.len() - 1);
+}
+
+#[test]
+fn what_is_too_large_is_refused_and_nothing_else() {
+    let (_, dir) = memory();
+    let (mut wal, ..) = open(&dir, OPTIONS);
+    let mut expected = Contents::default();
+    wal.float(format::MAX_SERIES, 1, 1.0);
+    wal.float(1, 1, 1.0);
+    assert!(matches!(
+        wal.commit(),
+        Err(WalError::TooLarge {
+            what: "series number",
+            ..
+        })
+    ));
+    let long = "x".repeat(format::MAX_BODY_BYTES);
+    wal.series(1, [("a", &*long)].into_iter());
+    assert!(matches!(
+        wal.commit(),
+        Err(WalError::TooLarge {
+            what: "label set",
+            ..
+        })
+    ));
+    commit_samples(&mut wal, &mut expected, 2, &[1.0]);
+    assert_eq!(open(&dir, OPTIONS).2, expected);
+}
+
+#[test]
+fn files_of_others_are_refused_with_their_name() {
+    let (memory, dir) = memory();
+    let (mut wal, ..) = open(&dir, OPTIONS);
+    commit_samples(&mut wal, &mut Contents::default(), 1, &[1.0]);
+    let good = dir.read("00000001.wal", 1000).unwrap();
+    let mut header = format::Header::decode(&good).unwrap();
+    let other = WalOptions {
+        shard: 4,
+        ..OPTIONS
+    };
+    let error = Wal::open(dir.clone(), other, &mut |_| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "wal/00000001.wal belongs to shard 3, not to shard 4"
+    );
+
+    header.version = 2;
+    memory.put(
+        "00000001.wal",
+        [&header.encode(), &good[format::HEADER_BYTES..]].concat(),
+    );
+    let error = Wal::open(dir, OPTIONS, &mut |_| ()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            WalError::Version {
+                found: 2,
+                supported: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+mod crash;
+mod damage;
