@@ -17,9 +17,16 @@ mod exposition;
 mod format;
 mod matchers;
 mod promql_parse;
+mod relabel;
 
 /// The folders that have a runner here.
-const RUNNERS: &[&str] = &["exposition", "format", "matchers", "promql_parse"];
+const RUNNERS: &[&str] = &[
+    "exposition",
+    "format",
+    "matchers",
+    "promql_parse",
+    "relabel",
+];
 
 #[test]
 fn folders_without_a_runner_are_named() {

@@ -8,6 +8,8 @@
 use super::error::{Problem, ProblemKind};
 use super::yaml::{Node, Position, Value};
 
+const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
+
 /// The mistakes found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems(Vec<Problem>);
@@ -32,6 +34,16 @@ impl Problems {
             message,
             Some(remedy.to_owned()),
         );
+    }
+
+    /// Tells whether nothing is wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes over the mistakes of another list.
+    pub(super) fn append(&mut self, mut other: Problems) {
+        self.0.append(&mut other.0);
     }
 
     /// Returns the mistakes in the order of the file.
@@ -221,6 +233,27 @@ pub(super) fn uint(node: &Node, problems: &mut Problems) -> Option<u64> {
     };
     if value.is_none() {
         wrong_type(node, "uint", problems);
+    }
+    value
+}
+
+/// Reads a whole number that is not negative where any number may be written; what is
+/// behind the point is cut, as Go's reader does.
+pub(super) fn uint_from_number(node: &Node, go_type: &str, problems: &mut Problems) -> Option<u64> {
+    let value = match &node.value {
+        Value::Scalar { text, plain: true } => match yaml_int(text) {
+            Some(whole) => u64::try_from(whole).ok(),
+            None => match yaml_float(text) {
+                // Go lets the first number too large pass and makes this of it.
+                Some(number) if number == TWO_TO_64 => Some(1 << 63),
+                Some(number) if (0.0..TWO_TO_64).contains(&number) => Some(number as u64),
+                _ => None,
+            },
+        },
+        _ => None,
+    };
+    if value.is_none() {
+        wrong_type(node, go_type, problems);
     }
     value
 }

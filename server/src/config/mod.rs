@@ -15,6 +15,7 @@ mod expand;
 mod fields;
 mod global;
 mod http_client;
+mod relabel;
 mod scrape;
 mod units;
 pub mod yaml;
@@ -28,6 +29,7 @@ use fields::{Fields, Problems};
 
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
+pub use relabel::parse_rules as parse_relabel_rules;
 
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -8,6 +8,7 @@
 pub mod duration;
 pub mod float;
 pub mod json;
+pub mod letter_case;
 pub mod name;
 pub mod natural;
 pub mod quote;

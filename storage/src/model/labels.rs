@@ -1,11 +1,22 @@
 //! A label set: sorted, unique names with non-empty values, packed in one allocation.
 //!
-//! The bytes hold, for each label in order of name, the length and bytes of the
-//! name and of the value; lengths are LEB128. Cloning shares the allocation.
+//! The text holds, for each label in order of name, the length and bytes of the name
+//! and of the value:
+//!
+//! ```text
+//! | len | name | len | value | len | name | len | value | ...
+//! ```
+//!
+//! Equal sets have equal bytes, so equality and hashing look at one run of memory.
+//! Cloning shares the allocation. Invariant: every length ends inside the text and on
+//! a boundary of characters; only [`Labels::from_sorted`] writes one.
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
+
+use super::LabelsBuilder;
 
 /// Name of the label that holds a metric's name.
 pub const METRIC_NAME: &str = "__name__";
@@ -41,8 +52,16 @@ impl Labels {
 
     /// Builds a set from pairs that are already sorted by name, unique and without
     /// empty values. In debug builds a violation panics.
-    pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
-        let mut packed = String::new();
+    pub fn from_sorted<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str), IntoIter: Clone>,
+    ) -> Labels {
+        let pairs = pairs.into_iter();
+        // Measured first, so that the text is written once into its final size.
+        let len_bytes = pairs
+            .clone()
+            .map(|(name, value)| packed_len(name) + packed_len(value))
+            .sum();
+        let mut packed = String::with_capacity(len_bytes);
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
             debug_assert!(
@@ -59,12 +78,17 @@ impl Labels {
         }
     }
 
-    /// Returns the value of a label, or `None` where the set does not have it.
+    /// Returns the value of a label, or `None` where the set does not have it. Costs
+    /// one comparison for each label in front of it.
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (label, value) in self.iter() {
-            match label.cmp(name) {
-                Ordering::Less => {}
-                Ordering::Equal => return Some(value),
+        let bytes = self.packed.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            let label = text_at(bytes, at);
+            let value = text_at(bytes, label.end);
+            match bytes[label].cmp(name.as_bytes()) {
+                Ordering::Less => at = value.end,
+                Ordering::Equal => return Some(&self.packed[value]),
                 Ordering::Greater => return None,
             }
         }
@@ -115,6 +139,9 @@ impl PartialOrd for Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Labels) -> Ordering {
+        if Arc::ptr_eq(&self.packed, &other.packed) {
+            return Ordering::Equal;
+        }
         self.iter().cmp(other.iter())
     }
 }
@@ -134,120 +161,70 @@ pub struct Iter<'a> {
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
 
+    #[inline]
     fn next(&mut self) -> Option<(&'a str, &'a str)> {
         if self.rest.is_empty() {
             return None;
         }
-        let name = take_text(&mut self.rest);
-        let value = take_text(&mut self.rest);
-        Some((name, value))
+        let bytes = self.rest.as_bytes();
+        let name = text_at(bytes, 0);
+        let value = text_at(bytes, name.end);
+        let label = (&self.rest[name], &self.rest[value.clone()]);
+        self.rest = &self.rest[value.end..];
+        Some(label)
     }
 }
 
-/// Lengths are written as 7-bit groups in single ASCII bytes, so that the packed
-/// form stays valid UTF-8: six payload bits, and bit 6 set where more follow.
+/// Payload bits of a length byte; the bit above says that more follow.
+const LEN_BITS: u32 = 6;
+const MORE: u8 = 1 << LEN_BITS;
+
+/// Lengths are written in groups of six bits, lowest first, each in one byte of
+/// ASCII, so that the packed form stays valid UTF-8.
+#[inline]
 fn push_text(packed: &mut String, text: &str) {
     let mut len = text.len();
-    while len >= 0x40 {
-        packed.push(char::from((len & 0x3f) as u8 | 0x40));
-        len >>= 6;
+    while len >= usize::from(MORE) {
+        packed.push(char::from((len as u8 & (MORE - 1)) | MORE));
+        len >>= LEN_BITS;
     }
     packed.push(char::from(len as u8));
     packed.push_str(text);
 }
 
-fn take_text<'a>(rest: &mut &'a str) -> &'a str {
-    let bytes = rest.as_bytes();
-    let (mut len, mut shift, mut at) = (0usize, 0, 0);
-    loop {
-        let byte = bytes[at];
-        at += 1;
-        len |= usize::from(byte & 0x3f) << shift;
-        shift += 6;
-        if byte & 0x40 == 0 {
-            break;
-        }
-    }
-    let text = &rest[at..at + len];
-    *rest = &rest[at + len..];
-    text
+/// Returns how many bytes [`push_text`] appends.
+#[inline]
+fn packed_len(text: &str) -> usize {
+    let groups = text.len().checked_ilog2().unwrap_or(0) / LEN_BITS + 1;
+    groups as usize + text.len()
 }
 
-/// Collects labels in any order and builds a [`Labels`].
-#[derive(Debug, Clone, Default)]
-pub struct LabelsBuilder {
-    pairs: Vec<(String, String)>,
-}
-
-impl LabelsBuilder {
-    /// Returns a builder without labels.
-    pub fn new() -> LabelsBuilder {
-        LabelsBuilder::default()
-    }
-
-    /// Returns a builder that starts with the labels of a set.
-    pub fn from_labels(labels: &Labels) -> LabelsBuilder {
-        let pairs = labels
-            .iter()
-            .map(|(n, v)| (n.to_owned(), v.to_owned()))
-            .collect();
-        LabelsBuilder { pairs }
-    }
-
-    /// Sets a label; an empty value removes it.
-    pub fn set(&mut self, name: &str, value: &str) -> &mut LabelsBuilder {
-        match self.pairs.binary_search_by(|(n, _)| n.as_str().cmp(name)) {
-            Ok(at) if value.is_empty() => {
-                self.pairs.remove(at);
+/// Returns where the text lies whose length stands at `at`.
+#[inline]
+fn text_at(bytes: &[u8], at: usize) -> Range<usize> {
+    let first = bytes[at];
+    let (mut len, mut start) = (usize::from(first & (MORE - 1)), at + 1);
+    if first & MORE != 0 {
+        let mut shift = LEN_BITS;
+        loop {
+            let byte = bytes[start];
+            start += 1;
+            len |= usize::from(byte & (MORE - 1)) << shift;
+            shift += LEN_BITS;
+            if byte & MORE == 0 {
+                break;
             }
-            Ok(at) => {
-                self.pairs[at].1.clear();
-                self.pairs[at].1.push_str(value);
-            }
-            Err(_) if value.is_empty() => {}
-            Err(at) => self.pairs.insert(at, (name.to_owned(), value.to_owned())),
         }
-        self
     }
-
-    /// Removes a label where present.
-    pub fn remove(&mut self, name: &str) -> &mut LabelsBuilder {
-        self.set(name, "")
-    }
-
-    /// Returns the value of a label.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let at = self
-            .pairs
-            .binary_search_by(|(n, _)| n.as_str().cmp(name))
-            .ok()?;
-        Some(&self.pairs[at].1)
-    }
-
-    /// Keeps the labels for which `keep(name, value)` holds.
-    pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) -> &mut LabelsBuilder {
-        self.pairs.retain(|(n, v)| keep(n, v));
-        self
-    }
-
-    /// Iterates over `(name, value)` in order of name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))
-    }
-
-    /// Tells whether there is no label.
-    pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
-    }
-
-    /// Builds the set.
-    pub fn labels(&self) -> Labels {
-        Labels::from_sorted(self.iter())
-    }
+    start..start + len
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -265,6 +242,32 @@ mod tests {
             let labels = Labels::from_pairs([("name", value.as_str()), ("z", "€")]);
             assert_eq!(labels.get("name"), Some(value.as_str()));
             assert_eq!(labels.get("z"), Some("€"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn packing_keeps_pairs_and_their_order(
+            pairs in prop::collection::btree_map(".{0,80}", ".{1,80}", 0..8),
+            other in prop::collection::btree_map("[ab]{1,2}", "[ab]{1,2}", 0..4),
+            third in prop::collection::btree_map("[ab]{1,2}", "[ab]{1,2}", 0..4),
+        ) {
+            let set = |map: &BTreeMap<String, String>| Labels::from_pairs(map);
+            let labels = set(&pairs);
+            let read: BTreeMap<_, _> = labels
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect();
+            prop_assert_eq!(&read, &pairs);
+            prop_assert_eq!(labels.len(), pairs.len());
+            for (name, value) in &pairs {
+                prop_assert_eq!(labels.get(name), Some(value.as_str()));
+            }
+            for name in other.keys() {
+                prop_assert_eq!(labels.get(name), pairs.get(name).map(String::as_str));
+            }
+            prop_assert_eq!(set(&other).cmp(&set(&third)), other.iter().cmp(third.iter()));
+            prop_assert_eq!(set(&other) == set(&third), other == third);
         }
     }
 

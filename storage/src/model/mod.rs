@@ -1,13 +1,17 @@
-//! The vocabulary of all four crates: labels, matchers, samples, times.
+//! The vocabulary of all four crates: labels, matchers, samples, times, relabelling.
 
+mod builder;
 mod labels;
 mod labels_text;
 mod matcher;
 mod pattern;
+mod relabel;
 mod sample;
 mod time;
 
-pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
+pub use builder::LabelsBuilder;
+pub use labels::{Labels, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError};
+pub use relabel::{RelabelAction, RelabelConfig, RelabelError, RelabelRule, Verdict, relabel};
 pub use sample::{STALE_NAN_BITS, is_stale_marker, stale_marker};
 pub use time::TimeRange;
