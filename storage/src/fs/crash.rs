@@ -150,10 +150,8 @@ impl CrashDir {
                     let start = content.len() - kept.len;
                     content[start..][kept.hole].fill(0);
                 }
-                Op::Truncate { file, len } => {
-                    if survivors.is_data_kept(i, *file) {
-                        contents.entry(*file).or_default().truncate(*len);
-                    }
+                Op::Truncate { file, len } if survivors.is_data_kept(i, *file) => {
+                    contents.entry(*file).or_default().truncate(*len);
                 }
                 Op::Create { dir, name, file } if survivors.is_name_kept(i, dir) => {
                     names.insert((dir.clone(), name.clone()), *file);

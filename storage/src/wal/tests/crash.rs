@@ -134,6 +134,13 @@ impl Workload {
         if loss == Loss::Process {
             assert_eq!(replayed.damages, [], "{place}");
         }
+        // A checkpoint counts only once it is durable.
+        let is_checkpoint =
+            |file: &std::path::Path| file.extension().is_some_and(|e| e == "checkpoint");
+        assert!(
+            !replayed.damages.iter().any(|d| is_checkpoint(&d.file)),
+            "{place}"
+        );
         if replayed.damages.is_empty() {
             let defined = |id| found.series.iter().any(|s| s.0 == id);
             assert!(found.samples.iter().all(|s| defined(s.0)), "{place}");
