@@ -5,7 +5,20 @@
 //! `kymo_storage`, and runs queries through the engine.
 
 pub mod promql;
+
+mod error;
+mod limits;
+mod memory;
 mod source;
+mod stats;
+mod store;
 mod syntax;
 
+pub use error::QueryError;
+pub use limits::Cancel;
+pub use memory::MemorySource;
+pub use promql::{
+    Engine, EngineOptions, PointValue, QueryOptions, QueryResult, Series, Value, VectorSample,
+};
 pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};
+pub use stats::QueryStats;

@@ -16,6 +16,7 @@ mod corpus;
 mod exposition;
 mod format;
 mod matchers;
+mod promql;
 mod promql_parse;
 mod relabel;
 
@@ -24,6 +25,7 @@ const RUNNERS: &[&str] = &[
     "exposition",
     "format",
     "matchers",
+    "promql",
     "promql_parse",
     "relabel",
 ];

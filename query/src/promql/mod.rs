@@ -2,12 +2,16 @@
 //!
 //! Text becomes tokens (`lex`), tokens a tree (`grammar` has the rules, `build` what
 //! they mean), and the tree is checked (`check`) before anybody sees it. `print`,
-//! `pretty` and `json` write it down again.
+//! `pretty` and `json` write it down again. `plan` makes it ready to be run, and
+//! `eval` runs it: series by series, in columns over the steps of the query.
 
+mod annotations;
 pub mod ast;
 mod build;
 mod check;
+mod engine;
 mod error;
+mod eval;
 mod features;
 mod functions;
 mod grammar;
@@ -15,11 +19,15 @@ mod json;
 mod lex;
 mod literal;
 mod parse;
+mod plan;
 mod pretty;
 mod print;
 mod series;
+mod time;
 mod token;
+mod value;
 
+pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult};
 pub use error::{ParseError, ParseErrors};
 pub use features::Features;
 pub use functions::{Function, function, functions};
@@ -28,3 +36,4 @@ pub use parse::{parse_expr, parse_metric, parse_selector, parse_series};
 pub use pretty::pretty;
 pub use print::matcher_text;
 pub use series::{CounterResetHint, HistogramDescriptor, HistogramStep, SeriesValue};
+pub use value::{PointValue, Series, Value, VectorSample};

@@ -1,0 +1,40 @@
+//! Why a query gave no answer.
+
+use crate::promql::ParseErrors;
+use crate::source::SourceError;
+
+/// A query was refused or its evaluation ended early.
+///
+/// The texts are Prometheus' own; clients match on them.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The text is not PromQL. The API calls it `bad_data`.
+    #[error("{0}")]
+    Parse(#[from] ParseErrors),
+    /// The query is well formed but cannot be run as asked, for instance a range
+    /// vector as a range query. The API calls it `bad_data`.
+    #[error("{0}")]
+    Invalid(String),
+    /// The evaluation met something that has no answer. The API calls it `execution`.
+    #[error("{0}")]
+    Execution(String),
+    /// The query needs something that is not there yet. The API calls it `execution`.
+    #[error("{0} not supported yet")]
+    Unsupported(String),
+    /// The query would hold more samples than [`EngineOptions::max_samples`]. The API
+    /// calls it `execution`.
+    ///
+    /// [`EngineOptions::max_samples`]: crate::EngineOptions::max_samples
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples,
+    /// The time allowed for the query has passed. The API calls it `timeout`.
+    #[error("query timed out in {0}")]
+    Timeout(&'static str),
+    /// Nobody wants the answer any more. The API calls it `canceled`.
+    #[error("query was canceled in {0}")]
+    Canceled(&'static str),
+    /// The data could not be read. The API calls it `internal`.
+    #[error("expanding series: {0}")]
+    Storage(#[from] SourceError),
+}

@@ -1,0 +1,161 @@
+//! Binary operators on numbers, and between vectors and scalars.
+
+use kymo_storage::model::Labels;
+
+use super::row::{Grid, Row, RowBuilder};
+use super::{Evaluator, Outcome};
+use crate::promql::annotations::Annotations;
+use crate::promql::ast::{BinaryOp, Span, ValueType};
+use crate::promql::plan::Binary;
+
+impl Evaluator<'_> {
+    /// Evaluates a binary operator.
+    pub(super) fn binary(&mut self, binary: &Binary, span: Span, grid: &Grid) -> Outcome {
+        let before = self.budget.held();
+        let (lhs, mut annotations) = self.eval(&binary.lhs, grid)?;
+        let (rhs, notes) = self.eval(&binary.rhs, grid)?;
+        annotations.merge(&notes);
+        let scalar = |node: &crate::promql::plan::Node| node.value_type == ValueType::Scalar;
+        let rows = match (scalar(&binary.lhs), scalar(&binary.rhs)) {
+            (true, true) => {
+                let values = (0..grid.steps).map(|step| {
+                    scalar_result(binary.op, scalar_at(&lhs, step), scalar_at(&rhs, step))
+                });
+                vec![Row::full(Labels::empty(), values)]
+            }
+            (false, true) => self.with_scalar(binary, lhs.clone(), &rhs, Side::Right, grid),
+            (true, false) => self.with_scalar(binary, rhs.clone(), &lhs, Side::Left, grid),
+            (false, false) => self.match_vectors(binary, &lhs, &rhs, grid)?,
+        };
+        // Floats have no buckets to trim; elements that meet are dropped with a word.
+        if is_trim(binary.op) && !lhs.is_empty() && !rhs.is_empty() {
+            note_trim(binary.op, span, &mut annotations);
+        }
+        let rows = self.settle(before, &[&lhs, &rhs], rows, grid)?;
+        Ok((rows, annotations))
+    }
+
+    /// Applies an operator to each element of a vector and a scalar, which stands on
+    /// the given side.
+    fn with_scalar(
+        &self,
+        binary: &Binary,
+        rows: Vec<Row>,
+        scalar: &[Row],
+        side: Side,
+        grid: &Grid,
+    ) -> Vec<Row> {
+        let op = binary.op;
+        let sides = |step: usize, value: f64| match side {
+            Side::Left => (scalar_at(scalar, step), value),
+            Side::Right => (value, scalar_at(scalar, step)),
+        };
+        let mut builder = RowBuilder::new(grid.steps);
+        let mut result = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            if is_trim(op) {
+                continue;
+            }
+            if is_comparison(op) && !binary.return_bool {
+                result.extend(row.filter_map(&mut builder, |step, value| {
+                    let (l, r) = sides(step, value);
+                    compare(op, l, r).then_some(value)
+                }));
+                continue;
+            }
+            row.map_steps(|step, value| {
+                let (l, r) = sides(step, value);
+                scalar_result(op, l, r)
+            });
+            self.drop_metadata(&mut row);
+            result.push(row);
+        }
+        result
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+fn scalar_at(rows: &[Row], step: usize) -> f64 {
+    rows.first()
+        .and_then(|row| row.get(step))
+        .unwrap_or(f64::NAN)
+}
+
+fn note_trim(op: BinaryOp, span: Span, annotations: &mut Annotations) {
+    let op = match op {
+        BinaryOp::TrimLower => ">/",
+        _ => "</",
+    };
+    let text = format!(
+        "incompatible sample types encountered for binary operator \"{op}\": float {op} float"
+    );
+    annotations.info(text, span);
+}
+
+pub(super) fn is_trim(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
+}
+
+pub(super) fn is_comparison(op: BinaryOp) -> bool {
+    matches!(
+        op,
+        BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge
+    )
+}
+
+/// Tells whether two numbers compare as asked.
+pub(super) fn compare(op: BinaryOp, l: f64, r: f64) -> bool {
+    match op {
+        BinaryOp::Eq => l == r,
+        BinaryOp::Ne => l != r,
+        BinaryOp::Lt => l < r,
+        BinaryOp::Le => l <= r,
+        BinaryOp::Gt => l > r,
+        BinaryOp::Ge => l >= r,
+        _ => false,
+    }
+}
+
+/// Returns what an operator makes of two numbers; a comparison makes 0 or 1.
+pub(super) fn scalar_result(op: BinaryOp, l: f64, r: f64) -> f64 {
+    match op {
+        BinaryOp::Add => l + r,
+        BinaryOp::Sub => l - r,
+        BinaryOp::Mul => l * r,
+        BinaryOp::Div => l / r,
+        BinaryOp::Mod => l % r,
+        BinaryOp::Pow => l.powf(r),
+        BinaryOp::Atan2 => l.atan2(r),
+        _ => f64::from(u8::from(compare(op, l, r))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_meet_as_in_c() {
+        let inf = f64::INFINITY;
+        let cases = [
+            (BinaryOp::Mod, -5.0, 3.0, -2.0),
+            (BinaryOp::Mod, 5.0, -3.0, 2.0),
+            (BinaryOp::Div, 1.0, 0.0, inf),
+            (BinaryOp::Pow, 2.0, -1.0, 0.5),
+            (BinaryOp::Pow, f64::NAN, 0.0, 1.0),
+            (BinaryOp::Atan2, 0.0, -1.0, std::f64::consts::PI),
+            (BinaryOp::Ne, f64::NAN, f64::NAN, 1.0),
+            (BinaryOp::Eq, f64::NAN, f64::NAN, 0.0),
+            (BinaryOp::Ge, inf, inf, 1.0),
+        ];
+        for (op, l, r, expected) in cases {
+            assert_eq!(scalar_result(op, l, r), expected, "{l} {op:?} {r}");
+        }
+        assert!(scalar_result(BinaryOp::Mod, 1.0, 0.0).is_nan());
+    }
+}

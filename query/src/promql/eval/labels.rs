@@ -1,0 +1,99 @@
+//! Functions that change labels, and the labels of what is absent.
+
+use std::collections::HashSet;
+
+use kymo_storage::compat::name::NameValidation;
+use kymo_storage::compat::regex::Regex;
+use kymo_storage::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp};
+
+use super::row::{Grid, merge_equal_labels};
+use super::{Evaluator, Outcome};
+use crate::error::QueryError;
+use crate::promql::plan::{Node, NodeKind};
+
+impl Evaluator<'_> {
+    /// Evaluates `label_replace(vector, dst, replacement, src, regex)`.
+    pub(super) fn label_replace(&mut self, args: &[Node], grid: &Grid) -> Outcome {
+        let text = |index: usize| args.get(index).and_then(Node::string).unwrap_or("");
+        let (dst, replacement, src, pattern) = (text(1), text(2), text(3), text(4));
+        let regex = Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
+            QueryError::Execution(format!(
+                "invalid regular expression in label_replace(): {pattern}"
+            ))
+        })?;
+        check_name(dst, "destination", "label_replace")?;
+
+        let (mut rows, annotations) = self.eval(&args[0], grid)?;
+        for row in &mut rows {
+            let Some(captures) = regex.captures(row.labels.get(src).unwrap_or("")) else {
+                continue;
+            };
+            let mut expanded = String::new();
+            captures.expand(replacement, &mut expanded);
+            let mut builder = LabelsBuilder::from_labels(&row.labels);
+            builder.set(dst, &expanded);
+            row.labels = builder.labels();
+            if dst == METRIC_NAME {
+                row.drop_name = false;
+            }
+        }
+        Ok((merge_equal_labels(rows, grid.steps)?, annotations))
+    }
+
+    /// Evaluates `label_join(vector, dst, separator, src...)`.
+    pub(super) fn label_join(&mut self, args: &[Node], grid: &Grid) -> Outcome {
+        let text = |index: usize| args.get(index).and_then(Node::string).unwrap_or("");
+        let (dst, separator) = (text(1), text(2));
+        let sources: Vec<&str> = (3..args.len()).map(text).collect();
+        for source in &sources {
+            check_name(source, "source", "label_join")?;
+        }
+        check_name(dst, "destination", "label_join")?;
+
+        let (mut rows, annotations) = self.eval(&args[0], grid)?;
+        for row in &mut rows {
+            let values: Vec<&str> = sources
+                .iter()
+                .map(|source| row.labels.get(source).unwrap_or(""))
+                .collect();
+            let joined = values.join(separator);
+            let mut builder = LabelsBuilder::from_labels(&row.labels);
+            builder.set(dst, &joined);
+            row.labels = builder.labels();
+            if dst == METRIC_NAME {
+                row.drop_name = false;
+            }
+        }
+        Ok((merge_equal_labels(rows, grid.steps)?, annotations))
+    }
+}
+
+fn check_name(name: &str, which: &str, func: &str) -> Result<(), QueryError> {
+    if NameValidation::Utf8.is_label_name(name) {
+        return Ok(());
+    }
+    Err(QueryError::Execution(format!(
+        "invalid {which} label name in {func}(): {name}"
+    )))
+}
+
+/// Returns the labels that `absent` can tell of its argument: those that the
+/// selector's matchers fix to one value.
+pub(super) fn absent(arg: &Node) -> Labels {
+    let matchers = match &arg.kind {
+        NodeKind::Vector(selector) => &selector.matchers,
+        NodeKind::Matrix(selector) => &selector.selector.matchers,
+        NodeKind::Invariant(inner) => return absent(inner),
+        _ => return Labels::empty(),
+    };
+    let mut builder = LabelsBuilder::new();
+    let mut seen = HashSet::new();
+    for matcher in matchers.iter().filter(|m| m.name() != METRIC_NAME) {
+        if matcher.op() == MatchOp::Equal && seen.insert(matcher.name()) {
+            builder.set(matcher.name(), matcher.value());
+        } else {
+            builder.remove(matcher.name());
+        }
+    }
+    builder.labels()
+}

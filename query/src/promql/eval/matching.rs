@@ -1,0 +1,387 @@
+//! Binary operators between vectors: which series meet, and what comes of it.
+//!
+//! Series are sorted into match groups once. In a group pairs of rows are combined
+//! column by column. Where more series of a group are present at one step than the
+//! matching allows, the query fails with the error that evaluation step by step
+//! would have met first.
+
+use kymo_storage::model::{Labels, LabelsBuilder};
+
+use super::Evaluator;
+use super::binary::{compare, is_comparison, is_trim, scalar_result};
+use super::group::{Groups, Keep};
+use super::row::{Bits, Grid, Row, RowBuilder, is_metadata_label};
+use crate::error::QueryError;
+use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::promql::plan::Binary;
+
+impl Evaluator<'_> {
+    /// Combines two vectors.
+    pub(super) fn match_vectors(
+        &self,
+        binary: &Binary,
+        lhs: &[Row],
+        rhs: &[Row],
+        grid: &Grid,
+    ) -> Result<Vec<Row>, QueryError> {
+        let Some(matching) = &binary.matching else {
+            return Ok(Vec::new());
+        };
+        let mut names = matching.labels.clone();
+        names.sort();
+        let keep = match matching.on {
+            true => Keep::Only(&names),
+            false => Keep::AllBut(&names),
+        };
+        let set_operator = matches!(binary.op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless);
+        let swapped = matching.card == Cardinality::OneToMany;
+        let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+        let sides = Sides::new(many, one, keep, grid.steps);
+        if set_operator {
+            return Ok(sides.set_operation(binary.op));
+        }
+        let combiner = Combiner {
+            binary,
+            matching,
+            sides: &sides,
+            keep,
+            swapped,
+            drop_name: !self.options.delayed_name_removal && binary.return_bool,
+        };
+        combiner.refuse_ambiguous()?;
+        combiner.combine()
+    }
+}
+
+/// Both vectors with the match group of each row. `many` is the side of which several
+/// series may match one of the other, and the left one where neither may.
+struct Sides<'a> {
+    many: &'a [Row],
+    one: &'a [Row],
+    many_groups: Vec<usize>,
+    one_groups: Vec<usize>,
+    groups: usize,
+    steps: usize,
+}
+
+impl<'a> Sides<'a> {
+    fn new(many: &'a [Row], one: &'a [Row], keep: Keep<'_>, steps: usize) -> Sides<'a> {
+        let mut groups = Groups::new(keep);
+        let mut number = |row: &Row| groups.number(&row.labels, |_| false);
+        let many_groups = many.iter().map(&mut number).collect();
+        let one_groups = one.iter().map(&mut number).collect();
+        Sides {
+            many,
+            one,
+            many_groups,
+            one_groups,
+            groups: groups.len(),
+            steps,
+        }
+    }
+
+    /// Returns the rows of each group.
+    fn members(&self, numbers: &[usize]) -> Vec<Vec<usize>> {
+        let mut members = vec![Vec::new(); self.groups];
+        for (row, &group) in numbers.iter().enumerate() {
+            members[group].push(row);
+        }
+        members
+    }
+
+    /// Returns the steps at which each group has a series.
+    fn present(&self, rows: &[Row], numbers: &[usize]) -> Vec<Bits> {
+        let mut present = vec![Bits::new(self.steps); self.groups];
+        for (row, &group) in rows.iter().zip(numbers) {
+            row.add_to(&mut present[group]);
+        }
+        present
+    }
+
+    fn set_operation(&self, op: BinaryOp) -> Vec<Row> {
+        let (left, right) = (self.many, self.one);
+        let mut builder = RowBuilder::new(self.steps);
+        let mut filter = |row: &Row, steps: &Bits, wanted: bool| {
+            row.clone().filter_map(&mut builder, |step, value| {
+                (steps.get(step) == wanted).then_some(value)
+            })
+        };
+        let mut rows = Vec::new();
+        match op {
+            BinaryOp::Or => {
+                rows.extend_from_slice(left);
+                let present = self.present(left, &self.many_groups);
+                for (row, &group) in right.iter().zip(&self.one_groups) {
+                    rows.extend(filter(row, &present[group], false));
+                }
+            }
+            op => {
+                let wanted = op == BinaryOp::And;
+                let present = self.present(right, &self.one_groups);
+                for (row, &group) in left.iter().zip(&self.many_groups) {
+                    rows.extend(filter(row, &present[group], wanted));
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// An ambiguity found at a step. The first in this order is the one reported.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ambiguity {
+    step: usize,
+    /// 0: among the "one" side; 1: among the "many" side, looked at afterwards.
+    phase: u8,
+    row: usize,
+    other: usize,
+}
+
+struct Combiner<'a> {
+    binary: &'a Binary,
+    matching: &'a VectorMatching,
+    sides: &'a Sides<'a>,
+    keep: Keep<'a>,
+    swapped: bool,
+    drop_name: bool,
+}
+
+impl Combiner<'_> {
+    /// Fails where a series has more than one partner.
+    fn refuse_ambiguous(&self) -> Result<(), QueryError> {
+        let sides = self.sides;
+        let one = sides.members(&sides.one_groups);
+        let many = sides.members(&sides.many_groups);
+        let one_to_one = self.matching.card == Cardinality::OneToOne;
+        let active = self.active();
+        let mut found: Option<Ambiguity> = None;
+        let mut note = |ambiguity: Ambiguity| {
+            if found.as_ref().is_none_or(|known| ambiguity < *known) {
+                found = Some(ambiguity);
+            }
+        };
+        for members in one.iter().filter(|members| members.len() > 1) {
+            if let Some((step, other, row)) =
+                self.first_clash(sides.one, members, |step| active.get(step))
+            {
+                note(Ambiguity {
+                    step,
+                    phase: 0,
+                    row,
+                    other,
+                });
+            }
+        }
+        let one_present = sides.present(sides.one, &sides.one_groups);
+        for (group, members) in many.iter().enumerate() {
+            if members.len() < 2 {
+                continue;
+            }
+            let fills = self.matching.fill_right.is_some();
+            let matched = |step: usize| active.get(step) && (fills || one_present[group].get(step));
+            if one_to_one {
+                if let Some((step, other, row)) = self.first_clash(sides.many, members, matched) {
+                    note(Ambiguity {
+                        step,
+                        phase: 1,
+                        row,
+                        other,
+                    });
+                }
+                continue;
+            }
+            for equal in self.equal_results(members, &one[group]) {
+                if let Some((step, other, row)) = self.first_clash(sides.many, &equal, matched) {
+                    note(Ambiguity {
+                        step,
+                        phase: 1,
+                        row,
+                        other,
+                    });
+                }
+            }
+        }
+        let Some(ambiguity) = found else {
+            return Ok(());
+        };
+        let text = if ambiguity.phase == 1 {
+            match one_to_one {
+                true => "multiple matches for labels: many-to-one matching must be explicit \
+                         (group_left/group_right)"
+                    .to_owned(),
+                false => "multiple matches for labels: grouping labels must ensure unique matches"
+                    .to_owned(),
+            }
+        } else {
+            let side = if self.swapped { "left" } else { "right" };
+            let (row, other) = (&sides.one[ambiguity.row], &sides.one[ambiguity.other]);
+            let group = self.keep.of(&row.labels);
+            let (mut first, mut second) = (row.labels.to_string(), other.labels.to_string());
+            if first > second {
+                std::mem::swap(&mut first, &mut second);
+            }
+            format!(
+                "found duplicate series for the match group {group} on the {side} hand-side of \
+                 the operation: [{first}, {second}];many-to-many matching not allowed: matching \
+                 labels must be unique on one side"
+            )
+        };
+        Err(QueryError::Execution(text))
+    }
+
+    /// Returns the steps at which the operator looks at its operands: none where a
+    /// side is empty and cannot be filled.
+    fn active(&self) -> Bits {
+        let sides = self.sides;
+        let (mut many, mut one) = (Bits::new(sides.steps), Bits::new(sides.steps));
+        sides.many.iter().for_each(|row| row.add_to(&mut many));
+        sides.one.iter().for_each(|row| row.add_to(&mut one));
+        let fills = self.matching.fill_left.is_some() || self.matching.fill_right.is_some();
+        let mut active = Bits::new(sides.steps);
+        for step in 0..sides.steps {
+            let (many, one) = (many.get(step), one.get(step));
+            if if fills { many || one } else { many && one } {
+                active.set(step);
+            }
+        }
+        active
+    }
+
+    /// Returns the first step at which two of the rows are present, and the rows.
+    fn first_clash(
+        &self,
+        rows: &[Row],
+        members: &[usize],
+        counts: impl Fn(usize) -> bool,
+    ) -> Option<(usize, usize, usize)> {
+        let mut holder = vec![usize::MAX; self.sides.steps];
+        let mut clash: Option<(usize, usize, usize)> = None;
+        for &member in members {
+            rows[member].for_each(|step, _| {
+                if !counts(step) {
+                    return;
+                }
+                if holder[step] == usize::MAX {
+                    holder[step] = member;
+                } else if clash.is_none_or(|known| step < known.0) {
+                    clash = Some((step, holder[step], member));
+                }
+            });
+        }
+        clash
+    }
+
+    /// Returns the rows of the "many" side whose results have equal labels.
+    fn equal_results(&self, many: &[usize], one: &[usize]) -> Vec<Vec<usize>> {
+        let mut by_labels: hashbrown::HashMap<Labels, Vec<usize>> = hashbrown::HashMap::new();
+        for &row in many {
+            let labels = &self.sides.many[row].labels;
+            let partners: Vec<Labels> = match one {
+                [] => vec![self.keep.of(labels)],
+                one => one
+                    .iter()
+                    .map(|&at| self.sides.one[at].labels.clone())
+                    .collect(),
+            };
+            for partner in partners {
+                let equal = by_labels
+                    .entry(self.result_labels(labels, &partner))
+                    .or_default();
+                if equal.last() != Some(&row) {
+                    equal.push(row);
+                }
+            }
+        }
+        by_labels
+            .into_values()
+            .filter(|equal| equal.len() > 1)
+            .collect()
+    }
+
+    fn combine(&self) -> Result<Vec<Row>, QueryError> {
+        let sides = self.sides;
+        let one = sides.members(&sides.one_groups);
+        let mut rows = Vec::new();
+        let mut builder = RowBuilder::new(sides.steps);
+        let one_present = sides.present(sides.one, &sides.one_groups);
+        for (row, &group) in sides.many.iter().zip(&sides.many_groups) {
+            for &partner in &one[group] {
+                let partner = &sides.one[partner];
+                row.for_each(|step, value| {
+                    if let Some(other) = partner.get(step) {
+                        self.set(&mut builder, step, value, other);
+                    }
+                });
+                rows.extend(self.take(&mut builder, &row.labels, &partner.labels));
+            }
+            if let Some(fill) = self.matching.fill_right {
+                row.for_each(|step, value| {
+                    if !one_present[group].get(step) {
+                        self.set(&mut builder, step, value, fill);
+                    }
+                });
+                rows.extend(self.take(&mut builder, &row.labels, &self.keep.of(&row.labels)));
+            }
+        }
+        if let Some(fill) = self.matching.fill_left {
+            let many_present = sides.present(sides.many, &sides.many_groups);
+            for (row, &group) in sides.one.iter().zip(&sides.one_groups) {
+                row.for_each(|step, value| {
+                    if !many_present[group].get(step) {
+                        self.set(&mut builder, step, fill, value);
+                    }
+                });
+                rows.extend(self.take(&mut builder, &self.keep.of(&row.labels), &row.labels));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Computes one element; `many` and `one` are the sides' values.
+    #[inline]
+    fn set(&self, builder: &mut RowBuilder, step: usize, many: f64, one: f64) {
+        let op = self.binary.op;
+        let (l, r) = if self.swapped {
+            (one, many)
+        } else {
+            (many, one)
+        };
+        if is_comparison(op) && !self.binary.return_bool {
+            if compare(op, l, r) {
+                builder.set(step, l);
+            }
+        } else if !is_trim(op) {
+            builder.set(step, scalar_result(op, l, r));
+        }
+    }
+
+    fn take(&self, builder: &mut RowBuilder, many: &Labels, one: &Labels) -> Option<Row> {
+        let mut row = builder.take(|| self.result_labels(many, one))?;
+        row.drop_name = self.binary.return_bool;
+        Some(row)
+    }
+
+    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let matching = self.matching;
+        let drops_name = self.drop_name || !keeps_meaning(self.binary.op);
+        let one_to_one = matching.card == Cardinality::OneToOne;
+        let kept = many.iter().filter(|(name, _)| {
+            let listed = || matching.labels.iter().any(|label| label == name);
+            !(drops_name && is_metadata_label(name)) && (!one_to_one || listed() == matching.on)
+        });
+        let labels = Labels::from_sorted(kept);
+        if matching.include.is_empty() {
+            return labels;
+        }
+        let mut builder = LabelsBuilder::from_labels(&labels);
+        for name in &matching.include {
+            builder.set(name, one.get(name).unwrap_or(""));
+        }
+        builder.labels()
+    }
+}
+
+/// Tells whether a result is still what its metric's name says.
+fn keeps_meaning(op: BinaryOp) -> bool {
+    is_comparison(op) || is_trim(op)
+}

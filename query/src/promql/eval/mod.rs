@@ -1,0 +1,260 @@
+//! Evaluation of a plan over a grid of steps, series by series.
+//!
+//! Every operator takes and gives [`Row`]s: one per series, with its values at all
+//! steps. What happens per step is arithmetic on columns; labels are compared,
+//! grouped and built once per series. The sample counts of Prometheus' engine, which
+//! gathers vectors step by step, are kept beside (`settle`), so that its limit holds
+//! here as well.
+
+mod aggregate;
+mod aggregate_k;
+mod binary;
+mod call;
+mod elementwise;
+mod group;
+mod histogram;
+mod info;
+mod labels;
+mod matching;
+mod order;
+mod over_time;
+mod range;
+mod rate;
+mod regression;
+mod row;
+mod selector;
+mod subquery;
+mod sum;
+mod window;
+
+pub(crate) use row::{Grid, Row, into_series};
+
+use kymo_storage::model::Labels;
+
+use crate::error::QueryError;
+use crate::limits::{Budget, Cancel};
+use crate::promql::annotations::Annotations;
+use crate::promql::engine::EngineOptions;
+use crate::promql::plan::{Node, NodeKind};
+use crate::promql::value::Series;
+use crate::source::Source;
+use crate::stats::QueryStats;
+use row::{merge_equal_labels, without_metadata};
+
+/// Rows of an evaluated node and what is to be said about them.
+type Outcome = Result<(Vec<Row>, Annotations), QueryError>;
+
+/// The state of one query's evaluation.
+pub(crate) struct Evaluator<'a> {
+    source: &'a dyn Source,
+    options: &'a EngineOptions,
+    lookback_ms: i64,
+    cancel: &'a Cancel,
+    budget: Budget,
+    /// Samples looked at, and samples read.
+    looked: u64,
+    read: u64,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(crate) fn new(
+        source: &'a dyn Source,
+        options: &'a EngineOptions,
+        lookback_ms: i64,
+        cancel: &'a Cancel,
+    ) -> Evaluator<'a> {
+        Evaluator {
+            source,
+            options,
+            lookback_ms,
+            cancel,
+            budget: Budget::new(options.max_samples),
+            looked: 0,
+            read: 0,
+        }
+    }
+
+    /// Evaluates the top of a plan: a vector or scalar.
+    pub(crate) fn top(&mut self, node: &Node, grid: &Grid) -> Outcome {
+        let (mut rows, annotations) = self.eval(node, grid)?;
+        if self.options.delayed_name_removal {
+            for row in &mut rows {
+                if row.drop_name {
+                    row.labels = without_metadata(&row.labels);
+                }
+            }
+            rows = merge_equal_labels(rows, grid.steps)?;
+        }
+        Ok((rows, annotations))
+    }
+
+    /// Evaluates the top of a plan that is a range vector, at one time.
+    pub(crate) fn matrix(
+        &mut self,
+        node: &Node,
+        grid: &Grid,
+    ) -> Result<(Vec<Series>, Annotations), QueryError> {
+        match &node.kind {
+            NodeKind::Matrix(selector) => {
+                let series = self.range_vector(selector, grid)?;
+                Ok((series, Annotations::default()))
+            }
+            NodeKind::Subquery(subquery) => {
+                let (mut rows, annotations, inner) = self.subquery(subquery, grid)?;
+                if self.options.delayed_name_removal {
+                    for row in &mut rows {
+                        if row.drop_name {
+                            row.labels = without_metadata(&row.labels);
+                        }
+                    }
+                    rows = merge_equal_labels(rows, inner.steps)?;
+                }
+                Ok((into_series(rows, &inner), annotations))
+            }
+            NodeKind::Invariant(node) => self.matrix(node, grid),
+            _ => Err(QueryError::Execution(
+                "expression is no range vector".to_owned(),
+            )),
+        }
+    }
+
+    /// Returns what the evaluation has cost so far.
+    pub(crate) fn stats(&self) -> QueryStats {
+        QueryStats {
+            total_samples: self.looked,
+            samples_read: self.read,
+            peak_samples: self.budget.peak() as u64,
+        }
+    }
+
+    /// Evaluates a node that is a vector or scalar. A scalar is one row without
+    /// labels and with a value at every step.
+    fn eval(&mut self, node: &Node, grid: &Grid) -> Outcome {
+        self.check()?;
+        if grid.steps == 0 {
+            return Ok((Vec::new(), Annotations::default()));
+        }
+        match &node.kind {
+            NodeKind::Number(number) => {
+                self.budget.hold(grid.steps)?;
+                let row = Row::constant(Labels::empty(), *number, grid.steps);
+                Ok((vec![row], Annotations::default()))
+            }
+            NodeKind::Plus(inner) => self.eval(inner, grid),
+            NodeKind::Minus(inner) => self.negate(inner, grid),
+            NodeKind::Binary(binary) => self.binary(binary, node.span, grid),
+            NodeKind::Aggregate(aggregate) => self.aggregate(aggregate, grid),
+            NodeKind::Call(call) => self.call(call, node.span, grid),
+            NodeKind::Vector(selector) => {
+                let rows = self.instant_vector(selector, grid)?;
+                Ok((rows, Annotations::default()))
+            }
+            NodeKind::Invariant(inner) => self.invariant(inner, grid),
+            NodeKind::String(_) | NodeKind::Matrix(_) | NodeKind::Subquery(_) => Err(
+                QueryError::Execution("a range vector or string has no value at a step".to_owned()),
+            ),
+        }
+    }
+
+    fn negate(&mut self, inner: &Node, grid: &Grid) -> Outcome {
+        let (mut rows, annotations) = self.eval(inner, grid)?;
+        for row in &mut rows {
+            row.map(|value| -value);
+            self.drop_metadata(row);
+        }
+        if !self.options.delayed_name_removal {
+            rows = merge_equal_labels(rows, grid.steps)?;
+        }
+        Ok((rows, annotations))
+    }
+
+    /// Evaluates a node at the first step and repeats the values.
+    fn invariant(&mut self, inner: &Node, grid: &Grid) -> Outcome {
+        let once = Grid { steps: 1, ..*grid };
+        let looked = self.looked;
+        let (mut rows, annotations) = self.eval(inner, &once)?;
+        // What one evaluation looks at counts for every step.
+        self.looked += (self.looked - looked) * (grid.steps as u64 - 1);
+        if grid.steps > 1 {
+            for row in &mut rows {
+                self.budget.hold(grid.steps - 1)?;
+                row.repeat(grid.steps);
+            }
+        }
+        Ok((rows, annotations))
+    }
+
+    /// Marks that a row's metric has changed its meaning.
+    fn drop_metadata(&self, row: &mut Row) {
+        if !self.options.delayed_name_removal {
+            row.labels = without_metadata(&row.labels);
+        }
+        row.drop_name = true;
+    }
+
+    fn check(&self) -> Result<(), QueryError> {
+        self.cancel.check("expression evaluation")
+    }
+
+    /// Ends an operator that Prometheus evaluates step by step: counts its samples,
+    /// refuses equal labels at one step and joins series that became equal.
+    /// `before` is what was held before the operands were evaluated.
+    fn settle(
+        &mut self,
+        before: usize,
+        operands: &[&[Row]],
+        rows: Vec<Row>,
+        grid: &Grid,
+    ) -> Result<Vec<Row>, QueryError> {
+        self.check()?;
+        let gathered = counts_per_step(operands, grid.steps);
+        let made = counts_per_step(&[&rows], grid.steps);
+        let mut kept = self.budget.held();
+        for (gathered, made) in gathered.iter().zip(&made) {
+            self.budget.reset_to(kept);
+            self.budget.touch(gathered + made)?;
+            kept += made;
+        }
+        let rows = if grid.is_instant() {
+            if !self.options.delayed_name_removal && row::has_equal_labels(&rows) {
+                return Err(row::same_labelset());
+            }
+            rows
+        } else {
+            merge_equal_labels(rows, grid.steps)?
+        };
+        self.budget.reset_to(before + total_count(&rows));
+        Ok(rows)
+    }
+}
+
+/// Returns how many values all rows together have.
+fn total_count(rows: &[Row]) -> usize {
+    rows.iter().map(Row::count).sum()
+}
+
+/// Returns how many values the rows have at each step.
+fn counts_per_step(operands: &[&[Row]], steps: usize) -> Vec<usize> {
+    let mut change = vec![0isize; steps + 1];
+    for row in operands.iter().copied().flatten() {
+        let (first, values, holes) = row.columns();
+        if holes.is_none() {
+            change[first] += 1;
+            change[first + values.len()] -= 1;
+        } else {
+            row.for_each(|step, _| {
+                change[step] += 1;
+                change[step + 1] -= 1;
+            });
+        }
+    }
+    let mut running = 0;
+    change.truncate(steps);
+    change
+        .into_iter()
+        .map(|by| {
+            running += by;
+            running.unsigned_abs()
+        })
+        .collect()
+}

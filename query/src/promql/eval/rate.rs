@@ -1,0 +1,373 @@
+//! `rate`, `increase`, `delta` and their kin.
+//!
+//! What depends on times alone is computed once for all series that share their
+//! timestamps; per series and step remain a difference, the resets inside the window
+//! and one factor.
+
+use super::row::{Grid, RowBuilder};
+use super::selector::interpolate;
+use super::window::{RangeSpec, Window, Windows};
+use crate::source::SampleBuf;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RateKind {
+    /// Counter, per second.
+    Rate,
+    /// Counter.
+    Increase,
+    /// Gauge.
+    Delta,
+}
+
+impl RateKind {
+    fn is_counter(self) -> bool {
+        self != RateKind::Delta
+    }
+}
+
+/// The times of one window that extrapolation needs, in seconds.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    step: u32,
+    first: u32,
+    last: u32,
+    sampled: f64,
+    to_start: f64,
+    to_end: f64,
+}
+
+/// The windows with at least two samples, kept between series that share them.
+#[derive(Debug, Default)]
+pub(super) struct Extrapolation {
+    generation: Option<u64>,
+    spans: Vec<Span>,
+}
+
+impl Extrapolation {
+    pub(super) fn prepare(
+        &mut self,
+        samples: &SampleBuf,
+        windows: &Windows,
+        spec: &RangeSpec,
+        grid: &Grid,
+    ) {
+        if self.generation == Some(windows.generation()) {
+            return;
+        }
+        self.generation = Some(windows.generation());
+        self.spans.clear();
+        let times = &samples.timestamps;
+        for (step, &(from, to)) in windows.pairs().iter().enumerate() {
+            if to.saturating_sub(from) < 2 {
+                continue;
+            }
+            let end_ms = spec.end(grid, step);
+            let start_ms = end_ms - spec.range_ms;
+            let (first_ms, last_ms) = (times[from as usize], times[to as usize - 1]);
+            let sampled = (last_ms - first_ms) as f64 / 1000.0;
+            let average = sampled / f64::from(to - from - 1);
+            // Samples close to an edge of the range: the series is taken to reach it.
+            // Else it is taken to end half an interval outside of its samples.
+            let threshold = average * 1.1;
+            let reach = |gap_ms: i64| {
+                let gap = gap_ms as f64 / 1000.0;
+                if gap >= threshold { average / 2.0 } else { gap }
+            };
+            self.spans.push(Span {
+                step: step as u32,
+                first: from,
+                last: to - 1,
+                sampled,
+                to_start: reach(first_ms - start_ms),
+                to_end: reach(end_ms - last_ms),
+            });
+        }
+    }
+}
+
+/// Computes the extrapolated rate of a series at every step.
+pub(super) fn extrapolated(
+    kind: RateKind,
+    range_ms: i64,
+    samples: &SampleBuf,
+    times: &Extrapolation,
+    out: &mut RowBuilder,
+) {
+    let values = samples.values.as_slice();
+    let range_seconds = seconds(range_ms);
+    let resets = match kind.is_counter() && values.windows(2).any(|pair| pair[1] < pair[0]) {
+        true => reset_positions(values),
+        false => Vec::new(),
+    };
+    // Windows move forward, and so does the first reset that can lie inside.
+    let mut next_reset = 0;
+    for span in &times.spans {
+        let (first, last) = (span.first as usize, span.last as usize);
+        let (first_value, last_value) = (values[first], values[last]);
+        let mut result = last_value - first_value;
+        if !resets.is_empty() {
+            while next_reset < resets.len() && resets[next_reset] <= first {
+                next_reset += 1;
+            }
+            for &at in resets[next_reset..].iter().take_while(|&&at| at <= last) {
+                result += values[at - 1];
+            }
+        }
+        let mut to_start = span.to_start;
+        if kind.is_counter() && result > 0.0 && first_value >= 0.0 {
+            // A counter cannot have been below zero.
+            let to_zero = span.sampled * (first_value / result);
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
+        }
+        let mut factor = 1.0;
+        if span.sampled != 0.0 {
+            factor = (span.sampled + to_start + span.to_end) / span.sampled;
+        }
+        if kind == RateKind::Rate {
+            factor /= range_seconds;
+        }
+        out.set(span.step as usize, result * factor);
+    }
+}
+
+/// Returns the positions of the samples that are below the one before.
+fn reset_positions(values: &[f64]) -> Vec<usize> {
+    (1..values.len())
+        .filter(|&at| values[at] < values[at - 1])
+        .collect()
+}
+
+/// Returns a duration in seconds, divided as Go's `Duration.Seconds` does.
+fn seconds(ms: i64) -> f64 {
+    (ms / 1000) as f64 + (ms % 1000 * 1_000_000) as f64 / 1e9
+}
+
+/// Returns the difference of the last two samples; a counter per second.
+pub(super) fn last_two(window: &Window<'_>, per_second: bool) -> Option<f64> {
+    let n = window.values.len();
+    if n < 2 {
+        return None;
+    }
+    let (before, last) = (window.values[n - 2], window.values[n - 1]);
+    let interval_ms = window.timestamps[n - 1] - window.timestamps[n - 2];
+    if interval_ms == 0 {
+        return None;
+    }
+    let was_reset = per_second && last < before;
+    let mut result = if was_reset { last } else { last - before };
+    if per_second {
+        result /= interval_ms as f64 / 1000.0;
+    }
+    Some(result)
+}
+
+/// Computes the rate between the edges of a range that is anchored or smoothed. The
+/// window reaches beyond the range.
+pub(super) fn extended(
+    kind: RateKind,
+    window: &Window<'_>,
+    range_ms: i64,
+    end_ms: i64,
+    smoothed: bool,
+) -> Option<f64> {
+    let start_ms = end_ms - range_ms;
+    let edges = Extent::find(window.timestamps, start_ms, end_ms, smoothed)?;
+    if smoothed && window.timestamps[edges.first] > end_ms {
+        return None;
+    }
+    let is_counter = kind.is_counter();
+    let (left, right) = edges.values(window, start_ms, end_ms, smoothed, is_counter);
+    let mut result = right - left;
+    if is_counter {
+        let (first, behind) = edges.inside(window.timestamps, start_ms, end_ms);
+        let mut before = left;
+        let mut correction = 0.0;
+        for &value in window.values.get(first..behind).unwrap_or(&[]) {
+            if value < before {
+                correction += before;
+            }
+            before = value;
+        }
+        if right < before {
+            correction += before;
+        }
+        result += correction;
+    }
+    if kind == RateKind::Rate {
+        result /= seconds(range_ms);
+    }
+    Some(result)
+}
+
+/// Replaces samples around a range by those inside, with one at either edge.
+pub(super) fn extend(samples: &mut SampleBuf, start_ms: i64, end_ms: i64, smoothed: bool) {
+    let window = Window {
+        timestamps: &samples.timestamps,
+        values: &samples.values,
+        step: 0,
+    };
+    let mut extended = SampleBuf::default();
+    if let Some(edges) = Extent::find(window.timestamps, start_ms, end_ms, smoothed) {
+        let (left, right) = edges.values(&window, start_ms, end_ms, smoothed, false);
+        extended.push(start_ms, left);
+        let (first, behind) = edges.inside(window.timestamps, start_ms, end_ms);
+        for at in first..behind {
+            extended.push(window.timestamps[at], window.values[at]);
+        }
+        extended.push(end_ms, right);
+    }
+    *samples = extended;
+}
+
+/// The samples that stand for the edges of a range.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    first: usize,
+    last: usize,
+}
+
+impl Extent {
+    /// Finds them; `None` where no sample is after the start.
+    fn find(times: &[i64], start_ms: i64, end_ms: i64, smoothed: bool) -> Option<Extent> {
+        let mut last = times.len().checked_sub(1)?;
+        let searched = &times[..last];
+        let first = searched
+            .partition_point(|&t| t <= start_ms)
+            .saturating_sub(1);
+        if smoothed {
+            last = searched.partition_point(|&t| t < end_ms);
+        }
+        (times[last] > start_ms).then_some(Extent { first, last })
+    }
+
+    /// Returns the values at the edges.
+    fn values(
+        self,
+        window: &Window<'_>,
+        start_ms: i64,
+        end_ms: i64,
+        smoothed: bool,
+        is_counter: bool,
+    ) -> (f64, f64) {
+        let sample = |at: usize| (window.timestamps[at], window.values[at]);
+        let (first, last) = (self.first, self.last);
+        let left = if smoothed && window.timestamps[first] < start_ms {
+            interpolate(sample(first), sample(first + 1), start_ms, is_counter)
+        } else {
+            window.values[first]
+        };
+        let right = if smoothed && last > 0 && window.timestamps[last] > end_ms {
+            interpolate(sample(last - 1), sample(last), end_ms, is_counter)
+        } else {
+            window.values[last]
+        };
+        (left, right)
+    }
+
+    /// Returns the range of the samples strictly inside.
+    fn inside(self, times: &[i64], start_ms: i64, end_ms: i64) -> (usize, usize) {
+        let first = self.first + usize::from(times[self.first] <= start_ms);
+        let behind = self.last + usize::from(times[self.last] < end_ms);
+        (first, behind.max(first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::plan::{Edges, Shift};
+
+    fn rate_at(kind: RateKind, samples: &[(i64, f64)], range_ms: i64, t_ms: i64) -> Option<f64> {
+        let mut buffer = SampleBuf::default();
+        for &(t_ms, value) in samples {
+            buffer.push(t_ms, value);
+        }
+        let spec = RangeSpec::new(range_ms, Shift::default(), Edges::Plain, 0);
+        let grid = Grid::instant(t_ms);
+        let mut windows = Windows::new(spec);
+        windows.find(&buffer.timestamps, &grid);
+        let mut times = Extrapolation::default();
+        times.prepare(&buffer, &windows, &spec, &grid);
+        let mut out = RowBuilder::new(1);
+        extrapolated(kind, range_ms, &buffer, &times, &mut out);
+        out.take(kymo_storage::model::Labels::empty)?.get(0)
+    }
+
+    #[test]
+    fn rates_extrapolate_to_the_edges_of_the_range() {
+        let steady = [
+            (10_000, 10.0),
+            (20_000, 20.0),
+            (30_000, 30.0),
+            (40_000, 40.0),
+        ];
+        let reset = [
+            (10_000, 10.0),
+            (20_000, 20.0),
+            (30_000, 5.0),
+            (40_000, 15.0),
+        ];
+        let cases = [
+            (RateKind::Increase, &steady[..], 40_000, 45_000, Some(40.0)),
+            (RateKind::Rate, &steady[..], 40_000, 45_000, Some(1.0)),
+            // Half an interval at the end, where the gap is too wide.
+            (
+                RateKind::Increase,
+                &steady[..],
+                100_000,
+                100_000,
+                Some(45.0),
+            ),
+            // The value before the reset is added back.
+            (RateKind::Increase, &reset[..], 30_000, 40_000, Some(22.5)),
+            (
+                RateKind::Delta,
+                &reset[..],
+                40_000,
+                40_000,
+                Some(5.0 * 4.0 / 3.0),
+            ),
+            (RateKind::Rate, &steady[..1], 40_000, 45_000, None),
+        ];
+        for (kind, samples, range_ms, t_ms, expected) in cases {
+            let got = rate_at(kind, samples, range_ms, t_ms);
+            let close = match (got, expected) {
+                (Some(got), Some(expected)) => (got - expected).abs() < 1e-9,
+                (got, expected) => got == expected,
+            };
+            assert!(close, "{kind:?} at {t_ms}: {got:?}, expected {expected:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_two_samples_make_an_instant_rate() {
+        let window = Window {
+            timestamps: &[0, 10_000, 15_000],
+            values: &[7.0, 3.0, 13.0],
+            step: 0,
+        };
+        assert_eq!(last_two(&window, true), Some(2.0));
+        assert_eq!(last_two(&window, false), Some(10.0));
+        let reset = Window {
+            values: &[7.0, 13.0, 5.0],
+            ..window
+        };
+        assert_eq!(last_two(&reset, true), Some(1.0));
+        assert_eq!(last_two(&reset, false), Some(-8.0));
+    }
+
+    #[test]
+    fn anchored_ranges_begin_with_the_sample_before_them() {
+        let window = Window {
+            timestamps: &[0, 10_000, 20_000, 30_000],
+            values: &[0.0, 10.0, 3.0, 8.0],
+            step: 0,
+        };
+        let increase = extended(RateKind::Increase, &window, 15_000, 30_000, false);
+        assert_eq!(increase, Some(8.0));
+        let smooth = extended(RateKind::Increase, &window, 15_000, 30_000, true);
+        assert_eq!(smooth, Some(6.5));
+    }
+}

@@ -1,0 +1,92 @@
+//! Straight lines and smoothing through the samples of a window.
+
+use super::sum::Sum;
+use super::window::Window;
+
+/// A line: its slope per second, and its value at the time it was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line {
+    pub(super) slope: f64,
+    pub(super) intercept: f64,
+}
+
+/// Fits a line by least squares.
+pub(super) fn least_squares(window: &Window<'_>, intercept_ms: i64) -> Line {
+    let first = window.values[0];
+    let constant = window.values[1..].iter().all(|&value| value == first);
+    if constant {
+        return match first.is_infinite() {
+            true => Line {
+                slope: f64::NAN,
+                intercept: f64::NAN,
+            },
+            false => Line {
+                slope: 0.0,
+                intercept: first,
+            },
+        };
+    }
+    let (mut x_sum, mut y_sum) = (Sum::default(), Sum::default());
+    let (mut xy_sum, mut xx_sum) = (Sum::default(), Sum::default());
+    for (&t_ms, &y) in window.timestamps.iter().zip(window.values) {
+        let x = (t_ms - intercept_ms) as f64 / 1e3;
+        x_sum.add(x);
+        y_sum.add(y);
+        xy_sum.add(x * y);
+        xx_sum.add(x * x);
+    }
+    let n = window.values.len() as f64;
+    let (x, y) = (x_sum.total(), y_sum.total());
+    let covariance = xy_sum.total() - x * y / n;
+    let variance = xx_sum.total() - x * x / n;
+    let slope = covariance / variance;
+    Line {
+        slope,
+        intercept: y / n - slope * x / n,
+    }
+}
+
+/// Smooths at least two values with a smoothing and a trend factor.
+pub(super) fn double_smoothing(values: &[f64], smoothing: f64, trend_factor: f64) -> f64 {
+    let mut before = 0.0;
+    let mut smoothed = values[0];
+    let mut trend = values[1] - values[0];
+    for (at, &value) in values.iter().enumerate().skip(1) {
+        if at > 1 {
+            trend = trend_factor * (smoothed - before) + (1.0 - trend_factor) * trend;
+        }
+        let next = smoothing * value + (1.0 - smoothing) * (smoothed + trend);
+        before = smoothed;
+        smoothed = next;
+    }
+    smoothed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_found_again() {
+        let window = Window {
+            timestamps: &[0, 10_000, 20_000],
+            values: &[1.0, 3.0, 5.0],
+            step: 0,
+        };
+        let line = least_squares(&window, 20_000);
+        assert!((line.slope - 0.2).abs() < 1e-12 && (line.intercept - 5.0).abs() < 1e-12);
+        let flat = least_squares(
+            &Window {
+                values: &[2.0; 3],
+                ..window
+            },
+            0,
+        );
+        assert_eq!((flat.slope, flat.intercept), (0.0, 2.0));
+    }
+
+    #[test]
+    fn smoothing_follows_a_straight_line() {
+        assert_eq!(double_smoothing(&[1.0, 2.0, 3.0, 4.0], 0.5, 0.5), 4.0);
+    }
+}

@@ -1,0 +1,521 @@
+//! Columns of values over the steps of a query.
+//!
+//! A [`Row`] is one series: labels, and one value for each step of a span of steps.
+//! Steps without a value inside the span are marked in a bitmap, which rows without
+//! holes do not have; most rows have none, so that operators run over plain slices.
+//! Labels are looked at once per row, never per step.
+//!
+//! Native histograms will be a second column beside the values, with a bitmap that
+//! says at which steps it holds; the values then hold floats at the other steps.
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use kymo_storage::model::{Labels, METRIC_NAME};
+use smallvec::SmallVec;
+
+use crate::error::QueryError;
+use crate::promql::value::Series;
+use crate::source::SampleBuf;
+
+/// The steps at which a query is evaluated, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grid {
+    pub(crate) start_ms: i64,
+    pub(crate) step_ms: i64,
+    /// Number of steps; 0 where nothing is evaluated.
+    pub(crate) steps: usize,
+}
+
+impl Grid {
+    /// Returns the grid of one step.
+    pub(crate) fn instant(t_ms: i64) -> Grid {
+        Grid {
+            start_ms: t_ms,
+            step_ms: 1,
+            steps: 1,
+        }
+    }
+
+    /// Returns the steps from `start_ms` up to and including `end_ms`; none where the
+    /// end is before the start. `step_ms` is positive.
+    pub(crate) fn new(start_ms: i64, end_ms: i64, step_ms: i64) -> Grid {
+        let steps = match end_ms.checked_sub(start_ms) {
+            Some(length) if length >= 0 => usize::try_from(length / step_ms).unwrap_or(0) + 1,
+            _ => 0,
+        };
+        Grid {
+            start_ms,
+            step_ms,
+            steps,
+        }
+    }
+
+    /// Returns the time of a step.
+    pub(crate) fn time(&self, step: usize) -> i64 {
+        self.start_ms + self.step_ms * step as i64
+    }
+
+    /// Returns the time of the last step.
+    pub(crate) fn last(&self) -> i64 {
+        self.time(self.steps.saturating_sub(1))
+    }
+
+    /// Tells whether this is one step, where order is kept and shown.
+    pub(crate) fn is_instant(&self) -> bool {
+        self.steps == 1
+    }
+}
+
+/// A set of steps.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Bits {
+    words: SmallVec<[u64; 2]>,
+}
+
+impl Bits {
+    pub(crate) fn new(len: usize) -> Bits {
+        Bits {
+            words: SmallVec::from_elem(0, len.div_ceil(64)),
+        }
+    }
+
+    pub(crate) fn set(&mut self, at: usize) {
+        self.words[at / 64] |= 1 << (at % 64);
+    }
+
+    pub(crate) fn get(&self, at: usize) -> bool {
+        self.words
+            .get(at / 64)
+            .is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
+    }
+
+    /// Sets all of `from..to`.
+    pub(crate) fn set_range(&mut self, from: usize, to: usize) {
+        let mut at = from;
+        while at < to {
+            let in_word = at % 64;
+            let n = (64 - in_word).min(to - at);
+            let mask = if n == 64 { !0 } else { (1u64 << n) - 1 };
+            self.words[at / 64] |= mask << in_word;
+            at += n;
+        }
+    }
+
+    /// Returns the first set step.
+    pub(crate) fn first(&self) -> Option<usize> {
+        let at = self.words.iter().position(|&word| word != 0)?;
+        Some(at * 64 + self.words[at].trailing_zeros() as usize)
+    }
+
+    /// Returns the last set step.
+    pub(crate) fn last(&self) -> Option<usize> {
+        let at = self.words.iter().rposition(|&word| word != 0)?;
+        Some(at * 64 + 63 - self.words[at].leading_zeros() as usize)
+    }
+}
+
+/// The values of one row while they are computed, step by step in any order.
+#[derive(Debug, Clone)]
+pub(crate) struct RowBuilder {
+    values: Vec<f64>,
+    present: Bits,
+    /// Steps set in order from the first; the bitmap is needed only beyond them.
+    dense: usize,
+    any_beyond: bool,
+}
+
+impl RowBuilder {
+    pub(crate) fn new(steps: usize) -> RowBuilder {
+        RowBuilder {
+            values: vec![0.0; steps],
+            present: Bits::default(),
+            dense: 0,
+            any_beyond: false,
+        }
+    }
+
+    /// Sets the value of a step, once per step.
+    #[inline]
+    pub(crate) fn set(&mut self, step: usize, value: f64) {
+        self.values[step] = value;
+        if step == self.dense && !self.any_beyond {
+            self.dense += 1;
+        } else {
+            self.set_beyond(step);
+        }
+    }
+
+    #[cold]
+    fn begin_beyond(&mut self) {
+        self.any_beyond = true;
+        self.present = Bits::new(self.values.len());
+        self.present.set_range(0, self.dense);
+    }
+
+    fn set_beyond(&mut self, step: usize) {
+        if !self.any_beyond {
+            self.begin_beyond();
+        }
+        self.present.set(step);
+    }
+
+    /// Returns how many steps have a value.
+    pub(crate) fn count(&self) -> usize {
+        if self.any_beyond {
+            self.present.count()
+        } else {
+            self.dense
+        }
+    }
+
+    /// Returns the values and, where not all steps have one, which do.
+    pub(crate) fn columns(&self) -> (&[f64], Option<&Bits>, usize) {
+        let bits = self.any_beyond.then_some(&self.present);
+        (&self.values, bits, self.dense)
+    }
+
+    /// Forgets all values and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.dense = 0;
+        self.any_beyond = false;
+    }
+
+    /// Builds the row and begins anew; `None` where no step was set.
+    pub(crate) fn take(&mut self, labels: impl FnOnce() -> Labels) -> Option<Row> {
+        let row = if !self.any_beyond {
+            (self.dense > 0).then(|| Row {
+                labels: labels(),
+                drop_name: false,
+                first: 0,
+                values: SmallVec::from_slice(&self.values[..self.dense]),
+                holes: None,
+            })
+        } else {
+            self.span().map(|(first, last)| {
+                let count = self.present.count();
+                let len = last - first + 1;
+                let holes = (count < len).then(|| {
+                    let mut held = Bits::new(len);
+                    for at in 0..len {
+                        if self.present.get(first + at) {
+                            held.set(at);
+                        }
+                    }
+                    Box::new(held)
+                });
+                Row {
+                    labels: labels(),
+                    drop_name: false,
+                    first,
+                    values: SmallVec::from_slice(&self.values[first..=last]),
+                    holes,
+                }
+            })
+        };
+        self.clear();
+        row
+    }
+
+    fn span(&self) -> Option<(usize, usize)> {
+        Some((self.present.first()?, self.present.last()?))
+    }
+}
+
+/// One series over the steps of a grid. It has at least one value.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) labels: Labels,
+    /// Whether the metric's name goes at the end of the evaluation.
+    pub(crate) drop_name: bool,
+    /// Step of the first value.
+    first: usize,
+    /// Values from the first step on that has one to the last.
+    values: SmallVec<[f64; 2]>,
+    /// Which of `values` hold; `None` where all do.
+    holes: Option<Box<Bits>>,
+}
+
+impl Row {
+    /// Returns a row with one value at every step.
+    pub(crate) fn constant(labels: Labels, value: f64, steps: usize) -> Row {
+        Row {
+            labels,
+            drop_name: false,
+            first: 0,
+            values: SmallVec::from_elem(value, steps),
+            holes: None,
+        }
+    }
+
+    /// Returns a row with the given values, one at every step.
+    pub(crate) fn full(labels: Labels, values: impl IntoIterator<Item = f64>) -> Row {
+        Row {
+            labels,
+            drop_name: false,
+            first: 0,
+            values: values.into_iter().collect(),
+            holes: None,
+        }
+    }
+
+    /// Returns the value at a step.
+    pub(crate) fn get(&self, step: usize) -> Option<f64> {
+        let at = step.checked_sub(self.first)?;
+        let value = *self.values.get(at)?;
+        match &self.holes {
+            Some(held) if !held.get(at) => None,
+            _ => Some(value),
+        }
+    }
+
+    /// Returns how many steps have a value.
+    pub(crate) fn count(&self) -> usize {
+        match &self.holes {
+            Some(held) => held.count(),
+            None => self.values.len(),
+        }
+    }
+
+    /// Returns the first step with a value, the values from there on, and which hold.
+    pub(crate) fn columns(&self) -> (usize, &[f64], Option<&Bits>) {
+        (self.first, &self.values, self.holes.as_deref())
+    }
+
+    /// Calls `each` with every step that has a value, in order.
+    #[inline]
+    pub(crate) fn for_each(&self, mut each: impl FnMut(usize, f64)) {
+        match &self.holes {
+            None => {
+                for (at, &value) in self.values.iter().enumerate() {
+                    each(self.first + at, value);
+                }
+            }
+            Some(held) => {
+                for (at, &value) in self.values.iter().enumerate() {
+                    if held.get(at) {
+                        each(self.first + at, value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Replaces every value.
+    pub(crate) fn map(&mut self, map: impl Fn(f64) -> f64) {
+        for value in &mut self.values {
+            *value = map(*value);
+        }
+    }
+
+    /// Replaces every value, knowing its step.
+    pub(crate) fn map_steps(&mut self, map: impl Fn(usize, f64) -> f64) {
+        for (at, value) in self.values.iter_mut().enumerate() {
+            *value = map(self.first + at, *value);
+        }
+    }
+
+    /// Keeps the steps for which `keep` returns a value, and that value.
+    pub(crate) fn filter_map(
+        self,
+        scratch: &mut RowBuilder,
+        mut keep: impl FnMut(usize, f64) -> Option<f64>,
+    ) -> Option<Row> {
+        scratch.clear();
+        self.for_each(|step, value| {
+            if let Some(value) = keep(step, value) {
+                scratch.set(step, value);
+            }
+        });
+        let drop_name = self.drop_name;
+        let mut row = scratch.take(|| self.labels)?;
+        row.drop_name = drop_name;
+        Some(row)
+    }
+
+    /// Adds the steps that have a value to a set.
+    pub(crate) fn add_to(&self, steps: &mut Bits) {
+        if self.holes.is_none() {
+            steps.set_range(self.first, self.first + self.values.len());
+        } else {
+            self.for_each(|step, _| steps.set(step));
+        }
+    }
+
+    /// Repeats the value of a row of one step over `steps` steps.
+    pub(crate) fn repeat(&mut self, steps: usize) {
+        let value = self.values.first().copied().unwrap_or(f64::NAN);
+        self.values = SmallVec::from_elem(value, steps);
+    }
+
+    /// Replaces `into` by the row's values as samples at the grid's times.
+    pub(crate) fn to_samples(&self, grid: &Grid, into: &mut SampleBuf) {
+        into.clear();
+        into.timestamps.reserve(self.values.len());
+        into.values.reserve(self.values.len());
+        self.for_each(|step, value| into.push(grid.time(step), value));
+    }
+}
+
+/// Turns rows into public series sorted by labels.
+pub(crate) fn into_series(mut rows: Vec<Row>, grid: &Grid) -> Vec<Series> {
+    rows.sort_by(|a, b| a.labels.cmp(&b.labels));
+    rows.into_iter()
+        .map(|row| {
+            let mut floats = SampleBuf::default();
+            row.to_samples(grid, &mut floats);
+            Series {
+                labels: row.labels,
+                floats,
+            }
+        })
+        .collect()
+}
+
+/// Tells whether a label belongs to the metric, and goes when its meaning changes.
+pub(crate) fn is_metadata_label(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
+/// Returns labels without the metric's name, type and unit.
+pub(crate) fn without_metadata(labels: &Labels) -> Labels {
+    if labels.iter().any(|(name, _)| is_metadata_label(name)) {
+        Labels::from_sorted(labels.iter().filter(|(name, _)| !is_metadata_label(name)))
+    } else {
+        labels.clone()
+    }
+}
+
+/// The error of two elements with equal labels at one time.
+pub(crate) fn same_labelset() -> QueryError {
+    QueryError::Execution("vector cannot contain metrics with the same labelset".to_owned())
+}
+
+/// Tells whether two rows have equal labels.
+pub(crate) fn has_equal_labels(rows: &[Row]) -> bool {
+    let mut seen = hashbrown::HashSet::with_capacity(rows.len());
+    rows.len() > 1 && rows.iter().any(|row| !seen.insert(&row.labels))
+}
+
+/// Joins rows of equal labels, each at the place of the first.
+///
+/// # Errors
+/// Two of them have a value at the same step.
+pub(crate) fn merge_equal_labels(rows: Vec<Row>, steps: usize) -> Result<Vec<Row>, QueryError> {
+    if !has_equal_labels(&rows) {
+        return Ok(rows);
+    }
+    let mut first_at: HashMap<Labels, usize> = HashMap::with_capacity(rows.len());
+    let mut groups: Vec<Vec<Row>> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match first_at.entry(row.labels.clone()) {
+            Entry::Occupied(at) => groups[*at.get()].push(row),
+            Entry::Vacant(at) => {
+                at.insert(groups.len());
+                groups.push(vec![row]);
+            }
+        }
+    }
+    let mut builder = RowBuilder::new(steps);
+    let mut merged = Vec::with_capacity(groups.len());
+    for mut group in groups {
+        if group.len() > 1 {
+            merged.extend(join(&group, &mut builder)?);
+        } else {
+            merged.append(&mut group);
+        }
+    }
+    Ok(merged)
+}
+
+fn join(group: &[Row], builder: &mut RowBuilder) -> Result<Option<Row>, QueryError> {
+    let steps = builder.values.len();
+    let mut values = vec![None; steps];
+    for row in group {
+        let mut clash = false;
+        row.for_each(|step, value| clash |= values[step].replace(value).is_some());
+        if clash {
+            return Err(same_labelset());
+        }
+    }
+    builder.clear();
+    for (step, value) in values.into_iter().enumerate() {
+        if let Some(value) = value {
+            builder.set(step, value);
+        }
+    }
+    let drop_name = group.first().is_some_and(|row| row.drop_name);
+    let labels = group
+        .first()
+        .map_or_else(Labels::empty, |row| row.labels.clone());
+    Ok(builder.take(|| labels).map(|mut row| {
+        row.drop_name = drop_name;
+        row
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(values: &[(usize, f64)], steps: usize) -> Option<Row> {
+        let mut builder = RowBuilder::new(steps);
+        for &(step, value) in values {
+            builder.set(step, value);
+        }
+        builder.take(Labels::empty)
+    }
+
+    fn points(row: &Row) -> Vec<(usize, f64)> {
+        let mut points = Vec::new();
+        row.for_each(|step, value| points.push((step, value)));
+        points
+    }
+
+    #[test]
+    fn rows_keep_exactly_what_was_set() {
+        let cases: &[&[(usize, f64)]] = &[
+            &[(0, 1.0), (1, 2.0), (2, 3.0)],
+            &[(3, 1.0), (4, 2.0)],
+            &[(0, 1.0), (2, 2.0), (130, 3.0)],
+            &[(64, 1.0)],
+            &[(199, 1.0)],
+        ];
+        for &case in cases {
+            let row = row(case, 200).unwrap();
+            assert_eq!(points(&row), case);
+            assert_eq!(row.count(), case.len());
+            for step in 0..200 {
+                let expected = case.iter().find(|p| p.0 == step).map(|p| p.1);
+                assert_eq!(row.get(step), expected, "step {step}");
+            }
+        }
+        assert!(row(&[], 200).is_none());
+    }
+
+    #[test]
+    fn rows_of_equal_labels_are_joined_unless_they_meet() {
+        let a = row(&[(0, 1.0), (3, 2.0)], 5).unwrap();
+        let b = row(&[(1, 5.0)], 5).unwrap();
+        let merged = merge_equal_labels(vec![a.clone(), b], 5).unwrap();
+        assert_eq!(points(&merged[0]), [(0, 1.0), (1, 5.0), (3, 2.0)]);
+        assert!(merge_equal_labels(vec![a.clone(), a], 5).is_err());
+    }
+
+    #[test]
+    fn bits_know_their_ends() {
+        let mut bits = Bits::new(200);
+        assert_eq!((bits.first(), bits.last(), bits.count()), (None, None, 0));
+        bits.set_range(61, 131);
+        assert_eq!(
+            (bits.first(), bits.last(), bits.count()),
+            (Some(61), Some(130), 70)
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! Subqueries: a vector evaluated at steps of its own, as samples.
+
+use super::Evaluator;
+use super::row::{Grid, Row};
+use crate::error::QueryError;
+use crate::promql::annotations::Annotations;
+use crate::promql::plan::Subquery;
+
+impl Evaluator<'_> {
+    /// Evaluates a subquery over all steps of `grid`. Its steps are multiples of its
+    /// own step. Returns the rows and the grid that they are on.
+    pub(super) fn subquery(
+        &mut self,
+        subquery: &Subquery,
+        grid: &Grid,
+    ) -> Result<(Vec<Row>, Annotations, Grid), QueryError> {
+        let step_ms = match subquery.step_ms {
+            0 => self.options.default_step_ms,
+            step_ms => step_ms,
+        };
+        let offset_ms = subquery.shift.offset_ms;
+        let (first_ms, last_ms) = match subquery.shift.at_ms {
+            Some(at_ms) => (at_ms, at_ms),
+            None => (grid.start_ms, grid.last()),
+        };
+        let open_ms = first_ms - offset_ms - subquery.range_ms;
+        let mut start_ms = step_ms * (open_ms / step_ms);
+        if start_ms <= open_ms {
+            start_ms += step_ms;
+        }
+        let inner = Grid::new(start_ms, last_ms - offset_ms, step_ms);
+        let (rows, annotations) = self.eval(&subquery.expr, &inner)?;
+        Ok((rows, annotations, inner))
+    }
+}

@@ -1,0 +1,218 @@
+//! Which samples belong to which step: index pairs found with two pointers.
+
+use std::ops::Range;
+
+use super::row::Grid;
+use crate::promql::plan::{Edges, Shift};
+use crate::source::SampleBuf;
+use kymo_storage::model::is_stale_marker;
+
+/// Where the range of a step lies, and how far around it samples are looked for.
+/// Ranges are open on the left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RangeSpec {
+    pub(crate) range_ms: i64,
+    pub(crate) shift: Shift,
+    pub(crate) before_ms: i64,
+    pub(crate) after_ms: i64,
+}
+
+impl RangeSpec {
+    pub(crate) fn new(range_ms: i64, shift: Shift, edges: Edges, lookback_ms: i64) -> RangeSpec {
+        let (before_ms, after_ms) = match edges {
+            Edges::Plain => (0, 0),
+            Edges::Anchored => (lookback_ms, 0),
+            Edges::Smoothed => (lookback_ms, lookback_ms),
+        };
+        RangeSpec {
+            range_ms,
+            shift,
+            before_ms,
+            after_ms,
+        }
+    }
+
+    /// Returns the end of the range at a step.
+    pub(crate) fn end(&self, grid: &Grid, step: usize) -> i64 {
+        self.shift.at_ms.unwrap_or_else(|| grid.time(step)) - self.shift.offset_ms
+    }
+
+    /// Returns the first and last millisecond that samples are needed of.
+    pub(crate) fn needed(&self, grid: &Grid) -> (i64, i64) {
+        let first = self.end(grid, 0) - self.range_ms - self.before_ms + 1;
+        let last = self.end(grid, grid.steps.saturating_sub(1)) + self.after_ms;
+        (first, last)
+    }
+}
+
+/// The windows of one series, kept between series that share their timestamps.
+#[derive(Debug)]
+pub(crate) struct Windows {
+    spec: RangeSpec,
+    timestamps: Vec<i64>,
+    pairs: Vec<(u32, u32)>,
+    /// Counts up whenever the pairs change.
+    generation: u64,
+}
+
+impl Windows {
+    pub(crate) fn new(spec: RangeSpec) -> Windows {
+        Windows {
+            spec,
+            timestamps: Vec::new(),
+            pairs: Vec::new(),
+            generation: 0,
+        }
+    }
+
+    /// Finds the windows of a series at every step.
+    pub(crate) fn find(&mut self, timestamps: &[i64], grid: &Grid) {
+        if self.pairs.len() == grid.steps && self.timestamps == timestamps {
+            return;
+        }
+        self.generation += 1;
+        self.timestamps.clear();
+        self.timestamps.extend_from_slice(timestamps);
+        self.pairs.clear();
+        self.pairs.reserve(grid.steps);
+        let (mut from, mut to) = (0, 0);
+        for step in 0..grid.steps {
+            let end = self.spec.end(grid, step);
+            let (low, high) = (
+                end - self.spec.range_ms - self.spec.before_ms,
+                end + self.spec.after_ms,
+            );
+            while to < timestamps.len() && timestamps[to] <= high {
+                to += 1;
+            }
+            while from < to && timestamps[from] <= low {
+                from += 1;
+            }
+            self.pairs.push((from as u32, to as u32));
+        }
+    }
+
+    /// Returns the indexes of the samples in the window of each step.
+    pub(crate) fn pairs(&self) -> &[(u32, u32)] {
+        &self.pairs
+    }
+
+    /// Returns a number that changes whenever the windows do.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Returns the samples looked at over all steps, the samples read, and the size
+    /// of the largest window.
+    pub(crate) fn counts(&self) -> (u64, u64, usize) {
+        let (mut looked, mut read, mut largest) = (0u64, 0u64, 0usize);
+        let mut read_to = 0;
+        for (step, &(from, to)) in self.pairs.iter().enumerate() {
+            let len = to.saturating_sub(from);
+            looked += u64::from(len);
+            largest = largest.max(len as usize);
+            if step == 0 || self.spec.shift.at_ms.is_none() {
+                let unread = if step == 0 {
+                    from
+                } else {
+                    // Samples behind the end of the step before are new.
+                    read_to.max(from)
+                };
+                read += u64::from(to.saturating_sub(unread));
+            }
+            read_to = to;
+        }
+        (looked, read, largest)
+    }
+}
+
+/// One window of samples and the step that it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window<'a> {
+    pub(crate) timestamps: &'a [i64],
+    pub(crate) values: &'a [f64],
+    pub(crate) step: usize,
+}
+
+/// Calls `each` with every window that has samples.
+#[inline]
+pub(crate) fn each_window(
+    samples: &SampleBuf,
+    pairs: &[(u32, u32)],
+    mut each: impl FnMut(Window<'_>),
+) {
+    for (step, &(from, to)) in pairs.iter().enumerate() {
+        let range: Range<usize> = from as usize..to as usize;
+        if range.start >= range.end {
+            continue;
+        }
+        let (Some(timestamps), Some(values)) = (
+            samples.timestamps.get(range.clone()),
+            samples.values.get(range.clone()),
+        ) else {
+            continue;
+        };
+        each(Window {
+            timestamps,
+            values,
+            step,
+        });
+    }
+}
+
+/// Removes the stale markers, which ranges do not see.
+pub(crate) fn drop_stale_markers(samples: &mut SampleBuf) {
+    let Some(first) = samples.values.iter().position(|&v| is_stale_marker(v)) else {
+        return;
+    };
+    let mut kept = first;
+    for at in first..samples.values.len() {
+        if !is_stale_marker(samples.values[at]) {
+            samples.values[kept] = samples.values[at];
+            samples.timestamps[kept] = samples.timestamps[at];
+            kept += 1;
+        }
+    }
+    samples.values.truncate(kept);
+    samples.timestamps.truncate(kept);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kymo_storage::model::stale_marker;
+
+    #[test]
+    fn windows_are_open_on_the_left() {
+        let spec = RangeSpec::new(20, Shift::default(), Edges::Plain, 0);
+        let mut windows = Windows::new(spec);
+        let grid = Grid::new(10, 50, 10);
+        windows.find(&[10, 20, 30, 40], &grid);
+        assert_eq!(windows.pairs(), [(0, 1), (0, 2), (1, 3), (2, 4), (3, 4)]);
+        assert_eq!(windows.counts(), (8, 4, 2));
+    }
+
+    #[test]
+    fn a_pinned_range_is_the_same_at_every_step() {
+        let shift = Shift {
+            offset_ms: 5,
+            at_ms: Some(35),
+        };
+        let mut windows = Windows::new(RangeSpec::new(15, shift, Edges::Plain, 0));
+        let grid = Grid::new(0, 2, 1);
+        windows.find(&[10, 20, 30, 40], &grid);
+        assert_eq!(windows.pairs(), [(1, 3), (1, 3), (1, 3)]);
+        assert_eq!(windows.counts(), (6, 2, 2));
+    }
+
+    #[test]
+    fn stale_markers_leave_no_trace() {
+        let mut samples = SampleBuf::default();
+        for (t_ms, value) in [(1, 1.0), (2, stale_marker()), (3, f64::NAN), (4, 4.0)] {
+            samples.push(t_ms, value);
+        }
+        drop_stale_markers(&mut samples);
+        assert_eq!(samples.timestamps, [1, 3, 4]);
+        assert_eq!(samples.values[2], 4.0);
+    }
+}

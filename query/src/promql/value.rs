@@ -1,0 +1,76 @@
+//! Results of queries.
+//!
+//! A point is a float today. Native histograms will be a second kind of
+//! [`PointValue`] in vectors and a second column beside [`Series::floats`] in
+//! matrices, sorted by time like the first; the types are marked non-exhaustive
+//! so that this does not break anybody.
+
+use kymo_storage::model::Labels;
+
+use crate::source::SampleBuf;
+
+/// The value of one point.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum PointValue {
+    /// A number.
+    Float(f64),
+}
+
+/// One element of an instant vector.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct VectorSample {
+    /// Labels of the series.
+    pub labels: Labels,
+    /// Time of the evaluation in milliseconds, not of the sample.
+    pub t_ms: i64,
+    /// What the series is worth at that time.
+    pub value: PointValue,
+}
+
+/// One series of a matrix.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Series {
+    /// Labels of the series.
+    pub labels: Labels,
+    /// The float points in order of time.
+    pub floats: SampleBuf,
+}
+
+/// The value of a query.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// One number, at the time of the evaluation in milliseconds.
+    Scalar {
+        /// Time of the evaluation.
+        t_ms: i64,
+        /// The number.
+        value: f64,
+    },
+    /// A text.
+    String {
+        /// Time of the evaluation.
+        t_ms: i64,
+        /// The text.
+        value: String,
+    },
+    /// One point for each of many series, in the order of the evaluation.
+    Vector(Vec<VectorSample>),
+    /// Points of many series, sorted by labels.
+    Matrix(Vec<Series>),
+}
+
+impl Value {
+    /// Returns the API's name of the type: `scalar`, `string`, `vector`, `matrix`.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Scalar { .. } => "scalar",
+            Value::String { .. } => "string",
+            Value::Vector(_) => "vector",
+            Value::Matrix(_) => "matrix",
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The metric store as a source of queries.
+
+use kymo_storage::metrics::{MetricStore, Selection};
+use kymo_storage::model::{Labels, Matcher, TimeRange};
+
+use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};
+
+impl Source for MetricStore {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        _hints: &SelectHints<'_>,
+    ) -> Result<Box<dyn SeriesSet>, SourceError> {
+        match MetricStore::select(self, matchers, range) {
+            Ok(selection) => Ok(Box::new(selection)),
+            Err(error) => Err(source_error(&error)),
+        }
+    }
+}
+
+impl SeriesSet for Selection {
+    fn len(&self) -> usize {
+        Selection::len(self)
+    }
+
+    fn labels(&self, index: usize) -> Labels {
+        Selection::labels(self, index)
+    }
+
+    fn read(&self, index: usize, into: &mut SampleBuf) -> Result<(), SourceError> {
+        Selection::read(self, index, &mut into.timestamps, &mut into.values)
+            .map_err(|error| source_error(&error))
+    }
+}
+
+fn source_error(error: &dyn std::error::Error) -> SourceError {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message.push_str(": ");
+        message.push_str(&error.to_string());
+        cause = error.source();
+    }
+    SourceError { message }
+}
