@@ -3,6 +3,7 @@
 //! It parses, relabels, limits and appends; it never evaluates and never keeps.
 
 pub mod exposition;
+pub mod host;
 pub mod http;
 pub mod remote_write;
 pub mod scrape;
