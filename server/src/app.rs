@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use kymo_ingest::remote_write::Receiver;
 use kymo_storage::StoreOptions;
 use kymo_storage::metrics::{MetricStore, Recovery};
 use tokio::sync::watch;
@@ -15,11 +16,13 @@ use tracing::{error, info, warn};
 
 use crate::api;
 use crate::clock;
+use crate::config::Config;
 use crate::flags::Flags;
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Limits, Listener};
 use crate::observe::metrics::Metrics;
+use crate::reload::Configured;
 use crate::work::background;
 use crate::work::queries::QueryPool;
 
@@ -36,6 +39,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) queries: QueryPool,
     pub(crate) bodies: BodyLimits,
+    pub(crate) receiver: Receiver,
+    pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
     core: OnceLock<Core>,
@@ -77,6 +82,15 @@ impl App {
         self.core.get().ok_or(NotReady::Starting)
     }
 
+    /// Reads the configuration again and applies it.
+    ///
+    /// # Errors
+    /// The new configuration has a mistake; the old one stays.
+    pub(crate) async fn reload(&self) -> Result<(), String> {
+        let apply = async |_config: &Config| Ok(());
+        self.config.reload(&self.metrics.reload, apply).await
+    }
+
     /// Asks the server to stop; false where somebody did so before.
     pub(crate) fn quit(&self) -> bool {
         let first = !self.quitting.swap(true, Ordering::Relaxed);
@@ -94,13 +108,23 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    for feature in flags.unknown_features() {
+        warn!(feature, "unknown option for --enable-feature");
+    }
+    let config = match Configured::load(flags.config_file.as_deref()) {
+        Ok(config) => config,
+        Err(problem) => {
+            error!(%problem, "error loading config");
+            return ExitCode::from(2);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("kymo")
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(serve(flags, urls)),
+        Ok(runtime) => runtime.block_on(serve(flags, urls, config)),
         Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
     };
     match result {
@@ -112,7 +136,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     }
 }
 
-async fn serve(flags: Flags, urls: Urls) -> anyhow::Result<()> {
+async fn serve(flags: Flags, urls: Urls, config: Configured) -> anyhow::Result<()> {
     let limits = Limits {
         max_connections: flags.max_connections,
         read_timeout: flags.read_timeout,
@@ -127,6 +151,8 @@ async fn serve(flags: Flags, urls: Urls) -> anyhow::Result<()> {
         metrics: Metrics::default(),
         queries: QueryPool::new(flags.query_max_concurrency)?,
         bodies: BodyLimits::new(BODY_BUDGET_BYTES, flags.read_timeout),
+        receiver: Receiver::default(),
+        config,
         started_ms: clock::now_ms(),
         core: OnceLock::new(),
         stop,
@@ -150,6 +176,7 @@ async fn serve(flags: Flags, urls: Urls) -> anyhow::Result<()> {
         store: Arc::clone(&store),
     };
     if app.core.set(core).is_ok() {
+        app.metrics.reload.succeeded(clock::now_ms());
         info!("server is ready to receive web requests");
     }
 
@@ -201,7 +228,7 @@ async fn open_store(flags: &Flags) -> anyhow::Result<Arc<MetricStore>> {
     Ok(Arc::new(store))
 }
 
-/// Turns SIGTERM and SIGINT into a clean stop.
+/// Turns SIGTERM and SIGINT into a clean stop, and SIGHUP into a reload.
 async fn signals(app: Arc<App>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (
@@ -216,7 +243,11 @@ async fn signals(app: Arc<App>) {
         tokio::select! {
             _ = terminate.recv() => info!(signal = "SIGTERM", "asked to stop"),
             _ = interrupt.recv() => info!(signal = "SIGINT", "asked to stop"),
-            _ = hangup.recv() => continue,
+            _ = hangup.recv() => {
+                // The outcome is in the log and in the metrics.
+                let _outcome = app.reload().await;
+                continue;
+            }
         }
         app.quit();
     }

@@ -10,7 +10,17 @@ use std::time::Duration;
 use clap::builder::ArgAction;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_query::promql::Features;
 use kymo_storage::SyncPolicy;
+
+/// Features that may be switched on; the last one always is, as in Prometheus.
+const FEATURES: [&str; 5] = [
+    "promql-experimental-functions",
+    "promql-extended-range-selectors",
+    "promql-binop-fill-modifiers",
+    "promql-delayed-name-removal",
+    "promql-duration-expr",
+];
 
 /// Everything that can be set on the command line.
 #[derive(Debug, Clone, Parser)]
@@ -208,6 +218,22 @@ impl Flags {
         let mut flags = Flags::from_arg_matches(&matches).map_err(|error| exit(&error))?;
         flags.table = table(&matches);
         Ok(flags)
+    }
+
+    /// Returns the parts of PromQL that are switched on.
+    pub(crate) fn promql_features(&self) -> Features {
+        let on = |name: &str| self.features.iter().any(|feature| feature == name);
+        let mut features = Features::default();
+        features.experimental_functions |= on("promql-experimental-functions");
+        features.extended_range_selectors |= on("promql-extended-range-selectors");
+        features.binop_fill_modifiers |= on("promql-binop-fill-modifiers");
+        features
+    }
+
+    /// Returns the features asked for that are not known.
+    pub(crate) fn unknown_features(&self) -> impl Iterator<Item = &str> {
+        let given = self.features.iter().map(String::as_str);
+        given.filter(|name| !FEATURES.contains(name))
     }
 }
 

@@ -13,6 +13,7 @@ mod app;
 mod flags;
 mod http;
 mod observe;
+mod reload;
 mod work;
 
 use std::ffi::OsString;

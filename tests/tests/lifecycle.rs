@@ -1,6 +1,8 @@
 //! Starting, stopping and restarting the real server.
 
-use kymo_tests::Kymo;
+use std::time::Duration;
+
+use kymo_tests::{Kymo, wait_until};
 
 #[test]
 fn a_server_starts_answers_and_stops_cleanly() {
@@ -29,4 +31,85 @@ fn an_address_in_use_is_an_error_that_names_it() {
     assert_eq!(output.status.code(), Some(1));
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(log.contains(&address) && log.contains("in use"), "{log}");
+}
+
+#[test]
+fn a_wrong_configuration_ends_the_start_and_names_the_line() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("p.yml"),
+        "global:\n  scrape_intervall: 5s\n",
+    )
+    .unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
+        .current_dir(dir.path())
+        .args(["--config.file=p.yml", "--web.listen-address=127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        log.contains("p.yml") && log.contains("scrape_intervall") && log.contains("line 2"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_broken_configuration_is_not_loaded_and_the_old_one_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("p.yml");
+    std::fs::write(&config, "global:\n  scrape_interval: 7s\n").unwrap();
+    let kymo = Kymo::start_in(
+        dir.path(),
+        &["--config.file=p.yml", "--web.enable-lifecycle"],
+    );
+    let gauge = |kymo: &Kymo| {
+        let name = "prometheus_config_last_reload_successful ";
+        let text = kymo.get("/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(gauge(&kymo), "1");
+    assert_eq!(
+        kymo.client().call("POST", "/-/reload", &[], b"").status,
+        200
+    );
+
+    std::fs::write(&config, "global:\n  scrape_interval: [\n").unwrap();
+    let answer = kymo.client().call("POST", "/-/reload", &[], b"");
+    assert_eq!(answer.status, 500);
+    assert!(
+        answer.text().starts_with(
+            "failed to reload config: couldn't load configuration (--config.file=\"p.yml\"): "
+        ),
+        "{answer:?}"
+    );
+    assert_eq!(gauge(&kymo), "0");
+
+    std::fs::write(&config, "global:\n  scrape_interval: 9s\n").unwrap();
+    kymo.signal("HUP");
+    wait_until("the reload succeeds", Duration::from_secs(10), || {
+        gauge(&kymo) == "1"
+    });
+    assert_eq!(kymo.get("/-/reload").status, 405);
+}
+
+#[test]
+fn lifecycle_calls_are_refused_unless_enabled_and_quit_ends_the_server() {
+    let kymo = Kymo::start(&[]);
+    for path in ["/-/reload", "/-/quit"] {
+        let answer = kymo.client().call("POST", path, &[], b"");
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (403, "Lifecycle API is not enabled.")
+        );
+    }
+    drop(kymo);
+    let mut kymo = Kymo::start(&["--web.enable-lifecycle"]);
+    let answer = kymo.client().call("PUT", "/-/quit", &[], b"");
+    assert_eq!(
+        (answer.status, answer.text().as_str()),
+        (200, "Requesting termination... Goodbye!")
+    );
+    assert!(kymo.wait().success());
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use super::call::Call;
 use crate::app::App;
 use crate::http::compress::Compressible;
-use crate::http::error::plain_text;
+use crate::http::error::{plain, plain_text};
 use crate::observe::build;
 use crate::observe::exposition::Format;
 use crate::observe::metrics;
@@ -38,6 +38,20 @@ pub(crate) async fn quit(State(app): State<Arc<App>>, method: Method) -> Respons
         "Termination already in progress."
     };
     plain_text(StatusCode::OK, text)
+}
+
+/// `POST /-/reload`: reads the configuration again and waits for the outcome.
+pub(crate) async fn reload(State(app): State<Arc<App>>, method: Method) -> Response {
+    if let Err(refused) = lifecycle(&app, &method) {
+        return refused;
+    }
+    match app.reload().await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(problem) => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &format!("failed to reload config: {problem}"),
+        ),
+    }
 }
 
 fn lifecycle(app: &App, method: &Method) -> Result<(), Response> {

@@ -18,6 +18,7 @@ use crate::http::error::plain;
 
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
+const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
 
@@ -48,20 +49,38 @@ impl Table {
     fn operate(&mut self) {
         self.add("/-/healthy", GET_HEAD, operate::healthy);
         self.add("/-/ready", GET_HEAD, operate::ready);
+        self.any("/-/reload", operate::reload);
         self.any("/-/quit", operate::quit);
         self.add("/metrics", GET_HEAD, operate::metrics);
         self.add("/version", GET, operate::version);
     }
 
     fn prometheus(&mut self) {
-        use prometheus::{labels, status};
+        use prometheus::{admin, labels, parse, rules, status, write};
+        self.api("/format_query", GET_POST, parse::format_query);
+        self.api("/parse_query", GET_POST, parse::parse_query);
+        self.api("/query_exemplars", GET_POST, parse::query_exemplars);
         self.api("/labels", GET_POST, labels::names);
         self.api("/label/{name}/values", GET, labels::values);
         self.api("/series", GET_POST, labels::series);
+        self.api("/rules", GET, rules::rules);
+        self.api("/alerts", GET, rules::alerts);
+        self.api("/alertmanagers", GET, rules::alertmanagers);
+        self.api("/write", POST, write::write);
         self.api("/status/buildinfo", GET, status::buildinfo);
         self.api("/status/flags", GET, status::flags);
         self.api("/status/runtimeinfo", GET, status::runtimeinfo);
         self.api("/status/tsdb", GET, status::tsdb);
+        self.api("/status/tsdb/blocks", GET, status::blocks);
+        self.api("/status/walreplay", GET, status::walreplay);
+        self.api("/notifications", GET, status::notifications);
+        self.api("/admin/tsdb/delete_series", POST_PUT, admin::delete_series);
+        self.api(
+            "/admin/tsdb/clean_tombstones",
+            POST_PUT,
+            admin::clean_tombstones,
+        );
+        self.api("/admin/tsdb/snapshot", POST_PUT, admin::snapshot);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.

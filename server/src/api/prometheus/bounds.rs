@@ -1,8 +1,10 @@
 //! Parameters that several calls share: times, limits, selectors.
 
+use kymo_query::promql::parse_selector;
 use kymo_storage::compat::time;
 use kymo_storage::model::{Matcher, TimeRange};
 
+use crate::api::call::Call;
 use crate::http::error::ApiError;
 use crate::http::params::Params;
 
@@ -63,11 +65,12 @@ pub(super) fn atoi(text: &str) -> Result<i64, String> {
 /// # Errors
 /// A selector does not parse, or every series satisfies it; the text is the bare
 /// cause, because only some calls name the parameter.
-pub(super) fn match_sets(params: &Params) -> Result<Vec<Vec<Matcher>>, String> {
-    params
+pub(super) fn match_sets(call: &Call) -> Result<Vec<Vec<Matcher>>, String> {
+    let features = call.app.flags.promql_features();
+    call.params
         .all("match[]")
         .map(|text| {
-            let matchers: Vec<Matcher> = Err(format!("selectors are not supported yet: {text}"))?;
+            let matchers = parse_selector(text, &features).map_err(|error| error.to_string())?;
             if matchers.iter().all(Matcher::matches_empty) {
                 return Err("match[] must contain at least one non-empty matcher".to_owned());
             }

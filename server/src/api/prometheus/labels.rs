@@ -16,7 +16,7 @@ use crate::http::json::{Escape, push_labels, push_strings};
 pub(crate) async fn names(call: Call) -> ApiResult {
     let limit = limit(&call.params)?;
     let range = time_range(&call.params)?;
-    let sets = match_sets(&call.params).map_err(ApiError::bad_data)?;
+    let sets = match_sets(&call).map_err(ApiError::bad_data)?;
     let store = std::sync::Arc::clone(&call.core()?.store);
     let found = call
         .lookup(move || store.label_names(&sets, range, one_more(limit)))
@@ -41,7 +41,7 @@ async fn label_values(raw: &str, call: Call) -> ApiResult {
     }
     let limit = limit(&call.params)?;
     let range = time_range(&call.params)?;
-    let sets = match_sets(&call.params).map_err(ApiError::bad_data)?;
+    let sets = match_sets(&call).map_err(ApiError::bad_data)?;
     let store = std::sync::Arc::clone(&call.core()?.store);
     let found = call
         .lookup(move || store.label_values(&name, &sets, range, one_more(limit)))
@@ -61,7 +61,7 @@ pub(crate) async fn series(call: Call) -> ApiResult {
     }
     let limit = limit(&call.params)?;
     let range = time_range(&call.params)?;
-    let sets = match_sets(&call.params).map_err(|cause| ApiError::parameter("match[]", cause))?;
+    let sets = match_sets(&call).map_err(|cause| ApiError::parameter("match[]", cause))?;
     let store = std::sync::Arc::clone(&call.core()?.store);
     let json = call
         .lookup(move || {

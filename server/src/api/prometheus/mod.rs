@@ -1,6 +1,10 @@
 //! Prometheus' `/api/v1`.
 
+pub(super) mod admin;
 pub(super) mod labels;
+pub(super) mod parse;
+pub(super) mod rules;
 pub(super) mod status;
+pub(super) mod write;
 
 mod bounds;
