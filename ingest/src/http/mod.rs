@@ -6,9 +6,19 @@
 //! uncompressed bytes. It is not a general client: no cookies, no proxies, no
 //! request bodies. Errors read as Go's, because people search for those texts.
 
+mod client;
+mod connect;
 mod error;
 mod options;
 mod secret;
+mod tls;
 
+pub use client::{AGENT, Answer, HttpClient};
+pub use error::{ClientError, FetchError};
 pub use options::{Auth, ClientOptions, ExtraHeader, PemSource, TlsOptions, TlsVersion};
 pub use secret::{HIDDEN, Secret, SecretSource};
+
+#[cfg(test)]
+pub(crate) mod test_server;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,367 @@
+//! One GET after another: redirects, credentials, deadline, limits.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, REFERER, USER_AGENT,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Incoming};
+use hyper::ext::ReasonPhrase;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use url::Url;
+
+use super::connect::Connector;
+use super::error::{ClientError, DEADLINE, FetchError, body_text, request_text};
+use super::options::{Auth, ClientOptions};
+use super::secret::{Secret, SecretSource};
+use super::tls::TlsSetup;
+
+/// What every request says of its sender.
+pub const AGENT: &str = concat!("Kymo/", env!("CARGO_PKG_VERSION"));
+
+/// Largest answer where no limit is set: far above any real one, so that a target
+/// gone mad cannot take all memory.
+const MAX_BODY_BYTES: u64 = 1 << 30;
+
+/// Redirects followed before giving up, as in Go.
+const MAX_REDIRECTS: usize = 10;
+
+/// Connections that nobody uses are closed after this time, as in Prometheus.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Asks servers; cheap to clone, connections are shared.
+#[derive(Clone)]
+pub struct HttpClient {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    inner: Client<Connector, Empty<Bytes>>,
+    options: ClientOptions,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The status with the words the server sent for it, such as `200 OK`.
+    pub status_text: String,
+    /// `Content-Type`, empty where there was none.
+    pub content_type: String,
+    body: Bytes,
+    gzip: bool,
+    max_bytes: u64,
+}
+
+impl HttpClient {
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// A certificate or key that cannot be used, or a header that cannot be sent.
+    pub fn new(options: &ClientOptions) -> Result<HttpClient, ClientError> {
+        let tls = TlsSetup::new(options.tls.clone(), options.http2);
+        tls.config().map_err(ClientError)?;
+        if options.tls.insecure_skip_verify {
+            tracing::warn!("certificates of targets are not verified: insecure_skip_verify is on");
+        }
+        let connector = Connector { tls: Arc::new(tls) };
+        let inner = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        let options = options.clone();
+        Ok(HttpClient {
+            shared: Arc::new(Shared { inner, options }),
+        })
+    }
+
+    /// Asks for `url` with `headers`, and reads the answer up to `max_bytes`
+    /// (uncompressed; 0 = no limit of the caller's). `timeout` bounds everything
+    /// from connecting to the last byte.
+    ///
+    /// # Errors
+    /// No answer, or one that broke off or is too large. A status other than 200 is
+    /// not an error here.
+    pub async fn get(
+        &self,
+        url: &str,
+        headers: &HeaderMap,
+        timeout: Duration,
+        max_bytes: u64,
+    ) -> Result<Answer, FetchError> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        let response = self.follow(url, headers, deadline).await?;
+        let status = response.status().as_u16();
+        let status_text = status_text(&response);
+        let gzip = header(&response, &CONTENT_ENCODING) == "gzip";
+        let content_type = header(&response, &CONTENT_TYPE);
+        let limit = match max_bytes {
+            0 => MAX_BODY_BYTES,
+            limit => limit,
+        };
+        let reading = read_body(response.into_body(), limit);
+        let body = match tokio::time::timeout_at(deadline, reading).await {
+            Ok(body) => body?,
+            Err(_) => return Err(FetchError::Body(DEADLINE.to_owned())),
+        };
+        Ok(Answer {
+            status,
+            status_text,
+            content_type,
+            body,
+            gzip,
+            max_bytes: limit,
+        })
+    }
+
+    async fn follow(
+        &self,
+        url: &str,
+        headers: &HeaderMap,
+        deadline: tokio::time::Instant,
+    ) -> Result<Response<Incoming>, FetchError> {
+        let failed = |url: &str, reason: String| FetchError::Request {
+            url: url.to_owned(),
+            reason,
+        };
+        let mut shown = url.to_owned();
+        let mut current = Url::parse(url).map_err(|error| failed(url, error.to_string()))?;
+        let origin = current.host_str().unwrap_or_default().to_owned();
+        let mut referer = None;
+        let mut trusted = true;
+        for hops in 0.. {
+            if !matches!(current.scheme(), "http" | "https") {
+                let reason = format!("unsupported protocol scheme \"{}\"", current.scheme());
+                return Err(failed(&shown, reason));
+            }
+            let request = self
+                .request(&current, headers, referer.take(), trusted)
+                .map_err(|reason| failed(&shown, reason))?;
+            let response =
+                match tokio::time::timeout_at(deadline, self.shared.inner.request(request)).await {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(error)) => return Err(failed(&shown, request_text(&error))),
+                    Err(_) => return Err(failed(&shown, DEADLINE.to_owned())),
+                };
+            let Some(location) = self.redirect(&response) else {
+                return Ok(response);
+            };
+            if hops + 1 >= MAX_REDIRECTS {
+                let reason = format!("stopped after {MAX_REDIRECTS} redirects");
+                return Err(failed(&shown, reason));
+            }
+            let next = current.join(&location).map_err(|error| {
+                let reason = format!("failed to parse Location header \"{location}\": {error}");
+                failed(&shown, reason)
+            })?;
+            referer = referer_of(&current, &next);
+            // Credentials go to the host they were given for and those below it, and
+            // once lost they stay lost.
+            trusted = trusted && is_same_or_below(next.host_str().unwrap_or_default(), &origin);
+            current = next;
+            shown = current.to_string();
+        }
+        Err(failed(&shown, DEADLINE.to_owned()))
+    }
+
+    fn redirect(&self, response: &Response<Incoming>) -> Option<String> {
+        let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+        if !redirects || !self.shared.options.follow_redirects {
+            return None;
+        }
+        let location = header(response, &LOCATION);
+        (!location.is_empty()).then_some(location)
+    }
+
+    fn request(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        referer: Option<HeaderValue>,
+        trusted: bool,
+    ) -> Result<Request<Empty<Bytes>>, String> {
+        let mut request = Request::get(url.as_str())
+            .body(Empty::new())
+            .map_err(|error| error.to_string())?;
+        let out = request.headers_mut();
+        out.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        out.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        for (name, value) in headers {
+            out.insert(name, value.clone());
+        }
+        if let Some(referer) = referer {
+            out.insert(REFERER, referer);
+        }
+        self.add_configured(out, trusted)?;
+        if trusted && let Some(auth) = &self.shared.options.auth {
+            out.insert(AUTHORIZATION, authorization(auth)?);
+        }
+        Ok(request)
+    }
+
+    fn add_configured(&self, out: &mut HeaderMap, trusted: bool) -> Result<(), String> {
+        for header in &self.shared.options.headers {
+            let name = HeaderName::from_bytes(header.name.as_bytes())
+                .map_err(|_| format!("net/http: invalid header field name {:?}", header.name))?;
+            if !trusted && matches!(name.as_str(), "cookie" | "cookie2") {
+                continue;
+            }
+            let mut add = |value: &str| match HeaderValue::from_str(value) {
+                Ok(value) => {
+                    out.append(name.clone(), value);
+                    Ok(())
+                }
+                Err(_) => Err(format!("net/http: invalid header field value for {name:?}")),
+            };
+            for value in &header.values {
+                add(value)?;
+            }
+            for secret in &header.secrets {
+                add(secret.expose())?;
+            }
+            for file in &header.files {
+                add(SecretSource::File(file.clone()).fetch()?.expose())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient")
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    /// Unpacks the body. This computes: run it where that may take its time.
+    ///
+    /// # Errors
+    /// The packed bytes are broken or cut, or there are too many unpacked ones.
+    pub fn into_body(self) -> Result<Bytes, FetchError> {
+        if !self.gzip {
+            return Ok(self.body);
+        }
+        let mut reader = flate2::bufread::MultiGzDecoder::new(self.body.as_ref());
+        let mut out = Vec::with_capacity(self.body.len().saturating_mul(4).min(1 << 20));
+        let mut limited = (&mut reader).take(self.max_bytes);
+        match limited.read_to_end(&mut out) {
+            Err(error) => Err(FetchError::Body(gzip_text(&error))),
+            // Prometheus counts an answer of exactly the limit as too large.
+            Ok(len) if len as u64 >= self.max_bytes => Err(FetchError::BodyLimit),
+            Ok(_) => Ok(Bytes::from(out)),
+        }
+    }
+}
+
+async fn read_body(mut body: Incoming, limit: u64) -> Result<Bytes, FetchError> {
+    let announced = body.size_hint().lower().min(limit).min(1 << 20);
+    let mut out = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| FetchError::Body(body_text(&error)))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if (out.len() + data.len()) as u64 >= limit {
+            return Err(FetchError::BodyLimit);
+        }
+        out.extend_from_slice(&data);
+    }
+    Ok(Bytes::from(out))
+}
+
+fn gzip_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        "unexpected EOF".to_owned()
+    } else if text.contains("header") {
+        "gzip: invalid header".to_owned()
+    } else if text.contains("checksum") {
+        "gzip: invalid checksum".to_owned()
+    } else {
+        format!("flate: corrupt input: {text}")
+    }
+}
+
+fn status_text(response: &Response<Incoming>) -> String {
+    let status = response.status();
+    let sent = response.extensions().get::<ReasonPhrase>();
+    let words = match sent {
+        Some(sent) => String::from_utf8_lossy(sent.as_bytes()).into_owned(),
+        None => status.canonical_reason().unwrap_or_default().to_owned(),
+    };
+    format!("{} {words}", status.as_u16())
+}
+
+fn header(response: &Response<Incoming>, name: &HeaderName) -> String {
+    let value = response.headers().get(name);
+    value.map_or_else(String::new, |value| {
+        String::from_utf8_lossy(value.as_bytes()).into_owned()
+    })
+}
+
+fn authorization(auth: &Auth) -> Result<HeaderValue, String> {
+    let fetch = |source: &Option<SecretSource>, what: &str| match source {
+        None => Ok(Secret::default()),
+        Some(source) => source
+            .fetch()
+            .map_err(|error| format!("unable to read {what}: {error}")),
+    };
+    let text = match auth {
+        Auth::Basic { username, password } => {
+            let username = fetch(username, "basic auth username")?;
+            let password = fetch(password, "basic auth password")?;
+            let pair = format!("{}:{}", username.expose(), password.expose());
+            format!("Basic {}", STANDARD.encode(pair))
+        }
+        Auth::Scheme {
+            scheme,
+            credentials,
+        } => {
+            let credentials = fetch(credentials, "authorization credentials")?;
+            format!("{scheme} {}", credentials.expose())
+        }
+    };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| "net/http: invalid header field value for \"Authorization\"".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A referer is not sent from `https` to `http`, and never with credentials.
+fn referer_of(from: &Url, to: &Url) -> Option<HeaderValue> {
+    if from.scheme() == "https" && to.scheme() == "http" {
+        return None;
+    }
+    let mut from = from.clone();
+    from.set_fragment(None);
+    // A URL without a host keeps what it has; there is none among those we ask.
+    let cleared = from.set_username("").and_then(|()| from.set_password(None));
+    cleared.ok()?;
+    HeaderValue::from_str(from.as_str()).ok()
+}
+
+fn is_same_or_below(host: &str, parent: &str) -> bool {
+    let (host, parent) = (host.to_ascii_lowercase(), parent.to_ascii_lowercase());
+    if host == parent {
+        return true;
+    }
+    // Addresses have no hosts below them.
+    if parent.is_empty() || host.contains([':', '%', '[']) {
+        return false;
+    }
+    host.strip_suffix(&parent)
+        .is_some_and(|front| front.ends_with('.'))
+}
