@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use kymo_storage::compat::name::{EscapingScheme, NameValidation};
+use kymo_storage::model::RelabelRule;
+
 use crate::http::ClientOptions;
 
 /// A validated entry of `scrape_configs`: everything inherited from `global` is
@@ -49,13 +52,17 @@ pub struct ScrapeConfig {
     /// Rules for the names of metrics and labels.
     pub name_validation: NameValidation,
     /// How names outside the old character set are asked for.
-    pub name_escaping: NameEscaping,
+    pub name_escaping: EscapingScheme,
     /// Whether the three extra synthetic series are written.
     pub extra_metrics: bool,
     /// How to reach the targets.
     pub client: ClientOptions,
     /// The targets.
     pub static_configs: Vec<TargetGroup>,
+    /// Rules for the labels of targets.
+    pub relabel: Vec<RelabelRule>,
+    /// Rules for the labels of series.
+    pub metric_relabel: Vec<RelabelRule>,
 }
 
 /// Limits of one job; 0 = none.
@@ -163,58 +170,6 @@ impl fmt::Display for ScrapeProtocol {
     }
 }
 
-/// Which names of metrics and labels are valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameValidation {
-    /// Any UTF-8 text.
-    Utf8,
-    /// Letters, digits, `_` and, for metrics, `:`.
-    Legacy,
-}
-
-impl NameValidation {
-    /// Returns the name the configuration uses.
-    pub fn name(self) -> &'static str {
-        match self {
-            NameValidation::Utf8 => "utf8",
-            NameValidation::Legacy => "legacy",
-        }
-    }
-}
-
-/// How a target is asked to write names outside the old character set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameEscaping {
-    /// As they are.
-    AllowUtf8,
-    /// Each foreign character as `_`.
-    Underscores,
-    /// Dots as `_dot_`, underscores doubled.
-    Dots,
-    /// `U__` and code points.
-    Values,
-}
-
-impl NameEscaping {
-    /// All schemes.
-    pub const ALL: [NameEscaping; 4] = [
-        NameEscaping::AllowUtf8,
-        NameEscaping::Underscores,
-        NameEscaping::Dots,
-        NameEscaping::Values,
-    ];
-
-    /// Returns the name that the configuration and the `Accept` header use.
-    pub fn name(self) -> &'static str {
-        match self {
-            NameEscaping::AllowUtf8 => "allow-utf-8",
-            NameEscaping::Underscores => "underscores",
-            NameEscaping::Dots => "dots",
-            NameEscaping::Values => "values",
-        }
-    }
-}
-
 impl ScrapeConfig {
     /// Returns a job with Prometheus' defaults and no targets.
     pub fn new(job_name: impl Into<String>, interval: Duration, timeout: Duration) -> ScrapeConfig {
@@ -238,10 +193,12 @@ impl ScrapeConfig {
             compression: true,
             limits: ScrapeLimits::default(),
             name_validation: NameValidation::Utf8,
-            name_escaping: NameEscaping::AllowUtf8,
+            name_escaping: EscapingScheme::AllowUtf8,
             extra_metrics: false,
             client: ClientOptions::default(),
             static_configs: Vec::new(),
+            relabel: Vec::new(),
+            metric_relabel: Vec::new(),
         }
     }
 }

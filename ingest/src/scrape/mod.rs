@@ -1,7 +1,46 @@
 //! Scraping: ask each target in its rhythm, parse what it answers, append it.
+//!
+//! [`ScrapePools`] runs jobs; each has a pool of targets, each target a task. A
+//! scrape is one transaction: it is stored whole, with the synthetic series that
+//! tell how it went, or not at all. Series that a target stops exposing are ended
+//! by stale markers at once.
+//!
+//! Reading order: `config` and `target` (who is asked), `rhythm` (when), `round`
+//! (one scrape), `append` with `cache` and `labels` (what becomes of a line),
+//! `report` (the synthetic series), `pool` and `pools` (changes of configuration).
+//!
+//! Time is not taken from here: the server gives its [`Clock`].
 
+mod append;
+mod cache;
 mod config;
+mod labels;
+mod metadata;
+mod negotiate;
+mod pool;
+mod pools;
+mod report;
+mod rhythm;
+mod round;
+mod stats;
+mod target;
 
-pub use config::{
-    NameEscaping, NameValidation, ScrapeConfig, ScrapeLimits, ScrapeProtocol, TargetGroup,
+use std::sync::Arc;
+
+pub use config::{ScrapeConfig, ScrapeLimits, ScrapeProtocol, TargetGroup};
+pub use metadata::Metadata;
+pub use pools::{
+    ApplyError, Job, PoolStatus, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
+pub use stats::{PoolStats, ScrapeStats, Summary};
+pub use target::offset_seed;
+
+/// Tells the time in nanoseconds since the epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// A target in this process: scraped like any other, without a connection.
+pub trait LocalSource: Send + Sync {
+    /// Appends the metrics of now to `out`, in text format 0.0.4. May compute and
+    /// block; it is called on a thread for that.
+    fn collect(&self, out: &mut String);
+}

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use kymo_ingest::scrape::TargetGroup;
+use kymo_storage::compat::quote::quote;
 
 use super::fields::{self, Fields, Problems};
 use super::yaml::Node;
@@ -79,7 +80,10 @@ pub(super) fn check_addresses(job: &Node, problems: &mut Problems) {
             if let Some(text) = target.text()
                 && text.contains('/')
             {
-                problems.value(target.at, format!("{text:?} is not a valid hostname"));
+                problems.value(
+                    target.at,
+                    format!("{} is not a valid hostname", quote(text)),
+                );
             }
         }
     }
@@ -103,7 +107,7 @@ fn labels(node: &Node, problems: &mut Problems) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();
     for (at, name, value) in fields::pairs(node, "model.LabelSet", problems) {
         if name.is_empty() {
-            problems.value(at, format!("{name:?} is not a valid label name"));
+            problems.value(at, format!("{} is not a valid label name", quote(&name)));
         }
         if let Some(value) = fields::string(value, problems) {
             labels.insert(name, value);

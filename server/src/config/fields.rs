@@ -5,6 +5,8 @@
 //! an unknown key or one that stands twice is a mistake. The texts are Go's too,
 //! with the Go name of the type, because people search for them.
 
+use kymo_storage::compat::quote::quote;
+
 use super::error::{Problem, ProblemKind};
 use super::yaml::{Node, Position, Value};
 
@@ -313,7 +315,11 @@ pub(super) fn pairs<'n>(
             continue;
         };
         if out.iter().any(|(_, known, _)| *known == name) {
-            problems.shape(key.at, format!("key \"{name}\" already set in map"), None);
+            problems.shape(
+                key.at,
+                format!("key {} already set in map", quote(&name)),
+                None,
+            );
             continue;
         }
         out.push((key.at, name, value));

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use kymo_ingest::scrape::{NameEscaping, NameValidation, ScrapeLimits, ScrapeProtocol};
+use kymo_ingest::scrape::{ScrapeLimits, ScrapeProtocol};
+use kymo_storage::compat::name::{EscapingScheme, NameValidation};
+use kymo_storage::compat::quote::quote;
 use kymo_storage::model::Labels;
 
 use super::expand::expand_env;
@@ -33,7 +35,7 @@ pub struct Global {
     /// Rules for names.
     pub name_validation: NameValidation,
     /// How foreign names are asked for, where the file says so.
-    pub name_escaping: Option<NameEscaping>,
+    pub name_escaping: Option<EscapingScheme>,
     /// `always_scrape_classic_histograms`.
     pub always_classic_histograms: bool,
     /// `extra_scrape_metrics`.
@@ -51,7 +53,7 @@ impl Default for Global {
             limits: ScrapeLimits::default(),
             scrape_protocols: None,
             name_validation: NameValidation::Utf8,
-            name_escaping: Some(NameEscaping::AllowUtf8),
+            name_escaping: Some(EscapingScheme::AllowUtf8),
             always_classic_histograms: false,
             extra_metrics: false,
         }
@@ -123,8 +125,8 @@ fn external_labels(
         let Some(text) = fields::string(value, problems) else {
             continue;
         };
-        if !is_label_name(&name, validation) {
-            problems.value(at, format!("{name:?} is not a valid label name"));
+        if !validation.is_label_name(&name) {
+            problems.value(at, format!("{} is not a valid label name", quote(&name)));
         }
         let expanded = expand_env(&text, |variable| {
             let value = std::env::var(variable).ok().filter(|v| !v.is_empty());
@@ -138,16 +140,6 @@ fn external_labels(
         labels.push((name, expanded));
     }
     Labels::from_pairs(labels)
-}
-
-fn is_label_name(name: &str, validation: NameValidation) -> bool {
-    match validation {
-        NameValidation::Utf8 => !name.is_empty(),
-        NameValidation::Legacy => {
-            let first = |c: char| c.is_ascii_alphabetic() || c == '_';
-            name.starts_with(first) && name.chars().all(|c| first(c) || c.is_ascii_digit())
-        }
-    }
 }
 
 /// Takes a duration; zero where it is missing, which means "inherit".
@@ -220,11 +212,9 @@ pub(super) fn validation(
     fields: &mut Fields<'_>,
     problems: &mut Problems,
 ) -> Option<NameValidation> {
-    let parse = |text: &str| match text {
-        "" => Ok(None),
-        "utf8" => Ok(Some(NameValidation::Utf8)),
-        "legacy" => Ok(Some(NameValidation::Legacy)),
-        other => Err(format!("unrecognized ValidationScheme: {other:?}")),
+    let parse = |text: &str| match NameValidation::from_config(text) {
+        None if !text.is_empty() => Err(format!("unrecognized ValidationScheme: {}", quote(text))),
+        scheme => Ok(scheme),
     };
     fields
         .parsed("metric_name_validation_scheme", problems, parse)
@@ -236,18 +226,14 @@ pub(super) fn escaping(
     fields: &mut Fields<'_>,
     owner: &str,
     problems: &mut Problems,
-) -> Option<NameEscaping> {
-    let parse = |text: &str| {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let scheme = NameEscaping::ALL.into_iter().find(|s| s.name() == text);
-        scheme.map(Some).ok_or_else(|| {
-            format!(
-                "unknown {owner} name escaping method specified, must be one of \
-                 'allow-utf-8', 'underscores', 'dots', or 'values', got {text:?}"
-            )
-        })
+) -> Option<EscapingScheme> {
+    let parse = |text: &str| match EscapingScheme::from_parameter(text) {
+        None if !text.is_empty() => Err(format!(
+            "unknown {owner} name escaping method specified, must be one of \
+             'allow-utf-8', 'underscores', 'dots', or 'values', got {}",
+            quote(text)
+        )),
+        scheme => Ok(scheme),
     };
     fields
         .parsed("metric_name_escaping_scheme", problems, parse)

@@ -6,6 +6,8 @@ use kymo_ingest::http::{
     Auth, ClientOptions, ExtraHeader, PemSource, Secret, SecretSource, TlsOptions, TlsVersion,
 };
 
+use kymo_storage::compat::quote::quote;
+
 use super::fields::{self, Fields, Problems};
 use super::yaml::{Node, Position};
 
@@ -288,9 +290,12 @@ fn check_header_name(at: Position, name: &str, problems: &mut Problems) {
     let lower = name.to_ascii_lowercase();
     if RESERVED_HEADERS.contains(&lower.as_str()) {
         let name = canonical_header(name);
-        problems.value(at, format!("setting header {name:?} is not allowed"));
+        problems.value(
+            at,
+            format!("setting header {} is not allowed", quote(&name)),
+        );
     } else if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-        problems.value(at, format!("{name:?} is not a valid header name"));
+        problems.value(at, format!("{} is not a valid header name", quote(name)));
     }
 }
 

@@ -24,6 +24,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kymo_ingest::scrape::ScrapeConfig;
+use kymo_storage::compat::quote::quote;
 
 use fields::{Fields, Problems};
 
@@ -107,7 +108,7 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     for draft in drafts {
         let (job, at) = draft.job();
         if config.scrape_configs.iter().any(|c| c.job_name == job) {
-            let text = format!("found multiple scrape configs with job name {job:?}");
+            let text = format!("found multiple scrape configs with job name {}", quote(job));
             problems.value(at, text);
         }
         let resolved = draft.resolve(&config.global, problems);

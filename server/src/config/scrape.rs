@@ -4,16 +4,22 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kymo_ingest::scrape::{NameEscaping, NameValidation, ScrapeConfig, ScrapeProtocol};
+use kymo_ingest::scrape::{ScrapeConfig, ScrapeProtocol};
+use kymo_storage::compat::name::{EscapingScheme, NameValidation};
+use kymo_storage::compat::quote::quote;
 
 use super::discovery;
 use super::fields::{self, Fields, Problems};
 use super::global::{self, Global};
 use super::http_client;
+use super::relabel;
 use super::yaml::{Node, Position};
 
 /// Name that complaints about keys of an entry give it, as Go does.
 const GO_TYPE: &str = "config.ScrapeConfig";
+
+const TARGET_RULES: &str = "relabel_configs";
+const METRIC_RULES: &str = "metric_relabel_configs";
 
 /// An entry as written: zero durations and limits, and `None`, inherit.
 pub(super) struct Draft<'n> {
@@ -23,7 +29,9 @@ pub(super) struct Draft<'n> {
     always_classic_histograms: Option<bool>,
     extra_metrics: Option<bool>,
     name_validation: Option<NameValidation>,
-    name_escaping: Option<NameEscaping>,
+    name_escaping: Option<EscapingScheme>,
+    /// Lists of rules by key; which names are valid in them is inherited, too.
+    rules: Vec<(&'static str, &'n Node)>,
 }
 
 /// Reads one entry. Paths in it are relative to `dir`.
@@ -39,15 +47,21 @@ pub(super) fn read<'n>(node: &'n Node, dir: &Path, problems: &mut Problems) -> O
     }
     let interval = global::duration(&mut fields, "scrape_interval", problems);
     let timeout = global::duration(&mut fields, "scrape_timeout", problems);
-    let place = format!(" for scrape config with job name {job_name:?}");
+    let place = format!(" for scrape config with job name {}", quote(&job_name));
     let protocols = global::protocols(&mut fields, &place, problems);
     let mut config = ScrapeConfig::new(job_name, interval, timeout);
     config.limits = global::limits(&mut fields, problems);
     read_switches(&mut fields, &mut config, problems);
     read_request(&mut fields, &mut config, &place, problems);
     read_histogram_limits(&mut fields, &mut config, problems);
+    let mut rules = Vec::new();
+    for name in [TARGET_RULES, METRIC_RULES] {
+        let node = fields.take(name).filter(|node| !node.is_empty());
+        rules.extend(node.map(|node| (name, node)));
+    }
     let draft = Draft {
         node,
+        rules: rules.clone(),
         protocols,
         always_classic_histograms: fields.bool("always_scrape_classic_histograms", problems),
         extra_metrics: fields.bool("extra_scrape_metrics", problems),
@@ -60,13 +74,10 @@ pub(super) fn read<'n>(node: &'n Node, dir: &Path, problems: &mut Problems) -> O
         },
     };
     discovery::refuse_others(&mut fields, problems);
-    discovery::check_addresses(node, problems);
-    let unsupported = [
-        "metric_relabel_configs",
-        "relabel_configs",
-        "scrape_failure_log_file",
-    ];
-    fields.unsupported(&unsupported, "remove the key", problems);
+    if !rules.iter().any(|(name, _)| *name == TARGET_RULES) {
+        discovery::check_addresses(node, problems);
+    }
+    fields.unsupported(&["scrape_failure_log_file"], "remove the key", problems);
     fields.finish(problems);
     Some(draft)
 }
@@ -159,7 +170,10 @@ impl Draft<'_> {
     /// Fills in what the entry inherits and checks what depends on it.
     pub(super) fn resolve(self, global: &Global, problems: &mut Problems) -> ScrapeConfig {
         let mut config = self.config;
-        let job = format!("for scrape config with job name {:?}", config.job_name);
+        let job = format!(
+            "for scrape config with job name {}",
+            quote(&config.job_name)
+        );
         if config.interval.is_zero() {
             config.interval = global.scrape_interval;
         }
@@ -194,11 +208,24 @@ impl Draft<'_> {
                 None => global.effective_escaping(),
                 Some(validation) => default_escaping(validation),
             });
-        let utf8 = config.name_escaping == NameEscaping::AllowUtf8;
+        let utf8 = config.name_escaping == EscapingScheme::AllowUtf8;
         if utf8 && config.name_validation == NameValidation::Legacy {
             let at = self.node.position_of("metric_name_escaping_scheme");
             let text = "utf8 metric names requested but validation scheme is not set to UTF8";
             problems.value(at, text);
+        }
+        for (name, node) in self.rules {
+            let (what, rules) = match name {
+                TARGET_RULES => (
+                    "target relabeling rule in scrape config",
+                    &mut config.relabel,
+                ),
+                _ => (
+                    "metric relabeling rule in scrape config",
+                    &mut config.metric_relabel,
+                ),
+            };
+            *rules = relabel::read(node, what, config.name_validation, problems);
         }
         config
     }
@@ -206,16 +233,16 @@ impl Draft<'_> {
 
 impl Global {
     /// Returns how foreign names are asked for where a job does not say.
-    pub fn effective_escaping(&self) -> NameEscaping {
+    pub fn effective_escaping(&self) -> EscapingScheme {
         self.name_escaping
             .unwrap_or_else(|| default_escaping(self.name_validation))
     }
 }
 
-fn default_escaping(validation: NameValidation) -> NameEscaping {
+fn default_escaping(validation: NameValidation) -> EscapingScheme {
     match validation {
-        NameValidation::Utf8 => NameEscaping::AllowUtf8,
-        NameValidation::Legacy => NameEscaping::Underscores,
+        NameValidation::Utf8 => EscapingScheme::AllowUtf8,
+        NameValidation::Legacy => EscapingScheme::Underscores,
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use kymo_ingest::http::{Auth, PemSource, SecretSource, TlsVersion};
-use kymo_ingest::scrape::{NameEscaping, NameValidation, ScrapeProtocol};
+use kymo_ingest::scrape::ScrapeProtocol;
+use kymo_storage::compat::name::{EscapingScheme, NameValidation};
 
 use super::*;
 
@@ -77,7 +78,7 @@ global:
     assert_eq!(inherited.limits.samples, 100);
     assert_eq!(inherited.protocols, [ScrapeProtocol::OpenMetricsText100]);
     assert_eq!(inherited.name_validation, NameValidation::Legacy);
-    assert_eq!(inherited.name_escaping, NameEscaping::Underscores);
+    assert_eq!(inherited.name_escaping, EscapingScheme::Underscores);
     assert!(inherited.extra_metrics);
 }
 

@@ -1,0 +1,342 @@
+//! One body into the store: parse, find or make the series, append, end what is gone.
+
+use kymo_storage::AppendError;
+use kymo_storage::metrics::{Appender, MetricStore, SeriesRef};
+use kymo_storage::model::{Labels, LabelsBuilder, stale_marker};
+use parking_lot::Mutex;
+
+use super::cache::{Fate, ScrapeCache};
+use super::config::ScrapeConfig;
+use super::labels;
+use super::metadata::MetadataCache;
+use super::stats::Counters;
+use crate::exposition::{self, Entry, ExpositionError, Parser, ParserOptions, Sample};
+
+/// Samples further ahead of now than this are out of bounds.
+const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
+
+/// What a body brought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Samples in the body.
+    pub(super) scraped: u64,
+    /// Samples that relabelling left.
+    pub(super) kept: u64,
+    /// Series seen for the first time.
+    pub(super) added: u64,
+}
+
+/// Why a body is refused as a whole.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The format is not known.
+    #[error(transparent)]
+    Format(#[from] exposition::UnknownFormat),
+    /// A line cannot be read.
+    #[error(transparent)]
+    Line(#[from] ExpositionError),
+    /// Labels cannot be read, are not valid or exceed a limit.
+    #[error("{0}")]
+    Labels(String),
+    /// More samples than allowed.
+    #[error("sample limit exceeded")]
+    SampleLimit,
+    /// The store refused, and not for the sample's time.
+    #[error(transparent)]
+    Store(#[from] AppendError),
+}
+
+/// What one scrape appends to and with.
+pub(super) struct Intake<'a> {
+    pub(super) store: &'a MetricStore,
+    pub(super) config: &'a ScrapeConfig,
+    /// Public labels of the target.
+    pub(super) target: &'a Labels,
+    pub(super) cache: &'a mut ScrapeCache,
+    pub(super) metadata: &'a Mutex<MetadataCache>,
+    pub(super) counters: &'a Counters,
+    /// Time of samples that bring none, in milliseconds.
+    pub(super) t_ms: i64,
+    /// The time now, in milliseconds.
+    pub(super) now_ms: i64,
+}
+
+/// Counts of samples that were left out without failing the scrape.
+#[derive(Debug, Default)]
+struct LeftOut {
+    out_of_order: u64,
+    duplicates: u64,
+    out_of_bounds: u64,
+}
+
+impl Intake<'_> {
+    /// Appends a body and tells what it brought, also where it is refused: then the
+    /// caller rolls back and calls [`end_series`](Self::end_series).
+    pub(super) fn append(
+        &mut self,
+        appender: &mut Appender<'_>,
+        content_type: &str,
+        body: &[u8],
+    ) -> (Tally, Result<(), Refusal>) {
+        let mut progress = Progress::default();
+        let mut result = self.append_lines(appender, content_type, body, &mut progress);
+        self.count(&progress.left_out);
+        if progress.limited {
+            Counters::bump(&self.counters.exceeded_sample_limit);
+            result = result.and(Err(Refusal::SampleLimit));
+        }
+        let result = result.and_then(|()| {
+            self.mark_ended(appender)?;
+            self.cache.finish();
+            self.metadata.lock().forget(self.cache.scrape());
+            Ok(())
+        });
+        (progress.tally, result)
+    }
+
+    /// Ends the series of the last scrape, because this one brought nothing.
+    ///
+    /// # Errors
+    /// The store takes no sample at all.
+    pub(super) fn end_series(&mut self, appender: &mut Appender<'_>) -> Result<(), AppendError> {
+        let marked = self.mark_ended(appender);
+        if self.cache.finish_failed() {
+            Counters::bump(&self.counters.cache_flush_forced);
+        }
+        marked
+    }
+
+    fn append_lines(
+        &mut self,
+        appender: &mut Appender<'_>,
+        content_type: &str,
+        body: &[u8],
+        progress: &mut Progress,
+    ) -> Result<(), Refusal> {
+        // An empty body is a good scrape of no samples, whatever it says it is.
+        if body.is_empty() {
+            return Ok(());
+        }
+        let fallback = super::negotiate::fallback(self.config);
+        let detected = exposition::detect(content_type, fallback)?;
+        if let Some(warning) = &detected.warning {
+            tracing::debug!(warning, "scraped format taken from the configuration");
+        }
+        let parser = Parser::new(detected.format, body, ParserOptions::default())?;
+        for entry in parser {
+            match entry? {
+                Entry::Sample(sample) => self.take(appender, &sample, progress)?,
+                other => self.note(&other),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        appender: &mut Appender<'_>,
+        sample: &Sample<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), Refusal> {
+        progress.tally.scraped += 1;
+        let own_time = sample.timestamp_ms.filter(|_| self.config.honor_timestamps);
+        let t_ms = own_time.unwrap_or(self.t_ms);
+        let key = self.store.raw_key(sample.series);
+        let found = self.cache.find(key);
+        let known = match found {
+            Some((_, Fate::Dropped, _)) => return Ok(()),
+            Some((id, Fate::Stored(series), again)) => Some((id, series, again)),
+            None => None,
+        };
+        let labels = match known {
+            Some(_) => None,
+            None => match self.labels_of(sample, &mut progress.scratch)? {
+                Some(labels) => Some(labels),
+                None => {
+                    self.cache.add(key, Fate::Dropped);
+                    return Ok(());
+                }
+            },
+        };
+        progress.tally.kept += 1;
+        if known.is_some_and(|(_, _, again)| again && own_time.is_none()) {
+            progress.left_out.duplicates += 1;
+            return Ok(());
+        }
+        progress.appended += 1;
+        let limit = self.config.limits.samples;
+        if limit > 0 && progress.appended > limit {
+            progress.limited = true;
+            return Ok(());
+        }
+        if t_ms > self.now_ms.saturating_add(MAX_AHEAD_MS) {
+            progress.left_out.out_of_bounds += 1;
+            return Ok(());
+        }
+        let appended = match (known, labels) {
+            (Some((id, series, _)), _) => {
+                let appended =
+                    self.append_known(appender, sample, series, t_ms, &mut progress.scratch);
+                appended.map(|series| (id, series, Newness::Known))
+            }
+            (None, Some(labels)) => {
+                append_new(appender, &labels, t_ms, sample.value).map(|series| {
+                    (
+                        self.cache.add(key, Fate::Stored(series)),
+                        series,
+                        Newness::New,
+                    )
+                })
+            }
+            (None, None) => return Ok(()),
+        };
+        let (id, series, newness) = match appended {
+            Ok(appended) => appended,
+            Err(AppendError::OutOfOrder) => {
+                progress.left_out.out_of_order += 1;
+                return Ok(());
+            }
+            Err(AppendError::DuplicateTimestamp { .. }) => {
+                progress.left_out.duplicates += 1;
+                return Ok(());
+            }
+            Err(AppendError::OutOfBounds | AppendError::TooOld) => {
+                progress.left_out.out_of_bounds += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.cache.set_series(id, series);
+        if own_time.is_none() || self.config.track_timestamps_staleness {
+            self.cache.watch(id);
+        }
+        if newness == Newness::New && !progress.limited {
+            progress.tally.added += 1;
+        }
+        Ok(())
+    }
+
+    /// Appends to a series of an earlier scrape; the store may have forgotten it.
+    fn append_known(
+        &mut self,
+        appender: &mut Appender<'_>,
+        sample: &Sample<'_>,
+        series: SeriesRef,
+        t_ms: i64,
+        scratch: &mut LabelsBuilder,
+    ) -> Result<SeriesRef, AppendError> {
+        match appender.append(series, t_ms, sample.value) {
+            Ok(()) => Ok(series),
+            Err(AppendError::UnknownSeries) => match self.labels_of(sample, scratch) {
+                Ok(Some(labels)) => append_new(appender, &labels, t_ms, sample.value),
+                _ => Err(AppendError::UnknownSeries),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the labels a sample is stored under; `None` where it is dropped.
+    fn labels_of(
+        &self,
+        sample: &Sample<'_>,
+        scratch: &mut LabelsBuilder,
+    ) -> Result<Option<Labels>, Refusal> {
+        scratch.retain(|_, _| false);
+        sample
+            .decode_labels(scratch)
+            .map_err(|error| Refusal::Labels(error.to_string()))?;
+        let Some(labels) = labels::of_sample(self.config, self.target, scratch) else {
+            return Ok(None);
+        };
+        labels::check_names(&labels, self.config.name_validation).map_err(Refusal::Labels)?;
+        labels::check_limits(&labels, &self.config.limits).map_err(|text| {
+            Counters::bump(&self.counters.exceeded_label_limits);
+            Refusal::Labels(text)
+        })?;
+        Ok(Some(labels))
+    }
+
+    fn mark_ended(&mut self, appender: &mut Appender<'_>) -> Result<(), AppendError> {
+        for series in self.cache.ended() {
+            match appender.append(series, self.t_ms, stale_marker()) {
+                // A series may have gone on by other ways, or be gone altogether.
+                Ok(())
+                | Err(
+                    AppendError::OutOfOrder
+                    | AppendError::DuplicateTimestamp { .. }
+                    | AppendError::UnknownSeries,
+                ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, entry: &Entry<'_>) {
+        let scrape = self.cache.scrape();
+        match entry {
+            Entry::Type { name, kind } => self.metadata.lock().set_kind(name, *kind, scrape),
+            Entry::Help { name, help } => {
+                let text = help.unescape();
+                self.metadata.lock().set_help(name, &text, scrape);
+            }
+            Entry::Unit { name, unit } => self.metadata.lock().set_unit(name, unit, scrape),
+            _ => {}
+        }
+    }
+
+    fn count(&self, left_out: &LeftOut) {
+        let counters = self.counters;
+        for (counter, count, what) in [
+            (
+                &counters.out_of_order,
+                left_out.out_of_order,
+                "out-of-order samples",
+            ),
+            (
+                &counters.duplicate_timestamp,
+                left_out.duplicates,
+                "samples with different value but same timestamp",
+            ),
+            (
+                &counters.out_of_bounds,
+                left_out.out_of_bounds,
+                "samples that are too old or are too far into the future",
+            ),
+        ] {
+            if count > 0 {
+                Counters::add(counter, count);
+                tracing::warn!(job = self.config.job_name, count, "scrape brought {what}");
+            }
+        }
+    }
+}
+
+/// How far the lines of a body have come.
+#[derive(Debug, Default)]
+struct Progress {
+    tally: Tally,
+    left_out: LeftOut,
+    /// Samples given to the store, for the limit.
+    appended: u64,
+    /// Whether there were more than the limit.
+    limited: bool,
+    scratch: LabelsBuilder,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Newness {
+    Known,
+    New,
+}
+
+fn append_new(
+    appender: &mut Appender<'_>,
+    labels: &Labels,
+    t_ms: i64,
+    value: f64,
+) -> Result<SeriesRef, AppendError> {
+    let series = appender.series(labels)?;
+    appender.append(series, t_ms, value)?;
+    Ok(series)
+}

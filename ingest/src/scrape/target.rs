@@ -1,0 +1,436 @@
+//! A target: who it is, where it is asked, and when its turn comes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kymo_storage::compat::duration;
+use kymo_storage::compat::quote::quote;
+use kymo_storage::model::{Labels, LabelsBuilder};
+
+use super::config::{ScrapeConfig, TargetGroup};
+
+const ADDRESS: &str = "__address__";
+const SCHEME: &str = "__scheme__";
+const PATH: &str = "__metrics_path__";
+const INTERVAL: &str = "__scrape_interval__";
+const TIMEOUT: &str = "__scrape_timeout__";
+const PARAM: &str = "__param_";
+const META: &str = "__meta_";
+const RESERVED: &str = "__";
+const UNIX_SOCKET: &str = "__unix_socket__";
+
+/// Labels that tell how native histograms are treated, with their words in errors.
+const HISTOGRAM_SWITCHES: [(&str, &str); 3] = [
+    (
+        "__convert_classic_histograms_to_nhcb__",
+        "convert classic histograms to nhcb",
+    ),
+    (
+        "__always_scrape_classic_histograms__",
+        "always scrape classic histograms",
+    ),
+    ("__scrape_native_histograms__", "scrape native histograms"),
+];
+
+/// One address to scrape, after relabelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// All labels that relabelling left, the internal ones included, `__meta_*` not.
+    pub(super) labels: Labels,
+    /// The labels that its series get.
+    pub(super) public_labels: Labels,
+    /// Its labels before relabelling.
+    pub(super) discovered_labels: Labels,
+    /// What is asked.
+    pub(super) url: String,
+    /// Time between scrapes.
+    pub(super) interval: Duration,
+    /// `interval` as its label has it.
+    pub(super) interval_text: String,
+    /// Longest scrape.
+    pub(super) timeout: Duration,
+    /// `timeout` as its label has it.
+    pub(super) timeout_text: String,
+}
+
+/// What a job's groups come to.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    /// Targets to scrape, each once, in the order of the groups.
+    pub(super) active: Vec<Target>,
+    /// Discovered labels of targets that relabelling dropped, as many as are kept.
+    pub(super) dropped: Vec<Labels>,
+    /// How many were dropped.
+    pub(super) dropped_count: usize,
+    /// Why others cannot be targets.
+    pub(super) failures: Vec<String>,
+}
+
+/// Builds the targets of a job.
+pub(super) fn resolve(config: &ScrapeConfig) -> Resolved {
+    let mut resolved = Resolved::default();
+    let mut seen = std::collections::HashSet::new();
+    for (group_index, group) in config.static_configs.iter().enumerate() {
+        for (index, address) in group.targets.iter().enumerate() {
+            let discovered = discovered_labels(config, group, address);
+            match Target::new(config, &discovered) {
+                Ok(Some(target)) => {
+                    if seen.insert(target.identity()) {
+                        resolved.active.push(target);
+                    }
+                }
+                Ok(None) => {
+                    let kept = config.limits.dropped_targets;
+                    if kept == 0 || (resolved.dropped.len() as u64) < kept {
+                        resolved.dropped.push(discovered);
+                    }
+                    resolved.dropped_count += 1;
+                }
+                Err(reason) => resolved
+                    .failures
+                    .push(format!("instance {index} in group {group_index}: {reason}")),
+            }
+        }
+    }
+    resolved
+}
+
+/// Returns a target's labels before relabelling: its own, its group's, and what the
+/// job adds where they are silent.
+fn discovered_labels(config: &ScrapeConfig, group: &TargetGroup, address: &str) -> Labels {
+    let mut labels = LabelsBuilder::new();
+    for (name, value) in &group.labels {
+        labels.set(name, value);
+    }
+    labels.set(ADDRESS, address);
+    let histograms = [
+        config.convert_classic_histograms,
+        config.always_classic_histograms,
+        config.native_histograms,
+    ];
+    let defaults = [
+        ("job", config.job_name.clone()),
+        (INTERVAL, print_duration(config.interval)),
+        (TIMEOUT, print_duration(config.timeout)),
+        (PATH, config.metrics_path.clone()),
+        (SCHEME, config.scheme.clone()),
+    ];
+    let switches = HISTOGRAM_SWITCHES.iter().zip(histograms);
+    let switches = switches.map(|((name, _), on)| (*name, on.to_string()));
+    for (name, value) in defaults.into_iter().chain(switches) {
+        if labels.get(name).is_none() {
+            labels.set(name, &value);
+        }
+    }
+    for (name, values) in &config.params {
+        let name = format!("{PARAM}{name}");
+        if let Some(first) = values.first()
+            && labels.get(&name).is_none()
+        {
+            labels.set(&name, first);
+        }
+    }
+    labels.labels()
+}
+
+impl Target {
+    /// Relabels and checks; `None` where the target is dropped.
+    ///
+    /// # Errors
+    /// Prometheus' text for what keeps it from being a target.
+    fn new(config: &ScrapeConfig, discovered: &Labels) -> Result<Option<Target>, String> {
+        let mut labels = LabelsBuilder::from_labels(discovered);
+        if !super::labels::keeps(&config.relabel, &mut labels) {
+            return Ok(None);
+        }
+        let address = labels.get(ADDRESS).unwrap_or_default().to_owned();
+        if address.is_empty() {
+            return Err("no address".to_owned());
+        }
+        if address.contains('/') {
+            return Err(format!("{} is not a valid hostname", quote(&address)));
+        }
+        if labels.get(UNIX_SOCKET).is_some() {
+            return Err(format!(
+                "{UNIX_SOCKET} is not supported yet by this version of Kymo"
+            ));
+        }
+        let interval_text = labels.get(INTERVAL).unwrap_or_default().to_owned();
+        let timeout_text = labels.get(TIMEOUT).unwrap_or_default().to_owned();
+        let interval = read_duration("interval", &interval_text)?;
+        let timeout = read_duration("timeout", &timeout_text)?;
+        if timeout > interval {
+            let (timeout, interval) = (quote(&timeout_text), quote(&interval_text));
+            return Err(format!(
+                "scrape timeout cannot be greater than scrape interval ({timeout} > {interval})"
+            ));
+        }
+        check_switches(&labels)?;
+        labels.retain(|name, _| !name.starts_with(META));
+        if labels.get("instance").is_none() {
+            labels.set("instance", &address);
+        }
+        let url = url(config, &labels);
+        let labels = labels.labels();
+        let public = labels
+            .iter()
+            .filter(|(name, _)| !name.starts_with(RESERVED));
+        let public_labels = Labels::from_sorted(public);
+        if public_labels.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Target {
+            public_labels,
+            labels,
+            discovered_labels: discovered.clone(),
+            url,
+            interval,
+            interval_text,
+            timeout,
+            timeout_text,
+        }))
+    }
+
+    /// Returns what tells targets of a job apart: labels and URL.
+    pub(super) fn identity(&self) -> (Labels, String) {
+        (self.labels.clone(), self.url.clone())
+    }
+
+    /// Returns a hash of labels and URL that is the same on every machine and in
+    /// Prometheus, so that a target keeps its place in the interval.
+    pub(super) fn stable_hash(&self) -> u64 {
+        let digest = format!("{:016}{}", self.labels.prometheus_hash(), self.url);
+        fnv1a(digest.as_bytes())
+    }
+
+    /// Returns how long to wait from `now_ns` until the target's first scrape. The
+    /// place in the interval depends on the target and the server's seed alone.
+    pub(super) fn first_delay(&self, now_ns: i64, seed: u64) -> Duration {
+        let interval = i64::try_from(self.interval.as_nanos()).unwrap_or(i64::MAX);
+        let offset = (self.stable_hash() ^ seed) % interval.unsigned_abs().max(1);
+        let base = interval - now_ns.rem_euclid(interval.max(1));
+        let mut next = base.saturating_add_unsigned(offset);
+        if next > interval {
+            next -= interval;
+        }
+        Duration::from_nanos(next.unsigned_abs())
+    }
+}
+
+/// Returns the seed that makes servers with equal targets scrape them at different
+/// times: from the host's name and the server's external labels, as in Prometheus.
+pub fn offset_seed(host: &str, external_labels: &Labels) -> u64 {
+    let digest = format!("{host}{external_labels}");
+    fnv1a(digest.as_bytes())
+}
+
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+fn print_duration(duration: Duration) -> String {
+    duration::format_prometheus(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}
+
+fn read_duration(what: &str, text: &str) -> Result<Duration, String> {
+    let ns = duration::parse_prometheus(text)
+        .map_err(|error| format!("error parsing scrape {what}: {error}"))?;
+    if ns == 0 {
+        return Err(format!("scrape {what} cannot be 0"));
+    }
+    Ok(Duration::from_nanos(ns.unsigned_abs()))
+}
+
+fn check_switches(labels: &LabelsBuilder) -> Result<(), String> {
+    for (name, words) in HISTOGRAM_SWITCHES {
+        let text = labels.get(name).unwrap_or_default();
+        let known = [
+            "", "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False",
+        ];
+        if !known.contains(&text) {
+            let text = quote(text);
+            return Err(format!(
+                "error parsing {words}: strconv.ParseBool: parsing {text}: invalid syntax"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Puts the URL together as Go does: parameters in order of name.
+fn url(config: &ScrapeConfig, labels: &LabelsBuilder) -> String {
+    let mut params: BTreeMap<&str, Vec<&str>> = config
+        .params
+        .iter()
+        .map(|(name, values)| (name.as_str(), values.iter().map(String::as_str).collect()))
+        .collect();
+    for (name, value) in labels.iter() {
+        let Some(name) = name.strip_prefix(PARAM) else {
+            continue;
+        };
+        let values = params.entry(name).or_default();
+        match values.first_mut() {
+            Some(first) => *first = value,
+            None => values.push(value),
+        }
+    }
+    let get = |name| labels.get(name).unwrap_or_default();
+    let mut url = format!("{}://{}", get(SCHEME), get(ADDRESS));
+    let path = get(PATH);
+    if !path.is_empty() && !path.starts_with('/') {
+        url.push('/');
+    }
+    push_escaped(&mut url, path, Part::Path);
+    let mut separator = '?';
+    for (name, values) in params {
+        for value in values {
+            url.push(separator);
+            separator = '&';
+            push_escaped(&mut url, name, Part::Query);
+            url.push('=');
+            push_escaped(&mut url, value, Part::Query);
+        }
+    }
+    url
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Path,
+    Query,
+}
+
+fn push_escaped(out: &mut String, text: &str, part: Part) {
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric()
+            || b"-_.~".contains(&byte)
+            || (part == Part::Path && b"$&+,/:;=@".contains(&byte));
+        if plain {
+            out.push(char::from(byte));
+        } else if byte == b' ' && part == Part::Query {
+            out.push('+');
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(labels: &[(&str, &str)], targets: &[&str]) -> ScrapeConfig {
+        let owned = |(n, v): &(&str, &str)| ((*n).to_owned(), (*v).to_owned());
+        ScrapeConfig {
+            static_configs: vec![TargetGroup {
+                targets: targets.iter().map(|t| (*t).to_owned()).collect(),
+                labels: labels.iter().map(owned).collect(),
+            }],
+            ..ScrapeConfig::new("a", Duration::from_secs(15), Duration::from_secs(10))
+        }
+    }
+
+    fn one(config: &ScrapeConfig) -> Target {
+        let resolved = resolve(config);
+        assert_eq!(resolved.failures, [""; 0]);
+        resolved.active[0].clone()
+    }
+
+    #[test]
+    fn a_target_gets_the_labels_of_group_and_job() {
+        let config = job(&[("zone", "b"), ("__meta_x", "y")], &["host:9100"]);
+        let target = one(&config);
+        assert_eq!(
+            target.public_labels.to_string(),
+            "{instance=\"host:9100\", job=\"a\", zone=\"b\"}"
+        );
+        assert_eq!(target.labels.get("__meta_x"), None);
+        assert_eq!(target.discovered_labels.get("__meta_x"), Some("y"));
+        assert_eq!(target.discovered_labels.get(INTERVAL), Some("15s"));
+        assert_eq!(
+            target.discovered_labels.get("__scrape_native_histograms__"),
+            Some("false")
+        );
+        assert_eq!(target.url, "http://host:9100/metrics");
+    }
+
+    #[test]
+    fn group_labels_may_set_what_the_job_would() {
+        let config = job(
+            &[
+                ("job", "other"),
+                ("instance", "i"),
+                ("__scheme__", "https"),
+                ("__metrics_path__", "pro be?"),
+                ("__scrape_interval__", "30s"),
+                ("__param_module", "x y"),
+            ],
+            &["h"],
+        );
+        let config = ScrapeConfig {
+            params: BTreeMap::from([
+                ("module".to_owned(), vec!["1".to_owned(), "2&".to_owned()]),
+                ("a".to_owned(), vec!["b".to_owned()]),
+            ]),
+            ..config
+        };
+        let target = one(&config);
+        assert_eq!(
+            target.url,
+            "https://h/pro%20be%3F?a=b&module=x+y&module=2%26"
+        );
+        assert_eq!(target.interval, Duration::from_secs(30));
+        assert_eq!(target.public_labels.get("job"), Some("other"));
+        assert_eq!(target.public_labels.get("instance"), Some("i"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_target_says_why() {
+        for (labels, address, expected) in [
+            (&[][..], "", "no address"),
+            (&[][..], "a/b", "\"a/b\" is not a valid hostname"),
+            (
+                &[("__scrape_interval__", "x")][..],
+                "h",
+                "error parsing scrape interval: not a valid duration string: \"x\"",
+            ),
+            (
+                &[("__scrape_interval__", "0")][..],
+                "h",
+                "scrape interval cannot be 0",
+            ),
+            (
+                &[("__scrape_timeout__", "2m"), ("__scrape_interval__", "1m")][..],
+                "h",
+                "scrape timeout cannot be greater than scrape interval (\"2m\" > \"1m\")",
+            ),
+        ] {
+            let resolved = resolve(&job(labels, &[address]));
+            let expected = format!("instance 0 in group 0: {expected}");
+            assert_eq!(resolved.failures, [expected]);
+        }
+    }
+
+    #[test]
+    fn equal_targets_are_one() {
+        let resolved = resolve(&job(&[], &["h", "h", "g"]));
+        assert_eq!(resolved.active.len(), 2);
+    }
+
+    #[test]
+    fn the_offset_is_fixed_within_the_interval() {
+        let target = one(&job(&[], &["h:1"]));
+        let interval = 15_000_000_000;
+        let place = |now: i64| (now + target.first_delay(now, 7).as_nanos() as i64) % interval;
+        let expected = place(0);
+        for now in [1, 14_999_999_999, 1_700_000_000_123_456_789] {
+            assert_eq!(place(now), expected);
+            assert!(target.first_delay(now, 7) <= Duration::from_secs(15));
+        }
+        let delays: Vec<_> = (0..50)
+            .map(|seed| target.first_delay(0, seed * 977_000_017))
+            .collect();
+        assert!(delays.iter().any(|delay| *delay != delays[0]));
+    }
+}
