@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span};
+use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
 /// Most nodes of one document, copies by aliases included. A hundred thousand
 /// targets stay far below it; a bomb of nested aliases does not.
@@ -68,6 +68,8 @@ pub struct SyntaxError {
 /// The first violation of YAML's syntax, a second document, or too many nodes.
 pub fn parse(text: &str) -> Result<Node, SyntaxError> {
     let mut builder = Builder {
+        source: text,
+        flow_depth: 0,
         events: Parser::new_from_str(text),
         anchors: HashMap::new(),
         nodes: 0,
@@ -145,6 +147,9 @@ impl Node {
 }
 
 struct Builder<'a> {
+    source: &'a str,
+    /// How many lists and maps in brackets are open.
+    flow_depth: usize,
     events: Parser<'a, serde_saphyr::granit_parser::StrInput<'a>>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
@@ -187,10 +192,16 @@ impl<'a> Builder<'a> {
     fn node(&mut self, event: Event<'a>, span: Span) -> Result<Node, SyntaxError> {
         let at = start_of(span);
         self.grow(1, at)?;
+        self.refuse_tabs_in_front(span)?;
+        let in_brackets = self.rest_at(span.start).starts_with(['[', '{']);
+        self.flow_depth += usize::from(in_brackets);
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
-                (scalar(text, plain), anchor)
+                (
+                    scalar(self.without_added_end(text, style, span), plain),
+                    anchor,
+                )
             }
             Event::SequenceStart(_, anchor, _) => (Value::List(self.list(at)?), anchor),
             Event::MappingStart(_, anchor, _) => (Value::Map(self.map(at)?), anchor),
@@ -202,11 +213,62 @@ impl<'a> Builder<'a> {
                 });
             }
         };
+        self.flow_depth -= usize::from(in_brackets);
         let node = Node { at, value };
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    /// Refuses indentation by tabs, which is allowed in brackets only. The parser is
+    /// laxer than the one of Prometheus.
+    fn refuse_tabs_in_front(&self, span: Span) -> Result<(), SyntaxError> {
+        let Some(front) = span
+            .start
+            .byte_offset()
+            .and_then(|at| self.source.get(..at))
+        else {
+            return Ok(());
+        };
+        let indent = front.rsplit('\n').next().unwrap_or("");
+        let blank = indent.chars().all(|c| c == ' ' || c == '\t');
+        match indent.find('\t') {
+            Some(column) if blank && self.flow_depth == 0 => Err(SyntaxError {
+                at: Position {
+                    line: span.start.line(),
+                    column: column + 1,
+                },
+                message: "found character that cannot start any token (a tab as indentation)"
+                    .to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away the line end that the parser adds to a block of text which ends with
+    /// the file.
+    fn without_added_end(
+        &self,
+        text: Cow<'a, str>,
+        style: ScalarStyle,
+        span: Span,
+    ) -> Cow<'a, str> {
+        let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if !block || self.source.ends_with('\n') || !self.rest_at(span.end).is_empty() {
+            return text;
+        }
+        match text.strip_suffix('\n') {
+            Some(shorter) => Cow::Owned(shorter.to_owned()),
+            None => text,
+        }
+    }
+
+    fn rest_at(&self, marker: Marker) -> &'a str {
+        marker
+            .byte_offset()
+            .and_then(|at| self.source.get(at..))
+            .unwrap_or("")
     }
 
     fn list(&mut self, at: Position) -> Result<Vec<Node>, SyntaxError> {
@@ -301,6 +363,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn tabs_indent_only_within_brackets() {
+        assert_eq!(shape("\t- a"), "1:1");
+        assert_eq!(shape("a:\n \tb: 1"), "2:2");
+        assert_eq!(shape("a: [\n \tb,\t{c:\td} ]"), "{a=[b {c=d}]}");
+        assert_eq!(shape("a: |\n  b\n  \tc\n"), "{a=\"b\\n\\tc\\n\"}");
+    }
+
+    #[test]
+    fn a_block_of_text_ends_as_its_file_ends() {
+        assert_eq!(shape("a: |\n  b"), "{a=\"b\"}");
+        assert_eq!(shape("a: |\n  b\n"), "{a=\"b\\n\"}");
+        assert_eq!(shape("- |\n  b\n- c"), "[\"b\\n\" c]");
+    }
 
     fn shape(text: &str) -> String {
         match parse(text) {
