@@ -3,12 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::compat::float;
+use crate::fs::FsError;
+use crate::wal::WalError;
+
 /// The store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
     /// An operation on a file failed.
-    #[error("{operation} {}", .path.display())]
+    #[error("cannot {operation} {}", .path.display())]
     Io {
         /// What was tried, such as `write`.
         operation: &'static str,
@@ -34,6 +38,29 @@ pub enum StorageError {
         /// What was expected and what was found.
         detail: String,
     },
+    /// The disk is full. Nothing of what was asked is acknowledged; it can be tried
+    /// again when there is space.
+    #[error("the disk is full; free space below {}, nothing stored so far is lost", .dir.display())]
+    DiskFull {
+        /// A directory of the store.
+        dir: PathBuf,
+    },
+    /// The directory was written by a version that this one cannot read.
+    #[error("{} says {found:?}; this version reads {expected:?}", .path.display())]
+    Version {
+        /// The file that names the version.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What it should say.
+        expected: String,
+    },
+    /// A chunk in memory is not what was written.
+    #[error("a chunk of series {series} cannot be decoded")]
+    Chunk {
+        /// The labels of the series.
+        series: String,
+    },
     /// An earlier write failed; nothing more is accepted until a restart.
     #[error(
         "the store takes no more writes after an earlier failure: {reason}; data can still be read; repair the cause and restart"
@@ -42,6 +69,43 @@ pub enum StorageError {
         /// The failure that stopped writing.
         reason: String,
     },
+}
+
+impl From<FsError> for StorageError {
+    fn from(error: FsError) -> StorageError {
+        match error {
+            FsError::Io { op, path, source } => StorageError::Io {
+                operation: op,
+                path,
+                source,
+            },
+            FsError::Locked { path } => StorageError::Locked { path },
+            other => StorageError::Poisoned {
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+impl From<WalError> for StorageError {
+    fn from(error: WalError) -> StorageError {
+        match error {
+            WalError::Fs(error) => error.into(),
+            WalError::DiskFull { dir, .. } => StorageError::DiskFull { dir },
+            WalError::Version {
+                path,
+                found,
+                supported,
+            } => StorageError::Version {
+                path,
+                found: format!("version {found}"),
+                expected: format!("version {supported} and before"),
+            },
+            other => StorageError::Poisoned {
+                reason: other.to_string(),
+            },
+        }
+    }
 }
 
 /// A sample or series was not accepted. The texts are Prometheus', because its
@@ -53,7 +117,7 @@ pub enum AppendError {
     #[error("out of order sample")]
     OutOfOrder,
     /// The series has another value at this very time.
-    #[error("duplicate sample for timestamp {t_ms}; overrides not allowed: existing {}, new value {}", go_g(*existing), go_g(*new))]
+    #[error("duplicate sample for timestamp {t_ms}; overrides not allowed: existing {}, new value {}", float::g(*existing), float::g(*new))]
     DuplicateTimestamp {
         /// Time of both samples in milliseconds.
         t_ms: i64,
@@ -84,24 +148,6 @@ pub enum AppendError {
     InvalidLabels(String),
 }
 
-/// Writes a float as Go's `%g`.
-fn go_g(value: f64) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
-    }
-    let scientific = format!("{value:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if !(-4..6).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs());
-    }
-    format!("{value}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,25 +166,5 @@ mod tests {
             error.to_string(),
             "duplicate sample for timestamp 1000; overrides not allowed: existing 3, new value 9"
         );
-    }
-
-    #[test]
-    fn floats_print_as_go_prints_them() {
-        for (value, text) in [
-            (0.0, "0"),
-            (-0.0, "-0"),
-            (0.5, "0.5"),
-            (100_000.0, "100000"),
-            (1_000_000.0, "1e+06"),
-            (1_234_567.0, "1.234567e+06"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (1e300, "1e+300"),
-            (f64::NAN, "NaN"),
-            (f64::INFINITY, "+Inf"),
-            (f64::NEG_INFINITY, "-Inf"),
-        ] {
-            assert_eq!(go_g(value), text);
-        }
     }
 }

@@ -1,1 +1,321 @@
-//! (being written)
+//! From labels to series and back, for the series in memory.
+//!
+//! One index serves all shards. Series have dense ids, given in order of creation;
+//! an id whose series is gone is given again when its owner releases it. The index knows labels and ids, no
+//! samples and no times. Creating a series is the only frequent change and takes
+//! about a microsecond, so one lock around the index (held by the store) is enough:
+//! samples of known series never come here.
+//!
+//! Invariant: an id is in `live`, has a row, is in the canonical table, and is in the
+//! postings of exactly its row's pairs; or it is in none of them.
+
+mod planner;
+mod postings;
+mod regexes;
+mod rows;
+mod text;
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use parking_lot::RwLock;
+use roaring::RoaringBitmap;
+use smallvec::SmallVec;
+
+use crate::model::Labels;
+use postings::Postings;
+use regexes::Regexes;
+
+pub(crate) use rows::{Row, Rows, encode as encode_row};
+pub(crate) use text::{Dictionary, PairId};
+
+/// Dead pairs are tolerated up to this number, and up to a quarter of all pairs.
+const DEAD_PAIRS: usize = 1 << 14;
+
+/// Label sets of the series in memory; see the module's text.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    dictionary: Arc<RwLock<Dictionary>>,
+    rows: Rows,
+    /// By pair id.
+    postings: Vec<Postings>,
+    /// Finds an id by the pairs of its row.
+    canonical: HashTable<u32>,
+    live: RoaringBitmap,
+    /// Ids that can be given again.
+    free: Vec<u32>,
+    /// Ids from here on were never given.
+    next: u32,
+    hasher: RandomState,
+    regexes: Regexes,
+}
+
+/// Pairs of a label set; most sets fit without an allocation.
+type Pairs = SmallVec<[PairId; 32]>;
+
+impl Index {
+    /// Returns the texts that pair ids of now stand for. It stays right for rows
+    /// copied until now, whatever happens to the index later.
+    pub(crate) fn dictionary(&self) -> Arc<RwLock<Dictionary>> {
+        Arc::clone(&self.dictionary)
+    }
+
+    /// Counts the series.
+    pub(crate) fn len(&self) -> usize {
+        self.canonical.len()
+    }
+
+    /// Returns the pairs of a series.
+    pub(crate) fn row(&self, id: u32) -> Option<Row<'_>> {
+        self.rows.get(id)
+    }
+
+    /// Finds the series with these labels.
+    pub(crate) fn find(&self, labels: &Labels) -> Option<u32> {
+        let dictionary = self.dictionary.read();
+        let mut pairs = Pairs::new();
+        for (name, value) in labels {
+            pairs.push(dictionary.pair(dictionary.name(name)?, value)?);
+        }
+        drop(dictionary);
+        self.find_pairs(&pairs)
+    }
+
+    fn find_pairs(&self, pairs: &[PairId]) -> Option<u32> {
+        self.canonical
+            .find(self.hash(pairs.iter().copied()), |&id| {
+                self.rows
+                    .get(id)
+                    .is_some_and(|row| row.pairs().eq(pairs.iter().copied()))
+            })
+            .copied()
+    }
+
+    fn hash(&self, pairs: impl Iterator<Item = PairId>) -> u64 {
+        hash_pairs(&self.hasher, pairs)
+    }
+
+    /// Creates a series that is not in the index and returns its id. `None` when
+    /// ids below `end` or room for rows have run out.
+    pub(crate) fn create(&mut self, labels: &Labels, end: u32) -> Option<u32> {
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None if self.next < end => {
+                self.next += 1;
+                self.next - 1
+            }
+            None => return None,
+        };
+        let pairs = self.intern(labels.iter());
+        if self.place(id, &pairs) {
+            return Some(id);
+        }
+        self.free.push(id);
+        None
+    }
+
+    /// Returns the ids of the pairs, new ones added.
+    pub(crate) fn intern<'a>(
+        &mut self,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> SmallVec<[PairId; 32]> {
+        let mut dictionary = self.dictionary.write();
+        let pairs = labels
+            .map(|(name, value)| dictionary.intern(name, value))
+            .collect();
+        let n_pairs = dictionary.n_pairs();
+        drop(dictionary);
+        self.postings.resize(n_pairs, Postings::Empty);
+        pairs
+    }
+
+    /// Gives a series the id `id`, which is not in use.
+    fn place(&mut self, id: u32, pairs: &[PairId]) -> bool {
+        let mut row = Vec::with_capacity(2 + pairs.len() * 4);
+        rows::encode(pairs, &mut row);
+        if !self.rows.set(id, &row) {
+            return false;
+        }
+        for &pair in pairs {
+            self.postings[pair as usize].insert(id);
+        }
+        self.live.insert(id);
+        let hash = self.hash(pairs.iter().copied());
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        self.canonical.insert_unique(hash, id, |&id| {
+            let row = rows.get(id);
+            hash_pairs(hasher, row.into_iter().flat_map(Row::pairs))
+        });
+        true
+    }
+
+    /// Gives a series that was found in a log the id `id`, which is not in use.
+    ///
+    /// # Errors
+    /// The id of the series that has the same labels, or `id` itself when there is no
+    /// room; nothing is changed.
+    pub(crate) fn restore(&mut self, id: u32, pairs: &[PairId]) -> Result<(), u32> {
+        self.next = self.next.max(id.saturating_add(1));
+        match self.find_pairs(pairs) {
+            Some(other) => Err(other),
+            None if self.place(id, pairs) => Ok(()),
+            None => Err(id),
+        }
+    }
+
+    /// Makes new ids begin at `end` at the earliest.
+    pub(crate) fn reserve_ids(&mut self, end: u32) {
+        self.next = self.next.max(end);
+    }
+
+    /// Makes ids that were removed, and that no log names any more, free to be given.
+    pub(crate) fn release(&mut self, ids: impl IntoIterator<Item = u32>) {
+        self.free.extend(ids);
+    }
+
+    /// Removes series. Their ids are not given again before [`Index::release`].
+    pub(crate) fn remove(&mut self, dead: &RoaringBitmap) {
+        let mut touched: Vec<PairId> = Vec::new();
+        for id in dead {
+            let Some(row) = self.rows.get(id) else {
+                continue;
+            };
+            touched.extend(row.pairs());
+            let hash = self.hash(row.pairs());
+            if let Ok(entry) = self.canonical.find_entry(hash, |&other| other == id) {
+                entry.remove();
+            }
+            self.rows.remove(id);
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for pair in touched {
+            self.postings[pair as usize].remove_all(dead);
+        }
+        self.live -= dead;
+        let dead_pairs = self.postings.iter().filter(|p| p.is_empty()).count();
+        if dead_pairs > DEAD_PAIRS && dead_pairs > self.postings.len() / 4 {
+            self.rebuild();
+        }
+    }
+
+    /// Numbers the pairs anew without the dead ones. Ids of series stay.
+    fn rebuild(&mut self) {
+        let old = self.dictionary();
+        let old = old.read();
+        let mut dictionary = Dictionary::default();
+        let mut postings = Vec::new();
+        let mut renamed = vec![PairId::MAX; self.postings.len()];
+        for (pair, ids) in self.postings.iter_mut().enumerate() {
+            if !ids.is_empty() {
+                let (name, value) = old.pair_text(pair as PairId);
+                renamed[pair] = dictionary.intern(name, value);
+                postings.push(std::mem::take(ids));
+            }
+        }
+        let mut rows = Rows::default();
+        let mut canonical = HashTable::with_capacity(self.live.len() as usize);
+        let mut row = Vec::new();
+        for id in &self.live {
+            let Some(old_row) = self.rows.get(id) else {
+                continue;
+            };
+            let pairs: Pairs = old_row.pairs().map(|pair| renamed[pair as usize]).collect();
+            rows::encode(&pairs, &mut row);
+            rows.set(id, &row);
+            let hash = self.hash(pairs.iter().copied());
+            canonical.insert_unique(hash, id, |&id| {
+                hash_pairs(&self.hasher, rows.get(id).into_iter().flat_map(Row::pairs))
+            });
+        }
+        self.dictionary = Arc::new(RwLock::new(dictionary));
+        self.postings = postings;
+        self.rows = rows;
+        self.canonical = canonical;
+        self.regexes.clear();
+    }
+
+    /// Calls `each(name, value, n_series)` for every pair with series, in no
+    /// particular order.
+    pub(crate) fn for_each_pair(&self, mut each: impl FnMut(&str, &str, u64)) {
+        let dictionary = self.dictionary.read();
+        for (pair, postings) in self.postings.iter().enumerate() {
+            if !postings.is_empty() {
+                let (name, value) = dictionary.pair_text(pair as PairId);
+                each(name, value, postings.len());
+            }
+        }
+    }
+
+    /// Returns the names that some series has, in no particular order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let dictionary = self.dictionary.read();
+        (0..dictionary.n_names() as u32)
+            .filter(|&name| {
+                let pairs = dictionary.pairs_of(name);
+                pairs.iter().any(|&p| !self.postings[p as usize].is_empty())
+            })
+            .map(|name| dictionary.name_text(name).to_owned())
+            .collect()
+    }
+
+    /// Returns the values of a name that some series has, in no particular order.
+    pub(crate) fn values(&self, name: &str) -> Vec<String> {
+        let dictionary = self.dictionary.read();
+        let Some(name) = dictionary.name(name) else {
+            return Vec::new();
+        };
+        dictionary
+            .pairs_of(name)
+            .iter()
+            .filter(|&&pair| !self.postings[pair as usize].is_empty())
+            .map(|&pair| dictionary.value_text(pair).to_owned())
+            .collect()
+    }
+
+    /// Counts the pairs with series.
+    pub(crate) fn n_pairs(&self) -> usize {
+        self.postings.iter().filter(|p| !p.is_empty()).count()
+    }
+
+    /// Bytes of interned texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.dictionary.read().text_bytes()
+    }
+
+    /// Bytes of memory of the dictionary.
+    pub(crate) fn dictionary_bytes(&self) -> usize {
+        self.dictionary.read().memory_bytes()
+    }
+
+    /// Bytes of memory of the label rows and the table that finds them.
+    pub(crate) fn label_bytes(&self) -> usize {
+        self.rows.memory_bytes()
+            + self.canonical.allocation_size()
+            + self.free.capacity() * size_of::<u32>()
+    }
+
+    /// Bytes of memory of the postings. Looks at every pair.
+    pub(crate) fn postings_bytes(&self) -> usize {
+        self.postings.capacity() * size_of::<Postings>()
+            + self
+                .postings
+                .iter()
+                .map(Postings::memory_bytes)
+                .sum::<usize>()
+    }
+}
+
+fn hash_pairs(hasher: &RandomState, pairs: impl Iterator<Item = PairId>) -> u64 {
+    use std::hash::Hasher;
+    let mut state = hasher.build_hasher();
+    for pair in pairs {
+        state.write_u32(pair);
+    }
+    state.finish()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,27 @@
 //! One write transaction: a scrape, a request, the results of a rule group.
 
+use std::sync::atomic::Ordering;
+
+use super::shard::{Applied, NEVER};
 use super::store::MetricStore;
 use crate::error::{AppendError, StorageError};
 use crate::model::Labels;
+use crate::options::SyncPolicy;
+
+/// Longest label set in bytes of text.
+const MAX_LABEL_BYTES: usize = 1 << 20;
+
+/// Most labels of a series.
+const MAX_LABELS: usize = 10_000;
+
+/// Aliases that are kept for each series in memory, on average.
+const ALIASES_PER_SERIES: usize = 4;
+
+/// Aliases that are kept in any case.
+const MIN_ALIASES: usize = 1 << 16;
+
+/// Samples that a kept buffer of a shard has room for at most.
+const KEPT_SAMPLES: usize = 1 << 12;
 
 /// A 128-bit hash of the bytes that name a series in some input, made by
 /// [`MetricStore::raw_key`]. Keys of different stores have nothing in common.
@@ -12,7 +31,21 @@ pub struct RawKey(pub(crate) u128);
 /// Names a series of one store while that series is in memory. It means nothing
 /// to another store or after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SeriesRef(pub(crate) u64);
+pub struct SeriesRef(u64);
+
+impl SeriesRef {
+    fn new(id: u32, born: u32) -> SeriesRef {
+        SeriesRef(u64::from(born) << 32 | u64::from(id))
+    }
+
+    fn id(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn born(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
 
 /// A sample of a series that is named by its raw key.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,34 +71,133 @@ pub struct Committed {
     pub dropped: u64,
 }
 
-/// One transaction. Nothing of it is visible or logged before [`commit`]; dropping
-/// it is a rollback.
+/// A sample that waits for its commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) slot: u32,
+    pub(super) born: u32,
+    pub(super) t_ms: i64,
+    pub(super) value: f64,
+}
+
+/// Buffers of a transaction, one of each kind per shard, used again by the next ones.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pending: Vec<Vec<Pending>>,
+    /// Samples of a batch: index in the batch and slot.
+    routed: Vec<Vec<(u32, u32)>>,
+}
+
+impl Scratch {
+    pub(super) fn prepare(&mut self, n_shards: usize) {
+        self.pending.resize_with(n_shards, Vec::new);
+        self.routed.resize_with(n_shards, Vec::new);
+        self.pending.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Tells whether the buffers are worth keeping.
+    pub(super) fn is_small(&self) -> bool {
+        let largest = self.pending.iter().map(Vec::capacity).max();
+        largest.is_none_or(|largest| largest <= KEPT_SAMPLES)
+    }
+}
+
+/// One transaction. No sample of it is visible or logged before [`commit`]; dropping
+/// it is a rollback. A series it created stays known after a rollback, without
+/// samples, until retention removes it, as in Prometheus.
 ///
 /// [`commit`]: Appender::commit
 #[derive(Debug)]
 pub struct Appender<'a> {
-    pub(super) store: &'a MetricStore,
-    pub(super) samples: Vec<(SeriesRef, i64, f64)>,
-    pub(super) created: Vec<SeriesRef>,
+    store: &'a MetricStore,
+    id: u64,
+    scratch: Scratch,
+    /// Samples before this are out of bounds; fixed for the transaction, and by its
+    /// first sample where the store has none.
+    valid_from_ms: Option<i64>,
+    n_created: u64,
 }
 
-impl Appender<'_> {
+impl<'a> Appender<'a> {
+    pub(super) fn begin(store: &'a MetricStore, id: u64, scratch: Scratch) -> Appender<'a> {
+        Appender {
+            store,
+            id,
+            scratch,
+            valid_from_ms: store.valid_from_ms(),
+            n_created: 0,
+        }
+    }
+
     /// Finds the series with these labels or creates it.
     ///
     /// # Errors
-    /// The labels are empty, or the store is full.
+    /// The labels are empty or too many, or the store is full.
     pub fn series(&mut self, labels: &Labels) -> Result<SeriesRef, AppendError> {
-        self.store.simple().series(labels, &mut self.created)
+        let store = self.store;
+        if let Some(series) = self.find(labels) {
+            return Ok(series);
+        }
+        check_labels(labels)?;
+        let mut index = store.index.write();
+        let id = match index.find(labels) {
+            // Another transaction was faster.
+            Some(id) => id,
+            None => {
+                let limit = match store.options.max_series {
+                    0 => usize::MAX,
+                    limit => limit,
+                };
+                let end = store.layout.end_id();
+                let created = (index.len() < limit).then(|| index.create(labels, end));
+                let Some(id) = created.flatten() else {
+                    store.counters.series_limit.fetch_add(1, Ordering::Relaxed);
+                    let limit = limit.min(index.len());
+                    return Err(AppendError::SeriesLimit { limit });
+                };
+                let born = store.next_born.fetch_add(1, Ordering::Relaxed);
+                let shard = &store.shards[store.layout.shard(id)];
+                shard.lock().create(store.layout.slot(id), born);
+                store
+                    .counters
+                    .series_created
+                    .fetch_add(1, Ordering::Relaxed);
+                self.n_created += 1;
+                id
+            }
+        };
+        let series = self.touch(id);
+        drop(index);
+        series.ok_or(AppendError::UnknownSeries)
+    }
+
+    fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        let index = self.store.index.read();
+        index.find(labels).and_then(|id| self.touch(id))
+    }
+
+    /// Returns the reference of an id that cannot be removed meanwhile, because the
+    /// caller holds the table it found the id in.
+    fn touch(&self, id: u32) -> Option<SeriesRef> {
+        let store = self.store;
+        let born = store.shards[store.layout.shard(id)]
+            .lock()
+            .touch(store.layout.slot(id))?;
+        Some(SeriesRef::new(id, born))
     }
 
     /// Returns the series remembered for a raw key.
     pub fn raw_series(&mut self, key: RawKey) -> Option<SeriesRef> {
-        self.store.simple().aliases.get(&key).copied()
+        self.store.aliases.with(key, |id| self.touch(id))
     }
 
-    /// Remembers which series a raw key names, for as long as the series lives.
+    /// Remembers which series a raw key names, for as long as the series lives. The
+    /// memory for this is bounded, so a key may also not be remembered.
     pub fn alias(&mut self, key: RawKey, series: SeriesRef) {
-        self.store.simple().aliases.insert(key, series);
+        let n_series = self.store.index.read().len();
+        let limit = (n_series * ALIASES_PER_SERIES).max(MIN_ALIASES);
+        let still = || self.touch(series.id()) == Some(series);
+        self.store.aliases.insert(key, series.id(), limit, still);
     }
 
     /// Adds a sample to the transaction. Order and duplicates are checked against
@@ -75,8 +207,22 @@ impl Appender<'_> {
     /// # Errors
     /// The sample is not acceptable. The transaction goes on without it.
     pub fn append(&mut self, series: SeriesRef, t_ms: i64, value: f64) -> Result<(), AppendError> {
-        if self.store.simple().accept(series, t_ms, value)? {
-            self.samples.push((series, t_ms, value));
+        let valid_from_ms = self.valid_from(t_ms);
+        let layout = self.store.layout;
+        let (shard, slot) = (layout.shard(series.id()), layout.slot(series.id()));
+        let born = Some(series.born());
+        let checked = match self.store.shards.get(shard) {
+            Some(found) => found.lock().check(slot, born, t_ms, value, valid_from_ms),
+            None => Err(AppendError::UnknownSeries),
+        };
+        let checked = checked.inspect_err(|error| self.count(error))?;
+        if let Some(born) = checked {
+            self.scratch.pending[shard].push(Pending {
+                slot,
+                born,
+                t_ms,
+                value,
+            });
         }
         Ok(())
     }
@@ -85,37 +231,204 @@ impl Appender<'_> {
     /// added to `misses`, for the caller to parse their labels and call
     /// [`Appender::alias`]; indexes of samples that are not acceptable are added to
     /// `rejected` with the reason. Both are in ascending order of index.
+    ///
+    /// Keys are looked up together, then each shard is locked once, so that the
+    /// memory accesses of many samples overlap.
     pub fn append_raw(
         &mut self,
         samples: &[RawSample],
         misses: &mut Vec<usize>,
         rejected: &mut Vec<(usize, AppendError)>,
     ) {
+        let (first_miss, first_rejected) = (misses.len(), rejected.len());
+        let mut routed = std::mem::take(&mut self.scratch.routed);
+        let layout = self.store.layout;
+        // Aliases of removed series are gone before their ids are given again, which
+        // cannot happen while the tables are held.
+        let aliases = self.store.aliases.read();
+        let mut first_ms = None;
         for (index, sample) in samples.iter().enumerate() {
-            match self.raw_series(sample.key) {
+            match aliases.get(sample.key) {
+                Some(id) => {
+                    first_ms = first_ms.or(Some(sample.t_ms));
+                    routed[layout.shard(id)].push((index as u32, layout.slot(id)));
+                }
                 None => misses.push(index),
-                Some(series) => {
-                    if let Err(error) = self.append(series, sample.t_ms, sample.value) {
-                        rejected.push((index, error));
-                    }
+            }
+        }
+        let valid_from_ms = first_ms.map_or(NEVER, |t_ms| self.valid_from(t_ms));
+        for (shard, routed) in routed.iter_mut().enumerate() {
+            if routed.is_empty() {
+                continue;
+            }
+            let mut locked = self.store.shards[shard].lock();
+            let pending = &mut self.scratch.pending[shard];
+            for (index, slot) in routed.drain(..) {
+                let index = index as usize;
+                let RawSample { t_ms, value, .. } = samples[index];
+                match locked.check(slot, None, t_ms, value, valid_from_ms) {
+                    Ok(Some(born)) => pending.push(Pending {
+                        slot,
+                        born,
+                        t_ms,
+                        value,
+                    }),
+                    Ok(None) => {}
+                    // The series was removed a moment ago; its labels may name one again.
+                    Err(AppendError::UnknownSeries) => misses.push(index),
+                    Err(error) => rejected.push((index, error)),
                 }
             }
         }
+        drop(aliases);
+        self.scratch.routed = routed;
+        misses[first_miss..].sort_unstable();
+        let rejected = &mut rejected[first_rejected..];
+        rejected.sort_unstable_by_key(|(index, _)| *index);
+        for (_, error) in rejected {
+            self.count(error);
+        }
+    }
+
+    /// Returns the time before which samples are out of bounds. In an empty store the
+    /// first sample that is offered decides, as in Prometheus.
+    #[inline]
+    fn valid_from(&mut self, t_ms: i64) -> i64 {
+        if let Some(valid_from_ms) = self.valid_from_ms {
+            return valid_from_ms;
+        }
+        // Of several first samples one wins; all then use the winner's.
+        let _ =
+            self.store
+                .newest_ms
+                .compare_exchange(NEVER, t_ms, Ordering::AcqRel, Ordering::Acquire);
+        self.valid_from_ms = self.store.valid_from_ms();
+        self.valid_from_ms.unwrap_or(NEVER)
+    }
+
+    fn count(&self, error: &AppendError) {
+        let counters = &self.store.counters;
+        let counter = match error {
+            AppendError::OutOfOrder => &counters.out_of_order,
+            AppendError::DuplicateTimestamp { .. } => &counters.duplicate,
+            AppendError::OutOfBounds => &counters.out_of_bounds,
+            AppendError::UnknownSeries => &counters.not_found,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Logs the transaction and makes it visible, all at once. When it returns, the
     /// operating system has the data, and the disk has it under
-    /// [`SyncPolicy::Always`](crate::SyncPolicy::Always).
+    /// [`SyncPolicy::Always`].
+    ///
+    /// Each shard has its own log. Should the process die before this returns, a
+    /// restart may find the transaction in some of them only; once it has returned, a
+    /// restart finds all of it.
     ///
     /// # Errors
-    /// The log could not be written: nothing of the transaction is acknowledged,
-    /// and the store takes no more writes.
+    /// A log could not be written: nothing of the transaction is visible or
+    /// acknowledged. With [`StorageError::DiskFull`] it can be tried again later, after
+    /// other errors the store takes no more writes.
     pub fn commit(mut self) -> Result<Committed, StorageError> {
-        let samples = std::mem::take(&mut self.samples);
-        let created = std::mem::take(&mut self.created);
-        Ok(self.store.simple().commit(&samples, &created))
+        if let Some(reason) = self.store.poisoned() {
+            return Err(StorageError::Poisoned { reason });
+        }
+        let pending = std::mem::take(&mut self.scratch.pending);
+        let committed = self.write(&pending).map(|()| self.apply(&pending));
+        self.scratch.pending = pending;
+        committed
     }
 
-    /// Forgets the transaction.
+    fn write(&self, pending: &[Vec<Pending>]) -> Result<(), StorageError> {
+        let store = self.store;
+        let shards = || pending.iter().enumerate().filter(|(_, p)| !p.is_empty());
+        for (shard, pending) in shards() {
+            let mut log = store.logs[shard].lock();
+            log.write(&store.index, store.layout, shard, pending)
+                .map_err(|error| store.log_failed(error))?;
+        }
+        if store.options.wal_sync == SyncPolicy::Always {
+            for (shard, _) in shards() {
+                store.sync_log(&store.logs[shard])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, pending: &[Vec<Pending>]) -> Committed {
+        let store = self.store;
+        let mut committed = Committed {
+            series: self.n_created,
+            ..Committed::default()
+        };
+        let mut newest_ms = NEVER;
+        let (mut out_of_order, mut duplicate) = (0, 0);
+        let epoch = store.gate.read();
+        for (shard, pending) in pending.iter().enumerate() {
+            if pending.is_empty() {
+                continue;
+            }
+            let mut shard = store.shards[shard].lock();
+            for &Pending {
+                slot,
+                born,
+                t_ms,
+                value,
+            } in pending
+            {
+                match shard.apply(slot, born, t_ms, value, *epoch) {
+                    Applied::Stored => {
+                        committed.samples += 1;
+                        newest_ms = newest_ms.max(t_ms);
+                    }
+                    Applied::Repeated => {}
+                    Applied::OutOfOrder => out_of_order += 1,
+                    Applied::Duplicate => duplicate += 1,
+                    Applied::Lost => committed.dropped += 1,
+                }
+            }
+        }
+        store.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);
+        drop(epoch);
+        committed.dropped += out_of_order + duplicate;
+        let counters = &store.counters;
+        counters
+            .samples
+            .fetch_add(committed.samples, Ordering::Relaxed);
+        counters
+            .out_of_order
+            .fetch_add(out_of_order, Ordering::Relaxed);
+        counters.duplicate.fetch_add(duplicate, Ordering::Relaxed);
+        committed
+    }
+
+    /// Forgets the samples of the transaction.
     pub fn rollback(self) {}
+}
+
+impl Drop for Appender<'_> {
+    fn drop(&mut self) {
+        let scratch = std::mem::take(&mut self.scratch);
+        self.store.end_appender(self.id, scratch);
+    }
+}
+
+fn check_labels(labels: &Labels) -> Result<(), AppendError> {
+    if labels.is_empty() {
+        let text = "empty labelset: invalid sample".to_owned();
+        return Err(AppendError::InvalidLabels(text));
+    }
+    let (mut n, mut len) = (0, 0);
+    for (name, value) in labels {
+        n += 1;
+        len += name.len() + value.len();
+    }
+    if n > MAX_LABELS || len > MAX_LABEL_BYTES {
+        return Err(AppendError::InvalidLabels(format!(
+            "series has {n} labels of {len} bytes; at most {MAX_LABELS} labels of \
+             {MAX_LABEL_BYTES} bytes are stored"
+        )));
+    }
+    Ok(())
 }

@@ -3,12 +3,32 @@
 //! Writers open an [`Appender`], one transaction each; readers take a
 //! [`Selection`], a snapshot that sees whole transactions only. Nothing here knows
 //! text or wire formats, and no clock is read: times come with the samples.
+//!
+//! A transaction is checked against the shards as it is filled, written to the logs of
+//! its shards, then applied to them; only then does it return. See `store` for locks
+//! and visibility, `shard` for the samples in memory, `log` and `recovery` for what
+//! survives the process.
+
+mod store;
 
 mod appender;
 mod selection;
-mod simple;
+
+mod alias;
+mod buffers;
+mod open;
+mod sealed;
+mod shard;
+
+mod figures;
+mod log;
+mod lookup;
+mod recovery;
+mod retention;
 mod stats;
-mod store;
+
+#[cfg(test)]
+mod tests;
 
 pub use appender::{Appender, Committed, RawKey, RawSample, SeriesRef};
 pub use selection::Selection;

@@ -1,13 +1,40 @@
 //! Selected series, as they were at one moment.
 
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::sealed::SealedPages;
+use super::shard::Captured;
+use super::store::MetricStore;
 use crate::error::StorageError;
-use crate::model::Labels;
+use crate::index::{Dictionary, Row};
+use crate::model::{Labels, Matcher, TimeRange};
+
+/// Series that are copied under one lock of their shard.
+const BATCH: usize = 1024;
 
 /// A snapshot of the series that satisfied a selection, in order of creation.
 /// Samples are decoded when they are read, from as many threads as the caller likes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Selection {
-    pub(super) series: Vec<(Labels, Vec<(i64, f64)>)>,
+    range: TimeRange,
+    series: Vec<Selected>,
+    /// Rows of labels, one after the other, and the texts of their pairs.
+    rows: Vec<u8>,
+    dictionary: Arc<RwLock<Dictionary>>,
+    /// Bytes of open chunks.
+    bytes: Vec<u8>,
+    /// By shard.
+    pages: Vec<SealedPages>,
+}
+
+#[derive(Debug, Clone)]
+struct Selected {
+    captured: Captured,
+    id: u32,
+    shard: u32,
+    row_at: usize,
 }
 
 impl Selection {
@@ -23,9 +50,12 @@ impl Selection {
 
     /// Returns the labels of series `index` (below [`Selection::len`], else empty).
     pub fn labels(&self, index: usize) -> Labels {
-        self.series
-            .get(index)
-            .map_or_else(Labels::empty, |(labels, _)| labels.clone())
+        let Some(series) = self.series.get(index) else {
+            return Labels::empty();
+        };
+        let dictionary = self.dictionary.read();
+        let row = Row::new(&self.rows[series.row_at..]);
+        Labels::from_sorted(row.pairs().map(|pair| dictionary.pair_text(pair)))
     }
 
     /// Replaces the content of both columns by the samples of series `index` within
@@ -41,12 +71,99 @@ impl Selection {
     ) -> Result<(), StorageError> {
         timestamps.clear();
         values.clear();
-        if let Some((_, samples)) = self.series.get(index) {
-            for &(t_ms, value) in samples {
-                timestamps.push(t_ms);
-                values.push(value);
+        let Some(series) = self.series.get(index) else {
+            return Ok(());
+        };
+        let pages = &self.pages[series.shard as usize];
+        let mut chunks = Vec::new();
+        let read = series.captured.read(
+            pages,
+            &self.bytes,
+            self.range,
+            &mut chunks,
+            timestamps,
+            values,
+        );
+        read.map_err(|_| StorageError::Chunk {
+            series: format!("{:?}", self.labels(index)),
+        })
+    }
+}
+
+impl MetricStore {
+    /// Takes a snapshot of the series that satisfy all matchers and may have samples
+    /// in `range`, in order of creation.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Selection, StorageError> {
+        let capture = self.capture.lock();
+        let epoch = {
+            let mut epoch = self.gate.write();
+            *epoch = epoch.wrapping_add(1);
+            *epoch
+        };
+        // Ids stay with their series while `capture` is held.
+        let ids = self.index.read().resolve(matchers);
+        let mut selection = Selection {
+            range,
+            series: Vec::with_capacity(ids.len()),
+            rows: Vec::new(),
+            dictionary: Arc::default(),
+            bytes: Vec::new(),
+            pages: vec![SealedPages::default(); self.shards.len()],
+        };
+        self.capture_all(&ids, epoch, &mut selection);
+        // Within a shard captured in order; across shards, and where an id was given
+        // again, not.
+        selection
+            .series
+            .sort_unstable_by_key(|series| series.captured.born);
+        self.copy_rows(&mut selection);
+        drop(capture);
+        Ok(selection)
+    }
+
+    fn capture_all(&self, ids: &[u32], epoch: u32, selection: &mut Selection) {
+        let mut by_shard: Vec<Vec<u32>> = vec![Vec::new(); self.shards.len()];
+        for &id in ids {
+            by_shard[self.layout.shard(id)].push(id);
+        }
+        for (shard, ids) in by_shard.iter().enumerate() {
+            for batch in ids.chunks(BATCH) {
+                let locked = self.shards[shard].lock();
+                // The last ones are good for all, because pages only come while
+                // `capture` is held.
+                let pages = locked.pages();
+                for &id in batch {
+                    let slot = self.layout.slot(id);
+                    let bytes = &mut selection.bytes;
+                    let captured = locked.capture(slot, selection.range, epoch, &pages, bytes);
+                    selection.series.extend(captured.map(|captured| Selected {
+                        captured,
+                        id,
+                        shard: shard as u32,
+                        row_at: 0,
+                    }));
+                }
+                selection.pages[shard] = pages;
             }
         }
-        Ok(())
+    }
+
+    fn copy_rows(&self, selection: &mut Selection) {
+        let index = self.index.read();
+        selection.dictionary = index.dictionary();
+        let rows = &mut selection.rows;
+        selection.series.retain_mut(|series| {
+            series.row_at = rows.len();
+            let row = index.row(series.id);
+            rows.extend_from_slice(row.map_or(&[], Row::bytes));
+            row.is_some()
+        });
     }
 }

@@ -1,119 +1,225 @@
-//! Opening, selecting, retention and figures of the store.
+//! The parts of the store and how they are locked.
+//!
+//! Series are dealt out to shards by id, so ids that follow each other are spread
+//! evenly and a slot inside a shard is dense.
+//!
+//! **Locks**, in the order in which one thread may take them: `capture`, `gate`, a
+//! log, the index, the aliases, a shard, the dictionary. None is held across another
+//! one of its kind, and no file is written under the index or a shard.
+//!
+//! **Visibility.** Transactions apply their samples under the shared side of `gate`
+//! and stamp them with the epoch found there. A reader takes the exclusive side for a
+//! moment to begin the next epoch: transactions of earlier epochs have then been
+//! applied as a whole, and what is stamped with the new one is not seen (each series
+//! notes how far it reached before its first sample of an epoch). So a reader sees
+//! whole transactions, and every one that returned before it began, without stopping
+//! writers while it copies. One note per series serves one reader at a time, so
+//! readers copy one after the other (`capture`); reading the copies takes no lock of
+//! the store.
 
-use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use super::appender::{Appender, RawKey};
-use super::selection::Selection;
-use super::simple::Simple;
+use parking_lot::{Mutex, RwLock};
+
+use super::alias::Aliases;
+use super::appender::{Appender, RawKey, Scratch};
+use super::log::ShardLog;
+use super::recovery;
+use super::shard::{NEVER, Shard};
 use super::stats::{Cardinality, Recovery, StoreStats};
 use crate::error::StorageError;
-use crate::model::{Labels, Matcher, TimeRange};
-use crate::options::StoreOptions;
+use crate::fs::DirLock;
+use crate::index::Index;
+use crate::options::{StoreOptions, SyncPolicy};
+use crate::wal::WalError;
+
+/// Half of the range of Prometheus' blocks: samples older than the newest one of the
+/// store by more than this are out of bounds.
+const BOUNDS_MS: i64 = 3_600_000;
+
+/// Buffers of ended transactions that are kept for the next ones.
+const KEPT_SCRATCHES: usize = 16;
 
 /// The time-series store. Share it as `Arc<MetricStore>`.
 #[derive(Debug)]
 pub struct MetricStore {
-    simple: Mutex<Simple>,
+    pub(super) options: StoreOptions,
+    pub(super) layout: Layout,
+    seed: u64,
+    pub(super) capture: Mutex<Capture>,
+    pub(super) gate: RwLock<u32>,
+    pub(super) logs: Box<[Mutex<ShardLog>]>,
+    pub(super) index: RwLock<Index>,
+    pub(super) aliases: Aliases,
+    pub(super) shards: Box<[Mutex<Shard>]>,
+    pub(super) counters: Counters,
+    /// Newest time of any committed sample, and of the first one of an empty store.
+    pub(super) newest_ms: AtomicI64,
+    /// Samples before this are out of bounds, because they are out of retention.
+    pub(super) kept_from_ms: AtomicI64,
+    pub(super) next_born: AtomicU32,
+    active: Mutex<Active>,
+    scratches: Mutex<Vec<Scratch>>,
+    poison: Mutex<Option<String>>,
+    _lock: DirLock,
+}
+
+/// What only one reader, or the retention, does at a time.
+#[derive(Debug, Default)]
+pub(super) struct Capture {
+    /// Series marked as having nothing left can go when no transaction below this
+    /// number is open.
+    pub(super) doomed_below: Option<u64>,
+}
+
+/// Open transactions.
+#[derive(Debug, Default)]
+struct Active {
+    next: u64,
+    open: BTreeSet<u64>,
+}
+
+/// Counters that are not kept by a shard or a log.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) series_created: AtomicU64,
+    pub(super) series_removed: AtomicU64,
+    pub(super) samples: AtomicU64,
+    pub(super) out_of_order: AtomicU64,
+    pub(super) duplicate: AtomicU64,
+    pub(super) out_of_bounds: AtomicU64,
+    pub(super) not_found: AtomicU64,
+    pub(super) series_limit: AtomicU64,
+    pub(super) truncations: AtomicU64,
+    pub(super) corruptions: AtomicU64,
+}
+
+/// How ids are dealt out to shards.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    bits: u32,
+}
+
+impl Layout {
+    /// Returns the layout of a power of two of shards.
+    pub(super) fn new(n_shards: usize) -> Layout {
+        Layout {
+            bits: n_shards.trailing_zeros(),
+        }
+    }
+
+    /// Returns the shard of an id.
+    #[inline]
+    pub(super) fn shard(self, id: u32) -> usize {
+        (id & ((1 << self.bits) - 1)) as usize
+    }
+
+    /// Returns the slot of an id in its shard.
+    #[inline]
+    pub(super) fn slot(self, id: u32) -> u32 {
+        id >> self.bits
+    }
+
+    /// Returns the id of a slot.
+    #[inline]
+    pub(super) fn id(self, shard: usize, slot: u32) -> u32 {
+        slot << self.bits | shard as u32
+    }
+
+    /// Returns the first id whose slot the logs cannot number.
+    pub(super) fn end_id(self) -> u32 {
+        let end = u64::from(crate::wal::format::MAX_SERIES) << self.bits;
+        u32::try_from(end).unwrap_or(u32::MAX)
+    }
 }
 
 impl MetricStore {
     /// Opens the store in `options.dir`, takes its lock and replays its log.
     ///
+    /// The number of shards is fixed when a directory is created; later openings keep
+    /// it, whatever the options say.
+    ///
     /// # Errors
-    /// The directory is in use or cannot be read or written. Damage inside the log
-    /// is no error: it is reported in [`Recovery`], and the rest is served.
+    /// The directory is in use, cannot be read or written, or was written by a newer
+    /// version. Damage inside the log is no error: it is reported in [`Recovery`], and
+    /// the rest is served.
     pub fn open(options: &StoreOptions) -> Result<(MetricStore, Recovery), StorageError> {
+        let opened = recovery::open(options)?;
+        let counters = Counters::default();
+        let series = opened.index.len() as u64;
+        counters.series_created.store(series, Ordering::Relaxed);
+        let damages = opened.recovery.damages.len() as u64;
+        counters.corruptions.store(damages, Ordering::Relaxed);
         let store = MetricStore {
-            simple: Mutex::new(Simple::new(options.max_series)),
+            options: options.clone(),
+            layout: opened.layout,
+            seed: foldhash::quality::RandomState::default().hash_one(0u8),
+            capture: Mutex::default(),
+            gate: RwLock::new(1),
+            logs: opened.logs.into_iter().map(Mutex::new).collect(),
+            index: RwLock::new(opened.index),
+            aliases: Aliases::default(),
+            shards: opened.shards.into_iter().map(Mutex::new).collect(),
+            counters,
+            newest_ms: AtomicI64::new(opened.newest_ms),
+            kept_from_ms: AtomicI64::new(NEVER),
+            next_born: AtomicU32::new(opened.next_born),
+            active: Mutex::default(),
+            scratches: Mutex::default(),
+            poison: Mutex::default(),
+            _lock: opened.lock,
         };
-        Ok((store, Recovery::default()))
+        Ok((store, opened.recovery))
     }
 
     /// Begins a transaction.
     pub fn appender(&self) -> Appender<'_> {
-        Appender {
-            store: self,
-            samples: Vec::new(),
-            created: Vec::new(),
+        let id = {
+            let mut active = self.active.lock();
+            let id = active.next;
+            active.next += 1;
+            active.open.insert(id);
+            id
+        };
+        let mut scratch = self.scratches.lock().pop().unwrap_or_default();
+        scratch.prepare(self.shards.len());
+        Appender::begin(self, id, scratch)
+    }
+
+    /// Ends a transaction.
+    pub(super) fn end_appender(&self, id: u64, scratch: Scratch) {
+        self.active.lock().open.remove(&id);
+        let mut scratches = self.scratches.lock();
+        if scratches.len() < KEPT_SCRATCHES && scratch.is_small() {
+            scratches.push(scratch);
         }
+    }
+
+    /// Returns the number of the next transaction and of the oldest open one, which is
+    /// the next one where none is open.
+    pub(super) fn active(&self) -> (u64, u64, u64) {
+        let active = self.active.lock();
+        let oldest = active.open.first().copied().unwrap_or(active.next);
+        (active.next, oldest, active.open.len() as u64)
     }
 
     /// Hashes the bytes that name a series in some input.
+    #[inline]
     pub fn raw_key(&self, label_bytes: &[u8]) -> RawKey {
-        RawKey(xxhash_rust::xxh3::xxh3_128(label_bytes))
+        RawKey(xxhash_rust::xxh3::xxh3_128_with_seed(
+            label_bytes,
+            self.seed,
+        ))
     }
 
-    /// Takes a snapshot of the series that satisfy all matchers and may have samples
-    /// in `range`, in order of creation.
-    ///
-    /// # Errors
-    /// The store could not be read.
-    pub fn select(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Selection, StorageError> {
-        Ok(self.simple().select(matchers, range))
-    }
-
-    /// Returns the label sets that satisfy any of the matcher sets and have chunks
-    /// in `range`, sorted, at most `limit` of them (0: all).
-    ///
-    /// # Errors
-    /// The store could not be read.
-    pub fn series(
-        &self,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        limit: usize,
-    ) -> Result<Vec<Labels>, StorageError> {
-        let mut found = Vec::new();
-        for matchers in sets {
-            let selection = self.select(matchers, range)?;
-            found.extend((0..selection.len()).map(|index| selection.labels(index)));
-        }
-        Ok(sorted(found, limit))
-    }
-
-    /// Returns the label names of the series that satisfy any of the matcher sets
-    /// (no set: of all series), sorted, at most `limit` of them (0: all).
-    ///
-    /// # Errors
-    /// The store could not be read.
-    pub fn label_names(
-        &self,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        limit: usize,
-    ) -> Result<Vec<String>, StorageError> {
-        let all = [Vec::new()];
-        let sets = if sets.is_empty() { &all } else { sets };
-        let mut found = Vec::new();
-        for labels in self.series(sets, range, 0)? {
-            found.extend(labels.iter().map(|(name, _)| name.to_owned()));
-        }
-        Ok(sorted(found, limit))
-    }
-
-    /// Returns the values of a label in the series that satisfy any of the matcher
-    /// sets (no set: of all series), sorted, at most `limit` of them (0: all).
-    ///
-    /// # Errors
-    /// The store could not be read.
-    pub fn label_values(
-        &self,
-        name: &str,
-        sets: &[Vec<Matcher>],
-        range: TimeRange,
-        limit: usize,
-    ) -> Result<Vec<String>, StorageError> {
-        let all = [Vec::new()];
-        let sets = if sets.is_empty() { &all } else { sets };
-        let mut found = Vec::new();
-        for labels in self.series(sets, range, 0)? {
-            found.extend(labels.get(name).map(str::to_owned));
-        }
-        Ok(sorted(found, limit))
+    /// Returns the time before which samples are out of bounds, or `None` while the
+    /// store has seen no sample.
+    pub(super) fn valid_from_ms(&self) -> Option<i64> {
+        let newest_ms = self.newest_ms.load(Ordering::Acquire);
+        let kept_from_ms = self.kept_from_ms.load(Ordering::Relaxed);
+        (newest_ms != NEVER).then(|| newest_ms.saturating_sub(BOUNDS_MS).max(kept_from_ms))
     }
 
     /// Forces to the disk what was written since the last call.
@@ -121,27 +227,48 @@ impl MetricStore {
     /// # Errors
     /// The disk refused; the store takes no more writes.
     pub fn sync(&self) -> Result<(), StorageError> {
+        for log in &self.logs {
+            self.sync_log(log)?;
+        }
         Ok(())
     }
 
-    /// Drops chunks that end before `t_ms`, series without any sample, and log
-    /// segments that nothing needs.
-    ///
-    /// # Errors
-    /// A file could not be removed or written.
-    pub fn truncate_before(&self, t_ms: i64) -> Result<(), StorageError> {
-        self.simple().truncate_before(t_ms);
-        Ok(())
+    pub(super) fn sync_log(&self, log: &Mutex<ShardLog>) -> Result<(), StorageError> {
+        let Some(pending) = log.lock().begin_sync() else {
+            return Ok(());
+        };
+        let outcome = pending.run();
+        let ended = log.lock().end_sync(outcome);
+        ended.map_err(|error| self.log_failed(error))
     }
 
-    /// Returns counters and gauges.
+    /// Turns an error of a log into one of the store. After one that leaves the state
+    /// on disk unknown the store takes no more writes.
+    pub(super) fn log_failed(&self, error: WalError) -> StorageError {
+        if !matches!(error, WalError::DiskFull { .. } | WalError::TooLarge { .. }) {
+            let mut poison = self.poison.lock();
+            if poison.is_none() {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                *poison = Some(format!("{error}{}", cause.unwrap_or_default()));
+            }
+        }
+        error.into()
+    }
+
+    /// Tells why the store takes no more writes, if it does not.
+    pub(super) fn poisoned(&self) -> Option<String> {
+        self.poison.lock().clone()
+    }
+
+    /// Returns counters and gauges. Looks at every series and label pair; meant to be
+    /// called every few seconds, not every request.
     pub fn stats(&self) -> StoreStats {
-        self.simple().stats()
+        super::figures::stats(self)
     }
 
     /// Describes the label sets; of each list the `top` largest.
     pub fn cardinality(&self, top: usize) -> Cardinality {
-        self.simple().cardinality(top)
+        super::figures::cardinality(self, top)
     }
 
     /// Syncs and releases the directory. Dropping the store does the same, but
@@ -152,17 +279,25 @@ impl MetricStore {
     pub fn close(self) -> Result<(), StorageError> {
         self.sync()
     }
+}
 
-    pub(super) fn simple(&self) -> MutexGuard<'_, Simple> {
-        self.simple.lock()
+impl Drop for MetricStore {
+    fn drop(&mut self) {
+        if self.options.wal_sync != SyncPolicy::Never {
+            // Nobody is left to be told; the data is with the operating system.
+            let _ = self.sync();
+        }
     }
 }
 
-fn sorted<T: Ord>(mut found: Vec<T>, limit: usize) -> Vec<T> {
-    found.sort_unstable();
-    found.dedup();
-    if limit > 0 {
-        found.truncate(limit);
-    }
-    found
+/// What [`recovery`] hands over.
+pub(super) struct Opened {
+    pub(super) layout: Layout,
+    pub(super) index: Index,
+    pub(super) shards: Vec<Shard>,
+    pub(super) logs: Vec<ShardLog>,
+    pub(super) newest_ms: i64,
+    pub(super) next_born: u32,
+    pub(super) recovery: Recovery,
+    pub(super) lock: DirLock,
 }

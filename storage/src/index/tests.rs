@@ -1,0 +1,116 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{MatchOp, Matcher};
+
+fn labels(pairs: &[(&str, String)]) -> Labels {
+    Labels::from_pairs(pairs.iter().map(|(n, v)| (*n, v.as_str())))
+}
+
+fn matches(labels: &Labels, matchers: &[Matcher]) -> bool {
+    matchers
+        .iter()
+        .all(|m| m.matches(labels.get(m.name()).unwrap_or("")))
+}
+
+fn a_matcher() -> impl Strategy<Value = Matcher> {
+    let value = prop_oneof![
+        Just(""),
+        Just("v1"),
+        Just("v7"),
+        Just("nowhere"),
+        Just(".*"),
+        Just(".+"),
+        Just("v1|v2|v3"),
+        Just("v.*"),
+        Just("v[0-4]?"),
+        Just("|v5"),
+    ];
+    let op = prop_oneof![
+        Just(MatchOp::Equal),
+        Just(MatchOp::NotEqual),
+        Just(MatchOp::Regex),
+        Just(MatchOp::NotRegex),
+    ];
+    (
+        op,
+        prop_oneof![Just("a"), Just("b"), Just("c"), Just("absent")],
+        value,
+    )
+        .prop_map(|(op, name, value)| Matcher::new(op, name, value).unwrap())
+}
+
+proptest! {
+    /// The planner answers what looking at every series answers, before and after
+    /// series were removed and ids given again.
+    #[test]
+    fn planner_agrees_with_a_scan(
+        sets in proptest::collection::btree_set((0u32..12, 0u32..40, 0u32..3), 1..400),
+        queries in proptest::collection::vec(proptest::collection::vec(a_matcher(), 0..4), 1..12),
+        dead in proptest::collection::vec(0u32..400, 0..50),
+    ) {
+        let mut index = Index::default();
+        let mut model: BTreeMap<u32, Labels> = BTreeMap::new();
+        let value = |n: u32| if n == 0 { String::new() } else { format!("v{n}") };
+        for (a, b, c) in sets {
+            let set = labels(&[("a", value(a)), ("b", value(b)), ("c", value(c)), ("id", "x".into())]);
+            let id = index.create(&set, u32::MAX).unwrap();
+            prop_assert!(model.insert(id, set).is_none());
+        }
+        for round in 0..2 {
+            for matchers in &queries {
+                let expected: Vec<u32> = model
+                    .iter()
+                    .filter(|(_, set)| matches(set, matchers))
+                    .map(|(&id, _)| id)
+                    .collect();
+                prop_assert_eq!(index.resolve(matchers), expected, "{:?}", matchers);
+            }
+            for (&id, set) in &model {
+                prop_assert_eq!(index.find(set), Some(id));
+            }
+            if round == 0 {
+                let dead: RoaringBitmap = dead.iter().copied().filter(|id| model.contains_key(id)).collect();
+                index.remove(&dead);
+                index.release(&dead);
+                for id in &dead {
+                    let set = model.remove(&id).unwrap();
+                    prop_assert_eq!(index.find(&set), None);
+                }
+                index.rebuild();
+                for n in 0..5u32 {
+                    let set = labels(&[("a", value(n)), ("new", "y".into())]);
+                    let id = index.create(&set, u32::MAX).unwrap();
+                    prop_assert!(model.insert(id, set).is_none());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_copied_before_a_rebuild_keep_their_texts() {
+    let mut index = Index::default();
+    let keep = labels(&[("a", "kept".into()), ("b", "2".into())]);
+    let gone = labels(&[("a", "gone".into()), ("b", "2".into())]);
+    let gone_id = index.create(&gone, u32::MAX).unwrap();
+    index.create(&keep, u32::MAX).unwrap();
+    let dictionary = index.dictionary();
+    let row: Vec<PairId> = index.row(gone_id).unwrap().pairs().collect();
+    index.remove(&RoaringBitmap::from_iter([gone_id]));
+    index.rebuild();
+    let dictionary = dictionary.read();
+    let texts: Vec<(&str, &str)> = row.iter().map(|&pair| dictionary.pair_text(pair)).collect();
+    assert_eq!(texts, [("a", "gone"), ("b", "2")]);
+    assert_eq!(index.values("a"), ["kept"]);
+    assert_eq!(index.find(&keep), Some(1));
+}
+
+#[test]
+fn ids_run_out_with_an_answer() {
+    let mut index = Index::default();
+    assert_eq!(index.create(&labels(&[("a", "1".into())]), 1), Some(0));
+    assert_eq!(index.create(&labels(&[("a", "2".into())]), 1), None);
+}

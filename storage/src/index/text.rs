@@ -1,0 +1,233 @@
+//! Interned label names and values: texts in pages, names and pairs by dense numbers.
+//!
+//! A *pair* is one `name=value`; its number stands for it in the rows of the series
+//! and in the postings. Numbers are given in order of first use and stay valid for
+//! the life of the [`Dictionary`]; nothing is ever removed from one. A store that has
+//! gathered many dead pairs builds a new dictionary, and readers of the old one keep it.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+/// Bytes of a page of text. A longer text gets a page of its own.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Number of an interned label name.
+pub(crate) type NameId = u32;
+
+/// Number of an interned `name=value`.
+pub(crate) type PairId = u32;
+
+/// A place in the pages: page number and offset packed, and a length in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Text {
+    page: u32,
+    at: u32,
+    len: u32,
+}
+
+#[derive(Debug, Default)]
+struct Texts {
+    pages: Vec<String>,
+    len_bytes: usize,
+}
+
+impl Texts {
+    fn push(&mut self, text: &str) -> Text {
+        let fits = self
+            .pages
+            .last()
+            .is_some_and(|page| page.len() + text.len() <= PAGE_BYTES);
+        if !fits {
+            self.pages
+                .push(String::with_capacity(PAGE_BYTES.max(text.len())));
+        }
+        let page = self.pages.len() - 1;
+        let at = self.pages[page].len();
+        self.pages[page].push_str(text);
+        self.len_bytes += text.len();
+        Text {
+            page: page as u32,
+            at: at as u32,
+            len: text.len() as u32,
+        }
+    }
+
+    fn get(&self, text: Text) -> &str {
+        &self.pages[text.page as usize][text.at as usize..(text.at + text.len) as usize]
+    }
+}
+
+#[derive(Debug)]
+struct Name {
+    text: Text,
+    pairs: Vec<PairId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    name: NameId,
+    value: Text,
+}
+
+/// All label names and values of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Dictionary {
+    texts: Texts,
+    names: Vec<Name>,
+    pairs: Vec<Pair>,
+    by_name: HashTable<NameId>,
+    by_pair: HashTable<PairId>,
+    hasher: RandomState,
+}
+
+impl Dictionary {
+    /// Finds a name.
+    pub(crate) fn name(&self, name: &str) -> Option<NameId> {
+        let hash = self.hasher.hash_one(name);
+        self.by_name
+            .find(hash, |&id| self.name_text(id) == name)
+            .copied()
+    }
+
+    /// Finds a pair.
+    pub(crate) fn pair(&self, name: NameId, value: &str) -> Option<PairId> {
+        let hash = self.hash_pair(name, value);
+        self.by_pair
+            .find(hash, |&id| {
+                let pair = self.pairs[id as usize];
+                pair.name == name && self.texts.get(pair.value) == value
+            })
+            .copied()
+    }
+
+    /// Finds a pair or adds it.
+    pub(crate) fn intern(&mut self, name: &str, value: &str) -> PairId {
+        let name = match self.name(name) {
+            Some(id) => id,
+            None => self.add_name(name),
+        };
+        if let Some(pair) = self.pair(name, value) {
+            return pair;
+        }
+        let id = self.pairs.len() as PairId;
+        let value_text = self.texts.push(value);
+        self.pairs.push(Pair {
+            name,
+            value: value_text,
+        });
+        self.names[name as usize].pairs.push(id);
+        let hash = self.hash_pair(name, value);
+        let (pairs, texts, hasher) = (&self.pairs, &self.texts, &self.hasher);
+        self.by_pair.insert_unique(hash, id, |&id| {
+            let pair = pairs[id as usize];
+            hasher.hash_one((pair.name, texts.get(pair.value)))
+        });
+        id
+    }
+
+    fn add_name(&mut self, name: &str) -> NameId {
+        let id = self.names.len() as NameId;
+        let text = self.texts.push(name);
+        self.names.push(Name {
+            text,
+            pairs: Vec::new(),
+        });
+        let hash = self.hasher.hash_one(name);
+        let (names, texts, hasher) = (&self.names, &self.texts, &self.hasher);
+        self.by_name.insert_unique(hash, id, |&id| {
+            hasher.hash_one(texts.get(names[id as usize].text))
+        });
+        id
+    }
+
+    fn hash_pair(&self, name: NameId, value: &str) -> u64 {
+        self.hasher.hash_one((name, value))
+    }
+
+    /// Returns the text of a name.
+    pub(crate) fn name_text(&self, name: NameId) -> &str {
+        self.texts.get(self.names[name as usize].text)
+    }
+
+    /// Returns name and value of a pair.
+    pub(crate) fn pair_text(&self, pair: PairId) -> (&str, &str) {
+        let pair = self.pairs[pair as usize];
+        (self.name_text(pair.name), self.texts.get(pair.value))
+    }
+
+    /// Returns the value of a pair.
+    pub(crate) fn value_text(&self, pair: PairId) -> &str {
+        self.texts.get(self.pairs[pair as usize].value)
+    }
+
+    /// Returns the name of a pair.
+    pub(crate) fn pair_name(&self, pair: PairId) -> NameId {
+        self.pairs[pair as usize].name
+    }
+
+    /// Returns the pairs of a name in order of first use.
+    pub(crate) fn pairs_of(&self, name: NameId) -> &[PairId] {
+        &self.names[name as usize].pairs
+    }
+
+    /// Counts the names.
+    pub(crate) fn n_names(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Counts the pairs.
+    pub(crate) fn n_pairs(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Returns the bytes of all texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.texts.len_bytes
+    }
+
+    /// Returns the bytes of memory held, by capacity; of the page that is being
+    /// filled only what is filled, because the rest was never touched.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let lists: usize = self
+            .names
+            .iter()
+            .map(|name| size_of_val(name.pairs.as_slice()))
+            .sum();
+        self.texts.len_bytes
+            + lists
+            + self.names.capacity() * size_of::<Name>()
+            + self.pairs.capacity() * size_of::<Pair>()
+            + self.by_name.allocation_size()
+            + self.by_pair.allocation_size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_found_again_and_keep_their_numbers() {
+        let mut dictionary = Dictionary::default();
+        let long = "x".repeat(PAGE_BYTES + 3);
+        let pairs = [
+            ("job", "a"),
+            ("job", "b"),
+            ("a", "job"),
+            ("job", &long),
+            ("é", "ü"),
+        ];
+        let ids: Vec<PairId> = pairs.iter().map(|(n, v)| dictionary.intern(n, v)).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 4]);
+        for (&id, (name, value)) in ids.iter().zip(pairs) {
+            assert_eq!(dictionary.intern(name, value), id);
+            assert_eq!(dictionary.pair_text(id), (name, value));
+        }
+        let job = dictionary.name("job").unwrap();
+        assert_eq!(dictionary.pairs_of(job), [0, 1, 3]);
+        assert_eq!(dictionary.pair(job, "job"), None);
+        assert_eq!(dictionary.name("b"), None);
+    }
+}

@@ -1,0 +1,152 @@
+//! Collects the figures of the parts of a store.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::shard::NEVER;
+use super::stats::{Cardinality, MemoryStats, StoreStats, WalStats};
+use super::store::MetricStore;
+use crate::model::METRIC_NAME;
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// Fills [`StoreStats`]. Shards are looked at one after the other, so sums of a busy
+/// store are of slightly different moments.
+pub(super) fn stats(store: &MetricStore) -> StoreStats {
+    let counters = &store.counters;
+    let (next, oldest_open, n_open) = store.active();
+    let mut stats = StoreStats {
+        series_created_total: load(&counters.series_created),
+        series_removed_total: load(&counters.series_removed),
+        samples_appended_total: load(&counters.samples),
+        out_of_order_total: load(&counters.out_of_order),
+        duplicate_total: load(&counters.duplicate),
+        out_of_bounds_total: load(&counters.out_of_bounds),
+        series_not_found_total: load(&counters.not_found),
+        series_limit_total: load(&counters.series_limit),
+        truncations_total: load(&counters.truncations),
+        min_time_ms: store.oldest_ms(),
+        max_time_ms: newest_ms(store),
+        active_appenders: n_open,
+        newest_append_id: next,
+        settled_append_id: oldest_open,
+        poisoned: store.poisoned(),
+        ..StoreStats::default()
+    };
+    let mut memory = MemoryStats {
+        aliases: store.aliases.memory_bytes() as u64,
+        ..MemoryStats::default()
+    };
+    for shard in &store.shards {
+        let shard = shard.lock();
+        let counts = shard.counts();
+        stats.stale_series += counts.stale;
+        stats.chunks += counts.open_chunks + shard.sealed().n_chunks();
+        stats.chunks_created_total += counts.chunks_created;
+        stats.chunks_removed_total += counts.chunks_removed;
+        stats.chunk_bytes += counts.open_bytes + shard.sealed().len_bytes();
+        let (rows, buffers) = shard.memory_bytes();
+        memory.series += rows as u64;
+        memory.open_chunks += buffers as u64;
+        memory.sealed_chunks += shard.sealed().memory_bytes() as u64;
+    }
+    {
+        let index = store.index.read();
+        stats.series = index.len() as u64;
+        stats.label_pairs = index.n_pairs() as u64;
+        stats.symbol_bytes = index.text_bytes() as u64;
+        memory.symbols = index.dictionary_bytes() as u64;
+        memory.labels = index.label_bytes() as u64;
+        memory.postings = index.postings_bytes() as u64;
+    }
+    stats.memory = memory;
+    stats.wal = wal(store);
+    stats
+}
+
+fn wal(store: &MetricStore) -> WalStats {
+    let mut all = WalStats {
+        corruptions_total: load(&store.counters.corruptions),
+        ..WalStats::default()
+    };
+    for log in &store.logs {
+        let (wal, counts) = log.lock().stats();
+        all.segments += wal.segments;
+        all.current_segment = all.current_segment.max(wal.current_seq);
+        all.bytes += wal.len_bytes;
+        all.written_bytes_total += wal.written_bytes;
+        all.writes_total += wal.commits;
+        all.syncs_total += counts.syncs;
+        all.writes_failed_total += counts.failures;
+        all.truncations_total += counts.truncations;
+    }
+    all
+}
+
+fn newest_ms(store: &MetricStore) -> Option<i64> {
+    let newest_ms = store.newest_ms.load(Ordering::Acquire);
+    (newest_ms != NEVER).then_some(newest_ms)
+}
+
+/// Fills [`Cardinality`].
+pub(super) fn cardinality(store: &MetricStore, top: usize) -> Cardinality {
+    let mut names: HashMap<String, (u64, u64)> = HashMap::new();
+    let (mut metrics, mut pairs) = (Vec::new(), Vec::new());
+    let mut n_pairs = 0;
+    let series = {
+        let index = store.index.read();
+        index.for_each_pair(|name, value, n_series| {
+            if !names.contains_key(name) {
+                names.insert(name.to_owned(), (0, 0));
+            }
+            if let Some((n_values, bytes)) = names.get_mut(name) {
+                *n_values += 1;
+                *bytes += value.len() as u64 * n_series;
+            }
+            n_pairs += 1;
+            if name == METRIC_NAME {
+                metrics.push((value.to_owned(), n_series));
+                shorten(&mut metrics, top);
+            }
+            pairs.push((format!("{name}={value}"), n_series));
+            shorten(&mut pairs, top);
+        });
+        index.len() as u64
+    };
+    let chunks = store.shards.iter().map(|shard| {
+        let shard = shard.lock();
+        shard.counts().open_chunks + shard.sealed().n_chunks()
+    });
+    let by_name = |count: fn(&(u64, u64)) -> u64| {
+        let counts = names
+            .iter()
+            .map(|(name, counts)| (name.clone(), count(counts)));
+        largest(counts.collect(), top)
+    };
+    Cardinality {
+        series,
+        label_pairs: n_pairs,
+        chunks: chunks.sum(),
+        min_time_ms: store.oldest_ms(),
+        max_time_ms: newest_ms(store),
+        values_by_label_name: by_name(|counts| counts.0),
+        bytes_by_label_name: by_name(|counts| counts.1),
+        series_by_metric_name: largest(metrics, top),
+        series_by_label_pair: largest(pairs, top),
+    }
+}
+
+/// Keeps a list that only its largest entries are wanted of from growing.
+fn shorten(counts: &mut Vec<(String, u64)>, top: usize) {
+    if counts.len() >= top.saturating_mul(2).max(1024) {
+        *counts = largest(std::mem::take(counts), top);
+    }
+}
+
+fn largest(mut counts: Vec<(String, u64)>, top: usize) -> Vec<(String, u64)> {
+    counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    counts.truncate(top);
+    counts
+}

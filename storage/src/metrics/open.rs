@@ -1,0 +1,469 @@
+//! The bytes of the chunk a series is appending to.
+//!
+//! ```text
+//! chunk = t i64 | value f64 | exponent u8 | tokens          (little-endian)
+//! token = control u8 | time bytes | value bytes
+//!
+//! high nibble of control: the time, against the last distance of two samples
+//!   0      the same distance again     1, 2, 3   difference in 1, 2, 4 bytes
+//!   4      the distance itself, 8 bytes; the next one is coded against 0
+//!   5      a run: one count byte, so many samples at the same distance and value
+//! low nibble: the value, against the last value
+//!   0      the same bits               1         8 bytes, the bits themselves
+//!   2..=6  zigzag difference of the scaled integers in 1, 2, 3, 4, 6 bytes
+//!   7      xor: leading zero bytes << 4 | n, n bytes; trailing zero bytes follow
+//!   8..=14 xor: the low 1..=7 bytes
+//!   15     a new exponent, one byte, and the bits, 8 bytes
+//! ```
+//!
+//! A regular series of short decimals takes two or three bytes a sample, a constant
+//! one next to nothing, and both are appended in a few nanoseconds. Every step is
+//! exact: a value is coded as a decimal only if that gives its bits back.
+
+use crate::codec::decimal;
+use crate::model::TimeRange;
+
+/// Exponent of a chunk whose values are no short decimals.
+const UNSCALED: u8 = 0xff;
+const RUN: u8 = 0x50;
+
+/// The samples stop in the middle of a token, or a token is not possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// What has to be known to append the next sample; 32 bytes. The last sample stays
+/// when the chunk is sealed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OpenChunk {
+    /// Time of the newest sample in milliseconds.
+    pub(super) last_ms: i64,
+    /// Bits of the newest value.
+    pub(super) last_bits: u64,
+    step_ms: i32,
+    /// Bytes of the chunk.
+    pub(super) len_bytes: u16,
+    /// Samples of the chunk; 0 while no chunk is open.
+    pub(super) n: u16,
+    exponent: u8,
+    /// Count of the run that ends the chunk, 0 if none does.
+    run: u8,
+    /// The owner's; it is here because here is room.
+    pub(super) flags: u8,
+}
+
+/// What an append does to the bytes of the chunk.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Edit<'a> {
+    /// Append these bytes.
+    Push(&'a [u8]),
+    /// Add one to the last byte.
+    Increment,
+}
+
+/// Room for the longest token.
+pub(super) type Scratch = [u8; 24];
+
+struct Token<'a> {
+    bytes: &'a mut Scratch,
+    len: usize,
+}
+
+impl Token<'_> {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
+impl OpenChunk {
+    /// No chunk, no sample.
+    pub(super) const NEW: OpenChunk = OpenChunk {
+        last_ms: 0,
+        last_bits: 0,
+        step_ms: 0,
+        len_bytes: 0,
+        n: 0,
+        exponent: 0,
+        run: 0,
+        flags: 0,
+    };
+
+    /// Codes a sample that is newer than the last one and moves on.
+    #[inline]
+    pub(super) fn append<'a>(
+        &mut self,
+        t_ms: i64,
+        value: f64,
+        scratch: &'a mut Scratch,
+    ) -> Edit<'a> {
+        let mut token = Token {
+            bytes: scratch,
+            len: 0,
+        };
+        if self.n == 0 {
+            self.begin(t_ms, value, &mut token);
+        } else {
+            token.len = 1;
+            let time = self.push_time(t_ms, &mut token);
+            let same = value.to_bits() == self.last_bits;
+            if time == 0 && same {
+                self.last_ms = t_ms;
+                self.n += 1;
+                return self.repeat(token);
+            }
+            self.run = 0;
+            let kind = if same {
+                0
+            } else {
+                self.push_value(value, &mut token)
+            };
+            token.bytes[0] = time << 4 | kind;
+        }
+        self.last_ms = t_ms;
+        self.last_bits = value.to_bits();
+        self.n += 1;
+        self.len_bytes += token.len as u16;
+        let Token { bytes, len } = token;
+        Edit::Push(&bytes[..len])
+    }
+
+    /// Forgets the bytes and keeps the last sample.
+    pub(super) fn clear(&mut self) {
+        self.n = 0;
+        self.len_bytes = 0;
+        self.run = 0;
+    }
+
+    fn begin(&mut self, t_ms: i64, value: f64, token: &mut Token<'_>) {
+        // The exponent of the chunk before is a good guess, the smallest one is not
+        // needed.
+        if self.exponent == UNSCALED || decimal::scale(value, self.exponent).is_none() {
+            self.exponent = decimal::exponent_of(value).unwrap_or(UNSCALED);
+        }
+        self.step_ms = 0;
+        self.run = 0;
+        token.push(&t_ms.to_le_bytes());
+        token.push(&value.to_bits().to_le_bytes());
+        token.push(&[self.exponent]);
+    }
+
+    /// Codes the last value at the same distance once more.
+    fn repeat<'a>(&mut self, token: Token<'a>) -> Edit<'a> {
+        if (1..u8::MAX).contains(&self.run) {
+            self.run += 1;
+            return Edit::Increment;
+        }
+        self.run = 1;
+        self.len_bytes += 2;
+        token.bytes[..2].copy_from_slice(&[RUN, 1]);
+        Edit::Push(&token.bytes[..2])
+    }
+
+    /// Adds the time bytes and returns the high nibble.
+    #[inline]
+    fn push_time(&mut self, t_ms: i64, token: &mut Token<'_>) -> u8 {
+        let step_ms = t_ms.wrapping_sub(self.last_ms);
+        let Ok(step) = i32::try_from(step_ms) else {
+            self.step_ms = 0;
+            token.push(&step_ms.to_le_bytes());
+            return 4;
+        };
+        // Both are between 0 and `i32::MAX`, so the difference cannot overflow.
+        let change = step.wrapping_sub(self.step_ms);
+        self.step_ms = step;
+        if change == 0 {
+            return 0;
+        }
+        let bytes = change.to_le_bytes();
+        if i8::try_from(change).is_ok() {
+            token.push(&bytes[..1]);
+            1
+        } else if i16::try_from(change).is_ok() {
+            token.push(&bytes[..2]);
+            2
+        } else {
+            token.push(&bytes);
+            3
+        }
+    }
+
+    /// Adds the value bytes and returns the low nibble. The value is not the last one.
+    #[inline]
+    fn push_value(&mut self, value: f64, token: &mut Token<'_>) -> u8 {
+        let bits = value.to_bits();
+        if self.exponent != UNSCALED {
+            match decimal::scale(value, self.exponent) {
+                Some(integer) => {
+                    let base = decimal::scale_known(f64::from_bits(self.last_bits), self.exponent);
+                    let change = integer.wrapping_sub(base);
+                    let zigzag = ((change << 1) ^ (change >> 63)) as u64;
+                    let bytes = zigzag.to_le_bytes();
+                    let (kind, width) = match 64 - zigzag.leading_zeros() {
+                        0..=8 => (2, 1),
+                        9..=16 => (3, 2),
+                        17..=24 => (4, 3),
+                        25..=32 => (5, 4),
+                        33..=48 => (6, 6),
+                        _ => (1, 0),
+                    };
+                    if width > 0 {
+                        token.push(&bytes[..width]);
+                        return kind;
+                    }
+                }
+                None if value.is_finite() && bits != 1 << 63 => match decimal::exponent_of(value) {
+                    Some(exponent) if exponent > self.exponent => {
+                        self.exponent = exponent;
+                        token.push(&[exponent]);
+                        token.push(&bits.to_le_bytes());
+                        return 15;
+                    }
+                    Some(_) => {}
+                    None => self.exponent = UNSCALED,
+                },
+                None => {}
+            }
+        }
+        push_xor(bits, bits ^ self.last_bits, token)
+    }
+}
+
+/// Adds the shortest of the forms that do not need an exponent.
+fn push_xor(bits: u64, xor: u64, token: &mut Token<'_>) -> u8 {
+    let leading = xor.leading_zeros() as usize / 8;
+    let trailing = xor.trailing_zeros() as usize / 8;
+    let (low, middle) = (8 - leading, 8 - leading - trailing);
+    if middle + 1 < low {
+        let shifted = xor >> (8 * trailing);
+        token.push(&[(leading << 4 | middle) as u8]);
+        token.push(&shifted.to_le_bytes()[..middle]);
+        7
+    } else if low < 8 {
+        token.push(&xor.to_le_bytes()[..low]);
+        7 + low as u8
+    } else {
+        token.push(&bits.to_le_bytes());
+        1
+    }
+}
+
+/// Takes little-endian bytes off the front.
+#[inline]
+fn take(bytes: &mut &[u8], n: usize) -> Result<u64, Malformed> {
+    let (head, rest) = bytes.split_at_checked(n).ok_or(Malformed)?;
+    *bytes = rest;
+    let mut all = [0; 8];
+    all.get_mut(..n).ok_or(Malformed)?.copy_from_slice(head);
+    Ok(u64::from_le_bytes(all))
+}
+
+/// Calls `each(t_ms, value)` for the `n` samples of a chunk in order, until it
+/// returns `false`.
+#[inline]
+pub(super) fn decode(
+    mut bytes: &[u8],
+    n: u16,
+    mut each: impl FnMut(i64, f64) -> bool,
+) -> Result<(), Malformed> {
+    if n == 0 {
+        return Ok(());
+    }
+    let mut t_ms = take(&mut bytes, 8)? as i64;
+    let mut bits = take(&mut bytes, 8)?;
+    let mut exponent = take(&mut bytes, 1)? as u8;
+    let mut step_ms = 0i64;
+    let mut left = n - 1;
+    if !each(t_ms, f64::from_bits(bits)) {
+        return Ok(());
+    }
+    while left > 0 {
+        let control = take(&mut bytes, 1)? as u8;
+        if control == RUN {
+            for _ in 0..take(&mut bytes, 1)? {
+                left = left.checked_sub(1).ok_or(Malformed)?;
+                t_ms = t_ms.wrapping_add(step_ms);
+                if !each(t_ms, f64::from_bits(bits)) {
+                    return Ok(());
+                }
+            }
+            continue;
+        }
+        match control >> 4 {
+            0 => {}
+            1 => step_ms += i64::from(take(&mut bytes, 1)? as i8),
+            2 => step_ms += i64::from(take(&mut bytes, 2)? as i16),
+            3 => step_ms += i64::from(take(&mut bytes, 4)? as i32),
+            4 => step_ms = take(&mut bytes, 8)? as i64,
+            _ => return Err(Malformed),
+        }
+        t_ms = t_ms.wrapping_add(step_ms);
+        if control >> 4 == 4 {
+            step_ms = 0;
+        }
+        bits = match control & 15 {
+            0 => bits,
+            1 => take(&mut bytes, 8)?,
+            kind @ 2..=6 => {
+                let width = if kind == 6 { 6 } else { usize::from(kind) - 1 };
+                let zigzag = take(&mut bytes, width)?;
+                let change = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+                let base = decimal::scale_known(f64::from_bits(bits), exponent);
+                decimal::unscale(base.wrapping_add(change), exponent).to_bits()
+            }
+            7 => {
+                let shape = take(&mut bytes, 1)?;
+                let (leading, middle) = (shape >> 4, shape & 15);
+                let trailing = 8u64.checked_sub(leading + middle).ok_or(Malformed)?;
+                let xor = take(&mut bytes, middle as usize)?;
+                bits ^ xor.checked_shl(8 * trailing as u32).unwrap_or(0)
+            }
+            15 => {
+                exponent = take(&mut bytes, 1)? as u8;
+                take(&mut bytes, 8)?
+            }
+            kind => bits ^ take(&mut bytes, usize::from(kind) - 7)?,
+        };
+        left -= 1;
+        if !each(t_ms, f64::from_bits(bits)) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Returns the time of the first sample of a chunk that has one.
+pub(super) fn first_ms(bytes: &[u8]) -> Option<i64> {
+    bytes.first_chunk().map(|t_ms| i64::from_le_bytes(*t_ms))
+}
+
+/// Appends the samples of a chunk that lie in `range`.
+pub(super) fn decode_into(
+    bytes: &[u8],
+    n: u16,
+    range: TimeRange,
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), Malformed> {
+    decode(bytes, n, |t_ms, value| {
+        if t_ms > range.end_ms {
+            return false;
+        }
+        if t_ms >= range.start_ms {
+            timestamps.push(t_ms);
+            values.push(value);
+        }
+        true
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::stale_marker;
+
+    fn encode(samples: &[(i64, f64)]) -> (OpenChunk, Vec<u8>) {
+        let (mut chunk, mut bytes) = (OpenChunk::NEW, Vec::new());
+        for &(t_ms, value) in samples {
+            match chunk.append(t_ms, value, &mut Scratch::default()) {
+                Edit::Push(token) => bytes.extend_from_slice(token),
+                Edit::Increment => *bytes.last_mut().unwrap() += 1,
+            }
+        }
+        assert_eq!(usize::from(chunk.len_bytes), bytes.len());
+        assert_eq!(usize::from(chunk.n), samples.len());
+        (chunk, bytes)
+    }
+
+    fn check(samples: &[(i64, f64)]) -> usize {
+        let (chunk, bytes) = encode(samples);
+        let mut back = Vec::new();
+        decode(&bytes, chunk.n, |t, v| {
+            back.push((t, v.to_bits()));
+            true
+        })
+        .unwrap();
+        let expected: Vec<(i64, u64)> = samples.iter().map(|&(t, v)| (t, v.to_bits())).collect();
+        assert_eq!(back, expected);
+        bytes.len()
+    }
+
+    #[test]
+    fn a_constant_regular_series_takes_next_to_nothing() {
+        let samples: Vec<(i64, f64)> = (0..700).map(|i| (i * 15_000, 42.5)).collect();
+        assert!(check(&samples) < 40);
+    }
+
+    #[test]
+    fn short_decimals_take_about_two_bytes() {
+        let samples: Vec<(i64, f64)> = (0..120)
+            .map(|i| (i * 15_000, (i * 37 % 100) as f64 / 100.0))
+            .collect();
+        assert!(check(&samples) <= 2 * 120 + 30);
+    }
+
+    #[test]
+    fn odd_values_and_times_keep_their_bits() {
+        let nan = f64::from_bits(0x7ff8_dead_beef_0001);
+        check(&[
+            (i64::MIN, 0.0),
+            (-1, -0.0),
+            (0, stale_marker()),
+            (1, nan),
+            (2, 0.1),
+            (3, 0.12),
+            (4, 0.1),
+            (5, f64::INFINITY),
+            (6, 1e300),
+            (7, f64::MIN_POSITIVE / 3.0),
+            (8, 9_007_199_254_740_993.0),
+            (9, -9_007_199_254_740_992.0),
+            (10, 9_007_199_254_740_992.0),
+            (i64::MAX - 1, 1.0),
+            (i64::MAX, 1.0),
+        ]);
+    }
+
+    fn a_value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            4 => (-1000i64..1000, 0u8..4).prop_map(|(d, e)| d as f64 / 10f64.powi(e.into())),
+            2 => Just(1.0),
+            1 => any::<u64>().prop_map(f64::from_bits),
+            1 => any::<f32>().prop_map(f64::from),
+            1 => Just(stale_marker()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_samples_come_back(
+            start in any::<i32>(),
+            rest in proptest::collection::vec(
+                (prop_oneof![6 => Just(15_000i64), 2 => 1i64..100_000, 1 => 1i64..1 << 40], a_value()),
+                0..300,
+            ),
+        ) {
+            let mut t_ms = i64::from(start);
+            let samples: Vec<(i64, f64)> = rest
+                .into_iter()
+                .map(|(step, value)| {
+                    t_ms += step;
+                    (t_ms, value)
+                })
+                .collect();
+            check(&samples);
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>, n: u16) {
+            let mut count = 0u32;
+            let decoded = decode(&bytes, n, |_, _| {
+                count += 1;
+                true
+            });
+            prop_assert!(count <= u32::from(n));
+            prop_assert_eq!(decoded.is_ok(), count == u32::from(n));
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Opening a directory: its version, its lock, and the replay of its logs.
+//!
+//! Logs are independent, so each is replayed into its shard by a thread of its own.
+//! Series meet only in the index, which is filled when all logs are read. Of two
+//! series with the same labels (one was removed, the other created later, and both
+//! are still in logs) the one with the newer samples is the one that was alive.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::log::ShardLog;
+use super::shard::{NEVER, Shard};
+use super::stats::{Damage, Recovery};
+use super::store::{Layout, Opened};
+use crate::error::StorageError;
+use crate::fs::{Dir, RealDir};
+use crate::index::{Dictionary, Index, PairId, Rows, encode_row};
+use crate::options::StoreOptions;
+use crate::wal::{Entry, Replayed, WalError, WalOptions};
+
+const VERSION_FILE: &str = "VERSION";
+const TEMPORARY_FILE: &str = "VERSION.tmp";
+const WAL_DIR: &str = "wal";
+/// The first line of the version file.
+const FORMAT: &str = "kymo-store 1";
+/// The version file is two short lines.
+const MAX_VERSION_BYTES: u64 = 4096;
+const MAX_SHARDS: usize = 1 << 10;
+
+/// Opens everything a store consists of.
+pub(super) fn open(options: &StoreOptions) -> Result<Opened, StorageError> {
+    let dir = RealDir::open(&options.dir)?;
+    let lock = dir.lock()?;
+    let n_shards = match read_version(&dir)? {
+        Some(n_shards) => n_shards,
+        None => {
+            let n_shards = wanted_shards(options);
+            write_version(&dir, n_shards)?;
+            n_shards
+        }
+    };
+    let wal = dir.subdir(WAL_DIR)?;
+    let dirs = (0..n_shards).map(|shard| wal.subdir(&format!("{shard:04}")));
+    let dirs: Vec<Arc<dyn Dir>> = dirs.collect::<Result<_, _>>()?;
+
+    let index = Mutex::new(Index::default());
+    let replays = replay_all(&dirs, options, &index)?;
+    let mut opened = Opened {
+        layout: Layout::new(n_shards),
+        index: index.into_inner(),
+        shards: Vec::new(),
+        logs: Vec::new(),
+        newest_ms: NEVER,
+        next_born: 0,
+        recovery: Recovery::default(),
+        lock,
+    };
+    let mut rows = Vec::new();
+    for replay in replays {
+        opened.newest_ms = opened.newest_ms.max(replay.newest_ms);
+        report(&mut opened.recovery, replay.replayed);
+        opened.shards.push(replay.shard);
+        opened.logs.push(replay.log);
+        rows.push(replay.rows);
+    }
+    restore_index(&mut opened, &rows);
+    opened.recovery.series = opened.index.len() as u64;
+    Ok(opened)
+}
+
+fn wanted_shards(options: &StoreOptions) -> usize {
+    let wanted = match options.shards {
+        0 => 4 * cores(),
+        wanted => wanted,
+    };
+    wanted.clamp(1, MAX_SHARDS).next_power_of_two()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn read_version(dir: &RealDir) -> Result<Option<usize>, StorageError> {
+    let bytes = match dir.read(VERSION_FILE, MAX_VERSION_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = text.lines();
+    let format = lines.next().unwrap_or_default();
+    let shards = lines.next().and_then(|line| line.strip_prefix("shards "));
+    let shards = shards.and_then(|n| n.parse::<usize>().ok());
+    match shards.filter(|n| n.is_power_of_two() && *n <= MAX_SHARDS) {
+        Some(n_shards) if format == FORMAT => Ok(Some(n_shards)),
+        _ => Err(StorageError::Version {
+            path: dir.path().join(VERSION_FILE),
+            found: text.into_owned(),
+            expected: format!("{FORMAT}\nshards N\n"),
+        }),
+    }
+}
+
+fn write_version(dir: &RealDir, n_shards: usize) -> Result<(), StorageError> {
+    match dir.remove(TEMPORARY_FILE) {
+        Err(error) if !error.is_not_found() => return Err(error.into()),
+        _ => {}
+    }
+    let file = dir.create(TEMPORARY_FILE)?;
+    file.append(format!("{FORMAT}\nshards {n_shards}\n").as_bytes())?;
+    file.sync()?;
+    dir.rename(TEMPORARY_FILE, VERSION_FILE)?;
+    dir.sync()?;
+    Ok(())
+}
+
+/// One log, read.
+struct Replay {
+    shard: Shard,
+    log: ShardLog,
+    rows: Rows,
+    newest_ms: i64,
+    replayed: Replayed,
+}
+
+/// Replays every log, as many at a time as there are cores.
+fn replay_all(
+    dirs: &[Arc<dyn Dir>],
+    options: &StoreOptions,
+    index: &Mutex<Index>,
+) -> Result<Vec<Replay>, StorageError> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Result<Replay, WalError>)>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..cores().min(dirs.len()) {
+            scope.spawn(|| {
+                loop {
+                    let shard = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(dir) = dirs.get(shard) else { break };
+                    let options = WalOptions {
+                        shard: shard as u32,
+                        segment_bytes: options.wal_segment_bytes,
+                    };
+                    let replayed = replay(Arc::clone(dir), options, index);
+                    done.lock().push((shard, replayed));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner();
+    done.sort_unstable_by_key(|(shard, _)| *shard);
+    let replays = done
+        .into_iter()
+        .map(|(_, replay)| replay.map_err(Into::into));
+    replays.collect()
+}
+
+fn replay(
+    dir: Arc<dyn Dir>,
+    options: WalOptions,
+    index: &Mutex<Index>,
+) -> Result<Replay, WalError> {
+    let mut replayer = Replayer {
+        index,
+        known: Dictionary::default(),
+        pairs: Vec::new(),
+        rows: Rows::default(),
+        shard: Shard::default(),
+        newest_ms: NEVER,
+        n_slots: 0,
+        row: Vec::new(),
+        series: Vec::new(),
+    };
+    let opened = ShardLog::open(dir, options, &mut |entry| replayer.apply(entry));
+    let (mut log, replayed) = opened?;
+    for slot in 0..replayer.n_slots {
+        if replayer.rows.get(slot).is_some() {
+            log.define(slot);
+        }
+    }
+    Ok(Replay {
+        shard: replayer.shard,
+        log,
+        rows: replayer.rows,
+        newest_ms: replayer.newest_ms,
+        replayed,
+    })
+}
+
+/// Applies the records of one log.
+struct Replayer<'a> {
+    index: &'a Mutex<Index>,
+    /// The texts this log has named so far, and what the index calls them: threads
+    /// meet in the index only for new ones.
+    known: Dictionary,
+    pairs: Vec<PairId>,
+    rows: Rows,
+    shard: Shard,
+    newest_ms: i64,
+    n_slots: u32,
+    row: Vec<u8>,
+    series: Vec<PairId>,
+}
+
+impl Replayer<'_> {
+    fn apply(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Series { id, labels } => self.define(id, labels),
+            Entry::Floats { ids, t_ms, values } => {
+                for ((&slot, &t_ms), &value) in ids.iter().zip(t_ms).zip(values) {
+                    // A slot without a series belonged to one that was removed; its
+                    // definition went with older segments.
+                    self.shard.apply(slot, 0, t_ms, value, 0);
+                    self.newest_ms = self.newest_ms.max(t_ms);
+                }
+            }
+        }
+    }
+
+    fn define(&mut self, slot: u32, labels: &[(&str, &str)]) {
+        self.series.clear();
+        for &(name, value) in labels {
+            let local = self.known.intern(name, value) as usize;
+            if local == self.pairs.len() {
+                let pair = [(name, value)].into_iter();
+                self.pairs.extend(self.index.lock().intern(pair));
+            }
+            self.series.push(self.pairs[local]);
+        }
+        encode_row(&self.series, &mut self.row);
+        self.n_slots = self.n_slots.max(slot + 1);
+        if let Some(before) = self.rows.get(slot) {
+            if before.bytes() == self.row {
+                return;
+            }
+            // Another series has the slot from here on; the one before was removed.
+            self.rows.remove(slot);
+            self.shard.forget_samples(slot);
+        }
+        if !labels.is_empty() && self.rows.set(slot, &self.row) {
+            self.shard.create(slot, 0);
+        }
+    }
+}
+
+/// Fills the index in order of id, which is about the order of creation.
+fn restore_index(opened: &mut Opened, rows: &[Rows]) {
+    let layout = opened.layout;
+    let n_slots = rows.iter().map(Rows::end_id).max().unwrap_or(0);
+    let mut unused: Vec<Vec<u32>> = vec![Vec::new(); rows.len()];
+    let mut pairs = Vec::new();
+    for slot in 0..n_slots {
+        for (shard, rows) in rows.iter().enumerate() {
+            let id = layout.id(shard, slot);
+            let Some(row) = rows.get(slot) else {
+                unused[shard].push(id);
+                continue;
+            };
+            pairs.clear();
+            pairs.extend(row.pairs());
+            match opened.index.restore(id, &pairs) {
+                Ok(()) => {}
+                Err(other) => {
+                    let loser = opened.settle(id, other, &pairs);
+                    unused[layout.shard(loser)].push(loser);
+                    if loser == id {
+                        continue;
+                    }
+                }
+            }
+            opened.shards[shard].set_born(slot, opened.next_born);
+            opened.next_born += 1;
+        }
+    }
+    opened.index.reserve_ids(layout.id(0, n_slots));
+    for (log, unused) in opened.logs.iter_mut().zip(unused) {
+        log.keep_back(layout, unused.into_iter());
+        opened.index.release(log.released());
+    }
+}
+
+impl Opened {
+    /// Of two series with the same labels, removes the one with older samples and
+    /// returns its id.
+    fn settle(&mut self, id: u32, other: u32, pairs: &[PairId]) -> u32 {
+        let layout = self.layout;
+        let newest = |shards: &[Shard], id| shards[layout.shard(id)].last_ms(layout.slot(id));
+        let mut loser = id;
+        if other != id && newest(&self.shards, id) > newest(&self.shards, other) {
+            self.index.remove(&[other].into_iter().collect());
+            if self.index.restore(id, pairs).is_ok() {
+                loser = other;
+            }
+        }
+        let shard = &mut self.shards[layout.shard(loser)];
+        shard.forget_samples(layout.slot(loser));
+        shard.remove(layout.slot(loser));
+        loser
+    }
+}
+
+fn report(recovery: &mut Recovery, replayed: Replayed) {
+    recovery.segments += replayed.segments;
+    recovery.bytes += replayed.len_bytes;
+    recovery.samples += replayed.samples;
+    let mut damage = |path: PathBuf, offset, lost_bytes, detail| {
+        recovery.damages.push(Damage {
+            path,
+            offset,
+            lost_bytes,
+            detail,
+        });
+    };
+    for found in replayed.damages {
+        damage(found.file, found.offset, found.len_bytes, found.reason);
+    }
+    if let Some(torn) = replayed.torn {
+        let detail = "an unfinished commit, cut off; nobody was told that it succeeded".to_owned();
+        damage(torn.file, torn.offset, torn.len_bytes, detail);
+    }
+}

@@ -1,0 +1,89 @@
+//! Dropping what is older than anybody wants.
+//!
+//! A series goes in two steps, because a transaction may have found it and be about to
+//! append to it: it is marked when it has no sample left, and removed when every
+//! transaction that was open at that moment has ended and no later one has touched it.
+
+use std::sync::atomic::Ordering;
+
+use roaring::RoaringBitmap;
+
+use super::log;
+use super::shard::NEVER;
+use super::store::{Capture, MetricStore};
+use crate::error::StorageError;
+
+impl MetricStore {
+    /// Drops chunks that end before `t_ms`, series without any sample, and log
+    /// segments that nothing needs. Samples before `t_ms` are out of bounds from now
+    /// on. Chunks go in groups of a few hundred kilobytes, segments as a whole, so
+    /// some older samples may stay for a while.
+    ///
+    /// # Errors
+    /// A file could not be removed or written.
+    pub fn truncate_before(&self, t_ms: i64) -> Result<(), StorageError> {
+        let mut capture = self.capture.lock();
+        self.kept_from_ms.fetch_max(t_ms, Ordering::Relaxed);
+        let mut dead = self.remove_doomed(&mut capture);
+        for shard in &self.shards {
+            shard.lock().truncate_before(t_ms);
+        }
+        if capture.doomed_below.is_none() {
+            capture.doomed_below = Some(self.active().0);
+            dead |= self.remove_doomed(&mut capture);
+        }
+        if !dead.is_empty() {
+            self.counters.truncations.fetch_add(1, Ordering::Relaxed);
+        }
+        self.truncate_logs(&dead, t_ms)
+    }
+
+    /// Removes the marked series, unless a transaction from before the mark is open.
+    fn remove_doomed(&self, capture: &mut Capture) -> RoaringBitmap {
+        let mut dead = RoaringBitmap::new();
+        let Some(below) = capture.doomed_below else {
+            return dead;
+        };
+        let (_, oldest_open, _) = self.active();
+        if oldest_open < below {
+            return dead;
+        }
+        capture.doomed_below = None;
+        let mut index = self.index.write();
+        for (number, shard) in self.shards.iter().enumerate() {
+            let mut shard = shard.lock();
+            let slots: Vec<u32> = shard.doomed().collect();
+            for slot in slots {
+                shard.remove(slot);
+                dead.insert(self.layout.id(number, slot));
+            }
+        }
+        if !dead.is_empty() {
+            self.aliases.remove_all(&dead);
+            index.remove(&dead);
+            let removed = &self.counters.series_removed;
+            removed.fetch_add(dead.len(), Ordering::Relaxed);
+        }
+        dead
+    }
+
+    fn truncate_logs(&self, dead: &RoaringBitmap, t_ms: i64) -> Result<(), StorageError> {
+        let newest_ms = self.newest_ms.load(Ordering::Acquire);
+        for (number, log) in self.logs.iter().enumerate() {
+            {
+                let mut log = log.lock();
+                let ids = dead.iter().filter(|&id| self.layout.shard(id) == number);
+                log.keep_back(self.layout, ids);
+                if newest_ms != NEVER {
+                    log.roll_if_long(t_ms, newest_ms);
+                }
+            }
+            log::truncate(log, &self.index, self.layout, number, t_ms)?;
+            let released = log.lock().released();
+            if !released.is_empty() {
+                self.index.write().release(released);
+            }
+        }
+        Ok(())
+    }
+}
