@@ -176,7 +176,8 @@ impl Score {
     }
 }
 
-fn floor_per_mille(name: &str) -> usize {
+/// Returns the floor of a name, zero where it has none.
+pub(crate) fn floor_per_mille(name: &str) -> usize {
     for line in FLOORS.lines().filter(|line| !line.starts_with('#')) {
         let mut words = line.split_whitespace();
         if words.next() == Some(name) {

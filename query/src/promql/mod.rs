@@ -22,6 +22,7 @@ mod parse;
 mod plan;
 mod pretty;
 mod print;
+pub mod script;
 mod series;
 mod time;
 mod token;
