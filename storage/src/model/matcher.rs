@@ -1,6 +1,7 @@
 //! A condition on one label, as in `{name=~"value"}`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::pattern::Pattern;
 use crate::compat::name::is_legacy_label_name;
@@ -55,7 +56,7 @@ pub struct Matcher {
     op: MatchOp,
     value: String,
     /// Present for the two regular-expression operators.
-    pattern: Option<Pattern>,
+    pattern: Option<Arc<Pattern>>,
 }
 
 impl Matcher {
@@ -71,7 +72,7 @@ impl Matcher {
         let (name, value) = (name.into(), value.into());
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(Pattern::new(&value)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(Pattern::new(&value)?)),
         };
         Ok(Matcher {
             name,
@@ -166,7 +167,10 @@ impl Matcher {
     pub fn matches_nonempty(&self) -> bool {
         match self.op {
             MatchOp::Equal => false,
-            MatchOp::Regex => self.pattern.as_ref().is_some_and(Pattern::matches_nonempty),
+            MatchOp::Regex => self
+                .pattern
+                .as_ref()
+                .is_some_and(|pattern| pattern.matches_nonempty()),
             MatchOp::NotEqual | MatchOp::NotRegex => {
                 matches!(self.set_matches(), Some([only]) if only.is_empty())
             }

@@ -11,8 +11,13 @@ use regex_syntax::hir::Look;
 
 use crate::compat::regex::{Dot, Node, RegexError, WholeMatch, parse};
 
-/// A choice of more values than this is left to the engine.
+/// A choice that comes of classes, counts and groups is left to the engine beyond this
+/// many values. Alternatives that are each written out may be more: dashboards send
+/// hundreds.
 const MAX_SET: usize = 256;
+
+/// Bound of the texts of a choice taken together.
+const MAX_SET_BYTES: usize = 1 << 20;
 
 /// A pattern of a matcher, compiled.
 #[derive(Clone)]
@@ -152,10 +157,8 @@ impl Pieces {
 /// Finds a test of the text that says the same as the expression.
 fn text_test(node: &Node) -> Option<Test> {
     let parts = anchored_parts(node);
-    if let Some(mut set) = choices_of(&parts) {
-        set.sort_unstable();
-        set.dedup();
-        return Some(Test::Set(set));
+    if let Some(set) = choices_of(&parts) {
+        return Some(Test::Set(sorted(set)));
     }
     match parts.as_slice() {
         [only] if is_any(only, 1) => return Some(Test::NonEmpty),
@@ -174,14 +177,25 @@ fn text_test(node: &Node) -> Option<Test> {
 }
 
 fn alternatives(branches: &[Node]) -> Option<Test> {
-    let mut tests = Vec::with_capacity(branches.len());
+    let (mut tests, mut set) = (Vec::new(), Vec::new());
     for branch in branches {
         match text_test(branch)? {
             Test::All => return Some(Test::All),
+            // Values are looked up together, whichever branch they come from.
+            Test::Set(values) => set.extend(values),
             test => tests.push(test),
         }
     }
+    if !set.is_empty() {
+        tests.push(Test::Set(sorted(set)));
+    }
     Some(Test::Any(tests))
+}
+
+fn sorted(mut set: Vec<String>) -> Vec<String> {
+    set.sort_unstable();
+    set.dedup();
+    set
 }
 
 /// Returns the parts of an expression one after the other, groups opened. Positions at
@@ -234,16 +248,14 @@ fn choices(node: &Node) -> Option<Vec<String>> {
         Node::Group { sub, .. } => choices(sub),
         Node::Concat(subs) => choices_of(&subs.iter().collect::<Vec<_>>()),
         Node::Alternate(subs) => {
-            let mut set = Vec::new();
+            let mut set = Vec::with_capacity(subs.len());
             for sub in subs {
                 set.extend(choices(sub)?);
-                set.sort_unstable();
-                set.dedup();
-                if set.len() > MAX_SET {
+                if set.len() > MAX_SET + subs.len() {
                     return None;
                 }
             }
-            Some(set)
+            Some(sorted(set))
         }
         Node::Repeat {
             min,
@@ -257,8 +269,7 @@ fn choices(node: &Node) -> Option<Vec<String>> {
             for count in 0..=*max {
                 if count >= *min {
                     set.extend_from_slice(&power);
-                    set.sort_unstable();
-                    set.dedup();
+                    set = sorted(set);
                 }
                 if set.len() > MAX_SET {
                     return None;
@@ -286,25 +297,21 @@ fn class_choices(class: &regex_syntax::hir::ClassUnicode) -> Option<Vec<String>>
 
 /// Appends each of `behind` to each of `set`; each text once.
 fn product(set: &[String], behind: &[String]) -> Option<Vec<String>> {
-    /// Bound of the texts taken together, against counts of long texts.
-    const MAX_BYTES: usize = 64 << 10;
-    if set.len() * behind.len() > MAX_SET {
+    let count = set.len() * behind.len();
+    if count > MAX_SET && set.len() > 1 && behind.len() > 1 {
         return None;
     }
-    let mut joined: Vec<String> = Vec::with_capacity(set.len() * behind.len());
-    let mut len_bytes = 0;
+    let len_bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+    if len_bytes(set) * behind.len() + len_bytes(behind) * set.len() > MAX_SET_BYTES {
+        return None;
+    }
+    let mut joined = Vec::with_capacity(count);
     for first in set {
         for second in behind {
-            len_bytes += first.len() + second.len();
-            if len_bytes > MAX_BYTES {
-                return None;
-            }
             joined.push([first.as_str(), second.as_str()].concat());
         }
     }
-    joined.sort_unstable();
-    joined.dedup();
-    Some(joined)
+    Some(sorted(joined))
 }
 
 /// Tells whether ignoring case lets a character match others.

@@ -156,3 +156,9 @@ proptest! {
         prop_assert_eq!(ours.find(&text), theirs.find(&text).map(|found| found.range()));
     }
 }
+
+#[test]
+fn what_would_take_too_much_memory_is_refused() {
+    assert!(refused(r"\pL{1000}\pL{1000}").contains("expression too large"));
+    assert!(Regex::new(".{1000}").is_ok());
+}

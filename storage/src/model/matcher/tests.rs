@@ -38,6 +38,17 @@ fn choices_become_sets() {
 }
 
 #[test]
+fn alternatives_that_are_written_out_may_be_many() {
+    let values: Vec<String> = (0..2000).map(|i| format!("host-{i:04}")).collect();
+    assert_eq!(set(&values.join("|")), Some(values.clone()));
+    let prefixed = format!("a-({})", values.join("|"));
+    assert_eq!(set(&prefixed).map(|set| set.len()), Some(2000));
+    let mixed = regex(&format!("b.*|{}", values.join("|")));
+    assert_eq!(mixed.set_matches(), None);
+    assert!(mixed.matches("host-1999") && mixed.matches("bc") && !mixed.matches("host"));
+}
+
+#[test]
 fn a_planner_learns_what_it_needs() {
     assert_eq!(regex("foo.*bar").prefix(), Some("foo"));
     assert_eq!(regex(r"foo\d+").prefix(), Some("foo"));
