@@ -4,11 +4,15 @@
 //! Stopping goes the other way round: no new connections and scrapes, requests that
 //! run are finished, the log is synced, the directory is released.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use kymo_ingest::remote_write::Receiver;
+use kymo_ingest::scrape::ScrapePools;
+use kymo_query::Engine;
 use kymo_storage::StoreOptions;
 use kymo_storage::metrics::{MetricStore, Recovery};
 use tokio::sync::watch;
@@ -23,6 +27,8 @@ use crate::http::edge::Edge;
 use crate::http::listener::{Limits, Listener};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
+use crate::scraping;
+use crate::urls::Urls;
 use crate::work::background;
 use crate::work::queries::QueryPool;
 
@@ -43,7 +49,9 @@ pub(crate) struct App {
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
-    core: OnceLock<Core>,
+    addresses: Vec<SocketAddr>,
+    core: OnceLock<Arc<Core>>,
+    me: Weak<App>,
     stop: watch::Sender<bool>,
     quitting: AtomicBool,
 }
@@ -52,15 +60,8 @@ pub(crate) struct App {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
-}
-
-/// Where the server is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Urls {
-    /// Prefix of all paths, empty or `/like/this`.
-    pub(crate) prefix: String,
-    /// Host and port under which others reach the server.
-    pub(crate) external: Option<url::Url>,
+    pub(crate) engine: Engine,
+    pub(crate) scraping: ScrapePools,
 }
 
 /// The server is not ready to answer.
@@ -75,11 +76,27 @@ impl App {
     ///
     /// # Errors
     /// The server is still starting, or already stopping.
-    pub(crate) fn core(&self) -> Result<&Core, NotReady> {
+    pub(crate) fn core(&self) -> Result<&Arc<Core>, NotReady> {
         if *self.stop.borrow() {
             return Err(NotReady::Stopping);
         }
         self.core.get().ok_or(NotReady::Starting)
+    }
+
+    /// Returns a handle that does not keep the app.
+    pub(crate) fn handle(&self) -> Weak<App> {
+        Weak::clone(&self.me)
+    }
+
+    /// Returns the first address the server listens on.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.addresses.first().copied()
+    }
+
+    /// Returns how long samples are kept: what the configuration says, else the flag.
+    pub(crate) fn retention(&self) -> Duration {
+        let configured = self.config.current().retention;
+        configured.unwrap_or(self.flags.retention)
     }
 
     /// Reads the configuration again and applies it.
@@ -87,7 +104,7 @@ impl App {
     /// # Errors
     /// The new configuration has a mistake; the old one stays.
     pub(crate) async fn reload(&self) -> Result<(), String> {
-        let apply = async |_config: &Config| Ok(());
+        let apply = async |config: &Config| scraping::apply(self, config).await;
         self.config.reload(&self.metrics.reload, apply).await
     }
 
@@ -101,13 +118,6 @@ impl App {
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: Flags) -> ExitCode {
-    let urls = match Urls::new(&flags) {
-        Ok(urls) => urls,
-        Err(problem) => {
-            error!(%problem, "wrong flag");
-            return ExitCode::from(2);
-        }
-    };
     for feature in flags.unknown_features() {
         warn!(feature, "unknown option for --enable-feature");
     }
@@ -124,11 +134,11 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(serve(flags, urls, config)),
+        Ok(runtime) => runtime.block_on(serve(flags, config)),
         Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(problem) => {
             error!(error = format!("{problem:#}"), "the server cannot run");
             ExitCode::FAILURE
@@ -136,25 +146,37 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     }
 }
 
-async fn serve(flags: Flags, urls: Urls, config: Configured) -> anyhow::Result<()> {
+async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let limits = Limits {
         max_connections: flags.max_connections,
         read_timeout: flags.read_timeout,
     };
     let listener = Listener::bind(&flags.listen_addresses, limits).await?;
-    for address in listener.addresses() {
+    let addresses: Vec<SocketAddr> = listener.addresses().collect();
+    let port = addresses.first().map_or(0, SocketAddr::port);
+    let urls = match Urls::new(&flags, &hostname(), port) {
+        Ok(urls) => urls,
+        Err(problem) => {
+            error!(problem, "wrong flag");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    for address in &addresses {
         info!(%address, "listening");
     }
     let (stop, stopped) = watch::channel(false);
-    let app = Arc::new(App {
+    let queries = QueryPool::new(flags.query_max_concurrency)?;
+    let app = Arc::new_cyclic(|me| App {
         urls,
         metrics: Metrics::default(),
-        queries: QueryPool::new(flags.query_max_concurrency)?,
+        queries,
         bodies: BodyLimits::new(BODY_BUDGET_BYTES, flags.read_timeout),
         receiver: Receiver::default(),
         config,
         started_ms: clock::now_ms(),
+        addresses,
         core: OnceLock::new(),
+        me: Weak::clone(me),
         stop,
         quitting: AtomicBool::new(false),
         flags,
@@ -167,21 +189,29 @@ async fn serve(flags: Flags, urls: Urls, config: Configured) -> anyhow::Result<(
 
     let store = open_store(&app.flags).await?;
     let maintenance = tokio::spawn(background::maintain(
+        Arc::clone(&app),
         Arc::clone(&store),
-        app.flags.wal_sync.into(),
-        app.flags.retention,
         stopped.clone(),
     ));
-    let core = Core {
+    let core = Arc::new(Core {
+        engine: Engine::new(app.flags.engine_options()),
+        scraping: scraping::pools(Arc::clone(&store)),
         store: Arc::clone(&store),
-    };
-    if app.core.set(core).is_ok() {
-        app.metrics.reload.succeeded(clock::now_ms());
+    });
+    if app.core.set(Arc::clone(&core)).is_ok() {
         info!("server is ready to receive web requests");
+    }
+    match scraping::apply(&app, &app.config.current()).await {
+        Ok(()) => app.metrics.reload.succeeded(clock::now_ms()),
+        Err(problem) => {
+            app.metrics.reload.failed();
+            error!(problem, "some jobs cannot be scraped");
+        }
     }
 
     wait_for(stopped).await;
     info!("stopping");
+    core.scraping.shutdown().await;
     app.queries.close();
     for (name, task) in [("listener", serving), ("maintenance", maintenance)] {
         if let Err(panic) = task.await {
@@ -191,7 +221,15 @@ async fn serve(flags: Flags, urls: Urls, config: Configured) -> anyhow::Result<(
     signals.abort();
     tokio::task::spawn_blocking(move || store.sync()).await??;
     info!("stopped");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the name of this machine.
+pub(crate) fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 async fn wait_for(mut stopped: watch::Receiver<bool>) {
@@ -250,31 +288,5 @@ async fn signals(app: Arc<App>) {
             }
         }
         app.quit();
-    }
-}
-
-impl Urls {
-    fn new(flags: &Flags) -> Result<Urls, String> {
-        let external = match flags.external_url.as_deref() {
-            None | Some("") => None,
-            Some(text) => {
-                let url = url::Url::parse(text)
-                    .map_err(|error| format!("--web.external-url: {text:?}: {error}"))?;
-                if !matches!(url.scheme(), "http" | "https") {
-                    return Err(format!(
-                        "--web.external-url: {text:?}: the scheme must be http or https"
-                    ));
-                }
-                Some(url)
-            }
-        };
-        let path = external.as_ref().map_or("/", url::Url::path);
-        let prefix = flags.route_prefix.as_deref().unwrap_or(path);
-        let prefix = prefix.trim_matches('/');
-        let prefix = match prefix {
-            "" => String::new(),
-            prefix => format!("/{prefix}"),
-        };
-        Ok(Urls { prefix, external })
     }
 }

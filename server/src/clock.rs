@@ -10,6 +10,11 @@ pub fn now_ms() -> i64 {
     }
 }
 
+/// Returns the wall clock in nanoseconds since the epoch.
+pub(crate) fn now_ns() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
 /// Returns the wall clock for timestamps shown to people.
 pub(crate) fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()

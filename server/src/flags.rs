@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::builder::ArgAction;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
 use kymo_storage::SyncPolicy;
 
@@ -228,6 +229,19 @@ impl Flags {
         features.extended_range_selectors |= on("promql-extended-range-selectors");
         features.binop_fill_modifiers |= on("promql-binop-fill-modifiers");
         features
+    }
+
+    /// Returns how queries are evaluated.
+    pub(crate) fn engine_options(&self) -> EngineOptions {
+        let delayed = "promql-delayed-name-removal";
+        let lookback_ms = self.query_lookback_delta.as_millis();
+        EngineOptions {
+            lookback_delta_ms: i64::try_from(lookback_ms).unwrap_or(i64::MAX),
+            max_samples: self.query_max_samples,
+            enable: self.promql_features(),
+            delayed_name_removal: self.features.iter().any(|feature| feature == delayed),
+            ..EngineOptions::default()
+        }
     }
 
     /// Returns the features asked for that are not known.

@@ -14,6 +14,8 @@ mod flags;
 mod http;
 mod observe;
 mod reload;
+mod scraping;
+mod urls;
 mod work;
 
 use std::ffi::OsString;

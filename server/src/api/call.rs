@@ -27,7 +27,7 @@ impl Call {
     ///
     /// # Errors
     /// The server began to stop after the call was accepted.
-    pub(crate) fn core(&self) -> Result<&Core, ApiError> {
+    pub(crate) fn core(&self) -> Result<&Arc<Core>, ApiError> {
         self.app
             .core()
             .map_err(|_stopping| ApiError::new(ErrorKind::Unavailable, "TSDB not ready"))

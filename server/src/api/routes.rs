@@ -56,13 +56,19 @@ impl Table {
     }
 
     fn prometheus(&mut self) {
-        use prometheus::{admin, labels, parse, rules, status, write};
+        use prometheus::{admin, labels, parse, query, rules, status, targets, write};
+        self.api("/query", GET_POST, query::instant);
+        self.api("/query_range", GET_POST, query::range);
         self.api("/format_query", GET_POST, parse::format_query);
         self.api("/parse_query", GET_POST, parse::parse_query);
         self.api("/query_exemplars", GET_POST, parse::query_exemplars);
         self.api("/labels", GET_POST, labels::names);
         self.api("/label/{name}/values", GET, labels::values);
         self.api("/series", GET_POST, labels::series);
+        self.api("/metadata", GET, targets::metadata);
+        self.api("/targets", GET, targets::targets);
+        self.api("/targets/metadata", GET, targets::target_metadata);
+        self.api("/scrape_pools", GET, targets::scrape_pools);
         self.api("/rules", GET, rules::rules);
         self.api("/alerts", GET, rules::alerts);
         self.api("/alertmanagers", GET, rules::alertmanagers);

@@ -288,7 +288,7 @@ fn store(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
         (
             "prometheus_tsdb_retention_limit_seconds",
             "How long to retain samples in the database.",
-            app.flags.retention.as_secs_f64(),
+            app.retention().as_secs_f64(),
         ),
         (
             "prometheus_tsdb_wal_segment_current",

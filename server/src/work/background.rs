@@ -10,6 +10,8 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::error;
 
+use crate::app::App;
+
 /// Pause between two syncs of the log with `--storage.wal.sync=interval`: what a
 /// power loss may take.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -18,11 +20,11 @@ const TRUNCATE_EVERY: Duration = Duration::from_secs(60);
 
 /// Syncs and truncates until `stop` becomes true.
 pub(crate) async fn maintain(
+    app: Arc<App>,
     store: Arc<MetricStore>,
-    policy: SyncPolicy,
-    retention: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
+    let policy = SyncPolicy::from(app.flags.wal_sync);
     let mut sync = tokio::time::interval(SYNC_EVERY);
     let mut truncate = tokio::time::interval(TRUNCATE_EVERY);
     sync.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -32,10 +34,11 @@ pub(crate) async fn maintain(
     loop {
         let job = tokio::select! {
             _ = sync.tick(), if policy == SyncPolicy::Interval => Job::Sync,
-            _ = truncate.tick(), if !retention.is_zero() => Job::Truncate,
+            _ = truncate.tick() => Job::Truncate,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let store = Arc::clone(&store);
+        let retention = app.retention();
         let result = tokio::task::spawn_blocking(move || match job {
             Job::Sync => store.sync(),
             Job::Truncate => truncate_old(&store, retention),
@@ -66,6 +69,9 @@ enum Job {
 /// Retention counts back from the newest sample, so that a store which receives
 /// nothing for a while does not empty itself.
 fn truncate_old(store: &MetricStore, retention: Duration) -> Result<(), StorageError> {
+    if retention.is_zero() {
+        return Ok(());
+    }
     let Some(newest_ms) = store.stats().max_time_ms else {
         return Ok(());
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use shim::Cancel;
+use kymo_query::Cancel;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::clock;
@@ -227,34 +227,5 @@ mod tests {
         let panicked = pool.lookup(|| -> i32 { panic!("boom") }).await;
         assert_eq!(panicked.unwrap_err(), Stopped::Panicked);
         assert_eq!(pool.lookup(|| 7).await.unwrap(), 7);
-    }
-}
-
-mod shim {
-    use std::sync::atomic::{AtomicU8, Ordering};
-    #[derive(Debug, Default)]
-    pub(crate) struct Cancel(AtomicU8);
-    impl Cancel {
-        pub(crate) fn new() -> Cancel {
-            Cancel::default()
-        }
-        pub(crate) fn cancel(&self) {
-            let _ = self
-                .0
-                .compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed);
-        }
-        pub(crate) fn expire(&self) {
-            let _ = self
-                .0
-                .compare_exchange(0, 2, Ordering::Relaxed, Ordering::Relaxed);
-        }
-        #[cfg(test)]
-        pub(crate) fn check(&self, place: &str) -> Result<(), String> {
-            match self.0.load(Ordering::Relaxed) {
-                1 => Err(format!("query was canceled in {place}")),
-                2 => Err(format!("query timed out in {place}")),
-                _ => Ok(()),
-            }
-        }
     }
 }

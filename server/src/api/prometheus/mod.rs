@@ -3,8 +3,11 @@
 pub(super) mod admin;
 pub(super) mod labels;
 pub(super) mod parse;
+pub(super) mod query;
 pub(super) mod rules;
 pub(super) mod status;
+pub(super) mod targets;
 pub(super) mod write;
 
 mod bounds;
+mod result;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::bounds::atoi;
 use crate::api::call::Call;
+use crate::app::hostname;
 use crate::clock;
 use crate::http::answer::{Answer, ApiResult};
 use crate::http::error::ApiError;
@@ -63,15 +64,12 @@ struct RuntimeInfo {
 pub(crate) async fn runtimeinfo(call: Call) -> ApiResult {
     let stats = call.core()?.store.stats();
     let app = &call.app;
-    let retention_ns = i64::try_from(app.flags.retention.as_nanos()).unwrap_or(i64::MAX);
+    let retention_ns = i64::try_from(app.retention().as_nanos()).unwrap_or(i64::MAX);
     let cwd = std::env::current_dir().unwrap_or_default();
     Answer::value(&RuntimeInfo {
         start_time: Instant::from_ms(app.started_ms).rfc3339_nano(),
         cwd: cwd.display().to_string(),
-        hostname: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
+        hostname: hostname(),
         server_time: Instant::from_ms(clock::now_ms()).rfc3339_nano(),
         reload_config_success: app.metrics.reload.successful(),
         last_config_time: Instant::from_ms(app.metrics.reload.success_ms()).rfc3339_nano(),

@@ -1,0 +1,95 @@
+//! What is scraped: the jobs of the configuration, or Kymo itself and its host.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use kymo_ingest::host::{HostCollector, HostPaths};
+use kymo_ingest::scrape::{Job, LocalSource, ScrapeConfig, ScrapePools, TargetGroup, offset_seed};
+use kymo_storage::metrics::MetricStore;
+use parking_lot::Mutex;
+
+use crate::app::{App, hostname};
+use crate::clock;
+use crate::config::Config;
+use crate::observe::exposition::Format;
+use crate::observe::metrics;
+
+/// Rhythm of the built-in jobs: short enough that `rate(x[1m])` has an answer
+/// within the first minute.
+const BUILT_IN_INTERVAL: Duration = Duration::from_secs(15);
+const BUILT_IN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Starts scraping for a store, without any job yet.
+pub(crate) fn pools(store: Arc<MetricStore>) -> ScrapePools {
+    ScrapePools::new(store, Arc::new(clock::now_ns))
+}
+
+/// Runs the jobs of a configuration, or the built-in ones where there is no file.
+///
+/// # Errors
+/// Some jobs could not be set up; all others run.
+pub(crate) async fn apply(app: &App, config: &Config) -> Result<(), String> {
+    let Ok(core) = app.core() else {
+        return Ok(());
+    };
+    let jobs: Vec<Job> = if app.config.is_built_in() {
+        built_in(app)
+    } else {
+        config
+            .scrape_configs
+            .iter()
+            .cloned()
+            .map(Job::from)
+            .collect()
+    };
+    let seed = offset_seed(&hostname(), &config.global.external_labels);
+    let applied = core.scraping.apply(jobs, seed).await;
+    applied.map_err(|error| error.to_string())
+}
+
+/// Kymo's own metrics as job `kymo`, and on Linux the host's as job `node`.
+fn built_in(app: &App) -> Vec<Job> {
+    let Some(address) = app.address() else {
+        return Vec::new();
+    };
+    let job = |name: &str, instance: String, local: Arc<dyn LocalSource>| {
+        let mut config = ScrapeConfig::new(name, BUILT_IN_INTERVAL, BUILT_IN_TIMEOUT);
+        config.static_configs = vec![TargetGroup {
+            targets: vec![address.to_string()],
+            labels: BTreeMap::from([("instance".to_owned(), instance)]),
+        }];
+        Job {
+            config,
+            local: Some(local),
+        }
+    };
+    let own = Arc::new(Own(app.handle()));
+    let mut jobs = vec![job("kymo", address.to_string(), own)];
+    if cfg!(target_os = "linux") {
+        let host = Host(Mutex::new(HostCollector::new(HostPaths::default())));
+        jobs.push(job("node", hostname(), Arc::new(host)));
+    }
+    jobs
+}
+
+/// Kymo's own metrics, without a round trip over the network. The app holds the
+/// pools that hold this, so it must not hold the app.
+struct Own(Weak<App>);
+
+impl LocalSource for Own {
+    fn collect(&self, out: &mut String) {
+        if let Some(app) = self.0.upgrade() {
+            out.push_str(&metrics::exposition(&app, Format::Text));
+        }
+    }
+}
+
+/// The host's figures.
+struct Host(Mutex<HostCollector>);
+
+impl LocalSource for Host {
+    fn collect(&self, out: &mut String) {
+        self.0.lock().collect(clock::now_ms(), out);
+    }
+}
