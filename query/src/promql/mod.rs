@@ -28,6 +28,9 @@ mod time;
 mod token;
 mod value;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult};
 pub use error::{ParseError, ParseErrors};
 pub use features::Features;

@@ -1,0 +1,5 @@
+//! The parser as a whole: what it says of wrong texts, and that prints come back.
+
+mod errors;
+mod prints;
+mod random;
