@@ -245,7 +245,12 @@ impl Intake<'_> {
         sample
             .decode_labels(scratch)
             .map_err(|error| Refusal::Labels(error.to_string()))?;
-        let Some(labels) = labels::of_sample(self.config, self.target, scratch) else {
+        let emptied = match self.config.honor_labels {
+            true => emptied(sample),
+            false => Vec::new(),
+        };
+        let labels = labels::of_sample(self.config, self.target, scratch, &emptied);
+        let Some(labels) = labels else {
             return Ok(None);
         };
         labels::check_names(&labels, self.config.name_validation).map_err(Refusal::Labels)?;
@@ -328,6 +333,14 @@ struct Progress {
 enum Newness {
     Known,
     New,
+}
+
+/// Returns the names of labels that a line has with an empty value.
+fn emptied(sample: &Sample<'_>) -> Vec<String> {
+    let empty = sample.labels().filter(|(_, value)| value.is_empty());
+    empty
+        .map(|(name, _)| String::from_utf8_lossy(&name).into_owned())
+        .collect()
 }
 
 fn append_new(

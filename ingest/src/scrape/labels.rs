@@ -15,15 +15,18 @@ pub(super) fn keeps(rules: &[RelabelRule], labels: &mut LabelsBuilder) -> bool {
 }
 
 /// Returns the labels under which an exposed series is stored; `None` where the
-/// job's rules drop it. `exposed` is used up.
+/// job's rules drop it. `exposed` is used up; `emptied` names the labels that were
+/// exposed with an empty value.
 pub(super) fn of_sample(
     config: &ScrapeConfig,
     target: &Labels,
     exposed: &mut LabelsBuilder,
+    emptied: &[String],
 ) -> Option<Labels> {
     if config.honor_labels {
         for (name, value) in target {
-            if exposed.get(name).is_none() {
+            // What the target exposes is honored even where it is nothing.
+            if exposed.get(name).is_none() && !emptied.iter().any(|empty| empty == name) {
                 exposed.set(name, value);
             }
         }
@@ -138,7 +141,7 @@ mod tests {
         let target = Labels::from_pairs(target.iter().copied());
         let exposed = Labels::from_pairs(exposed.iter().copied());
         let mut exposed = LabelsBuilder::from_labels(&exposed);
-        of_sample(&config, &target, &mut exposed)
+        of_sample(&config, &target, &mut exposed, &[])
             .unwrap()
             .to_string()
     }

@@ -44,3 +44,6 @@ pub trait LocalSource: Send + Sync {
     /// block; it is called on a thread for that.
     fn collect(&self, out: &mut String);
 }
+
+#[cfg(test)]
+mod tests;
