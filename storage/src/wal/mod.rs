@@ -31,6 +31,8 @@
 mod checkpoint;
 mod floats;
 pub mod format;
+#[cfg(any(test, feature = "internals"))]
+pub mod fuzz;
 mod lanes;
 mod reader;
 mod repair;
