@@ -147,7 +147,8 @@ impl Score {
     }
 
     /// Prints `NAME: agreed A of N` with the first differences, and fails below the
-    /// floor. A name without a line in `floors.txt` has the floor zero.
+    /// floor. A name without a line in `floors.txt` has the floor zero; a whole folder
+    /// without a single case fails too.
     pub(crate) fn finish(self) {
         let mut report = format!("{}: agreed {} of {}", self.name, self.agreed, self.total);
         for difference in self.differences.iter().take(SHOWN) {
@@ -165,6 +166,11 @@ impl Score {
             report.push_str(&format!("\n  and {more} more differences"));
         }
         println!("{report}");
+        assert!(
+            self.total > 0 || self.name.contains('/'),
+            "{}: the folder is there and holds no case that was understood",
+            self.name
+        );
         let floor = floor_per_mille(&self.name);
         assert!(
             self.agreed * 1000 >= floor * self.total,

@@ -11,7 +11,6 @@
     reason = "the whole target is a test, its helper functions too"
 )]
 
-#[allow(dead_code, reason = "each runner uses its part of it")]
 mod corpus;
 mod exposition;
 mod format;
