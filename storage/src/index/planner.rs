@@ -85,7 +85,13 @@ impl Index {
     }
 
     fn demand(&self, dictionary: &Dictionary, matcher: &Matcher) -> Demand {
+        if matcher.matches_all() {
+            return Demand::Nothing;
+        }
         let accepts_empty = matcher.matches_empty();
+        if matcher.matches_none() {
+            return Demand::Impossible;
+        }
         let Some(name) = dictionary.name(matcher.name()) else {
             return if accepts_empty {
                 Demand::Nothing
@@ -93,52 +99,34 @@ impl Index {
                 Demand::Impossible
             };
         };
-        match matcher.op() {
-            MatchOp::Equal | MatchOp::NotEqual => {
-                if matcher.value().is_empty() {
-                    let all = Chosen::Some(Arc::new(dictionary.pairs_of(name).to_vec()));
-                    return if accepts_empty {
-                        Demand::Forbid(all)
-                    } else {
-                        Demand::Want(all)
-                    };
-                }
-                let pair = dictionary.pair(name, matcher.value());
-                match (matcher.op(), pair) {
-                    (MatchOp::Equal, Some(pair)) => Demand::Want(Chosen::One(pair)),
-                    (MatchOp::Equal, None) => Demand::Impossible,
-                    (_, Some(pair)) => Demand::Forbid(Chosen::One(pair)),
-                    (_, None) => Demand::Nothing,
-                }
+        // What fits the value or pattern, the negation of the operator left out.
+        let fits = match matcher.set_matches() {
+            Some([value]) if !value.is_empty() => match dictionary.pair(name, value) {
+                Some(pair) => Chosen::One(pair),
+                None => Chosen::Some(Arc::default()),
+            },
+            // The empty value is no pair, so it is not found.
+            Some(values) => {
+                let pairs = values.iter();
+                let mut pairs: Vec<PairId> = pairs
+                    .filter_map(|value| dictionary.pair(name, value))
+                    .collect();
+                pairs.sort_unstable();
+                Chosen::Some(Arc::new(pairs))
             }
-            MatchOp::Regex | MatchOp::NotRegex => {
-                self.regex_demand(dictionary, name, matcher, accepts_empty)
+            None if matcher.op() == MatchOp::Regex && matcher.matches_nonempty() => {
+                Chosen::Some(Arc::new(dictionary.pairs_of(name).to_vec()))
             }
-        }
-    }
-
-    fn regex_demand(
-        &self,
-        dictionary: &Dictionary,
-        name: NameId,
-        matcher: &Matcher,
-        accepts_empty: bool,
-    ) -> Demand {
-        let positive = matcher.op() == MatchOp::Regex;
-        // The two patterns that say nothing about the value need no look at it.
-        let matched = match matcher.value() {
-            ".*" if positive => return Demand::Nothing,
-            ".*" => return Demand::Impossible,
-            ".+" => Arc::new(dictionary.pairs_of(name).to_vec()),
-            _ => self.regexes.matched(dictionary, name, matcher),
+            None => Chosen::Some(self.regexes.matched(dictionary, name, matcher)),
         };
         // Wanted are the values for which the whole matcher holds, forbidden those
-        // for which it does not; one of the two is the complement of `matched`.
-        match (positive, accepts_empty) {
-            (true, false) => Demand::Want(Chosen::Some(matched)),
-            (false, true) => Demand::Forbid(Chosen::Some(matched)),
-            (true, true) => Demand::Forbid(complement(dictionary, name, &matched)),
-            (false, false) => Demand::Want(complement(dictionary, name, &matched)),
+        // for which it does not; one of the two is the complement of what fits.
+        match (matcher.is_negative(), accepts_empty) {
+            (false, false) if fits.as_slice().is_empty() => Demand::Impossible,
+            (false, false) => Demand::Want(fits),
+            (true, true) => Demand::Forbid(fits),
+            (false, true) => Demand::Forbid(complement(dictionary, name, fits.as_slice())),
+            (true, false) => Demand::Want(complement(dictionary, name, fits.as_slice())),
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::text::{Dictionary, NameId, PairId};
-use crate::model::{MatchOp, Matcher};
+use crate::model::Matcher;
 
 /// Patterns and ids that are remembered; past either everything is forgotten.
 const MAX_PATTERNS: usize = 512;
@@ -52,7 +52,7 @@ impl Regexes {
             Some(answer) => (answer.matched.as_ref().clone(), answer.seen),
             None => (Vec::new(), 0),
         };
-        let wanted = matcher.op() == MatchOp::Regex;
+        let wanted = !matcher.is_negative();
         matched.extend(
             pairs[seen..]
                 .iter()

@@ -21,6 +21,7 @@
 //! exact: a value is coded as a decimal only if that gives its bits back.
 
 use crate::codec::decimal;
+use crate::codec::open::Plan;
 use crate::model::TimeRange;
 
 /// Exponent of a chunk whose values are no short decimals.
@@ -125,6 +126,11 @@ impl OpenChunk {
         self.len_bytes += token.len as u16;
         let Token { bytes, len } = token;
         Edit::Push(&bytes[..len])
+    }
+
+    /// Returns how the values of the chunk are coded, where they are decimals.
+    pub(super) fn plan(&self) -> Option<Plan> {
+        (self.exponent != UNSCALED).then_some(Plan::Decimal(self.exponent))
     }
 
     /// Forgets the bytes and keeps the last sample.

@@ -4,7 +4,12 @@
 //! record = codec u8 | samples varint | first time i64 | duration varint
 //!        | previous record u32 | its newest time, as distance from the first, varint
 //!        | length varint | payload
+//! codec 0  payload = tokens of the open chunk
+//!       1  payload = length varint, timestamps | values
 //! ```
+//!
+//! The second form, of `codec::timestamps` and `codec::sealed`, is the rule; where the
+//! tokens are shorter, as for a short chunk, they stay.
 //!
 //! The records of a series are a list from the newest to the oldest. Pages fill in
 //! order of sealing, so a page goes as a whole when its newest sample is out of
@@ -16,7 +21,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::open::{self, Malformed};
-use crate::codec::varint;
+use crate::codec::open::Plan;
+use crate::codec::{sealed, timestamps, varint};
 use crate::model::TimeRange;
 
 const PAGE_BYTES: usize = 1 << 18;
@@ -26,7 +32,20 @@ const OFFSET_BITS: u32 = 16;
 const _: () = assert!(PAGE_BYTES / ALIGN == 1 << OFFSET_BITS);
 
 /// The tokens of the open chunk as they were.
-const CODEC_OPEN: u8 = 0;
+const TOKENS: u8 = 0;
+/// Timestamps and values apart.
+const COLUMNS: u8 = 1;
+
+/// Buffers that are kept between chunks.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    timestamps: Vec<i64>,
+    values: Vec<f64>,
+    codec: sealed::Scratch,
+    times: Vec<u8>,
+    payload: Vec<u8>,
+    record: Vec<u8>,
+}
 
 /// Names a record: page in the upper 16 bits, offset / 4 below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +73,38 @@ pub(super) struct Chunk<'a> {
     pub(super) range: TimeRange,
     /// The tokens of the open chunk.
     pub(super) tokens: &'a [u8],
+    /// How its values were coded.
+    pub(super) plan: Option<Plan>,
     /// The record before it.
     pub(super) previous: ChunkRef,
+}
+
+impl Scratch {
+    /// Codes the columns of a chunk into `payload` and tells which form is shorter.
+    fn encode(&mut self, chunk: &Chunk<'_>) -> u8 {
+        self.timestamps.clear();
+        self.values.clear();
+        let decoded = open::decode(chunk.tokens, chunk.n, |t_ms, value| {
+            self.timestamps.push(t_ms);
+            self.values.push(value);
+            true
+        });
+        if decoded.is_err() {
+            // The reader of the chunk will be told.
+            return TOKENS;
+        }
+        self.times.clear();
+        timestamps::encode(&self.timestamps, &mut self.times);
+        self.payload.clear();
+        varint::write_u64(&mut self.payload, self.times.len() as u64);
+        self.payload.extend_from_slice(&self.times);
+        sealed::seal(&self.values, chunk.plan, &mut self.codec, &mut self.payload);
+        if self.payload.len() <= chunk.tokens.len() {
+            COLUMNS
+        } else {
+            TOKENS
+        }
+    }
 }
 
 /// One page as readers hold it.
@@ -88,10 +137,15 @@ pub(super) struct SealedPages {
 
 impl SealedChunks {
     /// Stores a chunk. `None` when 65,535 pages (16 GiB) are in use.
-    pub(super) fn push(&mut self, chunk: &Chunk<'_>, scratch: &mut Vec<u8>) -> Option<ChunkRef> {
+    pub(super) fn push(&mut self, chunk: &Chunk<'_>, buffers: &mut Scratch) -> Option<ChunkRef> {
         let previous_end_ms = self.end_ms(chunk.previous).unwrap_or(i64::MIN);
+        let codec = buffers.encode(chunk);
+        let (scratch, payload) = match codec {
+            COLUMNS => (&mut buffers.record, buffers.payload.as_slice()),
+            _ => (&mut buffers.record, chunk.tokens),
+        };
         scratch.clear();
-        scratch.push(CODEC_OPEN);
+        scratch.push(codec);
         varint::write_u64(scratch, u64::from(chunk.n));
         let TimeRange { start_ms, end_ms } = chunk.range;
         scratch.extend_from_slice(&start_ms.to_le_bytes());
@@ -99,8 +153,8 @@ impl SealedChunks {
         scratch.extend_from_slice(&chunk.previous.0.to_le_bytes());
         let back = start_ms.wrapping_sub(previous_end_ms);
         varint::write_u64(scratch, back as u64);
-        varint::write_u64(scratch, chunk.tokens.len() as u64);
-        scratch.extend_from_slice(chunk.tokens);
+        varint::write_u64(scratch, payload.len() as u64);
+        scratch.extend_from_slice(payload);
 
         let number = self.page_for(scratch.len())?;
         let page = self.pages.get(number)?.as_ref()?;
@@ -213,6 +267,7 @@ impl SealedChunks {
 
 /// The head of a record.
 struct Record {
+    codec: u8,
     n: u16,
     range: TimeRange,
     previous: ChunkRef,
@@ -224,9 +279,6 @@ struct Record {
 fn read_record(page: &[u8], offset: usize) -> Result<Record, Malformed> {
     let mut rest = page.get(offset..).ok_or(Malformed)?;
     let &codec = rest.split_off_first().ok_or(Malformed)?;
-    if codec != CODEC_OPEN {
-        return Err(Malformed);
-    }
     let n = varint::read_u64(&mut rest).map_err(|_| Malformed)?;
     let start_ms = i64::from_le_bytes(*rest.first_chunk().ok_or(Malformed)?);
     rest = &rest[8..];
@@ -238,6 +290,7 @@ fn read_record(page: &[u8], offset: usize) -> Result<Record, Malformed> {
     let begin = page.len() - rest.len();
     let len = usize::try_from(len).map_err(|_| Malformed)?;
     Ok(Record {
+        codec,
         n: u16::try_from(n).map_err(|_| Malformed)?,
         range: TimeRange::new(start_ms, start_ms.wrapping_add(duration as i64)),
         previous: ChunkRef(previous),
@@ -301,26 +354,79 @@ impl SealedPages {
         &self,
         chunk: ChunkRef,
         range: TimeRange,
+        scratch: &mut sealed::Scratch,
         timestamps: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), Malformed> {
         let page = self.page(chunk)?.read();
         let record = read_record(&page, chunk.offset())?;
         let payload = page.get(record.payload).ok_or(Malformed)?;
-        open::decode_into(payload, record.n, range, timestamps, values)
+        match record.codec {
+            TOKENS => open::decode_into(payload, record.n, range, timestamps, values),
+            COLUMNS => {
+                let start = timestamps.len();
+                decode_columns(payload, record.n, scratch, timestamps, values)?;
+                clip(start, range, record.range, timestamps, values);
+                Ok(())
+            }
+            _ => Err(Malformed),
+        }
+    }
+}
+
+fn decode_columns(
+    mut payload: &[u8],
+    n: u16,
+    scratch: &mut sealed::Scratch,
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), Malformed> {
+    let n = usize::from(n);
+    let len = varint::read_u64(&mut payload).map_err(|_| Malformed)?;
+    let len = usize::try_from(len).map_err(|_| Malformed)?;
+    let (times, payload) = payload.split_at_checked(len).ok_or(Malformed)?;
+    let found = timestamps::decode(times, n, timestamps);
+    if found != Ok(n) || sealed::decode(payload, n, scratch, values).is_err() {
+        return Err(Malformed);
+    }
+    Ok(())
+}
+
+/// Removes what lies outside `range` from the samples at and after `start`, which
+/// reach over `whole`.
+fn clip(
+    start: usize,
+    range: TimeRange,
+    whole: TimeRange,
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) {
+    if whole.end_ms > range.end_ms {
+        let end = start + timestamps[start..].partition_point(|&t_ms| t_ms <= range.end_ms);
+        timestamps.truncate(end);
+        values.truncate(end);
+    }
+    if whole.start_ms < range.start_ms {
+        let before = timestamps[start..].partition_point(|&t_ms| t_ms < range.start_ms);
+        timestamps.drain(start..start + before);
+        values.drain(start..start + before);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::open::{Edit, OpenChunk, Scratch};
+    use crate::metrics::open::{self, Edit, OpenChunk};
 
     /// Builds the tokens of ten samples from `start` on, 10 ms apart.
     fn tokens(start: i64) -> Vec<u8> {
         let (mut open, mut tokens) = (OpenChunk::NEW, Vec::new());
         for i in 0..10 {
-            match open.append(start + i * 10, (start + i) as f64, &mut Scratch::default()) {
+            match open.append(
+                start + i * 10,
+                (start + i) as f64,
+                &mut open::Scratch::default(),
+            ) {
                 Edit::Push(token) => tokens.extend_from_slice(token),
                 Edit::Increment => *tokens.last_mut().unwrap() += 1,
             }
@@ -332,7 +438,7 @@ mod tests {
     fn lists_are_read_back_and_end_at_dropped_pages() {
         let mut chunks = SealedChunks::default();
         let mut newest = [ChunkRef::NONE; 100];
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::default();
         for round in 0..200i64 {
             for previous in &mut newest {
                 let range = TimeRange::new(round * 1000, round * 1000 + 90);
@@ -340,6 +446,7 @@ mod tests {
                     n: 10,
                     range,
                     tokens: &tokens(range.start_ms),
+                    plan: None,
                     previous: *previous,
                 };
                 *previous = chunks.push(&chunk, &mut scratch).unwrap();
@@ -349,7 +456,7 @@ mod tests {
         let n_before = chunks.n_chunks();
         assert_eq!(n_before, 20_000);
         let dropped = chunks.truncate_before(150_000);
-        assert!(dropped > 10_000, "{dropped}");
+        assert!(dropped > 5_000, "{dropped}");
         assert_eq!(chunks.n_chunks(), n_before - dropped);
         let after = chunks.pages(150_000);
         for &newest in &newest {
@@ -357,7 +464,8 @@ mod tests {
                 let (mut records, mut t, mut v) = (Vec::new(), Vec::new(), Vec::new());
                 pages.overlapping(newest, range, &mut records).unwrap();
                 for &record in records.iter().rev() {
-                    pages.decode(record, range, &mut t, &mut v).unwrap();
+                    let codec = &mut sealed::Scratch::default();
+                    pages.decode(record, range, codec, &mut t, &mut v).unwrap();
                 }
                 t
             };

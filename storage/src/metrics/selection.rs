@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::sealed::SealedPages;
-use super::shard::Captured;
+use super::shard::{Captured, ReadScratch};
 use super::store::MetricStore;
 use crate::error::StorageError;
 use crate::index::{Dictionary, Row};
@@ -75,12 +75,12 @@ impl Selection {
             return Ok(());
         };
         let pages = &self.pages[series.shard as usize];
-        let mut chunks = Vec::new();
+        let mut scratch = ReadScratch::default();
         let read = series.captured.read(
             pages,
             &self.bytes,
             self.range,
-            &mut chunks,
+            &mut scratch,
             timestamps,
             values,
         );

@@ -11,7 +11,8 @@
 
 use super::buffers::{Buffers, MAX_BYTES, Place};
 use super::open::{self, Edit, Malformed, OpenChunk, Scratch};
-use super::sealed::{Chunk, ChunkRef, SealedChunks, SealedPages};
+use super::sealed::{self, Chunk, ChunkRef, SealedChunks, SealedPages};
+use crate::codec;
 use crate::error::AppendError;
 use crate::model::{STALE_NAN_BITS, TimeRange};
 
@@ -33,7 +34,7 @@ pub(super) struct Shard {
     rows: Vec<SeriesRow>,
     buffers: Buffers,
     sealed: SealedChunks,
-    scratch: Vec<u8>,
+    scratch: sealed::Scratch,
     kept_from_ms: i64,
     counts: ShardCounts,
 }
@@ -104,6 +105,13 @@ pub(super) struct Captured {
     pub(super) open_n: u16,
 }
 
+/// Buffers of a reader.
+#[derive(Debug, Default)]
+pub(super) struct ReadScratch {
+    chunks: Vec<ChunkRef>,
+    codec: codec::sealed::Scratch,
+}
+
 impl Captured {
     /// Appends the samples in `range` in order of time. `bytes` is the buffer that was
     /// given to [`Shard::capture`], `pages` those of the shard then or later.
@@ -112,15 +120,15 @@ impl Captured {
         pages: &SealedPages,
         bytes: &[u8],
         range: TimeRange,
-        chunks: &mut Vec<ChunkRef>,
+        scratch: &mut ReadScratch,
         timestamps: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), Malformed> {
         let range = TimeRange::new(range.start_ms, range.end_ms.min(self.seen_until_ms));
-        chunks.clear();
-        pages.overlapping(self.sealed, range, chunks)?;
-        for &chunk in chunks.iter().rev() {
-            pages.decode(chunk, range, timestamps, values)?;
+        scratch.chunks.clear();
+        pages.overlapping(self.sealed, range, &mut scratch.chunks)?;
+        for &chunk in scratch.chunks.iter().rev() {
+            pages.decode(chunk, range, &mut scratch.codec, timestamps, values)?;
         }
         let tokens = &bytes[self.open_at..self.open_at + usize::from(self.open_len)];
         open::decode_into(tokens, self.open_n, range, timestamps, values)
@@ -274,6 +282,7 @@ impl Shard {
             n: row.open.n,
             range: TimeRange::new(start_ms, row.open.last_ms),
             tokens,
+            plan: row.open.plan(),
             previous: row.sealed,
         };
         if let Some(sealed) = self.sealed.push(&chunk, &mut self.scratch) {
@@ -444,7 +453,14 @@ mod tests {
         let captured = shard.capture(slot, range, epoch, &pages, &mut bytes)?;
         let (mut t, mut v) = (Vec::new(), Vec::new());
         captured
-            .read(&pages, &bytes, range, &mut Vec::new(), &mut t, &mut v)
+            .read(
+                &pages,
+                &bytes,
+                range,
+                &mut ReadScratch::default(),
+                &mut t,
+                &mut v,
+            )
             .unwrap();
         Some(t)
     }
