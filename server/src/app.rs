@@ -121,7 +121,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     for feature in flags.unknown_features() {
         warn!(feature, "unknown option for --enable-feature");
     }
-    let config = match Configured::load(flags.config_file.as_deref()) {
+    let config = match Configured::load(flags.config_file()) {
         Ok(config) => config,
         Err(problem) => {
             error!(%problem, "error loading config");

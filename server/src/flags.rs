@@ -4,7 +4,7 @@
 //! or `--x=true|false`; everything else is [`Flags`].
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::ArgAction;
@@ -35,7 +35,7 @@ const FEATURES: [&str; 5] = [
 pub(crate) struct Flags {
     /// Configuration file (prometheus.yml). Without one Kymo scrapes itself and this host.
     #[arg(long = "config.file", value_name = "FILE")]
-    pub(crate) config_file: Option<PathBuf>,
+    config_file: Option<String>,
 
     /// Directory for everything that is stored.
     #[arg(
@@ -219,6 +219,12 @@ impl Flags {
         let mut flags = Flags::from_arg_matches(&matches).map_err(|error| exit(&error))?;
         flags.table = table(&matches);
         Ok(flags)
+    }
+
+    /// Returns the configuration file; an empty name is none.
+    pub(crate) fn config_file(&self) -> Option<&Path> {
+        let file = self.config_file.as_deref();
+        file.filter(|file| !file.is_empty()).map(Path::new)
     }
 
     /// Returns the parts of PromQL that are switched on.

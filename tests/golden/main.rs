@@ -14,6 +14,7 @@
 mod corpus;
 mod exposition;
 mod format;
+mod http_api;
 mod matchers;
 mod promql;
 mod promql_parse;
@@ -23,6 +24,7 @@ mod relabel;
 const RUNNERS: &[&str] = &[
     "exposition",
     "format",
+    "http-api",
     "matchers",
     "promql",
     "promql_parse",

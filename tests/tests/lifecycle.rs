@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kymo_tests::{Kymo, wait_until};
+use kymo_tests::{Kymo, WriteBody, wait_until};
 
 #[test]
 fn a_server_starts_answers_and_stops_cleanly() {
@@ -112,4 +112,62 @@ fn lifecycle_calls_are_refused_unless_enabled_and_quit_ends_the_server() {
         (200, "Requesting termination... Goodbye!")
     );
     assert!(kymo.wait().success());
+}
+
+#[test]
+fn data_survives_a_clean_stop_and_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let sample = |i: i64| {
+        let samples = [(1_700_000_000_000 + i * 1000, i as f64)];
+        WriteBody::new().series(&[("__name__", "kept")], &samples)
+    };
+    let count = |kymo: &Kymo| {
+        let answer = kymo.instant("count_over_time(kept[1h])", 1_700_000_100.0);
+        answer["data"]["result"][0]["value"][1]
+            .as_str()
+            .unwrap_or("none")
+            .to_owned()
+    };
+    let kymo = Kymo::start_in(dir.path(), &[]);
+    assert_eq!(kymo.write(&sample(1)).status, 204);
+    assert!(kymo.terminate().success());
+    let kymo = Kymo::start_in(dir.path(), &[]);
+    assert_eq!(count(&kymo), "1");
+    assert_eq!(kymo.write(&sample(2)).status, 204);
+    kymo.kill();
+    let kymo = Kymo::start_in(dir.path(), &[]);
+    assert_eq!(count(&kymo), "2");
+}
+
+#[test]
+fn a_directory_in_use_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = Kymo::start_in(dir.path(), &[]);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
+        .current_dir(dir.path())
+        .args(["--storage.path=data", "--web.listen-address=127.0.0.1:0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("in use by another process"), "{log}");
+}
+
+#[test]
+fn without_a_configuration_it_scrapes_itself_and_the_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let kymo = Kymo::start_in(dir.path(), &["--config.file="]);
+    let pools = kymo.get("/api/v1/scrape_pools").json();
+    assert_eq!(
+        pools["data"]["scrapePools"],
+        serde_json::json!(["kymo", "node"])
+    );
+    wait_until("both targets were scraped", Duration::from_secs(60), || {
+        let json = kymo.get("/api/v1/query?query=sum(up)").json();
+        json["data"]["result"][0]["value"][1] == "2"
+    });
+    let cpu = kymo
+        .get("/api/v1/query?query=node_cpu_seconds_total")
+        .json();
+    assert!(!cpu["data"]["result"].as_array().unwrap().is_empty());
 }

@@ -15,13 +15,17 @@ use crate::observe::exposition::Format;
 use crate::observe::metrics;
 
 /// `GET /-/healthy`: the process lives.
-pub(crate) async fn healthy() -> Response {
+pub(crate) async fn healthy(method: Method) -> Response {
+    if method == Method::HEAD {
+        return StatusCode::OK.into_response();
+    }
     plain_text(StatusCode::OK, "Prometheus Server is Healthy.\n")
 }
 
 /// `GET /-/ready`: the store is open.
-pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn ready(State(app): State<Arc<App>>, method: Method) -> Response {
     match app.core() {
+        Ok(_) if method == Method::HEAD => StatusCode::OK.into_response(),
         Ok(_) => plain_text(StatusCode::OK, "Prometheus Server is Ready.\n"),
         Err(not_ready) => not_ready.into_response(),
     }
@@ -29,7 +33,7 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
 
 /// `POST /-/quit`: stops the server cleanly.
 pub(crate) async fn quit(State(app): State<Arc<App>>, method: Method) -> Response {
-    if let Err(refused) = lifecycle(&app, &method) {
+    if let Some(refused) = refused(&app, &method) {
         return refused;
     }
     let text = if app.quit() {
@@ -42,7 +46,7 @@ pub(crate) async fn quit(State(app): State<Arc<App>>, method: Method) -> Respons
 
 /// `POST /-/reload`: reads the configuration again and waits for the outcome.
 pub(crate) async fn reload(State(app): State<Arc<App>>, method: Method) -> Response {
-    if let Err(refused) = lifecycle(&app, &method) {
+    if let Some(refused) = refused(&app, &method) {
         return refused;
     }
     match app.reload().await {
@@ -54,20 +58,22 @@ pub(crate) async fn reload(State(app): State<Arc<App>>, method: Method) -> Respo
     }
 }
 
-fn lifecycle(app: &App, method: &Method) -> Result<(), Response> {
+/// Refuses a call that changes the server's life by a wrong method, or while they
+/// are off.
+fn refused(app: &App, method: &Method) -> Option<Response> {
     if !matches!(*method, Method::POST | Method::PUT) {
-        return Err(plain_text(
+        return Some(plain_text(
             StatusCode::METHOD_NOT_ALLOWED,
             "Only POST or PUT requests allowed",
         ));
     }
     if !app.flags.enable_lifecycle {
-        return Err(plain_text(
+        return Some(plain_text(
             StatusCode::FORBIDDEN,
             "Lifecycle API is not enabled.",
         ));
     }
-    Ok(())
+    None
 }
 
 /// `GET /metrics`: what Kymo says of itself.

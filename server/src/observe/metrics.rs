@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::build;
 use super::exposition::{Format, Kind, TextWriter};
 use super::process;
+use super::scrape;
 use super::summary::{Histogram, Summary};
 use crate::app::App;
 
@@ -220,8 +221,10 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
     app.metrics.reload.write(&mut writer);
     app.metrics.http.write(&mut writer);
     app.metrics.queries.write(&mut writer, app);
+    scrape::write_receiver(&mut writer, &app.receiver.stats());
     if let Ok(core) = core {
         store(&mut writer, &core.store.stats(), app);
+        scrape::write(&mut writer, &core.scraping.stats());
     }
     process::write(&mut writer);
     writer.finish()

@@ -6,4 +6,5 @@ pub(crate) mod logs;
 pub(crate) mod metrics;
 
 mod process;
+mod scrape;
 mod summary;

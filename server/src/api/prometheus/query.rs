@@ -142,9 +142,9 @@ fn options(params: &Params) -> Result<QueryOptions, ApiError> {
             ApiError::bad_data(format!("error parsing lookback delta duration: {error}"))
         })?,
     };
-    let mut options = QueryOptions::default();
-    options.lookback_delta_ms = lookback_ns / NS_PER_MS;
-    Ok(options)
+    Ok(QueryOptions {
+        lookback_delta_ms: lookback_ns / NS_PER_MS,
+    })
 }
 
 /// Maps what a query can end in to what the API calls it.

@@ -1,0 +1,82 @@
+//! Metrics of scraping, under Prometheus' names.
+
+use kymo_ingest::remote_write::ReceiverStats;
+use kymo_ingest::scrape::{ScrapeStats, Summary};
+
+use super::exposition::{Kind, TextWriter};
+
+/// Writes what scraping counted.
+pub(super) fn write(writer: &mut TextWriter, stats: &ScrapeStats) {
+    let name = "prometheus_target_interval_length_seconds";
+    writer.family(name, Kind::Summary, "Actual intervals between scrapes.");
+    for (interval, summary) in &stats.interval_lengths {
+        write_summary(writer, name, ("interval", interval), summary);
+    }
+    #[rustfmt::skip]
+    let counters = [
+        ("prometheus_target_scrapes_exceeded_sample_limit_total", "Total number of scrapes that hit the sample limit and were rejected.", stats.exceeded_sample_limit),
+        ("prometheus_target_scrapes_exceeded_body_size_limit_total", "Total number of scrapes that hit the body size limit", stats.exceeded_body_limit),
+        ("prometheus_target_scrapes_sample_duplicate_timestamp_total", "Total number of samples rejected due to duplicate timestamps but different values.", stats.duplicate_timestamp),
+        ("prometheus_target_scrapes_sample_out_of_bounds_total", "Total number of samples rejected due to timestamp falling outside of the time bounds.", stats.out_of_bounds),
+        ("prometheus_target_scrapes_sample_out_of_order_total", "Total number of samples rejected due to not being out of the expected order.", stats.out_of_order),
+        ("prometheus_target_scrapes_cache_flush_forced_total", "How many times a scrape cache was flushed due to getting big while scrapes are failing.", stats.cache_flush_forced),
+        ("prometheus_target_scrape_pools_total", "Total number of scrape pool creation attempts.", stats.pools_created),
+        ("prometheus_target_scrape_pools_failed_total", "Total number of scrape pool creations that failed.", stats.pools_failed),
+        ("prometheus_target_scrape_pool_reloads_total", "Total number of scrape pool reloads.", stats.reloads),
+        ("prometheus_target_scrape_pool_reloads_failed_total", "Total number of failed scrape pool reloads.", stats.reloads_failed),
+        ("prometheus_target_scrape_pool_exceeded_target_limit_total", "Total number of times scrape pools hit the target limit, during sync or config reload.", stats.exceeded_target_limit),
+        ("prometheus_target_scrape_pool_exceeded_label_limits_total", "Total number of times scrape pools hit the label limits, during sync or config reload.", stats.exceeded_label_limits),
+        ("kymo_target_scrapes_commit_failed_total", "Total number of scrapes that the store did not take.", stats.commits_failed),
+    ];
+    for (name, help, value) in counters {
+        writer.counter(name, help, value);
+    }
+    let name = "prometheus_target_sync_length_seconds";
+    writer.family(
+        name,
+        Kind::Summary,
+        "Actual interval to sync the scrape pool.",
+    );
+    for pool in &stats.pools {
+        write_summary(writer, name, ("scrape_job", &pool.job), &pool.sync_lengths);
+    }
+    #[rustfmt::skip]
+    let by_pool: [(&str, Kind, &str, fn(&kymo_ingest::scrape::PoolStats) -> u64); 6] = [
+        ("prometheus_target_scrape_pool_targets", Kind::Gauge, "Current number of targets in this scrape pool.", |p| p.targets),
+        ("prometheus_target_scrape_pool_target_limit", Kind::Gauge, "Maximum number of targets allowed in this scrape pool.", |p| p.target_limit),
+        ("prometheus_target_scrape_pool_sync_total", Kind::Counter, "Total number of syncs that were executed on a scrape pool.", |p| p.syncs),
+        ("prometheus_target_sync_failed_total", Kind::Counter, "Total number of target sync failures.", |p| p.sync_failures),
+        ("prometheus_target_metadata_cache_entries", Kind::Gauge, "Total number of metric metadata entries in the cache", |p| p.metadata_entries),
+        ("prometheus_target_metadata_cache_bytes", Kind::Gauge, "The number of bytes that are currently used for storing metric metadata in the cache", |p| p.metadata_bytes),
+    ];
+    for (name, kind, help, value) in by_pool {
+        writer.family(name, kind, help);
+        for pool in &stats.pools {
+            writer.sample(name, &[("scrape_job", &pool.job)], value(pool) as f64);
+        }
+    }
+}
+
+/// Writes what the remote-write receiver counted.
+pub(super) fn write_receiver(writer: &mut TextWriter, stats: &ReceiverStats) {
+    #[rustfmt::skip]
+    let counters = [
+        ("prometheus_api_remote_write_invalid_labels_samples_total", "The total number of received remote write samples and histogram samples which were rejected due to invalid labels.", stats.series_invalid),
+        ("kymo_remote_write_requests_total", "Remote-write requests received, refused ones included.", stats.requests),
+        ("kymo_remote_write_failed_requests_total", "Remote-write requests answered with an error.", stats.failed),
+        ("kymo_remote_write_samples_total", "Samples accepted by remote write.", stats.samples),
+        ("kymo_remote_write_histograms_refused_total", "Native histogram samples refused, which are not supported yet.", stats.histograms_refused),
+    ];
+    for (name, help, value) in counters {
+        writer.counter(name, help, value);
+    }
+}
+
+fn write_summary(writer: &mut TextWriter, name: &str, label: (&str, &str), summary: &Summary) {
+    for (quantile, value) in summary.quantiles {
+        let labels = [label, ("quantile", &quantile.to_string())];
+        writer.sample(name, &labels, value);
+    }
+    writer.sample(&format!("{name}_sum"), &[label], summary.sum_seconds);
+    writer.sample(&format!("{name}_count"), &[label], summary.count as f64);
+}

@@ -1,0 +1,214 @@
+//! A fresh server for each section, loaded as the corpus' README says.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kymo_tests::{Client, Kymo, WriteBody, wait_until};
+use serde_json::Value;
+
+use crate::corpus;
+
+/// Where the `live` section's targets look for the exposition.
+const EXPOSITION_ADDRESS: &str = "127.0.0.1:29490";
+const LIMIT: Duration = Duration::from_secs(60);
+/// Samples of one remote-write request.
+const BATCH: usize = 20_000;
+/// Sections of a configuration that Kymo refuses as long as it does not act on them.
+const UNSUPPORTED: [&str; 2] = ["alerting:", "rule_files:"];
+
+/// A running server and what it needs beside it.
+pub(crate) struct Section {
+    kymo: Kymo,
+    _dir: tempfile::TempDir,
+    _exposition: Option<Exposition>,
+}
+
+impl Section {
+    pub(crate) fn client(&self) -> Client {
+        self.kymo.client()
+    }
+}
+
+/// Starts the server of a section and waits until it may be asked.
+pub(crate) fn start(name: &str, folder: &Path, document: &Value) -> Section {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "yml") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let target = dir.path().join(path.file_name().unwrap());
+            std::fs::write(target, supported(&text)).unwrap();
+        }
+    }
+    let config = format!("config-{name}.yml");
+    let mut args = flags(document);
+    if dir.path().join(&config).is_file() {
+        args.push(format!("--config.file={config}"));
+    }
+    let exposition = (name == "live").then(|| Exposition::serve(folder));
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let kymo = Kymo::start_in(dir.path(), &args);
+    match name {
+        "read" => {
+            load(&kymo, folder, document);
+            wait_until("a target is listed", LIMIT, || !targets(&kymo).is_empty());
+        }
+        "live" => wait_until("every target was scraped", LIMIT, || {
+            let targets = targets(&kymo);
+            !targets.is_empty() && targets.iter().all(|target| target["health"] != "unknown")
+        }),
+        _ => {}
+    }
+    Section {
+        kymo,
+        _dir: dir,
+        _exposition: exposition,
+    }
+}
+
+fn targets(kymo: &Kymo) -> Vec<Value> {
+    let answer = kymo.get("/api/v1/targets");
+    match serde_json::from_slice::<Value>(&answer.body) {
+        Ok(mut json) => match json["data"]["activeTargets"].take() {
+            Value::Array(targets) => targets,
+            _ => Vec::new(),
+        },
+        Err(_) => Vec::new(),
+    }
+}
+
+/// The flags of the reference that Kymo has.
+fn flags(document: &Value) -> Vec<String> {
+    let has = kymo_flags();
+    let flags = document["about"]["flags"].as_array().unwrap();
+    let flags = flags.iter().map(|flag| flag.as_str().unwrap().to_owned());
+    flags
+        .filter(|flag| has.contains(flag.split('=').next().unwrap()))
+        .collect()
+}
+
+fn kymo_flags() -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Leaves out the top-level sections that are not supported yet.
+fn supported(config: &str) -> String {
+    let mut kept = String::new();
+    let mut skipping = false;
+    for line in config.lines() {
+        if !line.starts_with([' ', '#', '-']) {
+            skipping = UNSUPPORTED.iter().any(|section| line.starts_with(section));
+        }
+        if !skipping {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// Loads all float samples by remote write, in order of time.
+fn load(kymo: &Kymo, folder: &Path, document: &Value) {
+    let promql = folder.join("../promql/golden.json.gz");
+    let promql = corpus::read_json(&promql);
+    let mut by_time: BTreeMap<i64, Vec<(usize, f64)>> = BTreeMap::new();
+    let mut labels: Vec<Vec<(String, String)>> = Vec::new();
+    let base = promql["series"].as_array().unwrap();
+    let extra = document["extraSeries"].as_array().unwrap();
+    for series in base.iter().chain(extra) {
+        let pairs = series["labels"].as_object().unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        labels.push(pairs.iter().map(|(n, v)| (n.clone(), text(v))).collect());
+        let samples = series.get("samples").and_then(Value::as_array);
+        for sample in samples.into_iter().flatten() {
+            let t_ms = sample[0].as_i64().unwrap();
+            let value = corpus_float(&sample[1]);
+            by_time
+                .entry(t_ms)
+                .or_default()
+                .push((labels.len() - 1, value));
+        }
+    }
+    let mut body = WriteBody::new();
+    let mut held = 0;
+    for (t_ms, samples) in by_time {
+        for (series, value) in samples {
+            body.push_series(&labels[series], &[(t_ms, value)]);
+            held += 1;
+        }
+        if held >= BATCH {
+            send(kymo, &std::mem::take(&mut body));
+            held = 0;
+        }
+    }
+    send(kymo, &body);
+}
+
+fn send(kymo: &Kymo, body: &WriteBody) {
+    let answer = kymo.write(body);
+    assert_eq!(answer.status, 204, "load: {answer:?}");
+}
+
+fn corpus_float(value: &Value) -> f64 {
+    match value.as_str() {
+        Some("nan") => f64::NAN,
+        Some("inf") => f64::INFINITY,
+        Some("-inf") => f64::NEG_INFINITY,
+        Some("stale") => kymo_storage::model::stale_marker(),
+        Some(text) => text.parse().unwrap(),
+        None => value.as_f64().unwrap(),
+    }
+}
+
+/// Serves the corpus' exposition to whoever connects.
+struct Exposition {
+    stop: Arc<AtomicBool>,
+}
+
+impl Exposition {
+    fn serve(folder: &Path) -> Exposition {
+        let text = std::fs::read_to_string(folder.join("exposition.txt")).unwrap();
+        let mut listener = None;
+        wait_until("the address of the exposition is free", LIMIT, || {
+            listener = TcpListener::bind(EXPOSITION_ADDRESS).ok();
+            listener.is_some()
+        });
+        let listener = listener.unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let Ok(mut stream) = stream else { continue };
+                let mut request = [0; 4096];
+                let _read = stream.read(&mut request);
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\
+                     Content-Length: {}\r\nConnection: close\r\n\r\n",
+                    text.len()
+                );
+                let _sent = stream.write_all((head + &text).as_bytes());
+            }
+        });
+        Exposition { stop }
+    }
+}
+
+impl Drop for Exposition {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // One last connection lets the loop see it.
+        let _woken = std::net::TcpStream::connect(EXPOSITION_ADDRESS);
+    }
+}
