@@ -214,10 +214,12 @@ impl<'a> Parser<'a> {
     }
 
     fn close(&mut self) -> Result<(), RegexError> {
-        if self.frames.len() < 2 {
-            return Err(error(RegexErrorKind::UnexpectedParen, self.pattern));
-        }
-        let Some(mut frame) = self.frames.pop() else {
+        // The outermost frame is the expression itself and is never closed.
+        let open_group = match self.frames.len() {
+            0 | 1 => None,
+            _ => self.frames.pop(),
+        };
+        let Some(mut frame) = open_group else {
             return Err(error(RegexErrorKind::UnexpectedParen, self.pattern));
         };
         self.flags = frame.outer_flags;

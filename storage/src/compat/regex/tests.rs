@@ -148,7 +148,7 @@ proptest! {
 
     #[test]
     fn a_simple_subset_agrees_with_the_regex_crate(
-        pattern in r"((a|b|\.|[ab]|\(a\|b\)|\^|\$)[*+?]?){0,6}(\|(a|b)[*+?]?){0,2}",
+        pattern in r"((a|b|\.|\[ab\]|\[\^a\]|\(a\|b\)|\^|\$)[*+?]?){0,6}(\|(a|b)[*+?]?){0,2}",
         text in "[ab\n]{0,8}",
     ) {
         let theirs = regex_automata::meta::Regex::new(&pattern).unwrap();

@@ -95,8 +95,8 @@ proptest! {
     /// Whatever a pattern was turned into says what the engine says.
     #[test]
     fn tests_of_text_agree_with_the_engine(
-        pattern in r"(\(\?[ism]\))?((a|b|B|k|\.\*|\.\+|\.|[ab]|\(a\|b\.\*\)|\^|\$|\(ab\))[?]?){0,6}(\|(a|b|\.\*|a\+)){0,2}",
-        values in prop::collection::vec("[abBK\n]{0,8}|\u{212a}", 8),
+        pattern in r"(\(\?[ism]\))?((a|b|B|é|\\n|\.\*|\.\+|\.|\[ab\]|\[\^a\]|\(a\|b\.\*\)|\(\?i:[bks]\)|\(a\?\)\{0,2\}|\^|\$|\(ab\))[?]?){0,6}(\|(a|b|\.\*|a\+|\(\?m\)\^a\$)){0,2}",
+        values in prop::collection::vec("[abBKsé\n]{0,6}|[\u{212a}\u{17f}]", 12),
     ) {
         let matcher = regex(&pattern);
         let engine = Regex::new_anchored(&pattern).unwrap();
