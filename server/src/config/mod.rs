@@ -10,11 +10,13 @@
 //! for each section.
 
 mod discovery;
+mod emit;
 mod error;
 mod expand;
 mod fields;
 mod global;
 mod http_client;
+mod print;
 mod relabel;
 mod scrape;
 mod units;

@@ -297,3 +297,145 @@ fn retention_is_taken_from_the_storage_section() {
     let config = config("storage:\n  tsdb:\n    retention:\n      time: 1d\n");
     assert_eq!(config.retention, Some(Duration::from_secs(86_400)));
 }
+
+/// The two configurations of the golden HTTP API, as far as this version takes them.
+#[test]
+fn the_configuration_prints_as_prometheus_prints_it() {
+    let config = config(
+        "global:
+  scrape_interval: 1y
+  external_labels: {cluster: golden, replica: a}
+scrape_configs:
+  - job_name: demo
+    static_configs:
+      - targets: ['127.0.0.1:29491']
+        labels: {tier: front}
+    relabel_configs:
+      - source_labels: [__address__]
+        regex: .*:29492
+        action: drop
+  - job_name: other
+    honor_labels: true
+    metrics_path: /probe
+    scheme: https
+    sample_limit: 5
+    body_size_limit: 1.5MB
+    params: {module: [http_2xx]}
+    basic_auth: {username: someone, password: hidden-word}
+    tls_config: {ca_file: ca.pem}
+    static_configs:
+      - targets: [example.invalid]
+",
+    );
+    let expected = "global:
+  scrape_interval: 1y
+  scrape_timeout: 10s
+  evaluation_interval: 1m
+  external_labels:
+    cluster: golden
+    replica: a
+  metric_name_validation_scheme: utf8
+  scrape_native_histograms: false
+  extra_scrape_metrics: false
+runtime:
+  gogc: 75
+scrape_configs:
+- job_name: demo
+  honor_timestamps: true
+  track_timestamps_staleness: false
+  scrape_interval: 1y
+  scrape_timeout: 10s
+  scrape_protocols:
+  - OpenMetricsText1.0.0
+  - OpenMetricsText0.0.1
+  - PrometheusText1.0.0
+  - PrometheusText0.0.4
+  scrape_native_histograms: false
+  always_scrape_classic_histograms: false
+  convert_classic_histograms_to_nhcb: false
+  metrics_path: /metrics
+  scheme: http
+  enable_compression: true
+  metric_name_validation_scheme: utf8
+  metric_name_escaping_scheme: allow-utf-8
+  extra_scrape_metrics: false
+  follow_redirects: true
+  enable_http2: true
+  relabel_configs:
+  - source_labels: [__address__]
+    separator: ;
+    regex: .*:29492
+    replacement: $1
+    action: drop
+  static_configs:
+  - targets:
+    - 127.0.0.1:29491
+    labels:
+      tier: front
+- job_name: other
+  honor_labels: true
+  honor_timestamps: true
+  track_timestamps_staleness: false
+  params:
+    module:
+    - http_2xx
+  scrape_interval: 1y
+  scrape_timeout: 10s
+  scrape_protocols:
+  - OpenMetricsText1.0.0
+  - OpenMetricsText0.0.1
+  - PrometheusText1.0.0
+  - PrometheusText0.0.4
+  scrape_native_histograms: false
+  always_scrape_classic_histograms: false
+  convert_classic_histograms_to_nhcb: false
+  metrics_path: /probe
+  scheme: https
+  enable_compression: true
+  body_size_limit: 1MiB512KiB
+  sample_limit: 5
+  metric_name_validation_scheme: utf8
+  metric_name_escaping_scheme: allow-utf-8
+  extra_scrape_metrics: false
+  basic_auth:
+    username: someone
+    password: <secret>
+  tls_config:
+    ca_file: /etc/kymo/ca.pem
+    insecure_skip_verify: false
+  follow_redirects: true
+  enable_http2: true
+  static_configs:
+  - targets:
+    - example.invalid
+storage:
+  tsdb:
+    outofordertimewindow: 0
+    retention:
+      time: 15d
+  exemplars:
+    max_exemplars: 100000
+otlp:
+  translation_strategy: UnderscoreEscapingWithSuffixes
+  label_name_underscore_sanitization: true
+  label_name_preserve_multiple_underscores: true
+";
+    assert_eq!(config.yaml(Duration::from_secs(15 * 86_400)), expected);
+    assert_eq!(config.job_yaml("nope"), None);
+}
+
+#[test]
+fn relabelling_rules_follow_the_names_of_their_job() {
+    let rule = "\nmetric_relabel_configs:\n- {target_label: a.b, replacement: x}\n";
+    assert_eq!(job(rule).metric_relabel.len(), 1);
+    let text = format!(
+        "scrape_configs:\n- job_name: a\n  metric_name_validation_scheme: legacy{}",
+        rule.replace('\n', "\n  ")
+    );
+    assert_eq!(
+        refusal(text.trim_end()),
+        "\"a.b\" is invalid 'target_label' for replace action (line 5, column 6)"
+    );
+    // Rules may make an address of a URL.
+    job("relabel_configs:\n- {action: drop, regex: x}\nstatic_configs:\n- targets: [http://x]");
+}

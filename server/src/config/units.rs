@@ -65,6 +65,23 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     Ok(total as u64)
 }
 
+/// Prints a size as the Go package does: `1MiB512KiB`.
+pub(super) fn print_size(bytes: u64) -> String {
+    if bytes == 0 {
+        return "0B".to_owned();
+    }
+    let mut rest = bytes;
+    let mut out = String::new();
+    for (unit, power) in SIZE_UNITS {
+        let size = 1u64 << (10 * power);
+        if rest >= size {
+            out.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
+        }
+    }
+    out
+}
+
 fn size_power(unit: &str) -> Option<u32> {
     let known = |(name, _): &&(&str, u32)| {
         *name == unit
@@ -81,15 +98,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_read_as_in_prometheus() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("15MB", 15 << 20),
-            ("1.5MiB", 1536 << 10),
-            ("100B", 100),
-            ("2GB", 2 << 30),
+    fn sizes_read_and_print_as_in_prometheus() {
+        for (text, bytes, printed) in [
+            ("0", 0, "0B"),
+            ("15MB", 15 << 20, "15MiB"),
+            ("1.5MiB", 1536 << 10, "1MiB512KiB"),
+            ("100B", 100, "100B"),
+            ("2GB", 2 << 30, "2GiB"),
         ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
+            assert_eq!(print_size(bytes), printed);
         }
         assert_eq!(
             parse_size("5x"),

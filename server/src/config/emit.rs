@@ -1,0 +1,297 @@
+//! Writing YAML the way Go's package does: block style, lists not indented below
+//! their key, quotes only where a plain text would mean something else.
+
+use super::fields::{yaml_bool, yaml_float, yaml_int};
+
+/// A value to write.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Yaml {
+    /// Written as it is: a number, a boolean, a text known to need no quotes.
+    Plain(String),
+    /// A text, quoted where needed.
+    Text(String),
+    /// A list in one line.
+    Flow(Vec<String>),
+    /// A list, one item a line.
+    List(Vec<Yaml>),
+    /// Pairs in this order.
+    Map(Vec<(String, Yaml)>),
+}
+
+impl Yaml {
+    /// Returns the document, each line ended.
+    pub(super) fn document(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out, 0);
+        out
+    }
+
+    fn write(&self, out: &mut String, indent: usize) {
+        match self {
+            Yaml::Map(pairs) => {
+                for (index, (key, value)) in pairs.iter().enumerate() {
+                    if index > 0 {
+                        out.push_str(&" ".repeat(indent));
+                    }
+                    out.push_str(&scalar(key));
+                    out.push(':');
+                    value.write_below(out, indent);
+                }
+            }
+            Yaml::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        out.push_str(&" ".repeat(indent));
+                    }
+                    out.push_str("- ");
+                    item.write(out, indent + 2);
+                }
+            }
+            _ => {
+                out.push_str(&self.inline());
+                out.push('\n');
+            }
+        }
+    }
+
+    fn write_below(&self, out: &mut String, indent: usize) {
+        match self {
+            Yaml::Map(pairs) if !pairs.is_empty() => {
+                out.push('\n');
+                out.push_str(&" ".repeat(indent + 2));
+                self.write(out, indent + 2);
+            }
+            Yaml::List(items) if !items.is_empty() => {
+                out.push('\n');
+                out.push_str(&" ".repeat(indent));
+                self.write(out, indent);
+            }
+            _ => {
+                out.push(' ');
+                out.push_str(&self.inline());
+                out.push('\n');
+            }
+        }
+    }
+
+    fn inline(&self) -> String {
+        match self {
+            Yaml::Plain(text) => text.clone(),
+            Yaml::Text(text) => scalar(text),
+            Yaml::Flow(items) => {
+                let items: Vec<_> = items.iter().map(|item| flow_scalar(item)).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Yaml::List(_) => "[]".to_owned(),
+            Yaml::Map(_) => "{}".to_owned(),
+        }
+    }
+}
+
+/// Collects the pairs of a map, leaving out what says nothing, as Go's `omitempty`.
+#[derive(Debug, Default)]
+pub(super) struct MapWriter(Vec<(String, Yaml)>);
+
+impl MapWriter {
+    /// Adds a pair whatever it says.
+    pub(super) fn put(&mut self, key: &str, value: Yaml) -> &mut MapWriter {
+        self.0.push((key.to_owned(), value));
+        self
+    }
+
+    /// Adds a boolean.
+    pub(super) fn flag(&mut self, key: &str, on: bool) -> &mut MapWriter {
+        self.put(key, Yaml::Plain(on.to_string()))
+    }
+
+    /// Adds a text that is not empty.
+    pub(super) fn text(&mut self, key: &str, text: &str) -> &mut MapWriter {
+        if !text.is_empty() {
+            self.put(key, Yaml::Text(text.to_owned()));
+        }
+        self
+    }
+
+    /// Adds a number that is not 0.
+    pub(super) fn number(&mut self, key: &str, number: u64) -> &mut MapWriter {
+        if number != 0 {
+            self.put(key, Yaml::Plain(number.to_string()));
+        }
+        self
+    }
+
+    /// Adds a list that is not empty.
+    pub(super) fn list(&mut self, key: &str, items: Vec<Yaml>) -> &mut MapWriter {
+        if !items.is_empty() {
+            self.put(key, Yaml::List(items));
+        }
+        self
+    }
+
+    /// Adds a map that is not empty.
+    pub(super) fn map(&mut self, key: &str, map: MapWriter) -> &mut MapWriter {
+        if !map.0.is_empty() {
+            self.put(key, map.done());
+        }
+        self
+    }
+
+    /// Returns the map.
+    pub(super) fn done(self) -> Yaml {
+        Yaml::Map(self.0)
+    }
+}
+
+fn scalar(text: &str) -> String {
+    if text.is_empty() || means_something_else(text) {
+        return double_quoted(text);
+    }
+    if text.chars().any(|c| c.is_control() || c == '\u{feff}') {
+        return double_quoted(text);
+    }
+    if is_plain(text) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Between brackets commas and brackets mean something, too.
+fn flow_scalar(text: &str) -> String {
+    let written = scalar(text);
+    let plain = written == text;
+    if plain && text.contains([',', '[', ']', '{', '}', '?']) {
+        return format!("'{text}'");
+    }
+    written
+}
+
+/// Tells whether a plain scalar would be read as another type than text.
+fn means_something_else(text: &str) -> bool {
+    matches!(text, "~" | "null" | "Null" | "NULL" | "<<" | "=")
+        || yaml_bool(text).is_some()
+        || yaml_int(text).is_some()
+        || yaml_float(text).is_some()
+        || is_date(text)
+        || is_base_60(text)
+}
+
+fn is_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() >= 8
+        && bytes[..4].iter().all(u8::is_ascii_digit)
+        && bytes[4] == b'-'
+        && bytes[5..]
+            .iter()
+            .all(|b| b.is_ascii_digit() || b"-:TtZz. +".contains(b))
+}
+
+/// YAML 1.1 reads `1:30` as a number; Go quotes it for others' sake.
+fn is_base_60(text: &str) -> bool {
+    let body = text.strip_prefix(['-', '+']).unwrap_or(text);
+    body.contains(':')
+        && body.starts_with(|c: char| c.is_ascii_digit())
+        && body
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b"_.:".contains(&b))
+        && body.split(':').skip(1).all(|part| {
+            let whole = part.split('.').next().unwrap_or_default();
+            matches!(whole.len(), 1 | 2) && whole.parse::<u32>().is_ok_and(|n| n < 60)
+        })
+}
+
+fn is_plain(text: &str) -> bool {
+    let mut chars = text.chars();
+    let Some(first) = chars.next() else {
+        return false;
+    };
+    let second_is_blank = chars.next().is_none_or(char::is_whitespace);
+    let starts_badly = "#,[]{}&*!|>'\"%@`".contains(first)
+        || (matches!(first, '-' | '?' | ':') && second_is_blank)
+        || text.starts_with("---")
+        || text.starts_with("...");
+    let ends_badly = text.ends_with([' ', ':']);
+    !starts_badly && !ends_badly && first != ' ' && !text.contains(": ") && !text.contains(" #")
+}
+
+fn double_quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            '\u{feff}' => out.push_str("\\uFEFF"),
+            c if c.is_control() => out.push_str(&format!("\\x{:02X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::yaml::{self, Value};
+
+    #[test]
+    fn texts_are_quoted_only_where_needed() {
+        for (text, written) in [
+            ("plain", "plain"),
+            ("127.0.0.1:9100", "127.0.0.1:9100"),
+            ("<secret>", "<secret>"),
+            ("$1", "$1"),
+            (";", ";"),
+            (".*:29492", ".*:29492"),
+            ("(.*)", "(.*)"),
+            ("", "\"\""),
+            ("true", "\"true\""),
+            ("15", "\"15\""),
+            ("1e3", "\"1e3\""),
+            ("null", "\"null\""),
+            ("2020-01-02", "\"2020-01-02\""),
+            ("*", "'*'"),
+            ("a: b", "'a: b'"),
+            ("it's #1 ", "'it''s #1 '"),
+            ("a\nb", "\"a\\nb\""),
+            ("-", "'-'"),
+            ("-x", "-x"),
+        ] {
+            assert_eq!(scalar(text), written, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn structures_are_indented_as_in_go() {
+        let mut inner = MapWriter::default();
+        inner.text("b", "x").list("c", vec![Yaml::Text("z".into())]);
+        let mut empty = MapWriter::default();
+        empty.text("nothing", "");
+        let mut outer = MapWriter::default();
+        outer
+            .list("a", vec![inner.done()])
+            .map("left_out", empty)
+            .put("f", Yaml::Flow(vec!["p".into(), "q,r".into()]));
+        assert_eq!(
+            outer.done().document(),
+            "a:\n- b: x\n  c:\n  - z\nf: [p, 'q,r']\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_read_back_as_it_was(text in "[ -~\n\té€]{0,20}") {
+            let mut map = MapWriter::default();
+            map.put("k", Yaml::Text(text.clone()));
+            let document = map.done().document();
+            let node = yaml::parse(&document).unwrap();
+            let read = node.get("k").unwrap();
+            let is_text = matches!(&read.value, Value::Scalar { text: t, .. } if *t == text);
+            prop_assert!(is_text, "{document:?} is {read:?}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The configuration in force as text, for `/api/v1/status/config`: every value that
+//! Prometheus shows, in its order, defaults filled in, secrets hidden.
+
+use std::path::Path;
+use std::time::Duration;
+
+use kymo_ingest::http::{Auth, ClientOptions, HIDDEN, PemSource, SecretSource, TlsOptions};
+use kymo_ingest::scrape::{ScrapeConfig, ScrapeLimits, TargetGroup};
+use kymo_storage::compat::{duration, float};
+use kymo_storage::model::RelabelRule;
+
+use super::emit::{MapWriter, Yaml};
+use super::{Config, Global, units};
+
+impl Config {
+    /// Returns the configuration as canonical YAML. `retention` is the time samples
+    /// are kept, wherever that was set.
+    pub fn yaml(&self, retention: Duration) -> String {
+        let mut runtime = MapWriter::default();
+        runtime.number("gogc", 75);
+        let jobs = self.scrape_configs.iter().map(job).collect();
+        let mut top = MapWriter::default();
+        top.map("global", global(&self.global))
+            .map("runtime", runtime)
+            .list("scrape_configs", jobs)
+            .map("storage", storage(retention))
+            .map("otlp", otlp());
+        top.done().document()
+    }
+
+    /// Returns one job as canonical YAML; `None` where there is none of the name.
+    pub fn job_yaml(&self, name: &str) -> Option<String> {
+        let found = self.scrape_configs.iter().find(|c| c.job_name == name)?;
+        Some(job(found).document())
+    }
+}
+
+fn global(global: &Global) -> MapWriter {
+    let mut map = MapWriter::default();
+    put_duration(&mut map, "scrape_interval", global.scrape_interval);
+    put_duration(&mut map, "scrape_timeout", global.scrape_timeout);
+    let protocols = global.scrape_protocols.iter().flatten();
+    map.list(
+        "scrape_protocols",
+        protocols.map(|p| text(p.name())).collect(),
+    );
+    put_duration(&mut map, "evaluation_interval", global.evaluation_interval);
+    if !global.rule_query_offset.is_zero() {
+        put_duration(&mut map, "rule_query_offset", global.rule_query_offset);
+    }
+    let mut external = MapWriter::default();
+    for (name, value) in &global.external_labels {
+        external.put(name, text(value));
+    }
+    map.map("external_labels", external);
+    put_limits(&mut map, &global.limits);
+    map.number("keep_dropped_targets", global.limits.dropped_targets)
+        .text(
+            "metric_name_validation_scheme",
+            global.name_validation.as_str(),
+        );
+    if let Some(scheme) = global.name_escaping {
+        map.text("metric_name_escaping_scheme", scheme.as_str());
+    }
+    map.flag("scrape_native_histograms", false);
+    if global.always_classic_histograms {
+        map.flag("always_scrape_classic_histograms", true);
+    }
+    map.flag("extra_scrape_metrics", global.extra_metrics);
+    map
+}
+
+fn job(config: &ScrapeConfig) -> Yaml {
+    let mut map = MapWriter::default();
+    map.put("job_name", text(&config.job_name));
+    if config.honor_labels {
+        map.flag("honor_labels", true);
+    }
+    map.flag("honor_timestamps", config.honor_timestamps).flag(
+        "track_timestamps_staleness",
+        config.track_timestamps_staleness,
+    );
+    let mut params = MapWriter::default();
+    for (name, values) in &config.params {
+        params.put(name, texts(values));
+    }
+    map.map("params", params);
+    put_duration(&mut map, "scrape_interval", config.interval);
+    put_duration(&mut map, "scrape_timeout", config.timeout);
+    let protocols = config.protocols.iter().map(|p| text(p.name()));
+    map.list("scrape_protocols", protocols.collect());
+    if let Some(protocol) = config.fallback_protocol {
+        map.text("fallback_scrape_protocol", protocol.name());
+    }
+    map.flag("scrape_native_histograms", config.native_histograms)
+        .flag(
+            "always_scrape_classic_histograms",
+            config.always_classic_histograms,
+        )
+        .flag(
+            "convert_classic_histograms_to_nhcb",
+            config.convert_classic_histograms,
+        )
+        .text("metrics_path", &config.metrics_path)
+        .text("scheme", &config.scheme)
+        .flag("enable_compression", config.compression);
+    put_limits(&mut map, &config.limits);
+    map.number(
+        "native_histogram_bucket_limit",
+        config.native_histogram_bucket_limit,
+    );
+    let factor = config.native_histogram_min_bucket_factor;
+    if factor != 0.0 {
+        map.put(
+            "native_histogram_min_bucket_factor",
+            Yaml::Plain(float::g(factor)),
+        );
+    }
+    map.number("keep_dropped_targets", config.limits.dropped_targets)
+        .text(
+            "metric_name_validation_scheme",
+            config.name_validation.as_str(),
+        )
+        .text("metric_name_escaping_scheme", config.name_escaping.as_str())
+        .flag("extra_scrape_metrics", config.extra_metrics);
+    put_client(&mut map, &config.client);
+    map.list("relabel_configs", config.relabel.iter().map(rule).collect())
+        .list(
+            "metric_relabel_configs",
+            config.metric_relabel.iter().map(rule).collect(),
+        )
+        .list(
+            "static_configs",
+            config.static_configs.iter().map(group).collect(),
+        );
+    map.done()
+}
+
+fn put_limits(map: &mut MapWriter, limits: &ScrapeLimits) {
+    if limits.body_size_bytes != 0 {
+        map.text(
+            "body_size_limit",
+            &units::print_size(limits.body_size_bytes),
+        );
+    }
+    map.number("sample_limit", limits.samples)
+        .number("target_limit", limits.targets)
+        .number("label_limit", limits.labels)
+        .number("label_name_length_limit", limits.label_name_bytes)
+        .number("label_value_length_limit", limits.label_value_bytes);
+}
+
+fn put_client(map: &mut MapWriter, client: &ClientOptions) {
+    let mut auth = MapWriter::default();
+    match &client.auth {
+        None => {}
+        Some(Auth::Basic { username, password }) => {
+            match username {
+                Some(SecretSource::Inline(name)) => auth.text("username", name.expose()),
+                Some(SecretSource::File(path)) => auth.text("username_file", &shown(path)),
+                None => &mut auth,
+            };
+            put_secret(&mut auth, ["password", "password_file"], password.as_ref());
+            map.map("basic_auth", auth);
+        }
+        Some(Auth::Scheme {
+            scheme,
+            credentials,
+        }) => {
+            auth.text("type", scheme);
+            let names = ["credentials", "credentials_file"];
+            put_secret(&mut auth, names, credentials.as_ref());
+            map.map("authorization", auth);
+        }
+    }
+    if client.tls != TlsOptions::default() {
+        map.map("tls_config", tls(&client.tls));
+    }
+    map.flag("follow_redirects", client.follow_redirects)
+        .flag("enable_http2", client.http2);
+    let mut headers = MapWriter::default();
+    for header in &client.headers {
+        let mut entry = MapWriter::default();
+        let hidden = header.secrets.iter().map(|_| text(HIDDEN));
+        let files = header.files.iter().map(|path| text(&shown(path)));
+        entry
+            .list("values", header.values.iter().map(|v| text(v)).collect())
+            .list("secrets", hidden.collect())
+            .list("files", files.collect());
+        headers.put(&header.name, entry.done());
+    }
+    map.map("http_headers", headers);
+}
+
+fn tls(options: &TlsOptions) -> MapWriter {
+    let mut map = MapWriter::default();
+    // Certificates are public; Prometheus shows them, and the paths of all files.
+    let inline = |source: &Option<PemSource>| match source {
+        Some(PemSource::Inline(pem)) => pem.clone(),
+        _ => String::new(),
+    };
+    let file = |source: &Option<PemSource>| match source {
+        Some(PemSource::File(path)) => shown(path),
+        _ => String::new(),
+    };
+    map.text("ca", &inline(&options.ca))
+        .text("cert", &inline(&options.cert));
+    if let Some(SecretSource::Inline(_)) = options.key {
+        map.text("key", HIDDEN);
+    }
+    map.text("ca_file", &file(&options.ca))
+        .text("cert_file", &file(&options.cert));
+    if let Some(SecretSource::File(path)) = &options.key {
+        map.text("key_file", &shown(path));
+    }
+    map.text(
+        "server_name",
+        options.server_name.as_deref().unwrap_or_default(),
+    )
+    .flag("insecure_skip_verify", options.insecure_skip_verify);
+    for (name, version) in [
+        ("min_version", options.min_version),
+        ("max_version", options.max_version),
+    ] {
+        map.text(name, version.map_or("", |version| version.name()));
+    }
+    map
+}
+
+fn put_secret(map: &mut MapWriter, [inline, file]: [&str; 2], source: Option<&SecretSource>) {
+    match source {
+        None => {}
+        Some(SecretSource::Inline(_)) => {
+            map.text(inline, HIDDEN);
+        }
+        Some(SecretSource::File(path)) => {
+            map.text(file, &shown(path));
+        }
+    }
+}
+
+fn rule(rule: &RelabelRule) -> Yaml {
+    let config = rule.config();
+    let mut map = MapWriter::default();
+    if let Some(names) = config
+        .source_labels
+        .as_ref()
+        .filter(|names| !names.is_empty())
+    {
+        map.put("source_labels", Yaml::Flow(names.clone()));
+    }
+    map.text("separator", &config.separator)
+        .text("regex", config.regex.as_deref().unwrap_or_default())
+        .number("modulus", config.modulus)
+        .text("target_label", &config.target_label)
+        .text("replacement", &config.replacement)
+        .text("action", config.action.as_str());
+    map.done()
+}
+
+fn group(group: &TargetGroup) -> Yaml {
+    let mut map = MapWriter::default();
+    map.put("targets", texts(&group.targets));
+    let mut labels = MapWriter::default();
+    for (name, value) in &group.labels {
+        labels.put(name, text(value));
+    }
+    map.map("labels", labels);
+    map.done()
+}
+
+fn storage(retention: Duration) -> MapWriter {
+    let mut time = MapWriter::default();
+    put_duration(&mut time, "time", retention);
+    let mut tsdb = MapWriter::default();
+    tsdb.put("outofordertimewindow", Yaml::Plain("0".to_owned()))
+        .map("retention", time);
+    let mut exemplars = MapWriter::default();
+    exemplars.number("max_exemplars", 100_000);
+    let mut map = MapWriter::default();
+    map.map("tsdb", tsdb).map("exemplars", exemplars);
+    map
+}
+
+/// What the section is without any key; this version has no receiver it could tune.
+fn otlp() -> MapWriter {
+    let mut map = MapWriter::default();
+    map.text("translation_strategy", "UnderscoreEscapingWithSuffixes")
+        .flag("label_name_underscore_sanitization", true)
+        .flag("label_name_preserve_multiple_underscores", true);
+    map
+}
+
+fn put_duration(map: &mut MapWriter, key: &str, value: Duration) {
+    let ns = i64::try_from(value.as_nanos()).unwrap_or(i64::MAX);
+    map.text(key, &duration::format_prometheus(ns));
+}
+
+fn text(text: &str) -> Yaml {
+    Yaml::Text(text.to_owned())
+}
+
+fn texts(items: &[String]) -> Yaml {
+    Yaml::List(items.iter().map(|item| text(item)).collect())
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
