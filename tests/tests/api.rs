@@ -1,4 +1,9 @@
 //! The HTTP API as clients such as Grafana use it.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the whole target is a test, its helper functions too"
+)]
 
 use std::io::Read;
 

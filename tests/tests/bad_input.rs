@@ -1,5 +1,10 @@
 //! What the server answers to requests that are wrong, too large or too slow, and
 //! that nothing stored is harmed by them.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the whole target is a test, its helper functions too"
+)]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,9 @@
 //! Starting, stopping and restarting the real server.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the whole target is a test, its helper functions too"
+)]
 
 use std::time::Duration;
 

@@ -1,9 +1,12 @@
 //! Metrics of scraping, under Prometheus' names.
 
 use kymo_ingest::remote_write::ReceiverStats;
-use kymo_ingest::scrape::{ScrapeStats, Summary};
+use kymo_ingest::scrape::{PoolStats, ScrapeStats, Summary};
 
 use super::exposition::{Kind, TextWriter};
+
+/// Takes one figure of a pool.
+type PoolValue = fn(&PoolStats) -> u64;
 
 /// Writes what scraping counted.
 pub(super) fn write(writer: &mut TextWriter, stats: &ScrapeStats) {
@@ -41,7 +44,7 @@ pub(super) fn write(writer: &mut TextWriter, stats: &ScrapeStats) {
         write_summary(writer, name, ("scrape_job", &pool.job), &pool.sync_lengths);
     }
     #[rustfmt::skip]
-    let by_pool: [(&str, Kind, &str, fn(&kymo_ingest::scrape::PoolStats) -> u64); 6] = [
+    let by_pool: [(&str, Kind, &str, PoolValue); 6] = [
         ("prometheus_target_scrape_pool_targets", Kind::Gauge, "Current number of targets in this scrape pool.", |p| p.targets),
         ("prometheus_target_scrape_pool_target_limit", Kind::Gauge, "Maximum number of targets allowed in this scrape pool.", |p| p.target_limit),
         ("prometheus_target_scrape_pool_sync_total", Kind::Counter, "Total number of syncs that were executed on a scrape pool.", |p| p.syncs),

@@ -127,7 +127,7 @@ impl Rules {
         }
         match (found, expected) {
             (Value::Object(found), Value::Object(expected)) => {
-                for key in found.keys().filter(|key| !expected.contains_key(*key)) {
+                if let Some(key) = found.keys().find(|key| !expected.contains_key(*key)) {
                     return differ(format!("has {key:?}, which is too much"));
                 }
                 for (key, expected) in expected {
@@ -185,12 +185,12 @@ impl Rules {
         &self,
         found: &[Value],
         expected: &[Value],
-        path: &mut Vec<Step>,
+        path: &[Step],
     ) -> Result<(), String> {
         let mut left: Vec<&Value> = found.iter().collect();
         for expected in expected {
             let at = left.iter().position(|found| {
-                let mut path = path.clone();
+                let mut path = path.to_vec();
                 path.push(Step::Index(0));
                 self.compare(found, expected, &mut path, &mut Vec::new())
                     .is_ok()
