@@ -578,5 +578,4 @@ impl Scratch {
 }
 
 #[cfg(test)]
-#[path = "sealed_tests.rs"]
 mod tests;
