@@ -1,7 +1,7 @@
 //! Operators, calls, aggregations, groupings and literals.
 
 use kymo_storage::compat::duration;
-use kymo_storage::compat::quote::quote;
+use kymo_storage::compat::quote::{quote, quote_bytes, unquote};
 
 use super::{
     Clause, MAX_DEPTH, Modifier, Node, TooDeep, TreeBuilder, Value, take, take_names, token,
@@ -174,9 +174,11 @@ impl TreeBuilder<'_> {
             }
             GroupingText => {
                 let quoted = token(args, 0);
-                let name = self.unquoted(quoted);
+                let bytes = unquote(&self.text(quoted)).unwrap_or_default();
+                let name = String::from_utf8(bytes.clone()).unwrap_or_default();
                 if name.is_empty() {
-                    let message = format!("invalid label name for grouping: {}", quote(&name));
+                    let name = quote_bytes(&bytes);
+                    let message = format!("invalid label name for grouping: {name}");
                     self.error(quoted.span, message);
                 }
                 Value::Name(name, quoted)

@@ -177,8 +177,15 @@ impl<'a> TreeBuilder<'a> {
     /// Returns what a quoted text says.
     fn unquoted(&mut self, token: Token) -> String {
         let text = self.text(token);
-        match unquote(&text) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        match unquote(&text).map(String::from_utf8) {
+            Ok(Ok(unquoted)) => unquoted,
+            // Prometheus takes such texts, which can equal no label of any series.
+            // Ours cannot hold them, and taking another text instead would lie.
+            Ok(Err(_)) => {
+                let message = format!("string {text} is not valid UTF-8, which is not supported");
+                self.error(token.span, message);
+                String::new()
+            }
             Err(error) => {
                 let message = format!("error unquoting string {}: {error}", quote(&text));
                 self.error(self.last.span, message);

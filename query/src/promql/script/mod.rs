@@ -17,6 +17,8 @@ mod line;
 mod parse;
 mod run;
 mod store;
+#[cfg(test)]
+mod tests;
 mod variants;
 
 pub use parse::{

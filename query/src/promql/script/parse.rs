@@ -5,9 +5,8 @@ use kymo_storage::compat::regex::Regex;
 use kymo_storage::model::Labels;
 
 use super::line::{self, Mode, Steps, WhenWords};
-use crate::promql::features::Features;
 use crate::promql::literal::parse_number;
-use crate::promql::parse::{parse_expr, parse_series};
+use crate::promql::parse::parse_series;
 use crate::promql::series::{MAX_SERIES_VALUES, SeriesValue};
 
 /// A script, ready to run.
@@ -172,7 +171,8 @@ impl Script {
     /// Reads a script.
     ///
     /// # Errors
-    /// The first line that has no meaning, queries and series included.
+    /// The first line that has no meaning, series included. Queries are read when they
+    /// are run.
     pub fn parse(text: &str) -> Result<Script, ScriptError> {
         let lines = text.lines().map(str::trim);
         let lines = lines.map(|l| if l.starts_with('#') { "" } else { l });
@@ -294,7 +294,6 @@ fn eval(first: &str, lines: &mut Lines<'_>) -> Result<Eval, ScriptError> {
              or eval range from TIME to TIME step STEP QUERY",
         ));
     };
-    parse_expr(query, &Features::ALL).map_err(|error| lines.error(error))?;
     let when = match when {
         WhenWords::Instant { at } => When::Instant {
             t_ms: line::duration_ms(at).map_err(|error| lines.error(error))?,
@@ -504,7 +503,6 @@ mod tests {
                 "load 1m\n  a@st _ _\n  a 1",
                 "line 3: @st line has 2 values but",
             ),
-            ("eval instant at 1m sum(", "line 1: 1:5: parse error"),
             (
                 "eval range from 5m to 1m step 1m a",
                 "line 1: end timestamp",

@@ -134,7 +134,7 @@ impl Runner<'_> {
         let features = &self.engine.options().enable;
         let expr = match parse_expr(&eval.query, features) {
             Ok(expr) => expr,
-            Err(error) => return Outcome::Failed(error.to_string()),
+            Err(error) => return self.judge(eval, Err(error.into())).into(),
         };
         if let Some(error) = self.missing_for(&expr) {
             return match error {
@@ -152,15 +152,11 @@ impl Runner<'_> {
                 step_ms,
             } => {
                 let result = self.range(&eval.query, start_ms, end_ms, step_ms);
-                self.judge(eval, result).map(|_| ())
+                self.judge(eval, result)
             }
-            When::Instant { t_ms } => self.instants(eval, &expr, t_ms),
+            When::Instant { t_ms } => self.instants(eval, &expr, t_ms).map(|()| None),
         };
-        match outcome {
-            Ok(()) => Outcome::Passed,
-            Err(Miss::Unsupported(what)) => Outcome::Unsupported(what),
-            Err(Miss::Wrong(what)) => Outcome::Failed(what),
-        }
+        outcome.into()
     }
 
     /// Asks an instant query in all its variants.
@@ -272,6 +268,16 @@ impl Runner<'_> {
 enum Miss {
     Wrong(String),
     Unsupported(String),
+}
+
+impl From<Result<Option<Value>, Miss>> for Outcome {
+    fn from(judged: Result<Option<Value>, Miss>) -> Outcome {
+        match judged {
+            Ok(_) => Outcome::Passed,
+            Err(Miss::Unsupported(what)) => Outcome::Unsupported(what),
+            Err(Miss::Wrong(what)) => Outcome::Failed(what),
+        }
+    }
 }
 
 impl Miss {

@@ -80,3 +80,57 @@ pub(super) fn depends_on_bounds(query: &str) -> bool {
     let functions = ["start()", "end()", "range()", "step()"];
     functions.iter().any(|function| query.contains(function))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::features::Features;
+    use crate::promql::parse::parse_expr;
+
+    fn pin_text(query: &str) -> Option<String> {
+        let expr = parse_expr(query, &Features::ALL).unwrap();
+        pinned(&expr, 60_000).map(|(query, _)| query)
+    }
+
+    #[test]
+    fn selectors_and_outer_subqueries_are_pinned_once() {
+        let cases = [
+            (
+                "sum(a) + rate(b[5m])",
+                "sum(a @ 60.000) + rate(b[5m] @ 60.000)",
+            ),
+            ("a @ 5", "a @ 5.000"),
+            (
+                "max_over_time(a[5m:1m])",
+                "max_over_time(a[5m:1m] @ 60.000)",
+            ),
+            (
+                "topk(scalar(a), -(b))",
+                "topk(scalar(a @ 60.000), -(b @ 60.000))",
+            ),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(pin_text(query).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_depends_on_the_clock_is_not_pinned() {
+        assert_eq!(pin_text("a * time()"), None);
+        assert_eq!(pin_text("sum(timestamp(a))"), None);
+        assert_eq!(
+            pin_text("sum_over_time(timestamp(a)[5m:])").as_deref(),
+            Some("sum_over_time(timestamp(a)[5m:] @ 60.000)")
+        );
+        assert!(depends_on_bounds("a @ end()"));
+        assert!(!depends_on_bounds("a_end"));
+    }
+
+    #[test]
+    fn the_epoch_has_times_of_its_own() {
+        let expr = parse_expr("a", &Features::ALL).unwrap();
+        let times = |t_ms| pinned(&expr, t_ms).map(|(_, times)| times);
+        assert_eq!(times(0), Some(vec![-1000, 0, 1000]));
+        assert_eq!(times(500), Some(vec![-5000, 0, 100, 500, 5000]));
+    }
+}

@@ -242,6 +242,21 @@ fn bytes_that_are_not_utf8_have_a_place() {
 }
 
 #[test]
+fn texts_that_are_not_utf8_are_refused_and_not_changed() {
+    check(&[
+        (
+            r#"{a="\xff"}"#,
+            r#"1:4 string "\xff" is not valid UTF-8, which is not supported"#,
+        ),
+        (
+            r#"sum by ("\xff") (a)"#,
+            r#"1:9 invalid label name for grouping: "\xff""#,
+        ),
+    ]);
+    assert!(parse_expr(r#"{a="\xc3\xa9"}"#, &Features::ALL).is_ok());
+}
+
+#[test]
 fn selectors_and_label_sets_have_no_modifiers() {
     let selector = |text: &str| parse_selector(text, &Features::ALL);
     assert_eq!(selector("a{b=\"c\"}").unwrap().len(), 2);

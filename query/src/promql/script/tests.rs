@@ -1,0 +1,154 @@
+//! That a wrong answer is noticed, in each of the ways an answer can be wrong.
+
+use super::{Outcome, Script, run};
+use crate::memory::MemorySource;
+use crate::promql::{Engine, EngineOptions, Features};
+
+const LOAD: &str = "
+load 1m
+  a{i=\"1\"} 1+1x10
+  a{i=\"2\"} 2+2x10
+  h{i=\"1\"} 1 {{sum:1 count:1}}
+  s@st -1m _
+  s 1 2
+";
+
+fn outcomes(evals: &str) -> Vec<Outcome> {
+    let engine = Engine::new(EngineOptions {
+        enable: Features::ALL,
+        delayed_name_removal: true,
+        ..EngineOptions::default()
+    });
+    let script = Script::parse(&format!("{LOAD}\n{evals}")).unwrap();
+    let report = run(&script, &engine, &mut MemorySource::new());
+    report.evals.into_iter().map(|eval| eval.outcome).collect()
+}
+
+#[track_caller]
+fn fails(eval: &str, why: &str) {
+    match &outcomes(eval)[..] {
+        [Outcome::Failed(found)] => assert!(found.contains(why), "{eval}: {found}"),
+        other => panic!("{eval}: {other:?}"),
+    }
+}
+
+#[test]
+fn right_answers_pass() {
+    let passing = "
+eval instant at 1m a
+  a{i=\"2\"} 4
+  a{i=\"1\"} 2
+
+eval range from 0 to 2m step 1m sum(a)
+  {} 3 6 9
+
+eval instant at 1m sum(a)
+  expect no_warn
+  expect no_info
+  {} 6
+
+eval instant at 1m sum(a
+  expect fail regex: unclosed left parenthesis
+
+clear
+
+eval instant at 1m a
+";
+    assert_eq!(outcomes(passing), vec![Outcome::Passed; 5]);
+}
+
+#[test]
+fn wrong_answers_fail_and_say_why() {
+    fails(
+        "eval instant at 1m a{i=\"1\"}\n  a{i=\"1\"} 3",
+        "expected 3, got 2",
+    );
+    fails(
+        "eval instant at 1m a{i=\"1\"}\n  a{i=\"2\"} 2",
+        "unexpected series",
+    );
+    fails("eval instant at 1m a{i=\"1\"}", "unexpected series");
+    fails("eval instant at 1m nothing\n  {} 1", "not found");
+    fails("eval instant at 1m 1 + 1\n  3", "expected 3, got 2");
+    fails("eval instant at 1m 1 + 1\n  {} 2", "got a scalar");
+    fails(
+        "eval instant at 1m \"x\"\n  expect string \"y\"",
+        "expected string",
+    );
+    fails(
+        "eval range from 0 to 2m step 1m sum(a)\n  {} 3 6",
+        "expected [",
+    );
+    fails(
+        "eval range from 0 to 1m step 1m sum(a)\n  {} 3 6 9",
+        "do not fit",
+    );
+    fails(
+        "eval range from 0 to 1m step 1m sum(a)\n  {} _ 6",
+        "expected [",
+    );
+    fails(
+        "eval instant at 1m sort_desc(a)\n  expect ordered\n  a{i=\"1\"} 2\n  a{i=\"2\"} 4",
+        "expected at position 2",
+    );
+}
+
+#[test]
+fn errors_and_annotations_are_part_of_the_answer() {
+    fails("eval instant at 1m a\n  expect fail", "no error");
+    fails("eval instant at 1m a + on () a\n  {} 1", "many");
+    fails(
+        "eval instant at 1m a + on () a\n  expect fail msg: x",
+        "expected error",
+    );
+    fails(
+        "eval instant at 1m a{i=\"1\"}\n  expect warn\n  a{i=\"1\"} 2",
+        "no warn annotation",
+    );
+    let quantile = "eval instant at 1m quantile(2, a)\n  {} Inf";
+    fails(
+        &format!("{quantile}\n  expect no_warn"),
+        "unexpected annotations",
+    );
+    fails(
+        &format!("{quantile}\n  expect warn msg: x"),
+        "no warn annotation like",
+    );
+    assert_eq!(
+        outcomes(&format!("{quantile}\n  expect warn regex: quantile value")),
+        [Outcome::Passed]
+    );
+}
+
+#[test]
+fn what_could_not_be_loaded_is_named() {
+    let named = outcomes(
+        "
+eval instant at 0 h
+  h{i=\"1\"} 1
+
+eval instant at 1m sum({i=\"1\"})
+  {} 3
+
+eval instant at 1m rate(s[1m])
+
+eval instant at 1m a{i=\"1\"}
+  a{i=\"1\"} {{sum:1}}
+
+eval instant at 1m a{i=\"1\"}
+  a{i=\"1\"} 2
+",
+    );
+    let histograms = Outcome::Unsupported("native histograms not supported yet".to_owned());
+    let starts = Outcome::Unsupported("start timestamps not supported yet".to_owned());
+    assert_eq!(
+        named,
+        [
+            histograms.clone(),
+            histograms.clone(),
+            starts,
+            histograms,
+            Outcome::Passed
+        ]
+    );
+}
