@@ -384,9 +384,13 @@ impl<'d> Write<'_, '_, 'd> {
     /// Stores a sample whose label bytes are new.
     fn miss(&mut self, index: usize) -> Result<(), WriteError> {
         let (sample, bytes) = (self.batch[index], self.labels[index]);
-        // An earlier sample of the batch may have had the same bytes.
+        // An earlier sample of the batch may have had the same bytes. The series may also
+        // have been removed a moment ago; its labels then name a new one.
         if let Some(series) = self.appender.raw_series(sample.key) {
-            return self.append(series, sample.t_ms, sample.value);
+            match self.append(series, sample.t_ms, sample.value) {
+                Err(WriteError::Append(AppendError::UnknownSeries)) => {}
+                outcome => return outcome,
+            }
         }
         let Some(labels) = self.read_labels(LabelBytes::Run(bytes))? else {
             // Samples of one series stand together; it is counted once.
