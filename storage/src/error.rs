@@ -45,6 +45,12 @@ pub enum StorageError {
         /// A directory of the store.
         dir: PathBuf,
     },
+    /// A transaction is larger than the log takes. Nothing of it is stored.
+    #[error("{detail}; write less at a time")]
+    TooLarge {
+        /// What is too large, its size and the limit.
+        detail: String,
+    },
     /// The directory was written by a version that this one cannot read.
     #[error("{} says {found:?}; this version reads {expected:?}", .path.display())]
     Version {
@@ -92,6 +98,9 @@ impl From<WalError> for StorageError {
         match error {
             WalError::Fs(error) => error.into(),
             WalError::DiskFull { dir, .. } => StorageError::DiskFull { dir },
+            WalError::TooLarge { .. } => StorageError::TooLarge {
+                detail: error.to_string(),
+            },
             WalError::Version {
                 path,
                 found,

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use smallvec::SmallVec;
+
 use super::shard::{Applied, NEVER};
 use super::store::MetricStore;
 use crate::error::{AppendError, StorageError};
@@ -343,10 +345,22 @@ impl<'a> Appender<'a> {
     fn write(&self, pending: &[Vec<Pending>]) -> Result<(), StorageError> {
         let store = self.store;
         let shards = || pending.iter().enumerate().filter(|(_, p)| !p.is_empty());
+        let mut written: SmallVec<[(usize, u64); 32]> = SmallVec::new();
         for (shard, pending) in shards() {
-            let mut log = store.logs[shard].lock();
-            log.write(&store.index, store.layout, shard, pending)
-                .map_err(|error| store.log_failed(error))?;
+            let result = store.logs[shard]
+                .lock()
+                .write(&store.index, store.layout, shard, pending);
+            match result {
+                Ok(commit) => written.push((shard, commit)),
+                Err(error) => {
+                    for (shard, commit) in written {
+                        if let Err(error) = store.logs[shard].lock().revert(commit) {
+                            store.log_failed(error);
+                        }
+                    }
+                    return Err(store.log_failed(error));
+                }
+            }
         }
         if store.options.wal_sync == SyncPolicy::Always {
             for (shard, _) in shards() {

@@ -84,14 +84,15 @@ impl ShardLog {
         word.is_some_and(|word| word & 1 << (slot % 64) != 0)
     }
 
-    /// Writes the part of a transaction that belongs to this shard with one `write`.
+    /// Writes the part of a transaction that belongs to this shard with one `write`,
+    /// and returns the number of the commit in this log.
     pub(super) fn write(
         &mut self,
         index: &RwLock<Index>,
         layout: Layout,
         shard: usize,
         pending: &[Pending],
-    ) -> Result<(), WalError> {
+    ) -> Result<u64, WalError> {
         self.fresh.clear();
         for sample in pending {
             if self.define(sample.slot) {
@@ -115,11 +116,27 @@ impl ShardLog {
         let written = self.wal.commit();
         if written.is_err() {
             self.writes.failures += 1;
-            for slot in std::mem::take(&mut self.fresh) {
-                self.undefine(slot);
-            }
+            self.undefine_fresh();
         }
-        written
+        written.map(|()| self.wal.stats().commits)
+    }
+
+    /// Takes a commit back because another log of the same transaction failed. Where a
+    /// later commit stands behind it, it has to stay: nobody was told that it
+    /// succeeded, but a restart will find it.
+    pub(super) fn revert(&mut self, commit: u64) -> Result<(), WalError> {
+        if self.wal.stats().commits != commit {
+            return Ok(());
+        }
+        self.wal.revert_last()?;
+        self.undefine_fresh();
+        Ok(())
+    }
+
+    fn undefine_fresh(&mut self) {
+        for slot in std::mem::take(&mut self.fresh) {
+            self.undefine(slot);
+        }
     }
 
     /// Returns what has to be synced, to be done without holding the log.

@@ -106,10 +106,10 @@ impl MetricStore {
             && (range.end_ms >= newest_ms || oldest_ms().is_some_and(|ms| range.end_ms >= ms))
     }
 
-    /// Returns the oldest time of any sample that is kept. Looks at every series.
+    /// Returns the oldest time of any sample that is kept.
     pub(super) fn oldest_ms(&self) -> Option<i64> {
         let shards = self.shards.iter();
-        shards.filter_map(|shard| shard.lock().min_time_ms()).min()
+        shards.filter_map(|shard| shard.lock().oldest_ms()).min()
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Shard {
     sealed: SealedChunks,
     scratch: sealed::Scratch,
     kept_from_ms: i64,
+    /// No sample is older.
+    oldest_ms: Option<i64>,
     counts: ShardCounts,
 }
 
@@ -252,6 +254,9 @@ impl Shard {
         if row.open.n == 0 {
             self.counts.open_chunks += 1;
             self.counts.chunks_created += 1;
+            if self.oldest_ms.is_none_or(|oldest_ms| t_ms < oldest_ms) {
+                self.oldest_ms = Some(t_ms);
+            }
         }
         let len = usize::from(row.open.len_bytes);
         match row.open.append(t_ms, value, &mut Scratch::default()) {
@@ -370,6 +375,7 @@ impl Shard {
                 row.open.flags |= DOOMED;
             }
         }
+        self.oldest_ms = self.find_oldest_ms();
     }
 
     /// Drops all samples of a series; the series stays.
@@ -425,8 +431,13 @@ impl Shard {
         &self.sealed
     }
 
-    /// Returns the oldest time of any sample that is kept. Looks at every series.
-    pub(super) fn min_time_ms(&self) -> Option<i64> {
+    /// Returns a time before which there is no sample: that of the oldest one, as of
+    /// the last truncation.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.oldest_ms
+    }
+
+    fn find_oldest_ms(&self) -> Option<i64> {
         let open = self.rows.iter().filter(|row| row.open.n > 0);
         let open = open.filter_map(|row| open::first_ms(self.buffers.get(row.place)));
         open.chain(self.sealed.min_time_ms()).min()

@@ -260,8 +260,8 @@ impl MetricStore {
         self.poison.lock().clone()
     }
 
-    /// Returns counters and gauges. Looks at every series and label pair; meant to be
-    /// called every few seconds, not every request.
+    /// Returns counters and gauges. Looks at every label pair; meant to be called every
+    /// few seconds, not every request.
     pub fn stats(&self) -> StoreStats {
         super::figures::stats(self)
     }
