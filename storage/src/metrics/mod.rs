@@ -28,6 +28,8 @@ mod retention;
 mod stats;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod tests;
 
 pub use appender::{Appender, Committed, RawKey, RawSample, SeriesRef};

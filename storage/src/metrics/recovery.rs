@@ -16,7 +16,7 @@ use super::shard::{NEVER, Shard};
 use super::stats::{Damage, Recovery};
 use super::store::{Layout, Opened};
 use crate::error::StorageError;
-use crate::fs::{Dir, RealDir};
+use crate::fs::Dir;
 use crate::index::{Dictionary, Index, PairId, Rows, encode_row};
 use crate::options::StoreOptions;
 use crate::wal::{Entry, Replayed, WalError, WalOptions};
@@ -31,14 +31,13 @@ const MAX_VERSION_BYTES: u64 = 4096;
 const MAX_SHARDS: usize = 1 << 10;
 
 /// Opens everything a store consists of.
-pub(super) fn open(options: &StoreOptions) -> Result<Opened, StorageError> {
-    let dir = RealDir::open(&options.dir)?;
+pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, StorageError> {
     let lock = dir.lock()?;
-    let n_shards = match read_version(&dir)? {
+    let n_shards = match read_version(dir)? {
         Some(n_shards) => n_shards,
         None => {
             let n_shards = wanted_shards(options);
-            write_version(&dir, n_shards)?;
+            write_version(dir, n_shards)?;
             n_shards
         }
     };
@@ -83,7 +82,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn read_version(dir: &RealDir) -> Result<Option<usize>, StorageError> {
+fn read_version(dir: &dyn Dir) -> Result<Option<usize>, StorageError> {
     let bytes = match dir.read(VERSION_FILE, MAX_VERSION_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => return Ok(None),
@@ -104,7 +103,7 @@ fn read_version(dir: &RealDir) -> Result<Option<usize>, StorageError> {
     }
 }
 
-fn write_version(dir: &RealDir, n_shards: usize) -> Result<(), StorageError> {
+fn write_version(dir: &dyn Dir, n_shards: usize) -> Result<(), StorageError> {
     match dir.remove(TEMPORARY_FILE) {
         Err(error) if !error.is_not_found() => return Err(error.into()),
         _ => {}

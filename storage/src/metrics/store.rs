@@ -30,7 +30,7 @@ use super::recovery;
 use super::shard::{NEVER, Shard};
 use super::stats::{Cardinality, Recovery, StoreStats};
 use crate::error::StorageError;
-use crate::fs::DirLock;
+use crate::fs::{Dir, DirLock, RealDir};
 use crate::index::Index;
 use crate::options::{StoreOptions, SyncPolicy};
 use crate::wal::WalError;
@@ -146,7 +146,16 @@ impl MetricStore {
     /// version. Damage inside the log is no error: it is reported in [`Recovery`], and
     /// the rest is served.
     pub fn open(options: &StoreOptions) -> Result<(MetricStore, Recovery), StorageError> {
-        let opened = recovery::open(options)?;
+        let dir = RealDir::open(&options.dir)?;
+        MetricStore::open_in(&dir, options)
+    }
+
+    /// Opens the store in a directory that may be none of the disk.
+    pub(super) fn open_in(
+        dir: &dyn Dir,
+        options: &StoreOptions,
+    ) -> Result<(MetricStore, Recovery), StorageError> {
+        let opened = recovery::open(dir, options)?;
         let counters = Counters::default();
         let series = opened.index.len() as u64;
         counters.series_created.store(series, Ordering::Relaxed);
