@@ -189,15 +189,15 @@ fn a_large_commit_takes_several_frames_and_stays_one_commit() {
 }
 
 #[test]
-fn what_is_collected_can_be_discarded() {
+fn a_commit_can_be_taken_back() {
     let (_, dir) = memory();
     let (mut wal, ..) = open(&dir, OPTIONS);
     let mut expected = Contents::default();
+    wal.revert_last().unwrap();
     commit_samples(&mut wal, &mut expected, 1, &[1.5, 2.5]);
-    wal.series(9, [("a", "b")].into_iter());
-    wal.float(0, 2, 1.75);
-    wal.discard();
-    wal.commit().unwrap();
+    commit_samples(&mut wal, &mut Contents::default(), 2, &[1.75, 3.5]);
+    wal.revert_last().unwrap();
+    wal.revert_last().unwrap();
     commit_samples(&mut wal, &mut expected, 3, &[1.25, 2.25]);
     wal.float(0, 4, 99.0);
     wal.discard();

@@ -76,6 +76,8 @@ pub struct Wal {
     unsynced: Vec<Arc<dyn AppendFile>>,
     dirty: bool,
     poisoned: bool,
+    /// Length of the current segment before the last commit, for `revert_last`.
+    revert_bytes: Option<u64>,
 
     lanes: Lanes,
     /// The next frame of samples must not build on what came before.
@@ -130,6 +132,7 @@ impl Wal {
             unsynced: Vec::new(),
             dirty: false,
             poisoned: false,
+            revert_bytes: None,
             lanes: Lanes::default(),
             reset_pending: true,
             series: SeriesEncoder::default(),
@@ -297,6 +300,7 @@ impl Wal {
         match self.append() {
             Ok(start) => {
                 self.current.len_bytes = start + len_bytes;
+                self.revert_bytes = Some(start);
                 self.written_bytes += len_bytes + (start - before);
                 self.dirty = true;
                 Ok(())
@@ -373,6 +377,27 @@ impl Wal {
         }
     }
 
+    /// Takes the last commit back, when another part of the same transaction failed
+    /// elsewhere. Nothing may have been collected since. Does nothing when there is
+    /// no last commit, or it was taken back already.
+    ///
+    /// # Errors
+    /// [`WalError::Fs`] when the file cannot be cut; the log is then poisoned, and the
+    /// commit is replayed at the next opening.
+    pub fn revert_last(&mut self) -> Result<(), WalError> {
+        self.discard();
+        let (Some(len_bytes), Some(file)) = (self.revert_bytes.take(), &self.file) else {
+            return Ok(());
+        };
+        if let Err(error) = file.truncate(len_bytes) {
+            self.poisoned = true;
+            return Err(error.into());
+        }
+        self.current.len_bytes = len_bytes;
+        self.dirty = true;
+        Ok(())
+    }
+
     /// Closes the current segment, if there is anything in it; the next commit begins
     /// a new one. Only whole segments can be dropped, so a store that writes little
     /// does this now and then. Must not be called between collecting and `commit`.
@@ -388,6 +413,7 @@ impl Wal {
             len_bytes: 0,
             max_t_ms: None,
         };
+        self.revert_bytes = None;
         self.lanes.reset();
         self.reset_pending = false;
     }
