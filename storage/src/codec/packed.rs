@@ -114,8 +114,10 @@ fn unpack_block(bytes: &mut &[u8], len: usize, out: &mut Vec<u64>) -> Result<(),
 /// Finds the shortest form of a block from the histogram of widths.
 fn plan(block: &[u64]) -> BlockPlan {
     let mut counts = [0u32; 65];
+    let mut widest = 0;
     for &value in block {
         counts[width(value) as usize] += 1;
+        widest = widest.max(width(value));
     }
     // A width that no value has is never better than the next smaller one that some
     // have, but for the bytes of the exceptions' upper parts, which is not worth more.
@@ -124,10 +126,10 @@ fn plan(block: &[u64]) -> BlockPlan {
         exceptions: 0,
         len_bytes: usize::MAX,
     };
-    for candidate in (0..=64u32).filter(|&w| counts[w as usize] > 0 || w == 0) {
+    for candidate in (0..=widest).filter(|&w| counts[w as usize] > 0 || w == 0) {
         let mut exceptions = 0;
         let mut len_bytes = 1 + bits_len(block.len(), candidate);
-        for wider in candidate + 1..=64 {
+        for wider in candidate + 1..=widest {
             let count = counts[wider as usize] as usize;
             exceptions += count;
             len_bytes += count * (1 + (wider - candidate).div_ceil(7) as usize);
