@@ -9,6 +9,7 @@
 //! Reading order: [`yaml`] (text to tree), `fields` (tree to values), then one file
 //! for each section.
 
+mod alerting;
 mod discovery;
 mod emit;
 mod error;
@@ -30,6 +31,7 @@ use kymo_storage::compat::quote::quote;
 
 use fields::{Fields, Problems};
 
+pub use alerting::{Alerting, Alertmanager};
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
 pub use relabel::parse_rules as parse_relabel_rules;
@@ -39,6 +41,8 @@ pub use relabel::parse_rules as parse_relabel_rules;
 pub struct Config {
     /// What jobs inherit, and the server's own labels.
     pub global: Global,
+    /// Where alerts would be sent.
+    pub alerting: Alerting,
     /// The jobs, in the order of the file; names are unique.
     pub scrape_configs: Vec<ScrapeConfig>,
     /// `storage.tsdb.retention.time`: how long samples are kept, where the file says so.
@@ -102,6 +106,13 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     if let Some(node) = fields.take("storage") {
         config.retention = read_storage(node, problems);
     }
+    if let Some(node) = fields.take("alerting") {
+        config.alerting = alerting::read(node, config.global.name_validation, dir, problems);
+        if config.alerting.has_receivers() {
+            let text = "alerting: this version of Kymo evaluates no rules, so no alerts are sent";
+            config.warnings.push(text.to_owned());
+        }
+    }
     let nodes = fields.list("scrape_configs", "[]*config.ScrapeConfig", problems);
     let mut drafts = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -119,7 +130,6 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     let remedy = "remove the section, or leave it empty";
     fields.unsupported(
         &[
-            "alerting",
             "otlp",
             "remote_read",
             "remote_write",

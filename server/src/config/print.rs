@@ -10,7 +10,7 @@ use kymo_storage::compat::{duration, float};
 use kymo_storage::model::RelabelRule;
 
 use super::emit::{MapWriter, Yaml};
-use super::{Config, Global, units};
+use super::{Alerting, Config, Global, units};
 
 impl Config {
     /// Returns the configuration as canonical YAML. `retention` is the time samples
@@ -22,6 +22,7 @@ impl Config {
         let mut top = MapWriter::default();
         top.map("global", global(&self.global))
             .map("runtime", runtime)
+            .map("alerting", alerting(&self.alerting))
             .list("scrape_configs", jobs)
             .map("storage", storage(retention))
             .map("otlp", otlp());
@@ -67,6 +68,34 @@ fn global(global: &Global) -> MapWriter {
         map.flag("always_scrape_classic_histograms", true);
     }
     map.flag("extra_scrape_metrics", global.extra_metrics);
+    map
+}
+
+fn alerting(alerting: &Alerting) -> MapWriter {
+    let entries = alerting.alertmanagers.iter().map(|entry| {
+        let mut map = MapWriter::default();
+        put_client(&mut map, &entry.client);
+        map.text("scheme", &entry.scheme)
+            .text("path_prefix", &entry.path_prefix);
+        put_duration(&mut map, "timeout", entry.timeout);
+        map.text("api_version", "v2")
+            .list("relabel_configs", entry.relabel.iter().map(rule).collect())
+            .list(
+                "alert_relabel_configs",
+                entry.alert_relabel.iter().map(rule).collect(),
+            )
+            .list(
+                "static_configs",
+                entry.static_configs.iter().map(group).collect(),
+            );
+        map.done()
+    });
+    let mut map = MapWriter::default();
+    map.list(
+        "alert_relabel_configs",
+        alerting.alert_relabel.iter().map(rule).collect(),
+    )
+    .list("alertmanagers", entries.collect());
     map
 }
 

@@ -439,3 +439,55 @@ fn relabelling_rules_follow_the_names_of_their_job() {
     // Rules may make an address of a URL.
     job("relabel_configs:\n- {action: drop, regex: x}\nstatic_configs:\n- targets: [http://x]");
 }
+
+/// The files that Prometheus and Debian ship have the section without any rules.
+#[test]
+fn alerting_without_rules_is_taken_and_shown() {
+    let shipped = config(
+        "alerting:
+  alertmanagers:
+    - static_configs:
+        - targets:
+          # - alertmanager:9093
+rule_files:
+  # - \"first_rules.yml\"
+",
+    );
+    assert!(shipped.warnings.is_empty());
+    let config = config(
+        "alerting:
+  alert_relabel_configs:
+    - {regex: replica, action: labeldrop}
+  alertmanagers:
+    - static_configs:
+        - targets: ['127.0.0.1:29498']
+",
+    );
+    assert_eq!(config.warnings.len(), 1);
+    let shown = config.yaml(Duration::from_secs(60));
+    let expected = "runtime:
+  gogc: 75
+alerting:
+  alert_relabel_configs:
+  - separator: ;
+    regex: replica
+    replacement: $1
+    action: labeldrop
+  alertmanagers:
+  - follow_redirects: true
+    enable_http2: true
+    scheme: http
+    timeout: 10s
+    api_version: v2
+    static_configs:
+    - targets:
+      - 127.0.0.1:29498
+storage:
+";
+    assert!(shown.contains(expected), "{shown}");
+    assert_eq!(
+        refusal("alerting: {alertmanagers: [{api_version: v1}]}\n"),
+        "expected Alertmanager api version to be one of [v2] but got v1 (line 1, column 29)"
+    );
+    assert!(refusal("alerting: {x: 1}\n").contains("field x not found in type config.plain"));
+}
