@@ -56,7 +56,7 @@ impl Table {
     }
 
     fn prometheus(&mut self) {
-        use prometheus::{admin, labels, parse, query, rules, status, targets, write};
+        use prometheus::{admin, config, labels, parse, query, rules, status, targets, write};
         self.api("/query", GET_POST, query::instant);
         self.api("/query_range", GET_POST, query::range);
         self.api("/format_query", GET_POST, parse::format_query);
@@ -69,11 +69,13 @@ impl Table {
         self.api("/targets", GET, targets::targets);
         self.api("/targets/metadata", GET, targets::target_metadata);
         self.api("/scrape_pools", GET, targets::scrape_pools);
+        self.api("/scrape_pools/config", GET, config::scrape_pool);
         self.api("/rules", GET, rules::rules);
         self.api("/alerts", GET, rules::alerts);
         self.api("/alertmanagers", GET, rules::alertmanagers);
         self.api("/write", POST, write::write);
         self.api("/status/buildinfo", GET, status::buildinfo);
+        self.api("/status/config", GET, config::config);
         self.api("/status/flags", GET, status::flags);
         self.api("/status/runtimeinfo", GET, status::runtimeinfo);
         self.api("/status/tsdb", GET, status::tsdb);

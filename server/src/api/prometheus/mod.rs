@@ -1,6 +1,7 @@
 //! Prometheus' `/api/v1`.
 
 pub(super) mod admin;
+pub(super) mod config;
 pub(super) mod labels;
 pub(super) mod parse;
 pub(super) mod query;
