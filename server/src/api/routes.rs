@@ -56,7 +56,10 @@ impl Table {
     }
 
     fn prometheus(&mut self) {
-        use prometheus::{admin, config, labels, parse, query, rules, status, targets, write};
+        use prometheus::{
+            admin, config, labels, parse, query, relabel_steps::relabel_steps, rules, status,
+            targets, write,
+        };
         self.api("/query", GET_POST, query::instant);
         self.api("/query_range", GET_POST, query::range);
         self.api("/format_query", GET_POST, parse::format_query);
@@ -68,6 +71,7 @@ impl Table {
         self.api("/metadata", GET, targets::metadata);
         self.api("/targets", GET, targets::targets);
         self.api("/targets/metadata", GET, targets::target_metadata);
+        self.api("/targets/relabel_steps", GET, relabel_steps);
         self.api("/scrape_pools", GET, targets::scrape_pools);
         self.api("/scrape_pools/config", GET, config::scrape_pool);
         self.api("/rules", GET, rules::rules);

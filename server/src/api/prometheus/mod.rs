@@ -5,6 +5,7 @@ pub(super) mod config;
 pub(super) mod labels;
 pub(super) mod parse;
 pub(super) mod query;
+pub(super) mod relabel_steps;
 pub(super) mod rules;
 pub(super) mod status;
 pub(super) mod targets;
