@@ -1,5 +1,6 @@
 //! Scrapes from the answer of a target to what can be selected afterwards.
 
+mod cache;
 mod pools;
 mod rounds;
 
