@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kymo_storage::compat::duration::format_go;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +69,8 @@ pub(super) async fn run(
 ) -> Ended {
     let clock = Arc::clone(&subject.shared.clock);
     let interval = subject.target.interval;
+    // In the metric the interval is written as Go does, `1m0s`.
+    let interval_label = format_go(i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX));
     tokio::select! {
         () = stop.cancelled() => return Ended { memory, ticks: None },
         () = tokio::time::sleep(first_delay) => {}
@@ -82,7 +85,7 @@ pub(super) async fn run(
         if let Some(last_ns) = last_ns {
             let seconds = (now_ns - last_ns) as f64 / 1e9;
             let counters = &subject.shared.counters;
-            counters.observe_interval(&subject.target.interval_text, seconds);
+            counters.observe_interval(&interval_label, seconds);
         }
         last_ns = Some(now_ns);
         let scrape_ns = beat.snap(now_ns);

@@ -132,7 +132,7 @@ pub struct ScrapeStats {
     pub reloads_failed: u64,
     /// Scrapes that the store did not take.
     pub commits_failed: u64,
-    /// Time between scrapes, by the interval that was asked for.
+    /// Time between scrapes, by the interval that was asked for in Go's form (`1m0s`).
     pub interval_lengths: Vec<(String, Summary)>,
     /// The pools, in order of name.
     pub pools: Vec<PoolStats>,
