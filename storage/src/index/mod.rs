@@ -50,6 +50,8 @@ pub(crate) struct Index {
     next: u32,
     hasher: RandomState,
     regexes: Regexes,
+    /// The row being written, kept for its memory.
+    row: Vec<u8>,
 }
 
 /// Pairs of a label set; most sets fit without an allocation.
@@ -80,12 +82,12 @@ impl Index {
             pairs.push(dictionary.pair(dictionary.name(name)?, value)?);
         }
         drop(dictionary);
-        self.find_pairs(&pairs)
+        self.find_pairs(self.hash(pairs.iter().copied()), &pairs)
     }
 
-    fn find_pairs(&self, pairs: &[PairId]) -> Option<u32> {
+    fn find_pairs(&self, hash: u64, pairs: &[PairId]) -> Option<u32> {
         self.canonical
-            .find(self.hash(pairs.iter().copied()), |&id| {
+            .find(hash, |&id| {
                 self.rows
                     .get(id)
                     .is_some_and(|row| row.pairs().eq(pairs.iter().copied()))
@@ -97,9 +99,14 @@ impl Index {
         hash_pairs(&self.hasher, pairs)
     }
 
-    /// Creates a series that is not in the index and returns its id. `None` when
-    /// ids below `end` or room for rows have run out.
-    pub(crate) fn create(&mut self, labels: &Labels, end: u32) -> Option<u32> {
+    /// Finds the series with these labels or creates it; the flag tells whether it is
+    /// new. `None` when ids below `end` or room for rows have run out.
+    pub(crate) fn find_or_create(&mut self, labels: &Labels, end: u32) -> Option<(u32, bool)> {
+        let pairs = self.intern(labels.iter());
+        let hash = self.hash(pairs.iter().copied());
+        if let Some(id) = self.find_pairs(hash, &pairs) {
+            return Some((id, false));
+        }
         let id = match self.free.pop() {
             Some(id) => id,
             None if self.next < end => {
@@ -108,9 +115,8 @@ impl Index {
             }
             None => return None,
         };
-        let pairs = self.intern(labels.iter());
-        if self.place(id, &pairs) {
-            return Some(id);
+        if self.place(id, hash, &pairs) {
+            return Some((id, true));
         }
         self.free.push(id);
         None
@@ -132,17 +138,15 @@ impl Index {
     }
 
     /// Gives a series the id `id`, which is not in use.
-    fn place(&mut self, id: u32, pairs: &[PairId]) -> bool {
-        let mut row = Vec::with_capacity(2 + pairs.len() * 4);
-        rows::encode(pairs, &mut row);
-        if !self.rows.set(id, &row) {
+    fn place(&mut self, id: u32, hash: u64, pairs: &[PairId]) -> bool {
+        rows::encode(pairs, &mut self.row);
+        if !self.rows.set(id, &self.row) {
             return false;
         }
         for &pair in pairs {
             self.postings[pair as usize].insert(id);
         }
         self.live.insert(id);
-        let hash = self.hash(pairs.iter().copied());
         let (rows, hasher) = (&self.rows, &self.hasher);
         self.canonical.insert_unique(hash, id, |&id| {
             let row = rows.get(id);
@@ -158,9 +162,10 @@ impl Index {
     /// room; nothing is changed.
     pub(crate) fn restore(&mut self, id: u32, pairs: &[PairId]) -> Result<(), u32> {
         self.next = self.next.max(id.saturating_add(1));
-        match self.find_pairs(pairs) {
+        let hash = self.hash(pairs.iter().copied());
+        match self.find_pairs(hash, pairs) {
             Some(other) => Err(other),
-            None if self.place(id, pairs) => Ok(()),
+            None if self.place(id, hash, pairs) => Ok(()),
             None => Err(id),
         }
     }

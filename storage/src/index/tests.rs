@@ -56,7 +56,8 @@ proptest! {
         let value = |n: u32| if n == 0 { String::new() } else { format!("v{n}") };
         for (a, b, c) in sets {
             let set = labels(&[("a", value(a)), ("b", value(b)), ("c", value(c)), ("id", "x".into())]);
-            let id = index.create(&set, u32::MAX).unwrap();
+            let (id, new) = index.find_or_create(&set, u32::MAX).unwrap();
+            prop_assert!(new);
             prop_assert!(model.insert(id, set).is_none());
         }
         for round in 0..2 {
@@ -82,7 +83,7 @@ proptest! {
                 index.rebuild();
                 for n in 0..5u32 {
                     let set = labels(&[("a", value(n)), ("new", "y".into())]);
-                    let id = index.create(&set, u32::MAX).unwrap();
+                    let (id, _) = index.find_or_create(&set, u32::MAX).unwrap();
                     prop_assert!(model.insert(id, set).is_none());
                 }
             }
@@ -95,8 +96,8 @@ fn rows_copied_before_a_rebuild_keep_their_texts() {
     let mut index = Index::default();
     let keep = labels(&[("a", "kept".into()), ("b", "2".into())]);
     let gone = labels(&[("a", "gone".into()), ("b", "2".into())]);
-    let gone_id = index.create(&gone, u32::MAX).unwrap();
-    index.create(&keep, u32::MAX).unwrap();
+    let (gone_id, _) = index.find_or_create(&gone, u32::MAX).unwrap();
+    index.find_or_create(&keep, u32::MAX).unwrap();
     let dictionary = index.dictionary();
     let row: Vec<PairId> = index.row(gone_id).unwrap().pairs().collect();
     index.remove(&RoaringBitmap::from_iter([gone_id]));
@@ -111,6 +112,8 @@ fn rows_copied_before_a_rebuild_keep_their_texts() {
 #[test]
 fn ids_run_out_with_an_answer() {
     let mut index = Index::default();
-    assert_eq!(index.create(&labels(&[("a", "1".into())]), 1), Some(0));
-    assert_eq!(index.create(&labels(&[("a", "2".into())]), 1), None);
+    let (first, second) = (labels(&[("a", "1".into())]), labels(&[("a", "2".into())]));
+    assert_eq!(index.find_or_create(&first, 1), Some((0, true)));
+    assert_eq!(index.find_or_create(&second, 1), None);
+    assert_eq!(index.find_or_create(&first, 1), Some((0, false)));
 }

@@ -141,33 +141,30 @@ impl<'a> Appender<'a> {
             return Ok(series);
         }
         check_labels(labels)?;
-        let mut index = store.index.write();
-        let id = match index.find(labels) {
-            // Another transaction was faster.
-            Some(id) => id,
-            None => {
-                let limit = match store.options.max_series {
-                    0 => usize::MAX,
-                    limit => limit,
-                };
-                let end = store.layout.end_id();
-                let created = (index.len() < limit).then(|| index.create(labels, end));
-                let Some(id) = created.flatten() else {
-                    store.counters.series_limit.fetch_add(1, Ordering::Relaxed);
-                    let limit = limit.min(index.len());
-                    return Err(AppendError::SeriesLimit { limit });
-                };
-                let born = store.next_born.fetch_add(1, Ordering::Relaxed);
-                let shard = &store.shards[store.layout.shard(id)];
-                shard.lock().create(store.layout.slot(id), born);
-                store
-                    .counters
-                    .series_created
-                    .fetch_add(1, Ordering::Relaxed);
-                self.n_created += 1;
-                id
-            }
+        let limit = match store.options.max_series {
+            0 => usize::MAX,
+            limit => limit,
         };
+        let mut index = store.index.write();
+        // At the limit not even the texts of a refused series may stay.
+        let found = match index.len() < limit {
+            true => index.find_or_create(labels, store.layout.end_id()),
+            false => index.find(labels).map(|id| (id, false)),
+        };
+        let Some((id, created)) = found else {
+            store.counters.series_limit.fetch_add(1, Ordering::Relaxed);
+            let limit = limit.min(index.len());
+            return Err(AppendError::SeriesLimit { limit });
+        };
+        // Another transaction may have been faster.
+        if created {
+            let born = store.next_born.fetch_add(1, Ordering::Relaxed);
+            let shard = &store.shards[store.layout.shard(id)];
+            shard.lock().create(store.layout.slot(id), born);
+            let counter = &store.counters.series_created;
+            counter.fetch_add(1, Ordering::Relaxed);
+            self.n_created += 1;
+        }
         let series = self.touch(id);
         drop(index);
         series.ok_or(AppendError::UnknownSeries)

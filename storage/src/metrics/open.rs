@@ -62,7 +62,7 @@ pub(super) enum Edit<'a> {
 }
 
 /// Room for the longest token.
-pub(super) type Scratch = [u8; 24];
+pub(super) type Scratch = [u8; 32];
 
 struct Token<'a> {
     bytes: &'a mut Scratch,
@@ -70,9 +70,12 @@ struct Token<'a> {
 }
 
 impl Token<'_> {
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
+    /// Adds the low `n` bytes of a word. Always writes all eight, which is one
+    /// instruction; the next ones overwrite what is too much.
+    #[inline]
+    fn push(&mut self, word: u64, n: usize) {
+        self.bytes[self.len..self.len + 8].copy_from_slice(&word.to_le_bytes());
+        self.len += n;
     }
 }
 
@@ -148,9 +151,9 @@ impl OpenChunk {
         }
         self.step_ms = 0;
         self.run = 0;
-        token.push(&t_ms.to_le_bytes());
-        token.push(&value.to_bits().to_le_bytes());
-        token.push(&[self.exponent]);
+        token.push(t_ms as u64, 8);
+        token.push(value.to_bits(), 8);
+        token.push(u64::from(self.exponent), 1);
     }
 
     /// Codes the last value at the same distance once more.
@@ -171,7 +174,7 @@ impl OpenChunk {
         let step_ms = t_ms.wrapping_sub(self.last_ms);
         let Ok(step) = i32::try_from(step_ms) else {
             self.step_ms = 0;
-            token.push(&step_ms.to_le_bytes());
+            token.push(step_ms as u64, 8);
             return 4;
         };
         // Both are between 0 and `i32::MAX`, so the difference cannot overflow.
@@ -180,17 +183,15 @@ impl OpenChunk {
         if change == 0 {
             return 0;
         }
-        let bytes = change.to_le_bytes();
-        if i8::try_from(change).is_ok() {
-            token.push(&bytes[..1]);
-            1
+        let (kind, width) = if i8::try_from(change).is_ok() {
+            (1, 1)
         } else if i16::try_from(change).is_ok() {
-            token.push(&bytes[..2]);
-            2
+            (2, 2)
         } else {
-            token.push(&bytes);
-            3
-        }
+            (3, 4)
+        };
+        token.push(change as u64, width);
+        kind
     }
 
     /// Adds the value bytes and returns the low nibble. The value is not the last one.
@@ -203,7 +204,6 @@ impl OpenChunk {
                     let base = decimal::scale_known(f64::from_bits(self.last_bits), self.exponent);
                     let change = integer.wrapping_sub(base);
                     let zigzag = ((change << 1) ^ (change >> 63)) as u64;
-                    let bytes = zigzag.to_le_bytes();
                     let (kind, width) = match 64 - zigzag.leading_zeros() {
                         0..=8 => (2, 1),
                         9..=16 => (3, 2),
@@ -213,15 +213,15 @@ impl OpenChunk {
                         _ => (1, 0),
                     };
                     if width > 0 {
-                        token.push(&bytes[..width]);
+                        token.push(zigzag, width);
                         return kind;
                     }
                 }
                 None if value.is_finite() && bits != 1 << 63 => match decimal::exponent_of(value) {
                     Some(exponent) if exponent > self.exponent => {
                         self.exponent = exponent;
-                        token.push(&[exponent]);
-                        token.push(&bits.to_le_bytes());
+                        token.push(u64::from(exponent), 1);
+                        token.push(bits, 8);
                         return 15;
                     }
                     Some(_) => {}
@@ -241,14 +241,14 @@ fn push_xor(bits: u64, xor: u64, token: &mut Token<'_>) -> u8 {
     let (low, middle) = (8 - leading, 8 - leading - trailing);
     if middle + 1 < low {
         let shifted = xor >> (8 * trailing);
-        token.push(&[(leading << 4 | middle) as u8]);
-        token.push(&shifted.to_le_bytes()[..middle]);
+        token.push((leading << 4 | middle) as u64, 1);
+        token.push(shifted, middle);
         7
     } else if low < 8 {
-        token.push(&xor.to_le_bytes()[..low]);
+        token.push(xor, low);
         7 + low as u8
     } else {
-        token.push(&bits.to_le_bytes());
+        token.push(bits, 8);
         1
     }
 }
@@ -256,6 +256,13 @@ fn push_xor(bits: u64, xor: u64, token: &mut Token<'_>) -> u8 {
 /// Takes little-endian bytes off the front.
 #[inline]
 fn take(bytes: &mut &[u8], n: usize) -> Result<u64, Malformed> {
+    // Away from the end one read of eight bytes serves every length.
+    if let Some(word) = bytes.first_chunk()
+        && (1..=8).contains(&n)
+    {
+        *bytes = &bytes[n..];
+        return Ok(u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * n)));
+    }
     let (head, rest) = bytes.split_at_checked(n).ok_or(Malformed)?;
     *bytes = rest;
     let mut all = [0; 8];
