@@ -28,6 +28,8 @@ const RUNNERS: &[&str] = &[
     "matchers",
     "promql",
     "promql_parse",
+    // In a target of its own.
+    "promqltest",
     "relabel",
 ];
 
