@@ -6,8 +6,9 @@
 )]
 
 use std::io::Read;
+use std::time::Duration;
 
-use kymo_tests::{Kymo, WriteBody};
+use kymo_tests::{Kymo, WriteBody, wait_until};
 
 const BASE_MS: i64 = 1_700_000_000_000;
 
@@ -159,17 +160,13 @@ fn own_metrics_are_exposed_in_both_formats_and_count_requests() {
 
 #[test]
 fn a_route_prefix_moves_every_path() {
-    let kymo = Kymo::spawn_in(
-        tempfile::tempdir().unwrap().path(),
-        &["--web.external-url=http://x.test/pre/"],
+    let dir = tempfile::tempdir().unwrap();
+    let kymo = Kymo::spawn_in(dir.path(), &["--web.external-url=http://x.test/pre/"]);
+    wait_until(
+        "the prefixed path is ready",
+        Duration::from_secs(60),
+        || kymo.get("/pre/-/ready").status == 200,
     );
-    for _ in 0..500 {
-        if kymo.get("/pre/-/ready").status == 200 {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    assert_eq!(kymo.get("/pre/-/ready").status, 200);
     assert_eq!(kymo.get("/pre/api/v1/labels").status, 200);
     for outside in ["/api/v1/labels", "/-/healthy", "/metrics"] {
         assert_eq!(kymo.get(outside).status, 404, "{outside}");
