@@ -18,6 +18,7 @@ mod labels;
 mod matching;
 mod order;
 mod over_time;
+mod quicksort;
 mod range;
 mod rate;
 mod regression;

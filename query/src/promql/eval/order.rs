@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use kymo_storage::compat::natural;
 
+use super::quicksort;
 use super::row::Row;
 
 /// Which end of the order is wanted.
@@ -39,25 +40,19 @@ fn nan_first(a: &f64, b: &f64) -> Ordering {
     }
 }
 
-/// Sorts the rows of an instant vector by value, NaN last in either direction. Equal
-/// values keep their order.
+/// Sorts the rows of an instant vector by value, NaN last in either direction.
 pub(super) fn sort_by_value(rows: &mut [Row], direction: Direction) {
     let key = |row: &Row| row.get(0).unwrap_or(f64::NAN);
-    rows.sort_by(|a, b| by_value(key(a), key(b), direction));
+    quicksort::sort(rows, |a, b| is_worse(key(b), key(a), direction));
 }
 
-/// Compares values; NaN comes last.
-pub(super) fn by_value(a: f64, b: f64, direction: Direction) -> Ordering {
-    match (a.is_nan(), b.is_nan()) {
-        (false, false) => {
-            let order = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
-            match direction {
-                Direction::Ascending => order,
-                Direction::Descending => order.reverse(),
-            }
+/// Tells whether `a` ranks below `b`; NaN is below everything, itself included.
+fn is_worse(a: f64, b: f64, direction: Direction) -> bool {
+    a.is_nan()
+        || match direction {
+            Direction::Descending => a < b,
+            Direction::Ascending => a > b,
         }
-        (a, b) => a.cmp(&b),
-    }
 }
 
 /// Sorts the rows of an instant vector by labels in natural order, then by all labels.
@@ -152,29 +147,13 @@ impl Best {
 
     /// Returns what was kept, the best first.
     pub(super) fn sorted(mut self) -> Vec<(f64, usize)> {
-        if self.heap.len() <= INSERTION {
-            // Go's order of equal elements, which its comparison calls unordered.
-            for end in 1..self.heap.len() {
-                let mut at = end;
-                while at > 0 && self.worse(self.heap[at - 1].0, self.heap[at].0) {
-                    self.heap.swap(at, at - 1);
-                    at -= 1;
-                }
-            }
-        } else {
-            let direction = self.direction;
-            self.heap.sort_by(|a, b| by_value(a.0, b.0, direction));
-        }
+        let direction = self.direction;
+        quicksort::sort(&mut self.heap, |a, b| is_worse(b.0, a.0, direction));
         self.heap
     }
 
-    /// Tells whether `a` ranks below `b`; NaN is below everything.
     fn worse(&self, a: f64, b: f64) -> bool {
-        a.is_nan()
-            || match self.direction {
-                Direction::Descending => a < b,
-                Direction::Ascending => a > b,
-            }
+        is_worse(a, b, self.direction)
     }
 
     fn up(&mut self) {
@@ -208,9 +187,6 @@ impl Best {
         }
     }
 }
-
-/// Up to this length Go sorts by insertion.
-const INSERTION: usize = 12;
 
 #[cfg(test)]
 mod tests {
