@@ -3,6 +3,10 @@
 //! The two take different ways through the engine (columns over many steps, windows
 //! found with two pointers, rows joined and split), so random expressions over random
 //! data with holes, stale markers, resets and NaN find what tables do not.
+#![allow(
+    clippy::panic,
+    reason = "the whole target is a test, its helper functions too"
+)]
 
 use std::collections::BTreeMap;
 

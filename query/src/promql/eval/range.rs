@@ -142,12 +142,12 @@ impl Evaluator<'_> {
                 continue;
             }
             windows.find(&samples.timestamps, grid);
-            let (looked, read, largest) = windows.counts();
-            self.looked += looked;
+            let counts = windows.counts();
+            self.looked += counts.looked;
             if from_set {
-                self.read += read;
+                self.read += counts.read;
             }
-            self.budget.touch(largest)?;
+            self.budget.touch(counts.largest)?;
             kernel.run(&samples, &windows, grid, &mut builder, &mut annotations)?;
             let made = builder.count();
             if made == 0 {

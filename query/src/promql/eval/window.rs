@@ -51,6 +51,7 @@ pub(crate) struct Windows {
     spec: RangeSpec,
     timestamps: Vec<i64>,
     pairs: Vec<(u32, u32)>,
+    counts: Counts,
     /// Counts up whenever the pairs change.
     generation: u64,
 }
@@ -61,6 +62,7 @@ impl Windows {
             spec,
             timestamps: Vec::new(),
             pairs: Vec::new(),
+            counts: Counts::default(),
             generation: 0,
         }
     }
@@ -90,6 +92,7 @@ impl Windows {
             }
             self.pairs.push((from as u32, to as u32));
         }
+        self.counts = self.count();
     }
 
     /// Returns the indexes of the samples in the window of each step.
@@ -102,28 +105,39 @@ impl Windows {
         self.generation
     }
 
-    /// Returns the samples looked at over all steps, the samples read, and the size
-    /// of the largest window.
-    pub(crate) fn counts(&self) -> (u64, u64, usize) {
-        let (mut looked, mut read, mut largest) = (0u64, 0u64, 0usize);
+    /// Returns what the windows of the series cost.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn count(&self) -> Counts {
+        let mut counts = Counts::default();
         let mut read_to = 0;
         for (step, &(from, to)) in self.pairs.iter().enumerate() {
             let len = to.saturating_sub(from);
-            looked += u64::from(len);
-            largest = largest.max(len as usize);
-            if step == 0 || self.spec.shift.at_ms.is_none() {
-                let unread = if step == 0 {
-                    from
-                } else {
-                    // Samples behind the end of the step before are new.
-                    read_to.max(from)
-                };
-                read += u64::from(to.saturating_sub(unread));
+            counts.looked += u64::from(len);
+            counts.largest = counts.largest.max(len as usize);
+            if step == 0 {
+                counts.read += u64::from(len);
+            } else if self.spec.shift.at_ms.is_none() {
+                // Samples behind the end of the step before are new.
+                counts.read += u64::from(to.saturating_sub(from.max(read_to)));
             }
             read_to = to;
         }
-        (looked, read, largest)
+        counts
     }
+}
+
+/// Samples that the windows of a series hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Over all steps, each as often as it is looked at.
+    pub(crate) looked: u64,
+    /// Each once.
+    pub(crate) read: u64,
+    /// In the largest window.
+    pub(crate) largest: usize,
 }
 
 /// One window of samples and the step that it belongs to.
@@ -189,7 +203,12 @@ mod tests {
         let grid = Grid::new(10, 50, 10);
         windows.find(&[10, 20, 30, 40], &grid);
         assert_eq!(windows.pairs(), [(0, 1), (0, 2), (1, 3), (2, 4), (3, 4)]);
-        assert_eq!(windows.counts(), (8, 4, 2));
+        let expected = Counts {
+            looked: 8,
+            read: 4,
+            largest: 2,
+        };
+        assert_eq!(windows.counts(), expected);
     }
 
     #[test]
@@ -202,7 +221,12 @@ mod tests {
         let grid = Grid::new(0, 2, 1);
         windows.find(&[10, 20, 30, 40], &grid);
         assert_eq!(windows.pairs(), [(1, 3), (1, 3), (1, 3)]);
-        assert_eq!(windows.counts(), (6, 2, 2));
+        let expected = Counts {
+            looked: 6,
+            read: 2,
+            largest: 2,
+        };
+        assert_eq!(windows.counts(), expected);
     }
 
     #[test]
