@@ -22,6 +22,7 @@ impl MetricStore {
     /// # Errors
     /// A file could not be removed or written.
     pub fn truncate_before(&self, t_ms: i64) -> Result<(), StorageError> {
+        let _alone = self.truncating.lock();
         let mut capture = self.capture.lock();
         self.kept_from_ms.fetch_max(t_ms, Ordering::Relaxed);
         let mut dead = self.remove_doomed(&mut capture);
@@ -32,6 +33,8 @@ impl MetricStore {
             capture.doomed_below = Some(self.active().0);
             dead |= self.remove_doomed(&mut capture);
         }
+        // Files are written without holding up readers.
+        drop(capture);
         if !dead.is_empty() {
             self.counters.truncations.fetch_add(1, Ordering::Relaxed);
         }

@@ -3,9 +3,9 @@
 //! Series are dealt out to shards by id, so ids that follow each other are spread
 //! evenly and a slot inside a shard is dense.
 //!
-//! **Locks**, in the order in which one thread may take them: `capture`, `gate`, a
-//! log, the index, the aliases, a shard, the dictionary. None is held across another
-//! one of its kind, and no file is written under the index or a shard.
+//! **Locks**, in the order in which one thread may take them: `truncating`, `capture`,
+//! `gate`, a log, the index, the aliases, a shard, the dictionary. No file is written
+//! under any of them but a log's own, and a checkpoint under `truncating`.
 //!
 //! **Visibility.** Transactions apply their samples under the shared side of `gate`
 //! and stamp them with the epoch found there. A reader takes the exclusive side for a
@@ -48,6 +48,8 @@ pub struct MetricStore {
     pub(super) options: StoreOptions,
     pub(super) layout: Layout,
     seed: u64,
+    /// Held by the one truncation there is at a time.
+    pub(super) truncating: Mutex<()>,
     pub(super) capture: Mutex<Capture>,
     pub(super) gate: RwLock<u32>,
     pub(super) logs: Box<[Mutex<ShardLog>]>,
@@ -165,6 +167,7 @@ impl MetricStore {
             options: options.clone(),
             layout: opened.layout,
             seed: foldhash::quality::RandomState::default().hash_one(0u8),
+            truncating: Mutex::default(),
             capture: Mutex::default(),
             gate: RwLock::new(1),
             logs: opened.logs.into_iter().map(Mutex::new).collect(),
