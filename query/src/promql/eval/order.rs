@@ -16,21 +16,101 @@ pub(super) enum Direction {
 
 /// Interpolates the q-quantile of values, which are reordered. NaN ranks lowest.
 pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
-    if values.is_empty() || q.is_nan() {
-        return f64::NAN;
+    if let Some(value) = out_of_range(q, values.is_empty()) {
+        return value;
     }
-    if q < 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    if q > 1.0 {
-        return f64::INFINITY;
-    }
-    let rank = q * (values.len() - 1) as f64;
-    let weight = rank - rank.floor();
-    let lower_at = rank.floor() as usize;
-    let (_, &mut lower, above) = values.select_nth_unstable_by(lower_at, nan_first);
+    let rank = Rank::of(q, values.len());
+    let (_, &mut lower, above) = values.select_nth_unstable_by(rank.lower_at, nan_first);
     let upper = above.iter().copied().min_by(nan_first).unwrap_or(lower);
-    lower * (1.0 - weight) + upper * weight
+    rank.between(lower, upper)
+}
+
+/// The values of a window in order, kept while the window moves over a series.
+#[derive(Debug, Default)]
+pub(super) struct SortedWindow {
+    sorted: Vec<f64>,
+    from: usize,
+    to: usize,
+}
+
+impl SortedWindow {
+    /// Begins with another series.
+    pub(super) fn reset(&mut self) {
+        self.sorted.clear();
+        (self.from, self.to) = (0, 0);
+    }
+
+    /// Moves the window to `values[from..to]`, neither end backwards. The values of
+    /// the series must not contain NaN.
+    pub(super) fn move_to(&mut self, values: &[f64], from: usize, to: usize) {
+        if from >= self.to {
+            self.sorted.clear();
+            self.sorted.extend_from_slice(&values[from..to]);
+            self.sorted.sort_unstable_by(f64::total_cmp);
+        } else {
+            for value in &values[self.from..from] {
+                let at = self.position(value);
+                self.sorted.remove(at);
+            }
+            for value in &values[self.to..to] {
+                let at = self.position(value);
+                self.sorted.insert(at, *value);
+            }
+        }
+        (self.from, self.to) = (from, to);
+    }
+
+    /// Interpolates the q-quantile.
+    pub(super) fn quantile(&self, q: f64) -> f64 {
+        match out_of_range(q, self.sorted.is_empty()) {
+            Some(value) => value,
+            None => {
+                let rank = Rank::of(q, self.sorted.len());
+                let upper = self.sorted.get(rank.lower_at + 1);
+                let lower = self.sorted[rank.lower_at];
+                rank.between(lower, upper.copied().unwrap_or(lower))
+            }
+        }
+    }
+
+    fn position(&self, value: &f64) -> usize {
+        self.sorted
+            .partition_point(|known| known.total_cmp(value).is_lt())
+    }
+}
+
+/// Where a quantile lies among sorted values.
+struct Rank {
+    lower_at: usize,
+    weight: f64,
+}
+
+impl Rank {
+    /// `q` is in 0..=1, and `len` is not 0.
+    fn of(q: f64, len: usize) -> Rank {
+        let rank = q * (len - 1) as f64;
+        Rank {
+            lower_at: rank.floor() as usize,
+            weight: rank - rank.floor(),
+        }
+    }
+
+    fn between(&self, lower: f64, upper: f64) -> f64 {
+        lower * (1.0 - self.weight) + upper * self.weight
+    }
+}
+
+/// Returns the answer where there is nothing to rank, or `q` is no quantile.
+fn out_of_range(q: f64, empty: bool) -> Option<f64> {
+    if empty || q.is_nan() {
+        Some(f64::NAN)
+    } else if q < 0.0 {
+        Some(f64::NEG_INFINITY)
+    } else if q > 1.0 {
+        Some(f64::INFINITY)
+    } else {
+        None
+    }
 }
 
 fn nan_first(a: &f64, b: &f64) -> Ordering {
@@ -214,6 +294,29 @@ mod tests {
         assert!(quantile(NAN, &mut [1.0]).is_nan());
         assert!(quantile(0.0, &mut [1.0, NAN]).is_nan());
         assert_eq!(quantile(1.0, &mut [1.0, NAN]), 1.0);
+    }
+
+    #[test]
+    fn a_moving_window_has_the_quantiles_of_its_values() {
+        let values: Vec<f64> = (0..60).map(|i| f64::from(i * 7919 % 23) - 11.0).collect();
+        let mut window = SortedWindow::default();
+        for (from, to) in [
+            (0, 5),
+            (0, 9),
+            (4, 12),
+            (4, 12),
+            (11, 20),
+            (30, 40),
+            (39, 60),
+        ] {
+            window.move_to(&values, from, to);
+            for q in [0.0, 0.3, 0.5, 0.99, 1.0, 2.0] {
+                let expected = quantile(q, &mut values[from..to].to_vec());
+                assert_eq!(window.quantile(q), expected, "{q} of {from}..{to}");
+            }
+        }
+        window.reset();
+        assert!(window.quantile(0.5).is_nan());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use kymo_storage::compat::float::push_f_precision;
 use kymo_storage::model::{Labels, METRIC_NAME, TimeRange};
 
-use super::order::quantile;
+use super::order::{SortedWindow, quantile};
 use super::over_time::{self, Moments};
 use super::rate::{self, Extrapolation, RateKind};
 use super::regression;
@@ -383,7 +383,7 @@ enum Work {
     TimeOfMin,
     TimeOfMax,
     Variance { root: bool },
-    Quantile,
+    Quantile(SortedWindow),
     MedianDeviation,
     Deriv,
     PredictLinear,
@@ -433,7 +433,7 @@ impl Kernel {
             "ts_of_max_over_time" => Work::TimeOfMax,
             "stddev_over_time" => Work::Variance { root: true },
             "stdvar_over_time" => Work::Variance { root: false },
-            "quantile_over_time" => Work::Quantile,
+            "quantile_over_time" => Work::Quantile(SortedWindow::default()),
             "mad_over_time" => Work::MedianDeviation,
             "deriv" => Work::Deriv,
             "predict_linear" => Work::PredictLinear,
@@ -542,15 +542,26 @@ impl Kernel {
                 let variance = Moments::of(w.values).variance();
                 out.set(w.step, if *root { variance.sqrt() } else { variance });
             }),
-            Work::Quantile => each_window(samples, pairs, |w| {
-                let q = Kernel::param(params, 0, w.step);
-                if q.is_nan() || !(0.0..=1.0).contains(&q) {
-                    annotations.invalid_quantile(q, self.span);
-                }
-                scratch.clear();
-                scratch.extend_from_slice(w.values);
-                out.set(w.step, quantile(q, scratch));
-            }),
+            Work::Quantile(sorted) => {
+                sorted.reset();
+                let any_nan = samples.values.iter().any(|value| value.is_nan());
+                each_window(samples, pairs, |w| {
+                    let q = Kernel::param(params, 0, w.step);
+                    if q.is_nan() || !(0.0..=1.0).contains(&q) {
+                        annotations.invalid_quantile(q, self.span);
+                    }
+                    let value = if any_nan {
+                        scratch.clear();
+                        scratch.extend_from_slice(w.values);
+                        quantile(q, scratch)
+                    } else {
+                        let (from, to) = pairs[w.step];
+                        sorted.move_to(&samples.values, from as usize, to as usize);
+                        sorted.quantile(q)
+                    };
+                    out.set(w.step, value);
+                });
+            }
             Work::MedianDeviation => each_window(samples, pairs, |w| {
                 out.set(w.step, over_time::median_deviation(w.values, scratch));
             }),
