@@ -258,6 +258,7 @@ async fn open_store(flags: &Flags) -> anyhow::Result<Arc<MetricStore>> {
             file = %damage.path.display(),
             offset = damage.offset,
             lost_bytes = damage.lost_bytes,
+            detail = %damage.detail,
             "a part of the log could not be read"
         );
     }
