@@ -1,5 +1,10 @@
 //! A real Prometheus scrapes its own metrics and sends them here by remote write:
 //! every sample that it holds must be found again, bit for bit.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the whole target is a test, its helper functions too"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
