@@ -15,7 +15,8 @@ use crate::stats::QueryStats;
 pub struct EngineOptions {
     /// Age in milliseconds from which a sample no longer stands for its series.
     pub lookback_delta_ms: i64,
-    /// Number of samples that one query may hold at a time.
+    /// Number of samples that one query may hold at a time. A query of more steps,
+    /// or with a subquery of more, is refused as well (11 001 are always allowed).
     pub max_samples: usize,
     /// Step in milliseconds of subqueries that name none.
     pub default_step_ms: i64,
@@ -142,10 +143,12 @@ impl Engine {
                 kind.documented()
             )));
         }
-        if step_ms < 1 || end_ms < start_ms {
+        let is_countable = end_ms.checked_sub(start_ms).is_some();
+        if step_ms < 1 || end_ms < start_ms || !is_countable {
             return Err(QueryError::Invalid(format!(
                 "invalid range: start {start_ms} ms, end {end_ms} ms, step {step_ms} ms; \
-                 the step must be positive and the end not before the start"
+                 the step must be positive, the end not before the start, and both \
+                 at most 292 million years apart"
             )));
         }
         let bounds = Bounds {

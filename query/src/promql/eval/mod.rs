@@ -45,6 +45,9 @@ use row::{merge_equal_labels, without_metadata};
 /// Rows of an evaluated node and what is to be said about them.
 type Outcome = Result<(Vec<Row>, Annotations), QueryError>;
 
+/// Number of steps that every query may have, as many as the API gives points.
+const FEW_STEPS: usize = 11_001;
+
 /// The state of one query's evaluation.
 pub(crate) struct Evaluator<'a> {
     source: &'a dyn Source,
@@ -134,6 +137,10 @@ impl<'a> Evaluator<'a> {
         self.check()?;
         if grid.steps == 0 {
             return Ok((Vec::new(), Annotations::default()));
+        }
+        // Columns are made as long as the grid before there is a sample to count.
+        if grid.steps > self.options.max_samples.max(FEW_STEPS) {
+            return Err(QueryError::TooManySamples);
         }
         match &node.kind {
             NodeKind::Number(number) => {
@@ -227,6 +234,13 @@ impl<'a> Evaluator<'a> {
         self.budget.reset_to(before + total_count(&rows));
         Ok(rows)
     }
+}
+
+/// The error of offsets and ranges that lead beyond the first or last millisecond.
+fn out_of_time() -> QueryError {
+    QueryError::Execution(
+        "time out of range: an offset or range leads beyond 292 million years from 1970".to_owned(),
+    )
 }
 
 /// Returns how many values all rows together have.

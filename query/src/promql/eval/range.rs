@@ -12,7 +12,7 @@ use super::row::{
     Grid, Row, RowBuilder, has_equal_labels, is_metadata_label, same_labelset, without_metadata,
 };
 use super::window::{RangeSpec, Windows, drop_stale_markers, each_window};
-use super::{Evaluator, Outcome};
+use super::{Evaluator, Outcome, out_of_time};
 use crate::error::QueryError;
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
@@ -214,7 +214,7 @@ impl Evaluator<'_> {
         let shift = selector.selector.shift;
         let edges = selector.selector.edges;
         let spec = RangeSpec::new(selector.range_ms, shift, edges, self.lookback_ms);
-        let (first_ms, last_ms) = spec.needed(grid);
+        let (first_ms, last_ms) = spec.needed(grid).ok_or_else(out_of_time)?;
         let hints = SelectHints {
             function: func,
             step_ms: if grid.is_instant() { 0 } else { grid.step_ms },

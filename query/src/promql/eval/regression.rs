@@ -29,7 +29,8 @@ pub(super) fn least_squares(window: &Window<'_>, intercept_ms: i64) -> Line {
     let (mut x_sum, mut y_sum) = (Sum::default(), Sum::default());
     let (mut xy_sum, mut xx_sum) = (Sum::default(), Sum::default());
     for (&t_ms, &y) in window.timestamps.iter().zip(window.values) {
-        let x = (t_ms - intercept_ms) as f64 / 1e3;
+        // A pinned range may be ages away; the difference wraps as Go's integers do.
+        let x = t_ms.wrapping_sub(intercept_ms) as f64 / 1e3;
         x_sum.add(x);
         y_sum.add(y);
         xy_sum.add(x * y);

@@ -22,7 +22,8 @@ use crate::source::SampleBuf;
 pub(crate) struct Grid {
     pub(crate) start_ms: i64,
     pub(crate) step_ms: i64,
-    /// Number of steps; 0 where nothing is evaluated.
+    /// Number of steps; 0 where nothing is evaluated, and `usize::MAX` where there are
+    /// more than can be counted.
     pub(crate) steps: usize,
 }
 
@@ -39,9 +40,11 @@ impl Grid {
     /// Returns the steps from `start_ms` up to and including `end_ms`; none where the
     /// end is before the start. `step_ms` is positive.
     pub(crate) fn new(start_ms: i64, end_ms: i64, step_ms: i64) -> Grid {
-        let steps = match end_ms.checked_sub(start_ms) {
-            Some(length) if length >= 0 => usize::try_from(length / step_ms).unwrap_or(0) + 1,
-            _ => 0,
+        let steps = match end_ms < start_ms {
+            true => 0,
+            false => usize::try_from(end_ms.abs_diff(start_ms) / step_ms.unsigned_abs())
+                .unwrap_or(usize::MAX)
+                .saturating_add(1),
         };
         Grid {
             start_ms,

@@ -2,8 +2,8 @@
 
 use kymo_storage::model::{Labels, TimeRange, is_stale_marker};
 
-use super::Evaluator;
 use super::row::{Grid, Row, RowBuilder};
+use super::{Evaluator, out_of_time};
 use crate::error::QueryError;
 use crate::promql::plan::{Edges, Selector};
 use crate::source::{SampleBuf, SelectHints, SeriesSet};
@@ -84,14 +84,20 @@ impl Evaluator<'_> {
         after_ms: i64,
         grid: &Grid,
     ) -> Result<Box<dyn SeriesSet>, QueryError> {
-        let first = time_of(selector, grid, 0) - self.lookback_ms + 1;
-        let last = time_of(selector, grid, grid.steps.saturating_sub(1)) + after_ms;
+        // Once the first and last time are in range, so is every one between them.
+        let bounds = || {
+            let at = |step| checked_time_of(selector, grid, step);
+            let first_ms = at(0)?.checked_sub(self.lookback_ms)?.checked_add(1)?;
+            let last_ms = at(grid.steps.saturating_sub(1))?.checked_add(after_ms)?;
+            Some((first_ms, last_ms))
+        };
+        let (first_ms, last_ms) = bounds().ok_or_else(out_of_time)?;
         let hints = SelectHints {
             function: "",
             step_ms: if grid.is_instant() { 0 } else { grid.step_ms },
             range_ms: 0,
         };
-        let range = TimeRange::new(first, last);
+        let range = TimeRange::new(first_ms, last_ms);
         Ok(self.source.select(&selector.matchers, range, &hints)?)
     }
 
@@ -177,6 +183,11 @@ impl Evaluator<'_> {
         }
         Ok(rows)
     }
+}
+
+fn checked_time_of(selector: &Selector, grid: &Grid, step: usize) -> Option<i64> {
+    let at_ms = selector.shift.at_ms.unwrap_or_else(|| grid.time(step));
+    at_ms.checked_sub(selector.shift.offset_ms)
 }
 
 /// Returns the time at which a selector looks for samples at a step.

@@ -1,7 +1,7 @@
 //! Subqueries: a vector evaluated at steps of its own, as samples.
 
-use super::Evaluator;
 use super::row::{Grid, Row};
+use super::{Evaluator, out_of_time};
 use crate::error::QueryError;
 use crate::promql::annotations::Annotations;
 use crate::promql::plan::Subquery;
@@ -15,7 +15,7 @@ impl Evaluator<'_> {
         grid: &Grid,
     ) -> Result<(Vec<Row>, Annotations, Grid), QueryError> {
         let step_ms = match subquery.step_ms {
-            0 => self.options.default_step_ms,
+            0 => self.options.default_step_ms.max(1),
             step_ms => step_ms,
         };
         let offset_ms = subquery.shift.offset_ms;
@@ -23,12 +23,18 @@ impl Evaluator<'_> {
             Some(at_ms) => (at_ms, at_ms),
             None => (grid.start_ms, grid.last()),
         };
-        let open_ms = first_ms - offset_ms - subquery.range_ms;
-        let mut start_ms = step_ms * (open_ms / step_ms);
-        if start_ms <= open_ms {
-            start_ms += step_ms;
-        }
-        let inner = Grid::new(start_ms, last_ms - offset_ms, step_ms);
+        let bounds = || {
+            let open_ms = first_ms
+                .checked_sub(offset_ms)?
+                .checked_sub(subquery.range_ms)?;
+            let mut start_ms = step_ms * (open_ms / step_ms);
+            if start_ms <= open_ms {
+                start_ms = start_ms.checked_add(step_ms)?;
+            }
+            Some((start_ms, last_ms.checked_sub(offset_ms)?))
+        };
+        let (start_ms, end_ms) = bounds().ok_or_else(out_of_time)?;
+        let inner = Grid::new(start_ms, end_ms, step_ms);
         let (rows, annotations) = self.eval(&subquery.expr, &inner)?;
         Ok((rows, annotations, inner))
     }

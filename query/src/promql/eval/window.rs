@@ -37,11 +37,19 @@ impl RangeSpec {
         self.shift.at_ms.unwrap_or_else(|| grid.time(step)) - self.shift.offset_ms
     }
 
-    /// Returns the first and last millisecond that samples are needed of.
-    pub(crate) fn needed(&self, grid: &Grid) -> (i64, i64) {
-        let first = self.end(grid, 0) - self.range_ms - self.before_ms + 1;
-        let last = self.end(grid, grid.steps.saturating_sub(1)) + self.after_ms;
-        (first, last)
+    /// Returns the first and last millisecond that samples are needed of; `None` where
+    /// one is out of range. All other times of the windows lie between them.
+    pub(crate) fn needed(&self, grid: &Grid) -> Option<(i64, i64)> {
+        let end_ms = |step| {
+            let at_ms = self.shift.at_ms.unwrap_or_else(|| grid.time(step));
+            at_ms.checked_sub(self.shift.offset_ms)
+        };
+        let first_ms = end_ms(0)?
+            .checked_sub(self.range_ms)?
+            .checked_sub(self.before_ms)?
+            .checked_add(1)?;
+        let last_ms = end_ms(grid.steps.saturating_sub(1))?.checked_add(self.after_ms)?;
+        Some((first_ms, last_ms))
     }
 }
 
