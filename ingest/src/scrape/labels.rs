@@ -23,6 +23,9 @@ pub(super) fn of_sample(
     exposed: &mut LabelsBuilder,
     emptied: &[String],
 ) -> Option<Labels> {
+    // To rules, what was exposed stands before what is set from here on: where two
+    // labels are mapped to one name, that decides which of them it keeps.
+    exposed.rebase();
     if config.honor_labels {
         for (name, value) in target {
             // What the target exposes is honored even where it is nothing.
@@ -131,6 +134,8 @@ fn cut(text: &str) -> &str {
 mod tests {
     use std::time::Duration;
 
+    use kymo_storage::model::{RelabelAction, RelabelConfig};
+
     use super::*;
 
     fn mutate(honor: bool, target: &[(&str, &str)], exposed: &[(&str, &str)]) -> String {
@@ -168,6 +173,32 @@ mod tests {
             mutate(false, &both, &exposed),
             "{__name__=\"m\", exported_exported_exported_foo=\"e2\", exported_exported_foo=\"e\", exported_foo=\"t2\", foo=\"t\"}"
         );
+    }
+
+    /// Prometheus parses a line into labels first and starts its builder from them, so
+    /// only the target's labels are "set"; a mapping reads those behind the others.
+    #[test]
+    fn of_two_labels_mapped_to_one_name_the_same_one_wins_as_in_prometheus() {
+        let rule = RelabelRule::new(RelabelConfig {
+            regex: Some("(?:a|z|job)(.*)".to_owned()),
+            replacement: "to$1".to_owned(),
+            action: RelabelAction::LabelMap,
+            ..RelabelConfig::default()
+        });
+        let config = ScrapeConfig {
+            metric_relabel: vec![rule.unwrap()],
+            ..ScrapeConfig::new("a", Duration::from_secs(1), Duration::from_secs(1))
+        };
+        for (target, expected) in [(&[][..], "of z"), (&[("job", "of job")][..], "of job")] {
+            let target = Labels::from_pairs(target.iter().copied());
+            let mut exposed = LabelsBuilder::new();
+            // The order of the line, which is not that of the names.
+            for (name, value) in [("__name__", "m"), ("z", "of z"), ("a", "of a")] {
+                exposed.set(name, value);
+            }
+            let labels = of_sample(&config, &target, &mut exposed, &[]).unwrap();
+            assert_eq!(labels.get("to"), Some(expected));
+        }
     }
 
     #[test]
