@@ -276,7 +276,11 @@ fn url(config: &ScrapeConfig, labels: &LabelsBuilder) -> String {
         }
     }
     let get = |name| labels.get(name).unwrap_or_default();
-    let mut url = format!("{}://{}", get(SCHEME), get(ADDRESS));
+    let scheme = get(SCHEME);
+    let mut url = match scheme.is_empty() {
+        true => format!("//{}", get(ADDRESS)),
+        false => format!("{scheme}://{}", get(ADDRESS)),
+    };
     let path = get(PATH);
     if !path.is_empty() && !path.starts_with('/') {
         url.push('/');

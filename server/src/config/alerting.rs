@@ -17,6 +17,9 @@ use super::fields::{Fields, Problems};
 use super::yaml::Node;
 use super::{discovery, global, http_client, relabel};
 
+/// Longest request to a receiver that sets none.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The validated section.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Alerting {
@@ -62,7 +65,13 @@ pub(super) fn read(
 ) -> Alerting {
     let mut fields = Fields::open(node, "config.plain", problems);
     let mut alerting = Alerting {
-        alert_relabel: rules(&mut fields, "alert_relabel_configs", names, problems),
+        alert_relabel: rules(
+            &mut fields,
+            "alert_relabel_configs",
+            "alert relabeling rule",
+            names,
+            problems,
+        ),
         alertmanagers: Vec::new(),
     };
     let go_type = "config.AlertmanagerConfigs";
@@ -83,27 +92,36 @@ fn alertmanager(
     problems: &mut Problems,
 ) -> Alertmanager {
     let mut fields = Fields::open(node, "config.AlertmanagerConfig", problems);
-    let or = |text: String, default: &str| match text.is_empty() {
-        true => default.to_owned(),
-        false => text,
+    let check_version = |version: &str| match version {
+        "v2" => Ok(()),
+        _ => Err(format!(
+            "expected Alertmanager api version to be one of [v2] but got {version}"
+        )),
     };
-    let version = or(fields.string("api_version", problems), "v2");
-    if version != "v2" {
-        let at = fields.position_of("api_version");
-        let text = format!("expected Alertmanager api version to be one of [v2] but got {version}");
-        problems.value(at, text);
-    }
-    let timeout = global::duration(&mut fields, "timeout", problems);
+    fields.parsed("api_version", problems, check_version);
+    let timeout = match fields.take_with_null("timeout") {
+        Some(_) => global::duration(&mut fields, "timeout", problems),
+        None => DEFAULT_TIMEOUT,
+    };
     let entry = Alertmanager {
         client: http_client::take(&mut fields, dir, problems),
-        scheme: or(fields.string("scheme", problems), "http"),
+        scheme: fields.string_or("scheme", "http", problems),
         path_prefix: fields.string("path_prefix", problems),
-        timeout: match timeout.is_zero() {
-            true => Duration::from_secs(10),
-            false => timeout,
-        },
-        relabel: rules(&mut fields, "relabel_configs", names, problems),
-        alert_relabel: rules(&mut fields, "alert_relabel_configs", names, problems),
+        timeout,
+        relabel: rules(
+            &mut fields,
+            "relabel_configs",
+            "Alertmanager target relabeling rule",
+            names,
+            problems,
+        ),
+        alert_relabel: rules(
+            &mut fields,
+            "alert_relabel_configs",
+            "Alertmanager alert relabeling rule",
+            names,
+            problems,
+        ),
         static_configs: discovery::take_static(&mut fields, problems),
     };
     if entry.relabel.is_empty() {
@@ -123,13 +141,10 @@ fn alertmanager(
 fn rules(
     fields: &mut Fields<'_>,
     name: &'static str,
+    what: &str,
     names: NameValidation,
     problems: &mut Problems,
 ) -> Vec<RelabelRule> {
-    let what = match name {
-        "relabel_configs" => "Alertmanager target relabeling rule",
-        _ => "alert relabeling rule",
-    };
     match fields.take(name) {
         Some(node) => relabel::read(node, what, names, problems),
         None => Vec::new(),

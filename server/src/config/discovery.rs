@@ -55,8 +55,15 @@ const OTHERS: [&str; 36] = [
 /// Takes `static_configs`.
 pub(super) fn take_static(fields: &mut Fields<'_>, problems: &mut Problems) -> Vec<TargetGroup> {
     let nodes = fields.list("static_configs", "[]*targetgroup.Group", problems);
-    let groups = nodes.iter().filter(|node| !node.is_null());
-    groups.map(|node| group(node, problems)).collect()
+    let mut groups = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        if node.is_null() {
+            problems.value(node.at, "empty or null section in static_configs");
+        } else {
+            groups.push(group(node, problems));
+        }
+    }
+    groups
 }
 
 /// Refuses the mechanisms this version does not have.

@@ -288,8 +288,8 @@ mod tests {
             let mut map = MapWriter::default();
             map.put("k", Yaml::Text(text.clone()));
             let document = map.done().document();
-            let node = yaml::parse(&document).unwrap();
-            let read = node.get("k").unwrap();
+            let tree = yaml::parse(&document).unwrap();
+            let read = tree.root.get("k").unwrap();
             let is_text = matches!(&read.value, Value::Scalar { text: t, .. } if *t == text);
             prop_assert!(is_text, "{document:?} is {read:?}");
         }

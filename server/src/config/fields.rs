@@ -1,9 +1,16 @@
 //! Taking typed values out of a [`Node`] by name, collecting every mistake.
 //!
-//! The rules are those of Go's strict YAML reading: a null leaves the default, a
-//! number or boolean may be written where a text is wanted (its characters count),
-//! an unknown key or one that stands twice is a mistake. The texts are Go's too,
-//! with the Go name of the type, because people search for them.
+//! The rules are those of Go's strict YAML reading (`go.yaml.in/yaml/v2`): a number or
+//! boolean may be written where a text is wanted (its characters count), an unknown
+//! key or one that stands twice is a mistake. The texts are Go's too, with the Go name
+//! of the type, because people search for them.
+//!
+//! A written null is not a missing key: Go makes the zero of the field's type of it and
+//! asks no reader of that type, so `honor_timestamps:` is `false` and `scheme: ~` is
+//! empty, whatever their defaults are. Where the default is that zero, or a zero means
+//! "inherit", the two are the same, and [`Fields::take`] passes over both; a default
+//! that is not takes [`Fields::bool_or`], [`Fields::string_or`] or
+//! [`Fields::take_with_null`].
 
 use kymo_storage::compat::quote::quote;
 
@@ -120,7 +127,33 @@ impl<'n> Fields<'n> {
             .unwrap_or_default()
     }
 
-    /// Takes a boolean.
+    /// Takes a text; `default` where it is missing, empty where it is null.
+    pub(super) fn string_or(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        problems: &mut Problems,
+    ) -> String {
+        let node = self.take_with_null(name);
+        node.and_then(|node| string(node, problems))
+            .unwrap_or_else(|| default.to_owned())
+    }
+
+    /// Takes a boolean; `default` where it is missing, `false` where it is null.
+    pub(super) fn bool_or(
+        &mut self,
+        name: &'static str,
+        default: bool,
+        problems: &mut Problems,
+    ) -> bool {
+        match self.take_with_null(name) {
+            Some(node) if node.is_null() => false,
+            Some(node) => boolean(node, problems).unwrap_or(default),
+            None => default,
+        }
+    }
+
+    /// Takes a boolean that may be left to others: `None` where it is missing or null.
     pub(super) fn bool(&mut self, name: &'static str, problems: &mut Problems) -> Option<bool> {
         let node = self.take(name);
         node.and_then(|node| boolean(node, problems))
@@ -184,9 +217,13 @@ impl<'n> Fields<'n> {
     pub(super) fn finish(self, problems: &mut Problems) {
         let Fields { go_type, .. } = self;
         for (i, (key, _)) in self.pairs.iter().enumerate() {
-            let Some(name) = key.text() else {
-                wrong_type(key, "string", problems);
-                continue;
+            let name = match key.text() {
+                Some(name) => name,
+                None if key.is_null() => "",
+                None => {
+                    wrong_type(key, "string", problems);
+                    continue;
+                }
             };
             if !self.known.contains(&name) {
                 let message = format!("field {name} not found in type {go_type}");

@@ -74,12 +74,12 @@ pub(super) fn read(node: &Node, problems: &mut Problems, warnings: &mut Vec<Stri
         scrape_protocols: protocols(&mut fields, " for global config", problems),
         name_validation: validation(&mut fields, problems).unwrap_or(NameValidation::Utf8),
         name_escaping: escaping(&mut fields, "global", problems),
-        always_classic_histograms: fields
-            .bool("always_scrape_classic_histograms", problems)
-            .unwrap_or(false),
-        extra_metrics: fields
-            .bool("extra_scrape_metrics", problems)
-            .unwrap_or(false),
+        always_classic_histograms: fields.bool_or(
+            "always_scrape_classic_histograms",
+            false,
+            problems,
+        ),
+        extra_metrics: fields.bool_or("extra_scrape_metrics", false, problems),
     };
     for name in [
         "scrape_native_histograms",

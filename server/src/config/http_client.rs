@@ -72,8 +72,8 @@ pub(super) fn take(fields: &mut Fields<'_>, dir: &Path, problems: &mut Problems)
     ClientOptions {
         auth,
         tls: tls.map_or_else(TlsOptions::default, |node| tls_options(node, dir, problems)),
-        follow_redirects: fields.bool("follow_redirects", problems).unwrap_or(true),
-        http2: fields.bool("enable_http2", problems).unwrap_or(true),
+        follow_redirects: fields.bool_or("follow_redirects", true, problems),
+        http2: fields.bool_or("enable_http2", true, problems),
         headers: headers.map_or_else(Vec::new, |node| extra_headers(node, dir, problems)),
     }
 }
@@ -209,9 +209,7 @@ fn tls_options(node: &Node, dir: &Path, problems: &mut Problems) -> TlsOptions {
         cert,
         key,
         server_name: (!server_name.is_empty()).then_some(server_name),
-        insecure_skip_verify: fields
-            .bool("insecure_skip_verify", problems)
-            .unwrap_or(false),
+        insecure_skip_verify: fields.bool_or("insecure_skip_verify", false, problems),
         min_version: tls_version(&mut fields, "min_version", problems),
         max_version: tls_version(&mut fields, "max_version", problems),
     };

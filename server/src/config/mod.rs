@@ -77,7 +77,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 pub fn parse(text: &str, dir: &Path) -> Result<Config, ConfigError> {
     let mut problems = Problems::default();
     let config = match yaml::parse(text) {
-        Ok(root) => read(&root, dir, &mut problems),
+        Ok(document) => {
+            let mut config = read(&document.root, dir, &mut problems);
+            if let Some(at) = document.unread {
+                config.warnings.push(format!(
+                    "line {}: only the first document of a file is read, what follows has no effect",
+                    at.line
+                ));
+            }
+            config
+        }
         Err(error) => {
             return Err(ConfigError::Invalid {
                 path: None,

@@ -278,11 +278,13 @@ fn rule(rule: &RelabelRule) -> Yaml {
     {
         map.put("source_labels", Yaml::Flow(names.clone()));
     }
-    map.text("separator", &config.separator)
-        .text("regex", config.regex.as_deref().unwrap_or_default())
-        .number("modulus", config.modulus)
+    map.put("separator", text(&config.separator));
+    if let Some(regex) = &config.regex {
+        map.put("regex", text(regex));
+    }
+    map.number("modulus", config.modulus)
         .text("target_label", &config.target_label)
-        .text("replacement", &config.replacement)
+        .put("replacement", text(&config.replacement))
         .text("action", config.action.as_str());
     map.done()
 }

@@ -21,7 +21,12 @@ pub fn parse_rules(
 ) -> Result<Vec<RelabelRule>, ConfigError> {
     let mut problems = Problems::default();
     let rules = match yaml::parse(text) {
-        Ok(root) => read(&root, "relabeling rule", name_validation, &mut problems),
+        Ok(document) => read(
+            &document.root,
+            "relabeling rule",
+            name_validation,
+            &mut problems,
+        ),
         Err(error) => {
             return Err(ConfigError::Invalid {
                 path: None,
@@ -92,16 +97,12 @@ fn read_config(
     if let Some(node) = fields.take("source_labels") {
         config.source_labels = Some(read_names(node, problems));
     }
-    // A null is not the default here: Go's reader makes a zero of it.
     for (name, text) in [
         ("separator", &mut config.separator),
         ("target_label", &mut config.target_label),
         ("replacement", &mut config.replacement),
     ] {
-        let written = fields.take_with_null(name);
-        if let Some(written) = written.and_then(|node| string(node, problems)) {
-            *text = written;
-        }
+        *text = fields.string_or(name, text, problems);
     }
     if let Some(node) = fields.take_with_null("regex") {
         config.regex = string(node, problems);

@@ -92,9 +92,7 @@ fn read_switches(fields: &mut Fields<'_>, config: &mut ScrapeConfig, problems: &
         ),
         ("enable_compression", &mut config.compression),
     ] {
-        if let Some(written) = fields.bool(name, problems) {
-            *value = written;
-        }
+        *value = fields.bool_or(name, *value, problems);
     }
     for name in [
         "scrape_native_histograms",
@@ -114,12 +112,7 @@ fn read_request(
         ("metrics_path", &mut config.metrics_path),
         ("scheme", &mut config.scheme),
     ] {
-        if let Some(written) = fields
-            .take(name)
-            .and_then(|node| fields::string(node, problems))
-        {
-            *value = written;
-        }
+        *value = fields.string_or(name, value, problems);
     }
     if let Some(node) = fields.take("params") {
         config.params = params(node, problems);

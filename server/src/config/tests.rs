@@ -98,6 +98,49 @@ fn a_job_has_prometheus_defaults() {
 }
 
 #[test]
+fn a_written_null_is_the_zero_of_its_type() {
+    let job = job("honor_timestamps:
+enable_compression: ~
+follow_redirects: null
+enable_http2: ~
+metrics_path: ~
+scheme: ~
+scrape_interval: ~
+sample_limit: ~
+scrape_protocols: ~
+params: ~
+tls_config: ~
+basic_auth: ~
+metric_relabel_configs: ~
+static_configs: [{targets: [~], labels: {zone: ~}}]");
+    assert!(!job.honor_timestamps && !job.compression);
+    assert!(!job.client.follow_redirects && !job.client.http2);
+    assert_eq!((job.metrics_path.as_str(), job.scheme.as_str()), ("", ""));
+    // A zero of these inherits.
+    assert_eq!(job.interval, Duration::from_secs(60));
+    assert_eq!(job.protocols, ScrapeProtocol::DEFAULT);
+    assert_eq!(job.client.auth, None);
+    assert_eq!(job.static_configs[0].targets, [""]);
+    assert_eq!(job.static_configs[0].labels["zone"], "");
+    let text = "alerting: {alertmanagers: [{scheme: ~, timeout: ~, api_version: ~}]}";
+    let alerting = config(text).alerting;
+    assert_eq!(alerting.alertmanagers[0].scheme, "");
+    assert_eq!(alerting.alertmanagers[0].timeout, Duration::ZERO);
+    let text = "scrape_configs: [{job_name: a, static_configs: [~]}]";
+    assert!(refusal(text).contains("empty or null section in static_configs"));
+    let text = "scrape_configs: [{job_name: a, ~: 1}]";
+    assert!(refusal(text).contains("field  not found in type config.ScrapeConfig"));
+}
+
+#[test]
+fn a_second_document_is_left_out_with_a_warning() {
+    let config = config("global: {scrape_interval: 5s}\n---\nnonsense: [\n");
+    assert_eq!(config.global.scrape_interval, Duration::from_secs(5));
+    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings[0].starts_with("line 2: only the first document"));
+}
+
+#[test]
 fn the_client_block_is_read() {
     let job = job("basic_auth:
   username: me
@@ -487,7 +530,7 @@ storage:
     assert!(shown.contains(expected), "{shown}");
     assert_eq!(
         refusal("alerting: {alertmanagers: [{api_version: v1}]}\n"),
-        "expected Alertmanager api version to be one of [v2] but got v1 (line 1, column 29)"
+        "expected Alertmanager api version to be one of [v2] but got v1 (line 1, column 42)"
     );
     assert!(refusal("alerting: {x: 1}\n").contains("field x not found in type config.plain"));
 }

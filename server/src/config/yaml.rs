@@ -6,7 +6,8 @@
 //! finds all mistakes of a file at once; a derived reader stops at the first.
 //! Scalars mean what they mean to Go's YAML package, which is 1.1 with `yes` and `on`.
 //!
-//! Aliases are expanded in place, so the number of nodes is bounded.
+//! Only the first document of a text is read, as Prometheus does it; the rest need not
+//! even be YAML. Aliases are expanded in place, so the number of nodes is bounded.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -53,6 +54,15 @@ pub enum Value {
     Map(Vec<(Node, Node)>),
 }
 
+/// The first document of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// What it holds; [`Value::Null`] where the text is empty.
+    pub root: Node,
+    /// Where the text goes on behind the document's end, which nobody reads.
+    pub unread: Option<Position>,
+}
+
 /// A text that is not YAML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntaxError {
@@ -62,11 +72,11 @@ pub struct SyntaxError {
     pub message: String,
 }
 
-/// Reads a document; an empty text is [`Value::Null`].
+/// Reads the first document of a text.
 ///
 /// # Errors
-/// The first violation of YAML's syntax, a second document, or too many nodes.
-pub fn parse(text: &str) -> Result<Node, SyntaxError> {
+/// The first violation of YAML's syntax in it, or too many nodes.
+pub fn parse(text: &str) -> Result<Document, SyntaxError> {
     let mut builder = Builder {
         source: text,
         flow_depth: 0,
@@ -74,25 +84,23 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
         anchors: HashMap::new(),
         nodes: 0,
     };
-    let mut root = None;
-    while let Some((event, span)) = builder.next()? {
-        match event {
-            Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
-            Event::StreamEnd => break,
-            event if root.is_none() => root = Some(builder.node(event, span)?),
-            _ => {
-                return Err(SyntaxError {
-                    at: start_of(span),
-                    message: "a configuration file holds one document, this one has a second"
-                        .to_owned(),
-                });
-            }
-        }
-    }
-    Ok(root.unwrap_or(Node {
+    let mut root = Node {
         at: Position { line: 1, column: 1 },
         value: Value::Null,
-    }))
+    };
+    while let Some((event, span)) = builder.next()? {
+        match event {
+            Event::StreamStart | Event::DocumentStart(..) => {}
+            Event::StreamEnd | Event::DocumentEnd => break,
+            event => root = builder.node(event, span)?,
+        }
+    }
+    let unread = match builder.next() {
+        Ok(None | Some((Event::StreamEnd, _))) => None,
+        Ok(Some((_, span))) => Some(start_of(span)),
+        Err(error) => Some(error.at),
+    };
+    Ok(Document { root, unread })
 }
 
 impl Node {
@@ -381,7 +389,7 @@ mod tests {
 
     fn shape(text: &str) -> String {
         match parse(text) {
-            Ok(node) => shape_of(&node),
+            Ok(document) => shape_of(&document.root),
             Err(error) => format!("{}:{}", error.at.line, error.at.column),
         }
     }
@@ -427,11 +435,7 @@ mod tests {
 
     #[test]
     fn broken_documents_name_a_place() {
-        for (text, line) in [
-            ("a: [1", 1),
-            ("a:\n  - b\n c\n", 3),
-            ("a: 1\n---\nb: 2\n", 3),
-        ] {
+        for (text, line) in [("a: [1", 1), ("a:\n  - b\n c\n", 3)] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.at.line, line, "{text:?}: {error:?}");
             assert!(!error.message.is_empty());
@@ -439,9 +443,23 @@ mod tests {
     }
 
     #[test]
+    fn only_the_first_document_is_read() {
+        for (text, unread) in [
+            ("a: 1\n", None),
+            ("---\na: 1\n...\n", None),
+            ("a: 1\n---\nb: 2\n", Some(2)),
+            ("a: 1\n---\nb: [\n", Some(2)),
+        ] {
+            let document = parse(text).unwrap();
+            assert_eq!(shape_of(&document.root), "{a=1}", "{text:?}");
+            assert_eq!(document.unread.map(|at| at.line), unread, "{text:?}");
+        }
+    }
+
+    #[test]
     fn positions_are_those_of_an_editor() {
-        let node = parse("global:\n  scrape_interval: 5s\n").unwrap();
-        let global = node.get("global").unwrap();
+        let document = parse("global:\n  scrape_interval: 5s\n").unwrap();
+        let global = document.root.get("global").unwrap();
         assert_eq!(
             global.position_of("scrape_interval"),
             Position { line: 2, column: 3 }
