@@ -14,6 +14,7 @@ use super::row::{
 use super::window::{RangeSpec, Windows, drop_stale_markers, each_window};
 use super::{Evaluator, Outcome, out_of_time};
 use crate::error::QueryError;
+use crate::limits::Cancel;
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
 use crate::promql::plan::{Call, Edges, Node, NodeKind, RangeSelector};
@@ -148,7 +149,14 @@ impl Evaluator<'_> {
                 self.read += counts.read;
             }
             self.budget.touch(counts.largest)?;
-            kernel.run(&samples, &windows, grid, &mut builder, &mut annotations)?;
+            kernel.run(
+                &samples,
+                &windows,
+                grid,
+                &mut builder,
+                &mut annotations,
+                self.cancel,
+            )?;
             let made = builder.count();
             if made == 0 {
                 builder.clear();
@@ -465,6 +473,7 @@ impl Kernel {
         grid: &Grid,
         out: &mut RowBuilder,
         annotations: &mut Annotations,
+        cancel: &Cancel,
     ) -> Result<(), QueryError> {
         let pairs = windows.pairs();
         let params = &self.params;
@@ -473,26 +482,26 @@ impl Kernel {
         match &mut self.work {
             Work::Rate(kind, cache) => {
                 cache.prepare(samples, windows, spec, grid);
-                rate::extrapolated(*kind, spec.range_ms, samples, cache, out);
+                rate::extrapolated(*kind, spec.range_ms, samples, cache, cancel, out)
             }
             Work::ExtendedRate(kind) => {
                 let smoothed = self.edges == Edges::Smoothed;
-                each_window(samples, pairs, |w| {
+                each_window(samples, pairs, cancel, |w| {
                     let end_ms = spec.end(grid, w.step);
                     if let Some(value) = rate::extended(*kind, &w, spec.range_ms, end_ms, smoothed)
                     {
                         out.set(w.step, value);
                     }
-                });
+                })
             }
-            Work::LastTwo { per_second } => each_window(samples, pairs, |w| {
+            Work::LastTwo { per_second } => each_window(samples, pairs, cancel, |w| {
                 if let Some(value) = rate::last_two(&w, *per_second) {
                     out.set(w.step, value);
                 }
             }),
             Work::Changes | Work::Resets => {
                 let of_changes = matches!(self.work, Work::Changes);
-                each_window(samples, pairs, |w| {
+                each_window(samples, pairs, cancel, |w| {
                     let start_ms = spec.end(grid, w.step) - spec.range_ms;
                     let Some(first) = first_index(&w, self.edges, start_ms) else {
                         return;
@@ -503,49 +512,51 @@ impl Kernel {
                         false => over_time::resets(values),
                     };
                     out.set(w.step, count as f64);
-                });
+                })
             }
-            Work::Sum => each_window(samples, pairs, |w| {
+            Work::Sum => each_window(samples, pairs, cancel, |w| {
                 out.set(w.step, over_time::sum(w.values))
             }),
-            Work::Avg => each_window(samples, pairs, |w| {
+            Work::Avg => each_window(samples, pairs, cancel, |w| {
                 out.set(w.step, over_time::avg(w.values))
             }),
-            Work::Min => each_window(samples, pairs, |w| {
+            Work::Min => each_window(samples, pairs, cancel, |w| {
                 out.set(w.step, w.values[over_time::min_at(w.values)]);
             }),
-            Work::Max => each_window(samples, pairs, |w| {
+            Work::Max => each_window(samples, pairs, cancel, |w| {
                 out.set(w.step, w.values[over_time::max_at(w.values)]);
             }),
-            Work::TimeOfMin => each_window(samples, pairs, |w| {
+            Work::TimeOfMin => each_window(samples, pairs, cancel, |w| {
                 let at = over_time::last_min_at(w.values);
                 out.set(w.step, w.timestamps[at] as f64 / 1000.0);
             }),
-            Work::TimeOfMax => each_window(samples, pairs, |w| {
+            Work::TimeOfMax => each_window(samples, pairs, cancel, |w| {
                 let at = over_time::last_max_at(w.values);
                 out.set(w.step, w.timestamps[at] as f64 / 1000.0);
             }),
-            Work::Count => each_window(samples, pairs, |w| out.set(w.step, w.values.len() as f64)),
-            Work::Present => each_window(samples, pairs, |w| out.set(w.step, 1.0)),
-            Work::First => each_window(samples, pairs, |w| out.set(w.step, w.values[0])),
-            Work::Last => each_window(samples, pairs, |w| {
+            Work::Count => each_window(samples, pairs, cancel, |w| {
+                out.set(w.step, w.values.len() as f64)
+            }),
+            Work::Present => each_window(samples, pairs, cancel, |w| out.set(w.step, 1.0)),
+            Work::First => each_window(samples, pairs, cancel, |w| out.set(w.step, w.values[0])),
+            Work::Last => each_window(samples, pairs, cancel, |w| {
                 out.set(w.step, w.values[w.values.len() - 1]);
             }),
-            Work::TimeOfFirst => each_window(samples, pairs, |w| {
+            Work::TimeOfFirst => each_window(samples, pairs, cancel, |w| {
                 out.set(w.step, w.timestamps[0] as f64 / 1000.0);
             }),
-            Work::TimeOfLast => each_window(samples, pairs, |w| {
+            Work::TimeOfLast => each_window(samples, pairs, cancel, |w| {
                 let t_ms = w.timestamps[w.timestamps.len() - 1];
                 out.set(w.step, t_ms as f64 / 1000.0);
             }),
-            Work::Variance { root } => each_window(samples, pairs, |w| {
+            Work::Variance { root } => each_window(samples, pairs, cancel, |w| {
                 let variance = Moments::of(w.values).variance();
                 out.set(w.step, if *root { variance.sqrt() } else { variance });
             }),
             Work::Quantile(sorted) => {
                 sorted.reset();
                 let any_nan = samples.values.iter().any(|value| value.is_nan());
-                each_window(samples, pairs, |w| {
+                each_window(samples, pairs, cancel, |w| {
                     let q = Kernel::param(params, 0, w.step);
                     if q.is_nan() || !(0.0..=1.0).contains(&q) {
                         annotations.invalid_quantile(q, self.span);
@@ -560,18 +571,18 @@ impl Kernel {
                         sorted.quantile(q)
                     };
                     out.set(w.step, value);
-                });
+                })
             }
-            Work::MedianDeviation => each_window(samples, pairs, |w| {
+            Work::MedianDeviation => each_window(samples, pairs, cancel, |w| {
                 out.set(w.step, over_time::median_deviation(w.values, scratch));
             }),
-            Work::Deriv => each_window(samples, pairs, |w| {
+            Work::Deriv => each_window(samples, pairs, cancel, |w| {
                 if w.values.len() >= 2 {
                     let line = regression::least_squares(&w, w.timestamps[0]);
                     out.set(w.step, line.slope);
                 }
             }),
-            Work::PredictLinear => each_window(samples, pairs, |w| {
+            Work::PredictLinear => each_window(samples, pairs, cancel, |w| {
                 if w.values.len() >= 2 {
                     let line = regression::least_squares(&w, grid.time(w.step));
                     let ahead = Kernel::param(params, 0, w.step);
@@ -580,7 +591,7 @@ impl Kernel {
             }),
             Work::Smoothing => {
                 let mut failure = None;
-                each_window(samples, pairs, |w| {
+                each_window(samples, pairs, cancel, |w| {
                     let (sf, tf) = (
                         Kernel::param(params, 0, w.step),
                         Kernel::param(params, 1, w.step),
@@ -596,13 +607,13 @@ impl Kernel {
                     if w.values.len() >= 2 {
                         out.set(w.step, regression::double_smoothing(w.values, sf, tf));
                     }
-                });
-                if let Some(text) = failure {
-                    return Err(QueryError::Execution(text));
+                })?;
+                match failure {
+                    Some(text) => Err(QueryError::Execution(text)),
+                    None => Ok(()),
                 }
             }
         }
-        Ok(())
     }
 }
 

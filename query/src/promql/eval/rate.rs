@@ -7,6 +7,8 @@
 use super::row::{Grid, RowBuilder};
 use super::selector::interpolate;
 use super::window::{RangeSpec, Window, Windows};
+use crate::error::QueryError;
+use crate::limits::Cancel;
 use crate::source::SampleBuf;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +93,9 @@ pub(super) fn extrapolated(
     range_ms: i64,
     samples: &SampleBuf,
     times: &Extrapolation,
+    cancel: &Cancel,
     out: &mut RowBuilder,
-) {
+) -> Result<(), QueryError> {
     let values = samples.values.as_slice();
     let range_seconds = seconds(range_ms);
     let resets = match kind.is_counter() && values.windows(2).any(|pair| pair[1] < pair[0]) {
@@ -106,6 +109,7 @@ pub(super) fn extrapolated(
         let (first_value, last_value) = (values[first], values[last]);
         let mut result = last_value - first_value;
         if !resets.is_empty() {
+            cancel.check("expression evaluation")?;
             while next_reset < resets.len() && resets[next_reset] <= first {
                 next_reset += 1;
             }
@@ -130,6 +134,7 @@ pub(super) fn extrapolated(
         }
         out.set(span.step as usize, result * factor);
     }
+    Ok(())
 }
 
 /// Returns the positions of the samples that are below the one before.
@@ -291,7 +296,7 @@ mod tests {
         let mut times = Extrapolation::default();
         times.prepare(&buffer, &windows, &spec, &grid);
         let mut out = RowBuilder::new(1);
-        extrapolated(kind, range_ms, &buffer, &times, &mut out);
+        extrapolated(kind, range_ms, &buffer, &times, &Cancel::new(), &mut out).unwrap();
         out.take(kymo_storage::model::Labels::empty)?.get(0)
     }
 

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::row::Grid;
+use crate::error::QueryError;
+use crate::limits::Cancel;
 use crate::promql::plan::{Edges, Shift};
 use crate::source::SampleBuf;
 use kymo_storage::model::is_stale_marker;
@@ -156,13 +158,15 @@ pub(crate) struct Window<'a> {
     pub(crate) step: usize,
 }
 
-/// Calls `each` with every window that has samples.
+/// Calls `each` with every window that has samples, until the query is stopped: large
+/// windows at many steps are hours of work for one series.
 #[inline]
 pub(crate) fn each_window(
     samples: &SampleBuf,
     pairs: &[(u32, u32)],
+    cancel: &Cancel,
     mut each: impl FnMut(Window<'_>),
-) {
+) -> Result<(), QueryError> {
     for (step, &(from, to)) in pairs.iter().enumerate() {
         let range: Range<usize> = from as usize..to as usize;
         if range.start >= range.end {
@@ -174,12 +178,14 @@ pub(crate) fn each_window(
         ) else {
             continue;
         };
+        cancel.check("expression evaluation")?;
         each(Window {
             timestamps,
             values,
             step,
         });
     }
+    Ok(())
 }
 
 /// Removes the stale markers, which ranges do not see.
@@ -235,6 +241,25 @@ mod tests {
             largest: 2,
         };
         assert_eq!(windows.counts(), expected);
+    }
+
+    #[test]
+    fn a_stopped_query_looks_at_no_more_windows() {
+        let mut samples = SampleBuf::default();
+        for t_ms in 0..4 {
+            samples.push(t_ms, 1.0);
+        }
+        let pairs = [(0, 2), (1, 3), (2, 4)];
+        let cancel = Cancel::new();
+        let mut seen = 0;
+        let ended = each_window(&samples, &pairs, &cancel, |window| {
+            seen += 1;
+            if window.step == 1 {
+                cancel.expire();
+            }
+        });
+        assert!(matches!(ended, Err(QueryError::Timeout(_))));
+        assert_eq!(seen, 2);
     }
 
     #[test]
