@@ -216,6 +216,10 @@ proptest! {
 
     #[test]
     fn each_step_of_a_range_is_an_instant(source in data(), query in vector()) {
+        // Ties are broken by the order of the series, which these leave as they like.
+        let ordering = ["topk", "bottomk", "limitk", "count_values"];
+        let ordered: usize = ordering.iter().map(|op| query.matches(op).count()).sum();
+        prop_assume!(ordered < 2);
         let engine = Engine::new(EngineOptions {
             enable: Features::ALL,
             ..EngineOptions::default()
