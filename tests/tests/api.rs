@@ -172,3 +172,12 @@ fn a_route_prefix_moves_every_path() {
         assert_eq!(kymo.get(outside).status, 404, "{outside}");
     }
 }
+
+#[test]
+fn a_query_typed_into_a_url_as_it_is_gets_its_answer() {
+    let kymo = with_series(2, 1);
+    let answer = kymo.get("/api/v1/query?query=m{instance=\"host-00001\"}>0<1&time=1700000000");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let result = &answer.json()["data"]["result"];
+    assert_eq!(result.as_array().map(Vec::len), Some(1), "{answer:?}");
+}

@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
+use super::request_line::RequestLine;
 use super::stall::StallGuard;
 
 /// Bytes of headers, and of one read, that a connection may hold.
@@ -137,7 +138,8 @@ async fn accept<F, Fut>(
             let answer = handler(request);
             async move { Ok::<_, std::convert::Infallible>(answer.await) }
         });
-        let io = TokioIo::new(StallGuard::new(stream, limits.read_timeout));
+        let stream = StallGuard::new(stream, limits.read_timeout);
+        let io = TokioIo::new(RequestLine::new(stream));
         let connection = builder.serve_connection(io, service).into_owned();
         let watched = drain.watch(connection);
         tokio::spawn(async move {

@@ -13,4 +13,5 @@ pub(crate) mod json;
 pub(crate) mod listener;
 pub(crate) mod params;
 
+mod request_line;
 mod stall;
