@@ -150,6 +150,24 @@ fn more_steps_than_samples_may_be_held_are_refused() {
 }
 
 #[test]
+fn label_values_that_double_at_each_call_are_refused() {
+    let doublings = [
+        ("label_join(", ", \"x\", \"\", \"x\", \"x\")"),
+        ("label_replace(", ", \"x\", \"$1$1\", \"x\", \"(.*)\")"),
+    ];
+    for (open, close) in doublings {
+        let seed = "label_replace(m_total, \"x\", \"12345678\", \"\", \"\")";
+        let doubled = |times| format!("{}{seed}{}", open.repeat(times), close.repeat(times));
+        assert!(instant(&doubled(10), 300_000).is_ok());
+        let refused = instant(&doubled(40), 300_000);
+        assert!(
+            matches!(refused, Err(QueryError::Execution(_))),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn few_steps_are_answered_whatever_may_be_held() {
     let engine = Engine::new(EngineOptions {
         max_samples: 10,

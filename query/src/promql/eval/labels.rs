@@ -11,6 +11,12 @@ use super::{Evaluator, Outcome};
 use crate::error::QueryError;
 use crate::promql::plan::{Node, NodeKind};
 
+/// Longest label value that a function may make. Calls inside of calls can double a
+/// value each time, so that a few lines of query would fill any memory.
+const MAX_VALUE_BYTES: usize = 1 << 20;
+/// Longest text that is made to find out how long a value is.
+const MAX_EXPANDED_BYTES: usize = 1 << 26;
+
 impl Evaluator<'_> {
     /// Evaluates `label_replace(vector, dst, replacement, src, regex)`.
     pub(super) fn label_replace(&mut self, args: &[Node], grid: &Grid) -> Outcome {
@@ -25,11 +31,20 @@ impl Evaluator<'_> {
 
         let (mut rows, annotations) = self.eval(&args[0], grid)?;
         for row in &mut rows {
-            let Some(captures) = regex.captures(row.labels.get(src).unwrap_or("")) else {
+            let value = row.labels.get(src).unwrap_or("");
+            let Some(captures) = regex.captures(value) else {
                 continue;
             };
+            // A reference has two bytes or more, and brings the whole value at most.
+            let references = replacement.len() / 2;
+            if references.saturating_mul(value.len()) > MAX_EXPANDED_BYTES {
+                return Err(too_long("label_replace"));
+            }
             let mut expanded = String::new();
             captures.expand(replacement, &mut expanded);
+            if expanded.len() > MAX_VALUE_BYTES {
+                return Err(too_long("label_replace"));
+            }
             let mut builder = LabelsBuilder::from_labels(&row.labels);
             builder.set(dst, &expanded);
             row.labels = builder.labels();
@@ -56,6 +71,10 @@ impl Evaluator<'_> {
                 .iter()
                 .map(|source| row.labels.get(source).unwrap_or(""))
                 .collect();
+            let len: usize = values.iter().map(|v| v.len() + separator.len()).sum();
+            if len > MAX_VALUE_BYTES {
+                return Err(too_long("label_join"));
+            }
             let joined = values.join(separator);
             let mut builder = LabelsBuilder::from_labels(&row.labels);
             builder.set(dst, &joined);
@@ -66,6 +85,12 @@ impl Evaluator<'_> {
         }
         Ok((merge_equal_labels(rows, grid.steps)?, annotations))
     }
+}
+
+fn too_long(func: &str) -> QueryError {
+    QueryError::Execution(format!(
+        "{func}() would make a label value of more than {MAX_VALUE_BYTES} bytes"
+    ))
 }
 
 fn check_name(name: &str, which: &str, func: &str) -> Result<(), QueryError> {
