@@ -9,7 +9,7 @@ use crate::promql::ast::{
     AggregateExpr, AggregateOp, BinaryExpr, Call, Cardinality, Expr, ExprKind, Span, ValueType,
     VectorSelector,
 };
-use crate::promql::error::ParseError;
+use crate::promql::error::{ParseError, report};
 use crate::promql::functions::{Function, function};
 
 /// Checks a tree, completes it where the types of its parts say how, and returns
@@ -39,7 +39,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.errors.push(ParseError::new(self.input, span, message));
+        report(&mut self.errors, self.input, span, message);
     }
 
     fn expr(&mut self, expr: &mut Expr, selector_use: SelectorUse) -> ValueType {

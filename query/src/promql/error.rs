@@ -35,8 +35,24 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// Everything that is wrong with a query, in the order in which it was found.
-/// Never empty; shown as its first error alone, as Prometheus does.
+/// How many errors are kept. Each has its place looked up from the beginning of the
+/// text, so that a long text of nothing but errors would take minutes.
+const MAX_ERRORS: usize = 100;
+
+/// Adds an error about `input[span]` unless there are enough.
+pub(crate) fn report(
+    errors: &mut Vec<ParseError>,
+    input: &[u8],
+    span: Span,
+    message: impl Into<String>,
+) {
+    if errors.len() < MAX_ERRORS {
+        errors.push(ParseError::new(input, span, message));
+    }
+}
+
+/// What is wrong with a query, in the order in which it was found: the first hundred
+/// errors. Never empty; shown as its first error alone, as Prometheus does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseErrors {
     first: ParseError,

@@ -13,7 +13,7 @@ use kymo_storage::compat::quote::{quote, unquote};
 use kymo_storage::model::{Labels, Matcher};
 
 use crate::promql::ast::{DurationExpr, Expr, NumberLiteral, Span, VectorMatching};
-use crate::promql::error::ParseError;
+use crate::promql::error::{ParseError, report};
 use crate::promql::features::Features;
 use crate::promql::grammar::{AUTOMATON, MEANINGS, Meaning, Symbol};
 use crate::promql::lex::{Dialect, Lexer};
@@ -145,7 +145,7 @@ impl<'a> TreeBuilder<'a> {
     }
 
     fn error(&mut self, span: Span, message: impl Into<String>) {
-        self.errors.push(ParseError::new(self.input, span, message));
+        report(&mut self.errors, self.input, span, message);
     }
 
     /// Reports that the token that was read last cannot stand here.

@@ -273,6 +273,22 @@ fn selectors_and_label_sets_have_no_modifiers() {
 }
 
 #[test]
+fn endless_errors_are_not_collected() {
+    let texts = [
+        parse_series(&"a + ".repeat(2_000)).unwrap_err(),
+        parse_expr(
+            &format!("sum by ({}a) (b)", "1,".repeat(2_000)),
+            &Features::ALL,
+        )
+        .unwrap_err(),
+        parse_expr(&format!("abs({}a)", "\"b\",".repeat(2_000)), &Features::ALL).unwrap_err(),
+    ];
+    for errors in texts {
+        assert!(errors.iter().count() <= 100);
+    }
+}
+
+#[test]
 fn a_series_line_of_too_many_values_is_refused() {
     for line in ["a 1x99999999999", "a _x5000000", "a 1x900000 1x900000"] {
         let message = parse_series(line).unwrap_err().to_string();
