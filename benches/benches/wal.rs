@@ -6,6 +6,7 @@
     reason = "criterion's macros make undocumented functions"
 )]
 #![allow(clippy::print_stdout, reason = "the sizes are part of the result")]
+#![allow(clippy::unwrap_used, reason = "a bench stops where something fails")]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Kymo the server: HTTP APIs, configuration, scraping and storage in one process.
 //!
-//! The crate holds no algorithm, only wiring, protocols and policy. [`app`] builds
-//! the objects and starts and stops them in order; [`http`] is the listener and what
-//! surrounds every call; [`api`] are the calls; [`observe`] is what Kymo says of
+//! The crate holds no algorithm, only wiring, protocols and policy. `app` builds
+//! the objects and starts and stops them in order; `http` is the listener and what
+//! surrounds every call; `api` are the calls; `observe` is what Kymo says of
 //! itself; [`clock`] is the only clock of the program.
 
 pub mod clock;

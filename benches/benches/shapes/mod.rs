@@ -1,7 +1,7 @@
 //! Synthetic series of the kinds that metrics are made of, the same in every run.
 
 /// Names of the kinds, in the order of the tables in the documents.
-pub const CLASSES: [&str; 11] = [
+pub(crate) const CLASSES: [&str; 11] = [
     "constant",
     "quiet bucket",
     "bursty counter",
@@ -16,7 +16,7 @@ pub const CLASSES: [&str; 11] = [
 ];
 
 /// A small generator with a fixed seed (splitmix64).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -28,7 +28,7 @@ impl Random {
     }
 
     /// Uniform in 0..1.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
@@ -52,7 +52,7 @@ impl Random {
 }
 
 /// Returns `n` values of a class of [`CLASSES`].
-pub fn series(class: &str, seed: u64, n: usize) -> Vec<f64> {
+pub(crate) fn series(class: &str, seed: u64, n: usize) -> Vec<f64> {
     let mut random = Random(seed.wrapping_mul(0x1234_5677) ^ 0xabcd);
     let mut integer = random.below(1_000_000);
     let mut walk = 50.0 + 10.0 * random.normal();

@@ -1,7 +1,7 @@
 //! A YAML document as a tree that knows where each part stands.
 //!
 //! Configuration files are read in two steps: the text becomes [`Node`]s here, then
-//! the readers of [`super::fields`] take values out by name. That keeps the exact
+//! the readers of `fields` take values out by name. That keeps the exact
 //! text of scalars (`regex: 1e3` stays `1e3`), gives every complaint a line, and
 //! finds all mistakes of a file at once; a derived reader stops at the first.
 //! Scalars mean what they mean to Go's YAML package, which is 1.1 with `yes` and `on`.
