@@ -93,9 +93,7 @@ impl WriteError {
                 | AppendError::TooOld => 400,
                 _ => 500,
             },
-            // A full disk empties: the sender shall keep its data and try again.
-            WriteError::Storage(error) if is_passing(error) => 503,
-            WriteError::Storage(_) => 500,
+            WriteError::Storage(error) => storage_status(error),
         }
     }
 
@@ -109,11 +107,13 @@ impl WriteError {
     }
 }
 
-fn is_passing(error: &StorageError) -> bool {
+/// A full disk empties and a failed one is replaced: the sender shall keep its data and
+/// try again. What the log cannot take in one piece it will not take later either.
+fn storage_status(error: &StorageError) -> u16 {
     match error {
-        StorageError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
-        StorageError::Poisoned { .. } => true,
-        _ => false,
+        StorageError::DiskFull { .. } | StorageError::Poisoned { .. } => 503,
+        StorageError::TooLarge { .. } => 413,
+        _ => 500,
     }
 }
 

@@ -1,6 +1,6 @@
-use kymo_storage::StoreOptions;
 use kymo_storage::metrics::MetricStore;
 use kymo_storage::model::{MatchOp, Matcher, TimeRange};
+use kymo_storage::{StorageError, StoreOptions};
 
 use super::*;
 
@@ -312,6 +312,36 @@ fn a_receiver_checks_headers_and_counts() {
 fn an_empty_message_is_accepted() {
     let fixture = Fixture::new();
     assert_eq!(fixture.send(&[]).unwrap(), Receipt::default());
+}
+
+#[test]
+fn a_sender_tries_again_later_where_that_can_help() {
+    let reason = "input/output error".to_owned();
+    for (error, status, text) in [
+        (
+            StorageError::DiskFull {
+                dir: "/data".into(),
+            },
+            503,
+            "the disk is full; free space below /data",
+        ),
+        (
+            StorageError::Poisoned { reason },
+            503,
+            "the store takes no more writes after an earlier failure: input/output error",
+        ),
+        (
+            StorageError::TooLarge {
+                detail: "a commit of 2 GiB".to_owned(),
+            },
+            413,
+            "a commit of 2 GiB; write less at a time",
+        ),
+    ] {
+        let reply = WriteError::from(error).reply();
+        assert_eq!(reply.status, status);
+        assert!(reply.body.starts_with(text), "{}", reply.body);
+    }
 }
 
 #[test]

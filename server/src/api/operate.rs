@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use kymo_storage::StorageError;
 
 use super::call::Call;
 use crate::app::App;
@@ -22,12 +23,22 @@ pub(crate) async fn healthy(method: Method) -> Response {
     plain_text(StatusCode::OK, "Prometheus Server is Healthy.\n")
 }
 
-/// `GET /-/ready`: the store is open.
+/// `GET /-/ready`: the store is open and takes writes.
 pub(crate) async fn ready(State(app): State<Arc<App>>, method: Method) -> Response {
     match app.core() {
-        Ok(_) if method == Method::HEAD => StatusCode::OK.into_response(),
-        Ok(_) => plain_text(StatusCode::OK, "Prometheus Server is Ready.\n"),
+        Ok(core) => readiness(core.store.poisoned(), &method),
         Err(not_ready) => not_ready.into_response(),
+    }
+}
+
+fn readiness(poisoned: Option<String>, method: &Method) -> Response {
+    match poisoned {
+        Some(reason) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &format!("Service Unavailable: {}", StorageError::Poisoned { reason }),
+        ),
+        None if method == Method::HEAD => StatusCode::OK.into_response(),
+        None => plain_text(StatusCode::OK, "Prometheus Server is Ready.\n"),
     }
 }
 
@@ -93,4 +104,22 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
 pub(crate) async fn version(_ready: Call) -> Response {
     let info = serde_json::to_string(&build::info()).unwrap_or_default();
     plain_text(StatusCode::OK, info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_cannot_store_is_not_ready_and_says_why() {
+        let ready = readiness(None, &Method::GET);
+        assert_eq!(ready.status(), StatusCode::OK);
+        let reason = "fsync wal/0000/00000001: input/output error".to_owned();
+        let response = readiness(Some(reason.clone()), &Method::GET);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = axum::body::to_bytes(response.into_body(), 4096).await;
+        let text = String::from_utf8(body.unwrap().to_vec()).unwrap();
+        assert!(text.contains(&reason), "{text}");
+        assert!(text.contains("restart"), "{text}");
+    }
 }

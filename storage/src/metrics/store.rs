@@ -267,8 +267,9 @@ impl MetricStore {
         error.into()
     }
 
-    /// Tells why the store takes no more writes, if it does not.
-    pub(super) fn poisoned(&self) -> Option<String> {
+    /// Tells why the store takes no more writes, if it does not. It stays that way until
+    /// the directory is opened anew; reads go on.
+    pub fn poisoned(&self) -> Option<String> {
         self.poison.lock().clone()
     }
 

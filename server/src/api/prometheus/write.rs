@@ -9,11 +9,13 @@ use kymo_ingest::remote_write::{Reply, WriteError};
 
 use crate::app::App;
 use crate::clock;
+use crate::flags::WalSync;
 use crate::http::body::BodyError;
 use crate::http::error::plain;
 
-/// Bytes of a body up to which a request is stored at once; larger ones let the
-/// runtime move its other work away from this thread first.
+/// Bytes of a body up to which a request is stored at once; larger ones, and those
+/// that wait for the disk, let the runtime move its other work away from this thread
+/// first.
 const SHORT_BYTES: usize = 64 << 10;
 
 /// Stores a request where it was received, without handing it to another thread.
@@ -43,7 +45,8 @@ pub(crate) async fn write(State(app): State<Arc<App>>, request: Request) -> Resp
             clock::now_ms(),
         )
     };
-    let outcome = if body.len() <= SHORT_BYTES {
+    let short = body.len() <= SHORT_BYTES && app.flags.wal_sync != WalSync::Always;
+    let outcome = if short {
         store()
     } else {
         tokio::task::block_in_place(store)
