@@ -95,7 +95,7 @@ impl Configured {
 }
 
 /// What is in force without a file: every target is one of Kymo's own.
-const BUILT_IN: &str = "global:\n  scrape_interval: 15s\n";
+const BUILT_IN: &str = "global:\n  scrape_interval: 10s\n";
 
 fn log_warnings(config: &Config) {
     for warning in &config.warnings {

@@ -15,9 +15,9 @@ use crate::config::Config;
 use crate::observe::exposition::Format;
 use crate::observe::metrics;
 
-/// Rhythm of the built-in jobs: short enough that `rate(x[1m])` has an answer
-/// within the first minute.
-const BUILT_IN_INTERVAL: Duration = Duration::from_secs(15);
+/// Rhythm of the built-in jobs: a newcomer's first `rate(x[1m])`, which needs two
+/// scrapes, has an answer within twenty seconds.
+const BUILT_IN_INTERVAL: Duration = Duration::from_secs(10);
 const BUILT_IN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Starts scraping for a store, without any job yet.
