@@ -12,6 +12,8 @@ use crate::write::WriteBody;
 
 /// How long a server may take to be ready, on a machine that is busy.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long it may take to end when it was asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running server process. Dropping it kills it.
 #[derive(Debug)]
@@ -185,12 +187,19 @@ impl Kymo {
     /// Asks the server to stop and waits for it.
     pub fn terminate(mut self) -> ExitStatus {
         self.signal("TERM");
-        self.child.wait().unwrap()
+        self.wait()
     }
 
     /// Waits until the server has ended by itself.
     pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        let end = Instant::now() + STOP_LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Kills the server as a crash would: nothing is flushed or closed.

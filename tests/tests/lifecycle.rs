@@ -93,7 +93,7 @@ fn a_broken_configuration_is_not_loaded_and_the_old_one_stays() {
 
     std::fs::write(&config, "global:\n  scrape_interval: 9s\n").unwrap();
     kymo.signal("HUP");
-    wait_until("the reload succeeds", Duration::from_secs(10), || {
+    wait_until("the reload succeeds", Duration::from_secs(60), || {
         gauge(&kymo) == "1"
     });
     assert_eq!(kymo.get("/-/reload").status, 405);
@@ -142,6 +142,28 @@ fn data_survives_a_clean_stop_and_a_kill() {
     kymo.kill();
     let kymo = Kymo::start_in(dir.path(), &[]);
     assert_eq!(count(&kymo), "2");
+}
+
+#[test]
+fn writes_are_forced_to_the_disk_by_a_timer_or_before_the_answer() {
+    let syncs = |kymo: &Kymo| -> f64 {
+        let text = kymo.get("/metrics").text();
+        let name = "kymo_storage_wal_syncs_total ";
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().parse().unwrap()
+    };
+    let body = WriteBody::new().series(&[("__name__", "m")], &[(1_700_000_000_000, 1.0)]);
+    let kymo = Kymo::start(&["--storage.wal.sync=always"]);
+    let before = syncs(&kymo);
+    assert_eq!(kymo.write(&body).status, 204);
+    assert!(syncs(&kymo) > before);
+
+    let kymo = Kymo::start(&[]);
+    let before = syncs(&kymo);
+    assert_eq!(kymo.write(&body).status, 204);
+    wait_until("the timer syncs", Duration::from_secs(60), || {
+        syncs(&kymo) > before
+    });
 }
 
 #[test]

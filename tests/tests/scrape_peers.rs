@@ -19,11 +19,14 @@ use serde_json::Value;
 
 const EXPORTER: &str = "prometheus-node-exporter";
 const PROMETHEUS: &str = "prometheus";
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long both have to have scraped before they are compared: the window of the
 /// rates, and some beats more.
 const WARM_UP_S: f64 = 24.0;
+
+/// How long the two may take to agree, on a machine that is busy.
+const AGREE_LIMIT_S: f64 = 90.0;
 
 /// Vectors that have to agree, with the difference that is allowed: relative to the
 /// larger value, and absolute. Scrapes of the two fall up to a second apart, so what
@@ -155,6 +158,25 @@ fn differences(query: &str, time_s: f64, ours: Client, theirs: Client) -> Vec<St
     found
 }
 
+/// Compares everything: the queries, and every series by its labels.
+fn all_differences(time_s: f64, ours: Client, theirs: Client) -> Vec<String> {
+    let mut found = Vec::new();
+    for (query, ..) in QUERIES {
+        found.extend(differences(query, time_s, ours, theirs));
+    }
+    let sets = |client| vector(client, "{job=\"node\"}", time_s);
+    let (our_sets, their_sets) = (sets(ours), sets(theirs));
+    let missing = their_sets.keys().filter(|k| !our_sets.contains_key(*k));
+    found.extend(missing.map(|labels| format!("missing {labels}")));
+    let additional = our_sets.keys().filter(|k| !their_sets.contains_key(*k));
+    found.extend(additional.map(|labels| format!("additional {labels}")));
+    let counts = |client| vector(client, "scrape_samples_post_metric_relabeling", time_s);
+    if counts(ours) != counts(theirs) {
+        found.push("the counts of samples differ".to_owned());
+    }
+    found
+}
+
 #[test]
 fn an_exporter_looks_the_same_from_kymo_and_from_prometheus() {
     let exporter_at = free_address();
@@ -181,32 +203,23 @@ fn an_exporter_looks_the_same_from_kymo_and_from_prometheus() {
         let up = |client| vector(client, "up == 1", now_s()).len() == 1;
         up(ours) && up(theirs)
     });
+    // A scrape that a busy machine delays falls out of the windows again; a mistake of
+    // ours stays.
+    let end_s = now_s() + AGREE_LIMIT_S;
     let began_s = now_s();
-    wait_until("a full window", Duration::from_secs(40), || {
-        now_s() > began_s + WARM_UP_S
-    });
-
-    let time_s = now_s() - 1.5;
-    let mut found = Vec::new();
-    for (query, ..) in QUERIES {
-        found.extend(differences(query, time_s, ours, theirs));
+    loop {
+        wait_until("a full window", Duration::from_secs(60), || {
+            now_s() > began_s + WARM_UP_S
+        });
+        let time_s = now_s() - 1.5;
+        let found = all_differences(time_s, ours, theirs);
+        if found.is_empty() {
+            break;
+        }
+        let log = kymo.log();
+        assert!(now_s() < end_s, "{}\n{log}", found.join("\n"));
+        std::thread::sleep(Duration::from_secs(1));
     }
-    assert!(found.is_empty(), "{}\n{}", found.join("\n"), kymo.log());
-
-    // Every series, by its labels; an interface or disk may come or go in between.
-    let sets = |client: Client| vector(client, "{job=\"node\"}", time_s);
-    let (our_sets, their_sets) = (sets(ours), sets(theirs));
-    assert_eq!(
-        our_sets.keys().collect::<Vec<_>>(),
-        their_sets.keys().collect::<Vec<_>>()
-    );
-    let added = |client| vector(client, "scrape_samples_post_metric_relabeling", time_s);
-    assert_eq!(added(ours), added(theirs));
-    println!(
-        "scrape_peers: {} queries and {} label sets agree",
-        QUERIES.len(),
-        our_sets.len()
-    );
 
     drop(exporter);
     wait_until("the end of the series", START_LIMIT, || {
