@@ -33,7 +33,7 @@ const FEATURES: [&str; 5] = [
     max_term_width = 100
 )]
 pub(crate) struct Flags {
-    /// Configuration file (prometheus.yml). Without one Kymo scrapes itself and this host.
+    /// Configuration file (prometheus.yml); default: none, Kymo scrapes itself and this host.
     #[arg(long = "config.file", value_name = "FILE")]
     config_file: Option<String>,
 
@@ -46,7 +46,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) storage_path: PathBuf,
 
-    /// How long samples are kept, such as 15d; 0 keeps them for ever.
+    /// How long samples are kept, such as 36h or 15d; 0: for ever.
     #[arg(
         long = "storage.retention.time",
         visible_alias = "storage.tsdb.retention.time",
@@ -56,8 +56,8 @@ pub(crate) struct Flags {
     )]
     pub(crate) retention: Duration,
 
-    /// When written data is forced to the disk: with every request, every second, or
-    /// when the system likes. A killed process loses nothing in any of them.
+    /// When writes are forced to disk: before each answer, each second, or never. Matters
+    /// for power losses only; a killed process loses nothing.
     #[arg(
         long = "storage.wal.sync",
         value_name = "WHEN",
@@ -65,7 +65,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) wal_sync: WalSync,
 
-    /// Most series held at one time; 0 is no limit.
+    /// Most series held at one time; 0: no limit.
     #[arg(long = "storage.max-series", value_name = "N", default_value_t = 0)]
     pub(crate) max_series: usize,
 
@@ -77,7 +77,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) listen_addresses: Vec<String>,
 
-    /// URL under which Kymo is reachable from outside, for links back to it.
+    /// URL of Kymo as seen from outside, for links to it; default: host name and port.
     #[arg(long = "web.external-url", value_name = "URL")]
     pub(crate) external_url: Option<String>,
 
@@ -85,18 +85,21 @@ pub(crate) struct Flags {
     #[arg(long = "web.route-prefix", value_name = "PATH")]
     pub(crate) route_prefix: Option<String>,
 
-    /// Allow reload and shutdown by HTTP request.
-    #[arg(long = "web.enable-lifecycle", action = ArgAction::Set, num_args = 0..=1,
+    /// Allow reload and shutdown by HTTP request (/-/reload, /-/quit).
+    #[arg(long = "web.enable-lifecycle", value_name = "BOOL",
+          action = ArgAction::Set, hide_possible_values = true, num_args = 0..=1,
           require_equals = true, default_value_t = false, default_missing_value = "true")]
     pub(crate) enable_lifecycle: bool,
 
-    /// Enable the endpoints for administrators.
-    #[arg(long = "web.enable-admin-api", action = ArgAction::Set, num_args = 0..=1,
+    /// Enable the calls for administrators (/api/v1/admin).
+    #[arg(long = "web.enable-admin-api", value_name = "BOOL",
+          action = ArgAction::Set, hide_possible_values = true, num_args = 0..=1,
           require_equals = true, default_value_t = false, default_missing_value = "true")]
     pub(crate) enable_admin_api: bool,
 
-    /// Accept remote write at /api/v1/write; --no-web.enable-remote-write-receiver refuses it.
-    #[arg(long = "web.enable-remote-write-receiver", action = ArgAction::Set, num_args = 0..=1,
+    /// Accept remote write (/api/v1/write); --no-web.enable-remote-write-receiver refuses it.
+    #[arg(long = "web.enable-remote-write-receiver", value_name = "BOOL",
+          action = ArgAction::Set, hide_possible_values = true, num_args = 0..=1,
           require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub(crate) enable_remote_write: bool,
 
@@ -108,7 +111,7 @@ pub(crate) struct Flags {
     #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512)]
     pub(crate) max_connections: usize,
 
-    /// How long reading a request may take, and an idle connection stays open.
+    /// How long reading a request may take, and an idle connection stays open, such as 30s.
     #[arg(
         long = "web.read-timeout",
         value_name = "DURATION",
@@ -117,7 +120,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) read_timeout: Duration,
 
-    /// How long a query may take, waiting included.
+    /// How long a query may take, waiting included, such as 30s.
     #[arg(
         long = "query.timeout",
         value_name = "DURATION",
@@ -126,7 +129,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) query_timeout: Duration,
 
-    /// Most samples a query may hold in memory.
+    /// Most samples a query may hold in memory at one time.
     #[arg(
         long = "query.max-samples",
         value_name = "N",
@@ -138,7 +141,7 @@ pub(crate) struct Flags {
     #[arg(long = "query.max-concurrency", value_name = "N", default_value_t = 20)]
     pub(crate) query_max_concurrency: usize,
 
-    /// How far a query looks back for the newest sample of a series.
+    /// How far a query looks back for the newest sample of a series, such as 90s.
     #[arg(
         long = "query.lookback-delta",
         value_name = "DURATION",
@@ -147,7 +150,7 @@ pub(crate) struct Flags {
     )]
     pub(crate) query_lookback_delta: Duration,
 
-    /// Feature to switch on; may be given several times or as a list with commas.
+    /// Feature to switch on, or a list with commas; default: none (names: docs/compatibility.md).
     #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
     pub(crate) features: Vec<String>,
 

@@ -52,7 +52,7 @@ pub enum StorageError {
         detail: String,
     },
     /// The directory was written by a version that this one cannot read.
-    #[error("{} says {found:?}; this version reads {expected:?}", .path.display())]
+    #[error("{} says {found:?}, this version reads {expected:?}; use the version that wrote it, or another directory", .path.display())]
     Version {
         /// The file that names the version.
         path: PathBuf,
