@@ -8,3 +8,7 @@ pub mod http;
 pub mod remote_write;
 pub mod scrape;
 pub mod wire;
+
+/// How far ahead of the clock a sample may be, in milliseconds. Further ones come from
+/// a clock that is wrong, and would keep out all that follow them.
+const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;

@@ -18,11 +18,9 @@ use kymo_storage::model::{Labels, METRIC_NAME};
 use parking_lot::Mutex;
 
 use super::reply::{WriteError, check_content_type, check_encoding};
+use crate::MAX_AHEAD_MS;
 use crate::wire::write_request::{LabelBytes, Part, Scanned, TimeSeries, WriteRequest};
 use crate::wire::{WireError, schema};
-
-/// How far ahead of the clock a sample may be, milliseconds.
-const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
 
 /// Samples handed to the store at a time: enough to hide the latency of its tables,
 /// few enough to stay in cache.

@@ -10,10 +10,8 @@ use super::config::ScrapeConfig;
 use super::labels;
 use super::metadata::MetadataCache;
 use super::stats::Counters;
+use crate::MAX_AHEAD_MS;
 use crate::exposition::{self, Entry, ExpositionError, Parser, ParserOptions, Sample};
-
-/// Samples further ahead of now than this are out of bounds.
-const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
 
 /// What a body brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

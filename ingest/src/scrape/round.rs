@@ -171,6 +171,19 @@ impl Subject {
         }
     }
 
+    fn intake<'a>(&'a self, cache: &'a mut ScrapeCache, t_ms: i64, now_ms: i64) -> Intake<'a> {
+        Intake {
+            store: &self.shared.store,
+            config: &self.config,
+            target: &self.target.public_labels,
+            cache,
+            metadata: &self.board.metadata,
+            counters: &self.shared.counters,
+            t_ms,
+            now_ms,
+        }
+    }
+
     fn store(&self, memory: &mut Memory, fetched: Fetched, start_ns: i64, scrape_ns: i64) {
         let shared = &self.shared;
         let t_ms = scrape_ns.div_euclid(1_000_000);
@@ -178,16 +191,8 @@ impl Subject {
         if too_large.is_some() {
             Counters::bump(&shared.counters.exceeded_body_limit);
         }
-        let mut intake = Intake {
-            store: &shared.store,
-            config: &self.config,
-            target: &self.target.public_labels,
-            cache: &mut memory.cache,
-            metadata: &self.board.metadata,
-            counters: &shared.counters,
-            t_ms,
-            now_ms: (shared.clock)().div_euclid(1_000_000),
-        };
+        let now_ms = (shared.clock)().div_euclid(1_000_000);
+        let mut intake = self.intake(&mut memory.cache, t_ms, now_ms);
         let mut appender = shared.store.appender();
         let mut tally = Tally::default();
         let (body_bytes, mut error) = match &body {
@@ -241,16 +246,7 @@ impl Subject {
         let shared = &self.shared;
         let t_ms = t_ns.div_euclid(1_000_000);
         let mut appender = shared.store.appender();
-        let mut intake = Intake {
-            store: &shared.store,
-            config: &self.config,
-            target: &self.target.public_labels,
-            cache: &mut memory.cache,
-            metadata: &self.board.metadata,
-            counters: &shared.counters,
-            t_ms,
-            now_ms: t_ms,
-        };
+        let mut intake = self.intake(&mut memory.cache, t_ms, t_ms);
         let marked = intake.end_series(&mut appender);
         let reported = memory.reporter.end(&mut appender, t_ms);
         if let Err(refusal) = marked.and(reported) {

@@ -15,6 +15,7 @@ use kymo_storage::compat::float::{g, push_g_precision};
 use kymo_storage::compat::quote::quote;
 
 use crate::promql::ast::Span;
+use crate::promql::error::place;
 use crate::promql::time::{Civil, seconds_of};
 
 const FORCED_MONOTONICITY: &str = "input to histogram_quantile needed to be fixed for \
@@ -104,7 +105,7 @@ impl Annotations {
             if let Some(fixed) = &annotation.monotonicity {
                 fixed.push_to(&mut line);
             }
-            let place = place(query, annotation.span.start);
+            let place = place(query.as_bytes(), annotation.span.start);
             let _ = write!(line, " ({place})");
             match level {
                 Level::Warning => warnings.push(line),
@@ -177,19 +178,6 @@ fn push_metric_name(text: &mut String, name: &str) {
 /// Returns `text` in quotes, as Go's `%q` prints it.
 pub(crate) fn quoted(text: &str) -> String {
     quote(text)
-}
-
-/// Returns the line and column (in bytes) of an offset, both from 1.
-fn place(query: &str, offset: usize) -> String {
-    let Some(before) = query.as_bytes().get(..offset) else {
-        return "invalid position".to_owned();
-    };
-    let line = 1 + before.iter().filter(|&&b| b == b'\n').count();
-    let line_start = before
-        .iter()
-        .rposition(|&b| b == b'\n')
-        .map_or(0, |at| at + 1);
-    format!("{line}:{}", offset - line_start + 1)
 }
 
 #[cfg(test)]

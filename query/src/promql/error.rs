@@ -98,7 +98,8 @@ impl fmt::Display for ParseErrors {
 
 impl std::error::Error for ParseErrors {}
 
-fn place(input: &[u8], offset: usize) -> String {
+/// Returns the line and column (in bytes) of an offset, both from 1.
+pub(super) fn place(input: &[u8], offset: usize) -> String {
     if input.is_empty() {
         return "unknown position".to_owned();
     }

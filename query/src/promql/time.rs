@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use kymo_storage::compat::time::{civil_from_days, days_from_civil};
+
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// Seconds from Go's absolute zero (1 January of the year -292277022399) to 1970.
@@ -43,7 +45,7 @@ impl Civil {
         let day_seconds = i128::from(SECONDS_PER_DAY);
         let days = seconds.div_euclid(day_seconds) as i64;
         let rest = seconds.rem_euclid(day_seconds) as i64;
-        let (year, month, day) = from_days(days);
+        let (year, month, day) = civil_from_days(days);
         Civil {
             year,
             month,
@@ -52,7 +54,7 @@ impl Civil {
             minute: rest % 3600 / 60,
             second: rest % 60,
             weekday: (days + 4).rem_euclid(7),
-            year_day: days - to_days(year, 1, 1) + 1,
+            year_day: days - days_from_civil(year, 1, 1) + 1,
         }
     }
 
@@ -62,7 +64,7 @@ impl Civil {
             12 => (self.year + 1, 1),
             month => (self.year, month + 1),
         };
-        to_days(year, month, 1) - to_days(self.year, self.month, 1)
+        days_from_civil(year, month, 1) - days_from_civil(self.year, self.month, 1)
     }
 
     /// Returns the moment as `2006-01-02T15:04:05Z`.
@@ -75,35 +77,6 @@ impl Civil {
         );
         text
     }
-}
-
-/// Days since 1970 to year, month, day (Howard Hinnant's algorithm).
-fn from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
-fn to_days(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted_month = (month + 9) % 12;
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 #[cfg(test)]

@@ -74,6 +74,15 @@ impl From<SyntaxError> for Problem {
     }
 }
 
+impl From<SyntaxError> for ConfigError {
+    fn from(error: SyntaxError) -> ConfigError {
+        ConfigError::Invalid {
+            path: None,
+            problems: vec![error.into()],
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -14,7 +14,7 @@
 
 use kymo_storage::compat::quote::quote;
 
-use super::error::{Problem, ProblemKind};
+use super::error::{ConfigError, Problem, ProblemKind};
 use super::yaml::{Node, Position, Value};
 
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
@@ -55,10 +55,16 @@ impl Problems {
         self.0.append(&mut other.0);
     }
 
-    /// Returns the mistakes in the order of the file.
-    pub(super) fn sorted(mut self) -> Vec<Problem> {
+    /// Returns what was read, or the mistakes in the order of the file.
+    pub(super) fn settle<T>(mut self, read: T) -> Result<T, ConfigError> {
+        if self.is_empty() {
+            return Ok(read);
+        }
         self.0.sort_by_key(|problem| problem.at);
-        self.0
+        Err(ConfigError::Invalid {
+            path: None,
+            problems: self.0,
+        })
     }
 
     fn push(&mut self, at: Position, kind: ProblemKind, message: String, remedy: Option<String>) {
@@ -87,18 +93,10 @@ impl<'n> Fields<'n> {
         go_type: &'static str,
         problems: &mut Problems,
     ) -> Fields<'n> {
-        let pairs = match &node.value {
-            Value::Map(pairs) => pairs.as_slice(),
-            Value::Null => &[],
-            _ => {
-                wrong_type(node, go_type, problems);
-                &[]
-            }
-        };
         Fields {
             node,
             go_type,
-            pairs,
+            pairs: map(node, go_type, problems),
             known: Vec::new(),
         }
     }
@@ -323,6 +321,17 @@ pub(super) fn list<'n>(node: &'n Node, go_type: &str, problems: &mut Problems) -
     }
 }
 
+fn map<'n>(node: &'n Node, go_type: &str, problems: &mut Problems) -> &'n [(Node, Node)] {
+    match &node.value {
+        Value::Map(pairs) => pairs,
+        Value::Null => &[],
+        _ => {
+            wrong_type(node, go_type, problems);
+            &[]
+        }
+    }
+}
+
 /// Reads a list of texts.
 pub(super) fn strings(node: &Node, problems: &mut Problems) -> Vec<String> {
     let items = list(node, "[]string", problems);
@@ -338,14 +347,7 @@ pub(super) fn pairs<'n>(
     go_type: &str,
     problems: &mut Problems,
 ) -> Vec<(Position, String, &'n Node)> {
-    let pairs = match &node.value {
-        Value::Map(pairs) => pairs.as_slice(),
-        Value::Null => &[],
-        _ => {
-            wrong_type(node, go_type, problems);
-            &[]
-        }
-    };
+    let pairs = map(node, go_type, problems);
     let mut out: Vec<(Position, String, &Node)> = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
         let Some(name) = string(key, problems) else {

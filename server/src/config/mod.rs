@@ -75,34 +75,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(text: &str, dir: &Path) -> Result<Config, ConfigError> {
+    let document = yaml::parse(text)?;
     let mut problems = Problems::default();
-    let config = match yaml::parse(text) {
-        Ok(document) => {
-            let mut config = read(&document.root, dir, &mut problems);
-            if let Some(at) = document.unread {
-                config.warnings.push(format!(
-                    "line {}: only the first document of a file is read, what follows has no effect",
-                    at.line
-                ));
-            }
-            config
-        }
-        Err(error) => {
-            return Err(ConfigError::Invalid {
-                path: None,
-                problems: vec![error.into()],
-            });
-        }
-    };
-    let problems = problems.sorted();
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigError::Invalid {
-            path: None,
-            problems,
-        })
+    let mut config = read(&document.root, dir, &mut problems);
+    if let Some(at) = document.unread {
+        config.warnings.push(format!(
+            "line {}: only the first document of a file is read, what follows has no effect",
+            at.line
+        ));
     }
+    problems.settle(config)
 }
 
 fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {

@@ -19,29 +19,11 @@ pub fn parse_rules(
     text: &str,
     name_validation: NameValidation,
 ) -> Result<Vec<RelabelRule>, ConfigError> {
+    let document = yaml::parse(text)?;
     let mut problems = Problems::default();
-    let rules = match yaml::parse(text) {
-        Ok(document) => read(
-            &document.root,
-            "relabeling rule",
-            name_validation,
-            &mut problems,
-        ),
-        Err(error) => {
-            return Err(ConfigError::Invalid {
-                path: None,
-                problems: vec![error.into()],
-            });
-        }
-    };
-    let problems = problems.sorted();
-    if problems.is_empty() {
-        return Ok(rules);
-    }
-    Err(ConfigError::Invalid {
-        path: None,
-        problems,
-    })
+    let what = "relabeling rule";
+    let rules = read(&document.root, what, name_validation, &mut problems);
+    problems.settle(rules)
 }
 
 /// Reads a list of rules; null is an empty one. `what` is the name that complaints
