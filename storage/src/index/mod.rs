@@ -29,7 +29,7 @@ use postings::Postings;
 use regexes::Regexes;
 
 pub(crate) use rows::{Row, Rows, encode as encode_row};
-pub(crate) use text::{Dictionary, PairId};
+pub(crate) use text::{Dictionary, NameId, PairId};
 
 /// Dead pairs are tolerated up to this number, and up to a quarter of all pairs.
 const DEAD_PAIRS: usize = 1 << 14;

@@ -136,6 +136,14 @@ impl OpenChunk {
         (self.exponent != UNSCALED).then_some(Plan::Decimal(self.exponent))
     }
 
+    /// Returns the bytes of a chunk that has the newest sample and no other.
+    pub(super) fn newest_alone(&self) -> [u8; 17] {
+        let mut bytes = [UNSCALED; 17];
+        bytes[..8].copy_from_slice(&self.last_ms.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.last_bits.to_le_bytes());
+        bytes
+    }
+
     /// Forgets the bytes and keeps the last sample.
     pub(super) fn clear(&mut self) {
         self.n = 0;
@@ -270,6 +278,20 @@ fn take(bytes: &mut &[u8], n: usize) -> Result<u64, Malformed> {
     Ok(u64::from_le_bytes(all))
 }
 
+/// Bytes of the change of a decimal by the control byte of its token, 0 for all other
+/// tokens.
+const DECIMAL_BYTES: [u8; 256] = {
+    let mut bytes = [0; 256];
+    (bytes[2], bytes[3], bytes[4], bytes[5], bytes[6]) = (1, 2, 3, 4, 6);
+    bytes
+};
+
+/// Adds a zigzag coded change.
+#[inline]
+fn changed(base: i64, zigzag: u64) -> i64 {
+    base.wrapping_add((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+}
+
 /// Calls `each(t_ms, value)` for the `n` samples of a chunk in order, until it
 /// returns `false`.
 #[inline]
@@ -285,11 +307,32 @@ pub(super) fn decode(
     let mut bits = take(&mut bytes, 8)?;
     let mut exponent = take(&mut bytes, 1)? as u8;
     let mut step_ms = 0i64;
+    // The last value as an integer, known while one decimal follows the other.
+    let mut integer = None;
     let mut left = n - 1;
     if !each(t_ms, f64::from_bits(bits)) {
         return Ok(());
     }
     while left > 0 {
+        // Most tokens are a decimal at the same distance: one read for all of it.
+        if let Some(word) = bytes.first_chunk() {
+            let word = u64::from_le_bytes(*word);
+            if let width @ 1..=6 = DECIMAL_BYTES[usize::from(word as u8)] {
+                let width = usize::from(width);
+                bytes = &bytes[1 + width..];
+                t_ms = t_ms.wrapping_add(step_ms);
+                let base =
+                    integer.unwrap_or_else(|| decimal::scale_known(f64::from_bits(bits), exponent));
+                let next = changed(base, word >> 8 & (u64::MAX >> (64 - 8 * width)));
+                integer = Some(next);
+                bits = decimal::unscale(next, exponent).to_bits();
+                left -= 1;
+                if !each(t_ms, f64::from_bits(bits)) {
+                    return Ok(());
+                }
+                continue;
+            }
+        }
         let control = take(&mut bytes, 1)? as u8;
         if control == RUN {
             for _ in 0..take(&mut bytes, 1)? {
@@ -319,9 +362,8 @@ pub(super) fn decode(
             kind @ 2..=6 => {
                 let width = if kind == 6 { 6 } else { usize::from(kind) - 1 };
                 let zigzag = take(&mut bytes, width)?;
-                let change = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
                 let base = decimal::scale_known(f64::from_bits(bits), exponent);
-                decimal::unscale(base.wrapping_add(change), exponent).to_bits()
+                decimal::unscale(changed(base, zigzag), exponent).to_bits()
             }
             7 => {
                 let shape = take(&mut bytes, 1)?;
@@ -336,6 +378,7 @@ pub(super) fn decode(
             }
             kind => bits ^ take(&mut bytes, usize::from(kind) - 7)?,
         };
+        integer = None;
         left -= 1;
         if !each(t_ms, f64::from_bits(bits)) {
             return Ok(());
@@ -357,6 +400,8 @@ pub(super) fn decode_into(
     timestamps: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), Malformed> {
+    timestamps.reserve(usize::from(n));
+    values.reserve(usize::from(n));
     decode(bytes, n, |t_ms, value| {
         if t_ms > range.end_ms {
             return false;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 
 use super::sealed::SealedPages;
-use super::shard::{Captured, ReadScratch};
+use super::shard::{Captured, ReadScratch, Wanted};
 use super::store::MetricStore;
 use crate::error::StorageError;
-use crate::index::{Dictionary, Row};
+use crate::index::{Dictionary, NameId, Row};
 use crate::model::{Labels, Matcher, TimeRange};
 
 /// Series that are copied under one lock of their shard.
@@ -16,7 +17,7 @@ const BATCH: usize = 1024;
 
 /// A snapshot of the series that satisfied a selection, in order of creation.
 /// Samples are decoded when they are read, from as many threads as the caller likes.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Selection {
     range: TimeRange,
     series: Vec<Selected>,
@@ -27,6 +28,8 @@ pub struct Selection {
     bytes: Vec<u8>,
     /// By shard.
     pages: Vec<SealedPages>,
+    /// Buffers of the last reader, for the next one.
+    scratch: Mutex<ReadScratch>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,6 +61,24 @@ impl Selection {
         Labels::from_sorted(row.pairs().map(|pair| dictionary.pair_text(pair)))
     }
 
+    /// As [`Selection::labels`], but only the labels with one of `names`. Costs much
+    /// less where those are few.
+    pub fn labels_named<S: AsRef<str>>(&self, index: usize, names: &[S]) -> Labels {
+        let Some(series) = self.series.get(index) else {
+            return Labels::empty();
+        };
+        let dictionary = self.dictionary.read();
+        let wanted: SmallVec<[NameId; 4]> = names
+            .iter()
+            .filter_map(|name| dictionary.name(name.as_ref()))
+            .collect();
+        let row = Row::new(&self.rows[series.row_at..]);
+        let kept = row
+            .pairs()
+            .filter(|&pair| wanted.contains(&dictionary.pair_name(pair)));
+        Labels::from_sorted(kept.map(|pair| dictionary.pair_text(pair)))
+    }
+
     /// Replaces the content of both columns by the samples of series `index` within
     /// the selected range, in order of time, stale markers included.
     ///
@@ -75,15 +96,16 @@ impl Selection {
             return Ok(());
         };
         let pages = &self.pages[series.shard as usize];
-        let mut scratch = ReadScratch::default();
-        let read = series.captured.read(
-            pages,
-            &self.bytes,
-            self.range,
-            &mut scratch,
-            timestamps,
-            values,
-        );
+        // A second reader at the same time has to do with new ones.
+        let (mut free, mut own) = (self.scratch.try_lock(), None);
+        let scratch = match &mut free {
+            Some(scratch) => &mut **scratch,
+            None => own.insert(ReadScratch::default()),
+        };
+        let read =
+            series
+                .captured
+                .read(pages, &self.bytes, self.range, scratch, timestamps, values);
         read.map_err(|_| StorageError::Chunk {
             series: format!("{:?}", self.labels(index)),
         })
@@ -101,6 +123,24 @@ impl MetricStore {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, StorageError> {
+        Ok(self.snapshot(matchers, range, Wanted::All))
+    }
+
+    /// As [`MetricStore::select`], for a reader that looks only at the newest sample in
+    /// `range` of each series: older ones may be missing, which saves copying and
+    /// decoding them.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub fn select_newest(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Selection, StorageError> {
+        Ok(self.snapshot(matchers, range, Wanted::Newest))
+    }
+
+    fn snapshot(&self, matchers: &[Matcher], range: TimeRange, wanted: Wanted) -> Selection {
         let capture = self.capture.lock();
         let epoch = {
             let mut epoch = self.gate.write();
@@ -116,17 +156,18 @@ impl MetricStore {
             dictionary: Arc::default(),
             bytes: Vec::new(),
             pages: vec![SealedPages::default(); self.shards.len()],
+            scratch: Mutex::default(),
         };
-        self.capture_all(&ids, epoch, &mut selection);
+        self.capture_all(&ids, epoch, wanted, &mut selection);
         // Each shard came in order, but for ids that were given again: the stable sort
         // merges such runs quickly.
         selection.series.sort_by_key(|series| series.captured.born);
         self.copy_rows(&mut selection);
         drop(capture);
-        Ok(selection)
+        selection
     }
 
-    fn capture_all(&self, ids: &[u32], epoch: u32, selection: &mut Selection) {
+    fn capture_all(&self, ids: &[u32], epoch: u32, wanted: Wanted, selection: &mut Selection) {
         let mut by_shard: Vec<Vec<u32>> = vec![Vec::new(); self.shards.len()];
         for &id in ids {
             by_shard[self.layout.shard(id)].push(id);
@@ -140,7 +181,8 @@ impl MetricStore {
                 for &id in batch {
                     let slot = self.layout.slot(id);
                     let bytes = &mut selection.bytes;
-                    let captured = locked.capture(slot, selection.range, epoch, &pages, bytes);
+                    let range = selection.range;
+                    let captured = locked.capture(slot, range, wanted, epoch, &pages, bytes);
                     selection.series.extend(captured.map(|captured| Selected {
                         captured,
                         id,

@@ -94,6 +94,15 @@ pub(super) enum Applied {
     Lost,
 }
 
+/// Which samples of a range a reader needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All.
+    All,
+    /// The newest; others may come with it.
+    Newest,
+}
+
 /// A series as a reader took it: what is needed to read it later.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Captured {
@@ -309,12 +318,13 @@ impl Shard {
 
     /// Copies what is needed to read the series in `slot` later, if a sample of it
     /// that was there before `epoch` may lie in `range`. The bytes of the open chunk
-    /// go to the end of `bytes`.
+    /// go to the end of `bytes`. With `Wanted::Newest` older samples may be left out.
     #[inline]
     pub(super) fn capture(
         &self,
         slot: u32,
         range: TimeRange,
+        wanted: Wanted,
         epoch: u32,
         pages: &SealedPages,
         bytes: &mut Vec<u8>,
@@ -336,6 +346,14 @@ impl Shard {
             if row.seen_ms == NEVER || row.seen_ms < range.start_ms {
                 return None;
             }
+        } else if wanted == Wanted::Newest && row.open.last_ms <= range.end_ms {
+            // The row itself knows its newest sample; nothing is to be decoded.
+            let alone = row.open.newest_alone();
+            bytes.extend_from_slice(&alone);
+            captured.sealed = ChunkRef::NONE;
+            captured.open_len = alone.len() as u16;
+            captured.open_n = 1;
+            return Some(captured);
         }
         let tokens = &self.buffers.get(row.place)[..usize::from(row.open.len_bytes)];
         let end_ms = range.end_ms.min(captured.seen_until_ms);
@@ -461,7 +479,7 @@ mod tests {
 
     fn read(shard: &Shard, slot: u32, range: TimeRange, epoch: u32) -> Option<Vec<i64>> {
         let (mut bytes, pages) = (Vec::new(), shard.pages());
-        let captured = shard.capture(slot, range, epoch, &pages, &mut bytes)?;
+        let captured = shard.capture(slot, range, Wanted::All, epoch, &pages, &mut bytes)?;
         let (mut t, mut v) = (Vec::new(), Vec::new());
         captured
             .read(

@@ -124,6 +124,44 @@ fn committed_samples_are_selected_in_order_of_creation() {
 }
 
 #[test]
+fn the_newest_sample_is_the_same_without_the_others() {
+    let place = place();
+    let store = place.open();
+    // Enough to seal chunks; one series ends early, one with a stale marker.
+    for t_ms in 1..=700 {
+        write(&store, &[("a=1,b=2,n=x", t_ms, t_ms as f64 * 0.1)]);
+        if t_ms <= 300 {
+            write(&store, &[("a=1,b=3", t_ms, 1.0)]);
+        }
+    }
+    write(&store, &[("a=1,n=y", 500, stale_marker())]);
+    let newest = |(labels, samples): (Labels, Samples)| (labels, samples.last().copied());
+    for (start_ms, end_ms) in [
+        (0, 700),
+        (0, 900),
+        (690, 699),
+        (250, 650),
+        (1, 1),
+        (600, 800),
+    ] {
+        let range = TimeRange::new(start_ms, end_ms);
+        let expected = read(&store, &all(), range).into_iter().map(newest);
+        let selection = store.select_newest(&all(), range).unwrap();
+        let found = read_selection(&selection).into_iter().map(newest);
+        assert!(found.eq(expected), "{start_ms}..{end_ms}");
+        for index in 0..selection.len() {
+            let all = selection.labels(index);
+            let some = all.iter().filter(|(name, _)| *name != "b");
+            let named = selection.labels_named(index, &["n", "none", "a"]);
+            assert_eq!(named, Labels::from_sorted(some));
+        }
+    }
+    let selection = store.select_newest(&all(), TimeRange::new(0, 900)).unwrap();
+    let read = read_selection(&selection);
+    assert_eq!(read[0].1.len(), 1, "nothing else is copied");
+}
+
+#[test]
 fn samples_are_accepted_and_refused_as_in_prometheus() {
     let place = place();
     let store = place.open();
@@ -284,7 +322,11 @@ fn selections_see_whole_transactions() {
             std::thread::spawn(move || {
                 for _ in 0..300 {
                     for group in ["0", "1"] {
-                        let found = read(&store, &[equal("group", group)], TimeRange::ALL);
+                        let matchers = [equal("group", group)];
+                        let newest = store.select_newest(&matchers, TimeRange::ALL).unwrap();
+                        let newest = read_selection(&newest);
+                        assert!(newest.windows(2).all(|w| w[0].1.last() == w[1].1.last()));
+                        let found = read(&store, &matchers, TimeRange::ALL);
                         assert!(found.is_empty() || found.len() == 8, "{}", found.len());
                         let lens: Vec<usize> = found.iter().map(|(_, s)| s.len()).collect();
                         assert!(lens.windows(2).all(|w| w[0] == w[1]), "{lens:?}");
