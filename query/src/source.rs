@@ -28,6 +28,9 @@ pub struct SelectHints<'a> {
     pub step_ms: i64,
     /// Length of the range selector's window in milliseconds; 0 for an instant selector.
     pub range_ms: i64,
+    /// Of each series only the newest sample in the range is looked at: older ones may
+    /// be left out.
+    pub newest_only: bool,
 }
 
 /// Selected series, read one by one in any order and from several threads.
@@ -42,6 +45,16 @@ pub trait SeriesSet: Send + Sync {
 
     /// Returns the labels of series `index` (below [`SeriesSet::len`]).
     fn labels(&self, index: usize) -> Labels;
+
+    /// Returns those labels of series `index` that have one of `names`.
+    fn labels_named(&self, index: usize, names: &[String]) -> Labels {
+        let labels = self.labels(index);
+        Labels::from_sorted(
+            labels
+                .iter()
+                .filter(|(name, _)| names.iter().any(|n| n == name)),
+        )
+    }
 
     /// Replaces the content of `into` by the samples of series `index` within the
     /// selected range, in order of time, stale markers included.

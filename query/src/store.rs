@@ -10,9 +10,13 @@ impl Source for MetricStore {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-        _hints: &SelectHints<'_>,
+        hints: &SelectHints<'_>,
     ) -> Result<Box<dyn SeriesSet>, SourceError> {
-        match MetricStore::select(self, matchers, range) {
+        let selected = match hints.newest_only {
+            true => self.select_newest(matchers, range),
+            false => MetricStore::select(self, matchers, range),
+        };
+        match selected {
             Ok(selection) => Ok(Box::new(selection)),
             Err(error) => Err(source_error(&error)),
         }
@@ -26,6 +30,10 @@ impl SeriesSet for Selection {
 
     fn labels(&self, index: usize) -> Labels {
         Selection::labels(self, index)
+    }
+
+    fn labels_named(&self, index: usize, names: &[String]) -> Labels {
+        Selection::labels_named(self, index, names)
     }
 
     fn read(&self, index: usize, into: &mut SampleBuf) -> Result<(), SourceError> {

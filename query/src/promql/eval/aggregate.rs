@@ -8,10 +8,10 @@ use kymo_storage::model::Labels;
 
 use super::group::{Groups, Keep};
 use super::order::quantile;
-use super::range::{EqualLabels, NameFate};
+use super::range::{EqualLabels, Made, NameFate};
 use super::row::{
-    Bits, Grid, Row, RowBuilder, has_equal_labels, is_metadata_label, same_labelset,
-    without_metadata,
+    Bits, Grid, METADATA_LABELS, Row, RowBuilder, has_equal_labels, is_metadata_label,
+    same_labelset, without_metadata,
 };
 use super::sum::{Mean, Sum};
 use super::{Evaluator, Outcome, total_count};
@@ -42,34 +42,38 @@ impl Evaluator<'_> {
         match streamed(aggregate) {
             Some(Streamed::Range(call, at)) => {
                 let mut equal = EqualLabels::default();
-                let mut all = Vec::new();
-                let mut suspicious = false;
-                annotations = self.stream_range(call, at, grid, &mut |labels, name, builder| {
-                    let drops = name == NameFate::Drop && !delayed;
-                    suspicious |= drops && equal.possible(labels);
-                    all.push(labels.clone());
-                    let (values, held, dense) = builder.columns();
-                    let values = if held.is_some() {
-                        values
-                    } else {
-                        &values[..dense]
-                    };
-                    folding.add(labels, drops, name == NameFate::Drop, (0, values, held));
+                let mut made_of = Vec::new();
+                // All labels of the rows, once two of them may be equal.
+                let mut suspicious: Option<Vec<Labels>> = None;
+                let names = needed_labels(aggregate);
+                let mut fold = |made: Made<'_>, builder: &mut RowBuilder| {
+                    let drops_name = made.name == NameFate::Drop;
+                    let drops = drops_name && !delayed;
+                    match &mut suspicious {
+                        Some(all) => all.push(made.labels_of(made.index)),
+                        None => {
+                            made_of.push(made.index);
+                            if drops && equal.possible(made.labels) {
+                                let all = made_of.iter().map(|&index| made.labels_of(index));
+                                suspicious = Some(all.collect());
+                            }
+                        }
+                    }
+                    folding.add(made.labels, drops, drops_name, builder.columns());
                     Ok(())
-                })?;
-                if suspicious {
+                };
+                annotations = self.stream_range(call, at, names.as_deref(), grid, &mut fold)?;
+                if let Some(all) = suspicious {
                     refuse_equal(&all)?;
                 }
             }
             Some(Streamed::Instant(selector)) => {
-                self.stream_instant(selector, grid, &mut |labels, builder| {
-                    let (values, held, dense) = builder.columns();
-                    let values = if held.is_some() {
-                        values
-                    } else {
-                        &values[..dense]
-                    };
-                    folding.add(labels, false, false, (0, values, held));
+                let names = match keep_of(aggregate) {
+                    Keep::Only(names) => Some(names),
+                    Keep::AllBut(_) => None,
+                };
+                self.stream_instant(selector, names, grid, &mut |labels, builder| {
+                    folding.add(labels, false, false, builder.columns());
                 })?;
             }
             None => {
@@ -189,6 +193,16 @@ pub(super) fn keep_of(aggregate: &Aggregate) -> Keep<'_> {
         true => Keep::AllBut(&aggregate.grouping),
         false => Keep::Only(&aggregate.grouping),
     }
+}
+
+/// Returns the labels that folding looks at where those are few: the groups' and the
+/// metric's.
+fn needed_labels(aggregate: &Aggregate) -> Option<Vec<String>> {
+    let Keep::Only(names) = keep_of(aggregate) else {
+        return None;
+    };
+    let of_metric = METADATA_LABELS.map(str::to_owned);
+    Some(names.iter().cloned().chain(of_metric).collect())
 }
 
 /// An operand whose rows can be folded as they are computed.

@@ -25,10 +25,27 @@ use crate::source::{SampleBuf, SelectHints, SeriesSet};
 const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
 const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 
-/// Takes the rows of an operator one by one: the labels with the metric's name,
-/// whether the name is to go, and the values, which the taker may empty.
-pub(super) type Sink<'s> =
-    dyn FnMut(&Labels, NameFate, &mut RowBuilder) -> Result<(), QueryError> + 's;
+/// Takes the rows of an operator one by one, with the values, which the taker may empty.
+pub(super) type Sink<'s> = dyn FnMut(Made<'_>, &mut RowBuilder) -> Result<(), QueryError> + 's;
+
+/// What a row was made of.
+#[derive(Clone, Copy)]
+pub(super) struct Made<'a> {
+    /// The labels that were asked for, the metric's name among them.
+    pub(super) labels: &'a Labels,
+    /// Whether the name is to go.
+    pub(super) name: NameFate,
+    /// The number of the series.
+    pub(super) index: usize,
+    input: &'a Input,
+}
+
+impl Made<'_> {
+    /// Returns all labels of this or another series.
+    pub(super) fn labels_of(&self, index: usize) -> Labels {
+        self.input.labels(index)
+    }
+}
 
 /// Whether a series keeps its metric's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +75,14 @@ impl Input {
         }
     }
 
+    /// Returns the labels with one of `names`, or all.
+    fn labels_named(&self, index: usize, names: Option<&[String]>) -> Labels {
+        match (self, names) {
+            (Input::Set(set), Some(names)) => set.labels_named(index, names),
+            _ => self.labels(index),
+        }
+    }
+
     fn drops_name(&self, index: usize) -> bool {
         match self {
             Input::Set(_) => false,
@@ -83,11 +108,11 @@ impl Evaluator<'_> {
         }
         let mut rows = Vec::new();
         let delayed = self.options.delayed_name_removal;
-        let mut take = |labels: &Labels, name: NameFate, builder: &mut RowBuilder| {
-            let drops = name == NameFate::Drop;
+        let mut take = |made: Made<'_>, builder: &mut RowBuilder| {
+            let drops = made.name == NameFate::Drop;
             let labels = match drops && !delayed {
-                true => without_metadata(labels),
-                false => labels.clone(),
+                true => without_metadata(made.labels),
+                false => made.labels.clone(),
             };
             if let Some(mut row) = builder.take(|| labels) {
                 row.drop_name = drops;
@@ -95,19 +120,20 @@ impl Evaluator<'_> {
             }
             Ok(())
         };
-        let annotations = self.stream_range(call, at, grid, &mut take)?;
+        let annotations = self.stream_range(call, at, None, grid, &mut take)?;
         if !self.options.delayed_name_removal && has_equal_labels(&rows) {
             return Err(same_labelset());
         }
         Ok((rows, annotations))
     }
 
-    /// Evaluates a function over a range vector and hands every row to `sink`. Rows of
-    /// equal labels are the caller's to refuse.
+    /// Evaluates a function over a range vector and hands every row to `sink`, with the
+    /// labels that `names` lists, or all. Rows of equal labels are the caller's to refuse.
     pub(super) fn stream_range(
         &mut self,
         call: &Call,
         at: usize,
+        names: Option<&[String]>,
         grid: &Grid,
         sink: &mut Sink<'_>,
     ) -> Result<Annotations, QueryError> {
@@ -136,6 +162,7 @@ impl Evaluator<'_> {
         let mut samples = SampleBuf::default();
         let mut builder = RowBuilder::new(grid.steps);
         let from_set = matches!(input, Input::Set(_));
+        let mut noted = None;
         for index in 0..input.len() {
             self.check()?;
             input.read(index, &mut samples)?;
@@ -163,15 +190,21 @@ impl Evaluator<'_> {
                 continue;
             }
             self.budget.hold(made)?;
-            let labels = input.labels(index);
+            let labels = input.labels_named(index, names);
             if notes_counters {
-                self.note_counter(&labels, span, &mut annotations);
+                self.note_counter(&labels, span, &mut noted, &mut annotations);
             }
             let name = match !keeps_name || input.drops_name(index) {
                 true => NameFate::Drop,
                 false => NameFate::Keep,
             };
-            sink(&labels, name, &mut builder)?;
+            let made = Made {
+                labels: &labels,
+                name,
+                index,
+                input: &input,
+            };
+            sink(made, &mut builder)?;
             builder.clear();
         }
         if !from_set {
@@ -227,6 +260,7 @@ impl Evaluator<'_> {
             function: func,
             step_ms: if grid.is_instant() { 0 } else { grid.step_ms },
             range_ms: selector.range_ms,
+            newest_only: false,
         };
         let range = TimeRange::new(first_ms, last_ms);
         let set = self
@@ -274,13 +308,13 @@ impl Evaluator<'_> {
 
     fn absent_over_time(&mut self, call: &Call, grid: &Grid) -> Outcome {
         let mut found = super::row::Bits::new(grid.steps);
-        let mut take = |_: &Labels, _: NameFate, builder: &mut RowBuilder| {
+        let mut take = |_: Made<'_>, builder: &mut RowBuilder| {
             if let Some(row) = builder.take(Labels::empty) {
                 row.add_to(&mut found);
             }
             Ok(())
         };
-        let annotations = self.stream_range(call, 0, grid, &mut take)?;
+        let annotations = self.stream_range(call, 0, Some(&[]), grid, &mut take)?;
         let mut builder = RowBuilder::new(grid.steps);
         for step in 0..grid.steps {
             if !found.get(step) {
@@ -299,12 +333,24 @@ impl Evaluator<'_> {
         ))
     }
 
-    fn note_counter(&self, labels: &Labels, span: Span, annotations: &mut Annotations) {
+    /// Notes that a metric may be no counter. `noted` is the name looked at before.
+    fn note_counter(
+        &self,
+        labels: &Labels,
+        span: Span,
+        noted: &mut Option<String>,
+        annotations: &mut Annotations,
+    ) {
         let Some(name) = labels.get(METRIC_NAME) else {
             return;
         };
+        let by_type = self.options.type_and_unit_labels;
+        if !by_type && noted.as_deref() == Some(name) {
+            return;
+        }
+        *noted = Some(name.to_owned());
         let quoted = crate::promql::annotations::quoted;
-        if self.options.type_and_unit_labels {
+        if by_type {
             let kind = labels.get("__type__").unwrap_or("");
             if kind != "counter" && kind != "histogram" {
                 let text = format!(
@@ -481,7 +527,7 @@ impl Kernel {
         let spec = &self.spec;
         match &mut self.work {
             Work::Rate(kind, cache) => {
-                cache.prepare(samples, windows, spec, grid);
+                cache.prepare(*kind, samples, windows, spec, grid);
                 rate::extrapolated(*kind, spec.range_ms, samples, cache, cancel, out)
             }
             Work::ExtendedRate(kind) => {

@@ -30,12 +30,16 @@ impl RateKind {
 /// The times of one window that extrapolation needs, in seconds.
 #[derive(Debug, Clone, Copy)]
 struct Span {
-    step: u32,
     first: u32,
     last: u32,
     sampled: f64,
     to_start: f64,
     to_end: f64,
+    /// What the difference is multiplied with when the range is filled on both sides.
+    factor: f64,
+    /// A counter whose first value is at least this many differences above zero
+    /// cannot have begun inside the range.
+    far_from_zero: f64,
 }
 
 /// The windows with at least two samples, kept between series that share them.
@@ -43,11 +47,14 @@ struct Span {
 pub(super) struct Extrapolation {
     generation: Option<u64>,
     spans: Vec<Span>,
+    /// The step of each span.
+    steps: Vec<u32>,
 }
 
 impl Extrapolation {
     pub(super) fn prepare(
         &mut self,
+        kind: RateKind,
         samples: &SampleBuf,
         windows: &Windows,
         spec: &RangeSpec,
@@ -58,6 +65,7 @@ impl Extrapolation {
         }
         self.generation = Some(windows.generation());
         self.spans.clear();
+        self.steps.clear();
         let times = &samples.timestamps;
         for (step, &(from, to)) in windows.pairs().iter().enumerate() {
             if to.saturating_sub(from) < 2 {
@@ -75,15 +83,64 @@ impl Extrapolation {
                 let gap = gap_ms as f64 / 1000.0;
                 if gap >= threshold { average / 2.0 } else { gap }
             };
-            self.spans.push(Span {
-                step: step as u32,
+            let mut span = Span {
                 first: from,
                 last: to - 1,
                 sampled,
                 to_start: reach(first_ms - start_ms),
                 to_end: reach(end_ms - last_ms),
-            });
+                factor: 1.0,
+                far_from_zero: f64::INFINITY,
+            };
+            span.factor = span.factor(kind, span.to_start, seconds(spec.range_ms));
+            if span.to_start <= sampled {
+                span.far_from_zero = 1.0;
+            }
+            self.spans.push(span);
+            self.steps.push(step as u32);
         }
+    }
+
+    /// Returns the first step, if the spans are those of steps without a gap.
+    fn run(&self) -> Option<usize> {
+        let (&first, &last) = (self.steps.first()?, self.steps.last()?);
+        ((last - first) as usize + 1 == self.steps.len()).then_some(first as usize)
+    }
+}
+
+impl Span {
+    #[inline]
+    fn factor(&self, kind: RateKind, to_start: f64, range_seconds: f64) -> f64 {
+        let mut factor = 1.0;
+        if self.sampled != 0.0 {
+            factor = (self.sampled + to_start + self.to_end) / self.sampled;
+        }
+        if kind == RateKind::Rate {
+            factor /= range_seconds;
+        }
+        factor
+    }
+
+    /// Extrapolates the difference of a window that begins with `first_value`.
+    #[inline]
+    fn extrapolate(
+        &self,
+        kind: RateKind,
+        first_value: f64,
+        difference: f64,
+        range_seconds: f64,
+    ) -> f64 {
+        // The division by the difference can be spared where its result is at least
+        // one: rounding does not bring the product below `to_start` then.
+        let may_begin = kind.is_counter() && difference > 0.0 && first_value >= 0.0;
+        if may_begin && first_value < self.far_from_zero * difference {
+            // A counter cannot have been below zero.
+            let to_zero = self.sampled * (first_value / difference);
+            if to_zero < self.to_start {
+                return difference * self.factor(kind, to_zero, range_seconds);
+            }
+        }
+        difference * self.factor
     }
 }
 
@@ -98,41 +155,47 @@ pub(super) fn extrapolated(
 ) -> Result<(), QueryError> {
     let values = samples.values.as_slice();
     let range_seconds = seconds(range_ms);
-    let resets = match kind.is_counter() && values.windows(2).any(|pair| pair[1] < pair[0]) {
+    let any_reset =
+        kind.is_counter() && values.windows(2).fold(false, |any, w| any | (w[1] < w[0]));
+    let resets = match any_reset {
         true => reset_positions(values),
         false => Vec::new(),
     };
+    // Windows of many resets take long.
+    let check = || match any_reset {
+        true => cancel.check("expression evaluation"),
+        false => Ok(()),
+    };
     // Windows move forward, and so does the first reset that can lie inside.
     let mut next_reset = 0;
-    for span in &times.spans {
+    let mut rate = |span: &Span| {
         let (first, last) = (span.first as usize, span.last as usize);
-        let (first_value, last_value) = (values[first], values[last]);
-        let mut result = last_value - first_value;
+        let first_value = values[first];
+        let mut difference = values[last] - first_value;
         if !resets.is_empty() {
-            cancel.check("expression evaluation")?;
             while next_reset < resets.len() && resets[next_reset] <= first {
                 next_reset += 1;
             }
             for &at in resets[next_reset..].iter().take_while(|&&at| at <= last) {
-                result += values[at - 1];
+                difference += values[at - 1];
             }
         }
-        let mut to_start = span.to_start;
-        if kind.is_counter() && result > 0.0 && first_value >= 0.0 {
-            // A counter cannot have been below zero.
-            let to_zero = span.sampled * (first_value / result);
-            if to_zero < to_start {
-                to_start = to_zero;
+        span.extrapolate(kind, first_value, difference, range_seconds)
+    };
+    match times.run() {
+        Some(first) => {
+            let run = out.set_run(first, times.spans.len());
+            for (value, span) in run.iter_mut().zip(&times.spans) {
+                check()?;
+                *value = rate(span);
             }
         }
-        let mut factor = 1.0;
-        if span.sampled != 0.0 {
-            factor = (span.sampled + to_start + span.to_end) / span.sampled;
+        None => {
+            for (&step, span) in times.steps.iter().zip(&times.spans) {
+                check()?;
+                out.set(step as usize, rate(span));
+            }
         }
-        if kind == RateKind::Rate {
-            factor /= range_seconds;
-        }
-        out.set(span.step as usize, result * factor);
     }
     Ok(())
 }
@@ -281,6 +344,8 @@ impl Extent {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::promql::plan::{Edges, Shift};
 
@@ -294,7 +359,7 @@ mod tests {
         let mut windows = Windows::new(spec);
         windows.find(&buffer.timestamps, &grid);
         let mut times = Extrapolation::default();
-        times.prepare(&buffer, &windows, &spec, &grid);
+        times.prepare(kind, &buffer, &windows, &spec, &grid);
         let mut out = RowBuilder::new(1);
         extrapolated(kind, range_ms, &buffer, &times, &Cancel::new(), &mut out).unwrap();
         out.take(kymo_storage::model::Labels::empty)?.get(0)
@@ -344,6 +409,98 @@ mod tests {
             };
             assert!(close, "{kind:?} at {t_ms}: {got:?}, expected {expected:?}");
         }
+    }
+
+    /// Extrapolates one window as the reference's text reads.
+    fn plainly(kind: RateKind, samples: &SampleBuf, start_ms: i64, end_ms: i64) -> Option<f64> {
+        let inside = |t_ms: i64| t_ms > start_ms && t_ms <= end_ms;
+        let at: Vec<usize> = (0..samples.values.len())
+            .filter(|&at| inside(samples.timestamps[at]))
+            .collect();
+        let (&first, &last) = (at.first()?, at.last()?);
+        if first == last {
+            return None;
+        }
+        let (times, values) = (&samples.timestamps, &samples.values);
+        let mut result = values[last] - values[first];
+        if kind.is_counter() {
+            for at in first + 1..=last {
+                if values[at] < values[at - 1] {
+                    result += values[at - 1];
+                }
+            }
+        }
+        let mut to_start = (times[first] - start_ms) as f64 / 1000.0;
+        let mut to_end = (end_ms - times[last]) as f64 / 1000.0;
+        let sampled = (times[last] - times[first]) as f64 / 1000.0;
+        let average = sampled / (last - first) as f64;
+        if to_start >= average * 1.1 {
+            to_start = average / 2.0;
+        }
+        if kind.is_counter() && result > 0.0 && values[first] >= 0.0 {
+            let to_zero = sampled * (values[first] / result);
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
+        }
+        if to_end >= average * 1.1 {
+            to_end = average / 2.0;
+        }
+        let mut factor = (sampled + to_start + to_end) / sampled;
+        if kind == RateKind::Rate {
+            factor /= seconds(end_ms - start_ms);
+        }
+        Some(result * factor)
+    }
+
+    proptest! {
+        #[test]
+        fn every_window_is_extrapolated_to_the_bit(
+            steps in prop::collection::vec((1i64..40, value()), 1..40),
+            range_ms in 1i64..200,
+            step_ms in 1i64..50,
+        ) {
+            let mut samples = SampleBuf::default();
+            let mut t_ms = 0;
+            for (step_ms, value) in steps {
+                t_ms += step_ms;
+                samples.push(t_ms, value);
+            }
+            let spec = RangeSpec::new(range_ms, Shift::default(), Edges::Plain, 0);
+            let grid = Grid::new(0, t_ms + 50, step_ms);
+            let mut windows = Windows::new(spec);
+            windows.find(&samples.timestamps, &grid);
+            for kind in [RateKind::Rate, RateKind::Increase, RateKind::Delta] {
+                let mut times = Extrapolation::default();
+                times.prepare(kind, &samples, &windows, &spec, &grid);
+                let mut out = RowBuilder::new(grid.steps);
+                extrapolated(kind, range_ms, &samples, &times, &Cancel::new(), &mut out).unwrap();
+                let row = out.take(kymo_storage::model::Labels::empty);
+                for step in 0..grid.steps {
+                    let end_ms = grid.time(step);
+                    let expected = plainly(kind, &samples, end_ms - range_ms, end_ms);
+                    let got = row.as_ref().and_then(|row| row.get(step));
+                    prop_assert_eq!(got.map(bits), expected.map(bits));
+                }
+            }
+        }
+    }
+
+    /// Tells numbers apart by all their bits, and NaN from numbers.
+    fn bits(value: f64) -> u64 {
+        if value.is_nan() {
+            f64::NAN.to_bits()
+        } else {
+            value.to_bits()
+        }
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            4 => (0u32..1000).prop_map(f64::from),
+            4 => (-20i32..20).prop_map(|n| f64::from(n) / 7.0),
+            1 => prop::sample::select(vec![0.0, -0.0, f64::INFINITY, f64::MAX, 5e-324]),
+        ]
     }
 
     #[test]

@@ -128,9 +128,11 @@ impl Bits {
 #[derive(Debug, Clone)]
 pub(crate) struct RowBuilder {
     values: Vec<f64>,
+    /// The steps set one after the other, from the first one that was set; the bitmap
+    /// is needed only beyond them.
+    first: usize,
+    behind: usize,
     present: Bits,
-    /// Steps set in order from the first; the bitmap is needed only beyond them.
-    dense: usize,
     any_beyond: bool,
 }
 
@@ -138,8 +140,9 @@ impl RowBuilder {
     pub(crate) fn new(steps: usize) -> RowBuilder {
         RowBuilder {
             values: vec![0.0; steps],
+            first: 0,
+            behind: 0,
             present: Bits::default(),
-            dense: 0,
             any_beyond: false,
         }
     }
@@ -148,25 +151,31 @@ impl RowBuilder {
     #[inline]
     pub(crate) fn set(&mut self, step: usize, value: f64) {
         self.values[step] = value;
-        if step == self.dense && !self.any_beyond {
-            self.dense += 1;
+        if step == self.behind && !self.any_beyond {
+            self.behind += 1;
         } else {
             self.set_beyond(step);
         }
     }
 
-    #[cold]
-    fn begin_beyond(&mut self) {
-        self.any_beyond = true;
-        self.present = Bits::new(self.values.len());
-        self.present.set_range(0, self.dense);
-    }
-
     fn set_beyond(&mut self, step: usize) {
         if !self.any_beyond {
-            self.begin_beyond();
+            if self.first == self.behind {
+                (self.first, self.behind) = (step, step + 1);
+                return;
+            }
+            self.any_beyond = true;
+            self.present = Bits::new(self.values.len());
+            self.present.set_range(self.first, self.behind);
         }
         self.present.set(step);
+    }
+
+    /// Sets `len` steps from `first` on, of a row that has none yet, and returns their
+    /// values for the caller to write.
+    pub(crate) fn set_run(&mut self, first: usize, len: usize) -> &mut [f64] {
+        (self.first, self.behind) = (first, first + len);
+        &mut self.values[first..first + len]
     }
 
     /// Returns how many steps have a value.
@@ -174,30 +183,34 @@ impl RowBuilder {
         if self.any_beyond {
             self.present.count()
         } else {
-            self.dense
+            self.behind - self.first
         }
     }
 
-    /// Returns the values and, where not all steps have one, which do.
-    pub(crate) fn columns(&self) -> (&[f64], Option<&Bits>, usize) {
-        let bits = self.any_beyond.then_some(&self.present);
-        (&self.values, bits, self.dense)
+    /// Returns the step of the first value, the values from there on and, where not all
+    /// of them hold, which do.
+    pub(crate) fn columns(&self) -> (usize, &[f64], Option<&Bits>) {
+        if self.any_beyond {
+            (0, &self.values, Some(&self.present))
+        } else {
+            (self.first, &self.values[self.first..self.behind], None)
+        }
     }
 
     /// Forgets all values and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.dense = 0;
+        (self.first, self.behind) = (0, 0);
         self.any_beyond = false;
     }
 
     /// Builds the row and begins anew; `None` where no step was set.
     pub(crate) fn take(&mut self, labels: impl FnOnce() -> Labels) -> Option<Row> {
         let row = if !self.any_beyond {
-            (self.dense > 0).then(|| Row {
+            (self.first < self.behind).then(|| Row {
                 labels: labels(),
                 drop_name: false,
-                first: 0,
-                values: SmallVec::from_slice(&self.values[..self.dense]),
+                first: self.first,
+                values: SmallVec::from_slice(&self.values[self.first..self.behind]),
                 holes: None,
             })
         } else {
@@ -381,9 +394,12 @@ pub(crate) fn into_series(mut rows: Vec<Row>, grid: &Grid) -> Vec<Series> {
         .collect()
 }
 
-/// Tells whether a label belongs to the metric, and goes when its meaning changes.
+/// The labels that belong to the metric, and go when its meaning changes.
+pub(crate) const METADATA_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+
+/// Tells whether a label belongs to the metric.
 pub(crate) fn is_metadata_label(name: &str) -> bool {
-    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+    METADATA_LABELS.contains(&name)
 }
 
 /// Returns labels without the metric's name, type and unit.

@@ -53,10 +53,12 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    /// Evaluates a plain selector and hands every row that is not empty to `sink`.
+    /// Evaluates a plain selector and hands every row that is not empty to `sink`, with
+    /// the labels that `names` lists, or all.
     pub(super) fn stream_instant(
         &mut self,
         selector: &Selector,
+        names: Option<&[String]>,
         grid: &Grid,
         sink: &mut dyn FnMut(&Labels, &RowBuilder),
     ) -> Result<(), QueryError> {
@@ -70,7 +72,11 @@ impl Evaluator<'_> {
             let count = builder.count();
             if count > 0 {
                 self.count_selected(count)?;
-                sink(&set.labels(index), &builder);
+                let labels = match names {
+                    Some(names) => set.labels_named(index, names),
+                    None => set.labels(index),
+                };
+                sink(&labels, &builder);
                 builder.clear();
             }
         }
@@ -96,6 +102,7 @@ impl Evaluator<'_> {
             function: "",
             step_ms: if grid.is_instant() { 0 } else { grid.step_ms },
             range_ms: 0,
+            newest_only: grid.is_instant() && after_ms == 0,
         };
         let range = TimeRange::new(first_ms, last_ms);
         Ok(self.source.select(&selector.matchers, range, &hints)?)
