@@ -113,6 +113,8 @@ fn read_labels(text: &str) -> Result<LabelsBuilder, String> {
         };
         labels.set(name, value);
     }
+    // To rules these are there from the start, not set one after the other.
+    labels.rebase();
     Ok(labels)
 }
 
@@ -129,7 +131,10 @@ fn kind(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use kymo_storage::compat::name::NameValidation;
+
     use super::*;
+    use crate::config::parse_relabel_rules;
 
     #[test]
     fn labels_are_an_object_of_strings() {
@@ -148,5 +153,15 @@ mod tests {
             assert_eq!(read_labels(text).unwrap_err(), complaint);
         }
         assert!(read_labels("{").is_err());
+    }
+
+    #[test]
+    fn a_label_that_a_rule_sets_is_mapped_behind_the_others() {
+        let rules = "- {target_label: a, replacement: set}\n\
+                     - {action: labelmap, regex: '[ab]', replacement: to}\n";
+        let rules = parse_relabel_rules(rules, NameValidation::Utf8).unwrap();
+        let mut labels = read_labels(r#"{"a":"1","b":"2"}"#).unwrap();
+        assert_eq!(relabel(&rules, &mut labels), Verdict::Keep);
+        assert_eq!(labels.get("to"), Some("set"));
     }
 }
