@@ -149,7 +149,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
 async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let limits = Limits {
         max_connections: flags.max_connections,
-        read_timeout: flags.read_timeout,
+        read_timeout: flags.read_timeout(),
     };
     let listener = Listener::bind(&flags.listen_addresses, limits).await?;
     let addresses: Vec<SocketAddr> = listener.addresses().collect();
@@ -170,7 +170,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         urls,
         metrics: Metrics::default(),
         queries,
-        bodies: BodyLimits::new(BODY_BUDGET_BYTES, flags.read_timeout),
+        bodies: BodyLimits::new(BODY_BUDGET_BYTES, flags.read_timeout()),
         receiver: Receiver::default(),
         config,
         started_ms: clock::now_ms(),

@@ -108,17 +108,23 @@ pub(crate) struct Flags {
     pub(crate) cors_origin: String,
 
     /// Most connections at one time; further ones wait.
-    #[arg(long = "web.max-connections", value_name = "N", default_value_t = 512)]
+    #[arg(
+        long = "web.max-connections",
+        value_name = "N",
+        default_value = "512",
+        value_parser = parse_count
+    )]
     pub(crate) max_connections: usize,
 
-    /// How long reading a request may take, and an idle connection stays open, such as 30s.
+    /// How long reading a request may take, and an idle connection stays open, such as 30s;
+    /// 0: no limit.
     #[arg(
         long = "web.read-timeout",
         value_name = "DURATION",
         default_value = "5m",
         value_parser = parse_duration
     )]
-    pub(crate) read_timeout: Duration,
+    read_timeout: Duration,
 
     /// How long a query may take, waiting included, such as 30s.
     #[arg(
@@ -230,6 +236,15 @@ impl Flags {
         file.filter(|file| !file.is_empty()).map(Path::new)
     }
 
+    /// Returns how long a client may keep a connection waiting; without a limit, longer
+    /// than any machine runs.
+    pub(crate) fn read_timeout(&self) -> Duration {
+        match self.read_timeout {
+            Duration::ZERO => Duration::from_secs(10 * 365 * 24 * 3600),
+            limit => limit,
+        }
+    }
+
     /// Returns the parts of PromQL that are switched on.
     pub(crate) fn promql_features(&self) -> Features {
         let on = |name: &str| self.features.iter().any(|feature| feature == name);
@@ -320,6 +335,14 @@ fn exit(error: &clap::Error) -> Exit {
     }
 }
 
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be 1 or more".to_owned()),
+        Ok(count) => Ok(count),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let ns = kymo_storage::compat::duration::parse_prometheus(text)
         .map_err(|error| error.to_string())?;
@@ -345,6 +368,14 @@ mod tests {
         assert!(flags.enable_remote_write);
         assert!(!flags.enable_lifecycle && !flags.enable_admin_api);
         assert_eq!(flags.config_file, None);
+    }
+
+    #[test]
+    fn a_zero_lifts_the_limit_on_reading() {
+        let flags = parse(&["--web.read-timeout=0"]).unwrap();
+        assert!(flags.read_timeout() > Duration::from_secs(365 * 24 * 3600));
+        let flags = parse(&["--web.read-timeout=30s"]).unwrap();
+        assert_eq!(flags.read_timeout(), Duration::from_secs(30));
     }
 
     #[test]
@@ -393,6 +424,8 @@ mod tests {
         assert_eq!(wrong.code, 2);
         assert!(wrong.message.contains("unknown unit"), "{}", wrong.message);
         assert_eq!(parse(&["--log.level=loud"]).unwrap_err().code, 2);
+        let none = parse(&["--web.max-connections=0"]).unwrap_err();
+        assert!(none.message.contains("1 or more"), "{}", none.message);
         assert_eq!(parse(&["--help"]).unwrap_err().code, 0);
         assert_eq!(parse(&["--version"]).unwrap_err().code, 0);
     }
