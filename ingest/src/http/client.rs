@@ -135,7 +135,12 @@ impl HttpClient {
             reason,
         };
         let mut shown = url.to_owned();
-        let mut current = Url::parse(url).map_err(|error| failed(url, error.to_string()))?;
+        let mut current = Url::parse(url).map_err(|error| match error {
+            url::ParseError::RelativeUrlWithoutBase => {
+                failed(url, "unsupported protocol scheme \"\"".to_owned())
+            }
+            error => failed(url, error.to_string()),
+        })?;
         let origin = current.host_str().unwrap_or_default().to_owned();
         let mut referer = None;
         let mut trusted = true;

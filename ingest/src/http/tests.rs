@@ -230,12 +230,16 @@ async fn failures_read_as_in_go() {
         refusal(&options, "ftp://x/").await,
         "Get \"ftp://x/\": unsupported protocol scheme \"ftp\""
     );
+    assert_eq!(
+        refusal(&options, "//x/").await,
+        "Get \"//x/\": unsupported protocol scheme \"\""
+    );
 }
 
 #[tokio::test]
 async fn the_deadline_covers_head_and_body() {
     let client = HttpClient::new(&ClientOptions::default()).unwrap();
-    let short = Duration::from_millis(100);
+    let short = Duration::from_secs(1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
