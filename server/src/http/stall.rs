@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_reads_slowly_but_steadily_is_kept() {
         let (mut peer, stream) = duplex(16);
-        let mut guarded = StallGuard::new(stream, LIMIT * 10);
+        let mut guarded = StallGuard::new(stream, LIMIT * 500);
         let reader = tokio::spawn(async move {
             let mut received = 0;
             while peer.read_u8().await.is_ok() {
