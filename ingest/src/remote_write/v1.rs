@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, MetricStore, RawSample, SeriesRef};
-use kymo_storage::model::{Labels, METRIC_NAME};
+use kymo_storage::model::METRIC_NAME;
 use parking_lot::Mutex;
 
 use super::reply::{WriteError, check_content_type, check_encoding};
@@ -251,6 +251,7 @@ fn store_request(
         receipt: Receipt::default(),
         labels: Vec::with_capacity(BATCH),
         pairs: Vec::new(),
+        texts: Vec::new(),
         samples: &mut buffers.samples,
         batch: &mut buffers.batch,
         misses: &mut buffers.misses,
@@ -282,6 +283,8 @@ struct Write<'s, 'b, 'd> {
     /// The encoded labels of each sample of the batch.
     labels: Vec<&'d [u8]>,
     pairs: Vec<(&'d [u8], &'d [u8])>,
+    /// Labels as the store takes them.
+    texts: Vec<(&'d str, &'d str)>,
     /// Time and value of the samples of one series.
     samples: &'b mut Vec<(i64, f64)>,
     batch: &'b mut Vec<RawSample>,
@@ -332,12 +335,12 @@ impl<'d> Write<'_, '_, 'd> {
     /// histograms, without samples, without labels or with its labels scattered.
     fn unusual_series(&mut self, scanned: Scanned<'d>) -> Result<(), WriteError> {
         self.flush()?;
-        let Some(labels) = self.read_labels(scanned.labels)? else {
+        if !self.read_labels(scanned.labels)? {
             self.receipt.series_invalid += 1;
             return Ok(());
-        };
+        }
         if !self.samples.is_empty()
-            && let Some(series) = self.find_series(&labels, self.samples.len())?
+            && let Some(series) = self.find_series(self.samples.len())?
         {
             for at in 0..self.samples.len() {
                 let (t_ms, value) = self.samples[at];
@@ -390,14 +393,14 @@ impl<'d> Write<'_, '_, 'd> {
                 outcome => return outcome,
             }
         }
-        let Some(labels) = self.read_labels(LabelBytes::Run(bytes))? else {
+        if !self.read_labels(LabelBytes::Run(bytes))? {
             // Samples of one series stand together; it is counted once.
             if index == 0 || self.labels[index - 1] != bytes {
                 self.receipt.series_invalid += 1;
             }
             return Ok(());
-        };
-        let Some(series) = self.find_series(&labels, 1)? else {
+        }
+        let Some(series) = self.find_series(1)? else {
             return Ok(());
         };
         self.appender.alias(sample.key, series);
@@ -413,14 +416,10 @@ impl<'d> Write<'_, '_, 'd> {
         Ok(())
     }
 
-    /// Finds or creates a series; `None` where the store takes no more, with its
-    /// samples counted.
-    fn find_series(
-        &mut self,
-        labels: &Labels,
-        n_samples: usize,
-    ) -> Result<Option<SeriesRef>, WriteError> {
-        match self.appender.series(labels) {
+    /// Finds or creates the series whose labels were read; `None` where the store takes
+    /// no more, with its samples counted.
+    fn find_series(&mut self, n_samples: usize) -> Result<Option<SeriesRef>, WriteError> {
+        match self.appender.series_of(self.texts.iter().copied()) {
             Ok(series) => Ok(Some(series)),
             Err(AppendError::SeriesLimit { limit }) => {
                 self.receipt.series_limit = Some(limit);
@@ -431,34 +430,40 @@ impl<'d> Write<'_, '_, 'd> {
         }
     }
 
-    /// Decodes labels; `None` where they cannot name a series.
-    fn read_labels(&mut self, bytes: LabelBytes<'d>) -> Result<Option<Labels>, WireError> {
+    /// Decodes labels into `texts`; tells whether they can name a series.
+    fn read_labels(&mut self, bytes: LabelBytes<'d>) -> Result<bool, WireError> {
         self.pairs.clear();
         bytes.read(&mut self.pairs)?;
-        Ok(valid_labels(&mut self.pairs))
+        Ok(valid_labels(&mut self.pairs, &mut self.texts))
     }
 }
 
-/// Builds a label set. Names and values have to be UTF-8, names not empty and different
-/// from each other, and there has to be a metric name; empty values are left out.
-fn valid_labels(pairs: &mut [(&[u8], &[u8])]) -> Option<Labels> {
-    pairs.sort_unstable_by_key(|&(name, _)| name);
-    let mut texts = Vec::with_capacity(pairs.len());
+/// Puts a label set in order. Names and values have to be UTF-8, names not empty and
+/// different from each other, and there has to be a metric name; empty values are left
+/// out. Returns whether it is so.
+fn valid_labels<'d>(
+    pairs: &mut [(&'d [u8], &'d [u8])],
+    texts: &mut Vec<(&'d str, &'d str)>,
+) -> bool {
+    texts.clear();
+    if !pairs.is_sorted_by_key(|&(name, _)| name) {
+        pairs.sort_unstable_by_key(|&(name, _)| name);
+    }
     let mut has_metric_name = false;
-    for &(name, value) in pairs.iter() {
+    let mut last = "";
+    for &mut (name, value) in pairs {
         let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
-            return None;
+            return false;
         };
-        let is_twice = texts.last().is_some_and(|&(last, _)| last == name);
-        if name.is_empty() || is_twice {
-            return None;
+        // Sorted, so that a name that is empty or comes twice equals the last one.
+        if name == last {
+            return false;
         }
+        last = name;
         has_metric_name |= name == METRIC_NAME && !value.is_empty();
-        texts.push((name, value));
+        if !value.is_empty() {
+            texts.push((name, value));
+        }
     }
-    if !has_metric_name {
-        return None;
-    }
-    texts.retain(|(_, value)| !value.is_empty());
-    Some(Labels::from_sorted(texts))
+    has_metric_name
 }

@@ -12,6 +12,7 @@
 mod planner;
 mod postings;
 mod regexes;
+mod restore;
 mod rows;
 mod text;
 
@@ -24,10 +25,11 @@ use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
-use crate::model::Labels;
 use postings::Postings;
 use regexes::Regexes;
+use text::NO_PAIR;
 
+pub(crate) use restore::Restoring;
 pub(crate) use rows::{Row, Rows, encode as encode_row};
 pub(crate) use text::{Dictionary, NameId, PairId};
 
@@ -41,7 +43,7 @@ pub(crate) struct Index {
     rows: Rows,
     /// By pair id.
     postings: Vec<Postings>,
-    /// Finds an id by the pairs of its row.
+    /// Finds an id by its row: equal label sets have equal rows.
     canonical: HashTable<u32>,
     live: RoaringBitmap,
     /// Ids that can be given again.
@@ -50,8 +52,21 @@ pub(crate) struct Index {
     next: u32,
     hasher: RandomState,
     regexes: Regexes,
-    /// The row being written, kept for its memory.
+    /// Counts how often pairs were numbered anew.
+    generation: u64,
+}
+
+/// A label set that is being looked for; keep it for the next one, which is found
+/// faster the more it is alike.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    generation: u64,
+    pairs: Vec<PairId>,
+    /// The pairs of the search before.
+    recent: Vec<PairId>,
+    /// Row of the pairs and its hash, where all pairs are known.
     row: Vec<u8>,
+    hash: u64,
 }
 
 /// Pairs of a label set; most sets fit without an allocation.
@@ -74,39 +89,44 @@ impl Index {
         self.rows.get(id)
     }
 
-    /// Finds the series with these labels.
-    pub(crate) fn find(&self, labels: &Labels) -> Option<u32> {
+    /// Looks for the series with these labels and leaves in `search` what
+    /// [`Index::create`] needs where there is none. Labels are sorted, each name once.
+    pub(crate) fn search<'a>(
+        &self,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+        search: &mut Search,
+    ) -> Option<u32> {
         let dictionary = self.dictionary.read();
-        let mut pairs = Pairs::new();
-        for (name, value) in labels {
-            pairs.push(dictionary.pair(dictionary.name(name)?, value)?);
+        if search.generation == self.generation && !search.pairs.contains(&NO_PAIR) {
+            std::mem::swap(&mut search.pairs, &mut search.recent);
+        } else {
+            search.recent.clear();
         }
+        search.generation = self.generation;
+        dictionary.find_all(labels, &search.recent, &mut search.pairs);
         drop(dictionary);
-        self.find_pairs(self.hash(pairs.iter().copied()), &pairs)
-    }
-
-    fn find_pairs(&self, hash: u64, pairs: &[PairId]) -> Option<u32> {
-        self.canonical
-            .find(hash, |&id| {
-                self.rows
-                    .get(id)
-                    .is_some_and(|row| row.pairs().eq(pairs.iter().copied()))
-            })
-            .copied()
-    }
-
-    fn hash(&self, pairs: impl Iterator<Item = PairId>) -> u64 {
-        hash_pairs(&self.hasher, pairs)
-    }
-
-    /// Finds the series with these labels or creates it; the flag tells whether it is
-    /// new. `None` when ids below `end` or room for rows have run out.
-    pub(crate) fn find_or_create(&mut self, labels: &Labels, end: u32) -> Option<(u32, bool)> {
-        let pairs = self.intern(labels.iter());
-        let hash = self.hash(pairs.iter().copied());
-        if let Some(id) = self.find_pairs(hash, &pairs) {
-            return Some((id, false));
+        if search.pairs.contains(&NO_PAIR) {
+            return None;
         }
+        rows::encode(&search.pairs, &mut search.row);
+        search.hash = self.hasher.hash_one(search.row.as_slice());
+        self.find_row(search.hash, &search.row)
+    }
+
+    /// Finds the series that has these very pairs.
+    fn find_row(&self, hash: u64, row: &[u8]) -> Option<u32> {
+        let is_same = |&id: &u32| self.rows.get(id).is_some_and(|found| found.bytes() == row);
+        self.canonical.find(hash, is_same).copied()
+    }
+
+    /// Creates the series that was not found: nothing has changed since the search for
+    /// these labels. `None` when ids below `end` or room for rows have run out.
+    pub(crate) fn create<'a>(
+        &mut self,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+        search: &mut Search,
+        end: u32,
+    ) -> Option<u32> {
         let id = match self.free.pop() {
             Some(id) => id,
             None if self.next < end => {
@@ -115,11 +135,27 @@ impl Index {
             }
             None => return None,
         };
-        if self.place(id, hash, &pairs) {
-            return Some((id, true));
+        if search.pairs.contains(&NO_PAIR) {
+            let mut dictionary = self.dictionary.write();
+            for (pair, (name, value)) in search.pairs.iter_mut().zip(labels) {
+                if *pair == NO_PAIR {
+                    *pair = dictionary.intern(name, value);
+                }
+            }
+            self.postings
+                .resize(dictionary.n_pairs(), Postings::default());
+            rows::encode(&search.pairs, &mut search.row);
+            search.hash = self.hasher.hash_one(search.row.as_slice());
         }
-        self.free.push(id);
-        None
+        if !self.place_row(id, search.hash, &search.row) {
+            self.free.push(id);
+            return None;
+        }
+        for &pair in &search.pairs {
+            self.postings[pair as usize].insert(id);
+        }
+        self.live.insert(id);
+        Some(id)
     }
 
     /// Returns the ids of the pairs, new ones added.
@@ -137,42 +173,24 @@ impl Index {
         pairs
     }
 
-    /// Gives a series the id `id`, which is not in use.
-    fn place(&mut self, id: u32, hash: u64, pairs: &[PairId]) -> bool {
-        rows::encode(pairs, &mut self.row);
-        if !self.rows.set(id, &self.row) {
+    /// Gives a row the id `id`, which is not in use. Postings are the caller's.
+    fn place_row(&mut self, id: u32, hash: u64, row: &[u8]) -> bool {
+        if !self.rows.set(id, row) {
             return false;
         }
-        for &pair in pairs {
-            self.postings[pair as usize].insert(id);
-        }
-        self.live.insert(id);
         let (rows, hasher) = (&self.rows, &self.hasher);
-        self.canonical.insert_unique(hash, id, |&id| {
-            let row = rows.get(id);
-            hash_pairs(hasher, row.into_iter().flat_map(Row::pairs))
-        });
+        let hash_of = |&id: &u32| rows::hash(rows.get(id), hasher);
+        self.canonical.insert_unique(hash, id, hash_of);
         true
     }
 
-    /// Gives a series that was found in a log the id `id`, which is not in use.
-    ///
-    /// # Errors
-    /// The id of the series that has the same labels, or `id` itself when there is no
-    /// room; nothing is changed.
-    pub(crate) fn restore(&mut self, id: u32, pairs: &[PairId]) -> Result<(), u32> {
-        self.next = self.next.max(id.saturating_add(1));
-        let hash = self.hash(pairs.iter().copied());
-        match self.find_pairs(hash, pairs) {
-            Some(other) => Err(other),
-            None if self.place(id, hash, pairs) => Ok(()),
-            None => Err(id),
+    /// Undoes [`Index::place_row`].
+    fn remove_row(&mut self, id: u32) {
+        let hash = rows::hash(self.rows.get(id), &self.hasher);
+        if let Ok(entry) = self.canonical.find_entry(hash, |&other| other == id) {
+            entry.remove();
         }
-    }
-
-    /// Makes new ids begin at `end` at the earliest.
-    pub(crate) fn reserve_ids(&mut self, end: u32) {
-        self.next = self.next.max(end);
+        self.rows.remove(id);
     }
 
     /// Makes ids that were removed, and that no log names any more, free to be given.
@@ -188,11 +206,7 @@ impl Index {
                 continue;
             };
             touched.extend(row.pairs());
-            let hash = self.hash(row.pairs());
-            if let Ok(entry) = self.canonical.find_entry(hash, |&other| other == id) {
-                entry.remove();
-            }
-            self.rows.remove(id);
+            self.remove_row(id);
         }
         touched.sort_unstable();
         touched.dedup();
@@ -230,16 +244,15 @@ impl Index {
             let pairs: Pairs = old_row.pairs().map(|pair| renamed[pair as usize]).collect();
             rows::encode(&pairs, &mut row);
             rows.set(id, &row);
-            let hash = self.hash(pairs.iter().copied());
-            canonical.insert_unique(hash, id, |&id| {
-                hash_pairs(&self.hasher, rows.get(id).into_iter().flat_map(Row::pairs))
-            });
+            let hash = self.hasher.hash_one(row.as_slice());
+            canonical.insert_unique(hash, id, |&id| rows::hash(rows.get(id), &self.hasher));
         }
         self.dictionary = Arc::new(RwLock::new(dictionary));
         self.postings = postings;
         self.rows = rows;
         self.canonical = canonical;
         self.regexes.clear();
+        self.generation += 1;
     }
 
     /// Calls `each(name, value, n_series)` for every pair with series, in no
@@ -311,15 +324,6 @@ impl Index {
                 .map(Postings::memory_bytes)
                 .sum::<usize>()
     }
-}
-
-fn hash_pairs(hasher: &RandomState, pairs: impl Iterator<Item = PairId>) -> u64 {
-    use std::hash::Hasher;
-    let mut state = hasher.build_hasher();
-    for pair in pairs {
-        state.write_u32(pair);
-    }
-    state.finish()
 }
 
 #[cfg(test)]

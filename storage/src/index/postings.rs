@@ -17,6 +17,16 @@ pub(crate) enum Postings {
 }
 
 impl Postings {
+    /// Returns the set of these ids, which ascend.
+    pub(crate) fn from_ascending(ids: &[u32]) -> Postings {
+        match *ids {
+            [] => Postings::Empty,
+            [id] => Postings::One(id),
+            _ if ids.len() <= FEW => Postings::Few(ids.to_vec()),
+            _ => Postings::Many(Box::new(ids.iter().copied().collect())),
+        }
+    }
+
     /// Adds an id; one that is present already changes nothing.
     pub(crate) fn insert(&mut self, id: u32) {
         match self {

@@ -9,6 +9,9 @@
 //! the same length.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
 
 use super::text::PairId;
 
@@ -86,6 +89,11 @@ pub(crate) fn encode(pairs: &[PairId], into: &mut Vec<u8>) {
     for pair in pairs {
         into.extend_from_slice(&pair.to_le_bytes()[..3 + usize::from(wide)]);
     }
+}
+
+/// Hashes a row as the table of the index does.
+pub(super) fn hash(row: Option<Row<'_>>, hasher: &RandomState) -> u64 {
+    hasher.hash_one(row.map_or(&[][..], Row::bytes))
 }
 
 impl Rows {

@@ -3,10 +3,33 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{MatchOp, Matcher};
+use crate::model::{Labels, MatchOp, Matcher};
 
 fn labels(pairs: &[(&str, String)]) -> Labels {
     Labels::from_pairs(pairs.iter().map(|(n, v)| (*n, v.as_str())))
+}
+
+impl Index {
+    fn find(&self, labels: &Labels) -> Option<u32> {
+        self.search(labels.iter(), &mut Search::default())
+    }
+
+    fn find_or_create(&mut self, labels: &Labels, end: u32) -> Option<(u32, bool)> {
+        self.find_or_create_after(labels, end, &mut Search::default())
+    }
+
+    /// As what came before with `search` was found or created.
+    fn find_or_create_after(
+        &mut self,
+        labels: &Labels,
+        end: u32,
+        search: &mut Search,
+    ) -> Option<(u32, bool)> {
+        match self.search(labels.iter(), search) {
+            Some(id) => Some((id, false)),
+            None => Some((self.create(labels.iter(), search, end)?, true)),
+        }
+    }
 }
 
 fn matches(labels: &Labels, matchers: &[Matcher]) -> bool {
@@ -42,6 +65,30 @@ fn a_matcher() -> impl Strategy<Value = Matcher> {
         .prop_map(|(op, name, value)| Matcher::new(op, name, value).unwrap())
 }
 
+/// Returns an index with the same series, filled as from logs.
+fn restored(index: &Index, n_threads: usize) -> Index {
+    let mut fresh = Index::default();
+    let dictionary = index.dictionary();
+    let dictionary = dictionary.read();
+    let (mut rows, mut row) = (Rows::default(), Vec::new());
+    for id in &index.live {
+        let pairs = index.row(id).unwrap().pairs();
+        let pairs = fresh.intern(pairs.map(|pair| dictionary.pair_text(pair)));
+        encode_row(&pairs, &mut row);
+        assert!(rows.set(id, &row));
+    }
+    let mut restoring = fresh.restore(index.len());
+    for id in &index.live {
+        assert_eq!(restoring.add(id, rows.get(id).unwrap()), Ok(()));
+    }
+    let first = index.live.min().unwrap();
+    let again = rows.get(first).unwrap();
+    assert_eq!(restoring.add(5_000, again), Err(first));
+    restoring.remove(first);
+    assert_eq!(restoring.add(first, again), Ok(()));
+    restoring.finish(0, n_threads)
+}
+
 proptest! {
     /// The planner answers what looking at every series answers, before and after
     /// series were removed and ids given again.
@@ -53,24 +100,28 @@ proptest! {
     ) {
         let mut index = Index::default();
         let mut model: BTreeMap<u32, Labels> = BTreeMap::new();
+        let mut search = Search::default();
         let value = |n: u32| if n == 0 { String::new() } else { format!("v{n}") };
         for (a, b, c) in sets {
             let set = labels(&[("a", value(a)), ("b", value(b)), ("c", value(c)), ("id", "x".into())]);
-            let (id, new) = index.find_or_create(&set, u32::MAX).unwrap();
+            let (id, new) = index.find_or_create_after(&set, u32::MAX, &mut search).unwrap();
             prop_assert!(new);
             prop_assert!(model.insert(id, set).is_none());
         }
         for round in 0..2 {
+            let restored = restored(&index, 1 + round);
             for matchers in &queries {
                 let expected: Vec<u32> = model
                     .iter()
                     .filter(|(_, set)| matches(set, matchers))
                     .map(|(&id, _)| id)
                     .collect();
+                prop_assert_eq!(restored.resolve(matchers), &expected[..], "{:?}", matchers);
                 prop_assert_eq!(index.resolve(matchers), expected, "{:?}", matchers);
             }
             for (&id, set) in &model {
-                prop_assert_eq!(index.find(set), Some(id));
+                prop_assert_eq!(index.search(set.iter(), &mut search), Some(id));
+                prop_assert_eq!(restored.find(set), Some(id));
             }
             if round == 0 {
                 let dead: RoaringBitmap = dead.iter().copied().filter(|id| model.contains_key(id)).collect();
@@ -83,7 +134,7 @@ proptest! {
                 index.rebuild();
                 for n in 0..5u32 {
                     let set = labels(&[("a", value(n)), ("new", "y".into())]);
-                    let (id, _) = index.find_or_create(&set, u32::MAX).unwrap();
+                    let (id, _) = index.find_or_create_after(&set, u32::MAX, &mut search).unwrap();
                     prop_assert!(model.insert(id, set).is_none());
                 }
             }

@@ -5,6 +5,7 @@
 //! the life of the [`Dictionary`]; nothing is ever removed from one. A store that has
 //! gathered many dead pairs builds a new dictionary, and readers of the old one keep it.
 
+use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
@@ -18,6 +19,9 @@ pub(crate) type NameId = u32;
 
 /// Number of an interned `name=value`.
 pub(crate) type PairId = u32;
+
+/// Stands for a pair that is not interned.
+pub(super) const NO_PAIR: PairId = PairId::MAX;
 
 /// A place in the pages: page number and offset packed, and a length in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +104,42 @@ impl Dictionary {
                 pair.name == name && self.texts.get(pair.value) == value
             })
             .copied()
+    }
+
+    /// Finds the pairs of a label set, [`NO_PAIR`] for those that are not known.
+    ///
+    /// `recent` is a label set of this dictionary that may have much in common with it,
+    /// as those of one scrape or request have: what is equal costs a comparison instead
+    /// of a look into the tables.
+    pub(crate) fn find_all<'a>(
+        &self,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+        mut recent: &[PairId],
+        into: &mut Vec<PairId>,
+    ) {
+        into.clear();
+        for (name, value) in labels {
+            let mut known_name = None;
+            let mut known_pair = None;
+            while let Some((&pair, rest)) = recent.split_first() {
+                let (recent_name, recent_value) = self.pair_text(pair);
+                match recent_name.cmp(name) {
+                    Ordering::Less => recent = rest,
+                    Ordering::Greater => break,
+                    Ordering::Equal => {
+                        known_name = Some(self.pair_name(pair));
+                        known_pair = (recent_value == value).then_some(pair);
+                        recent = rest;
+                        break;
+                    }
+                }
+            }
+            let pair = known_pair.or_else(|| {
+                let name = known_name.or_else(|| self.name(name))?;
+                self.pair(name, value)
+            });
+            into.push(pair.unwrap_or(NO_PAIR));
+        }
     }
 
     /// Finds a pair or adds it.

@@ -2,11 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use parking_lot::RwLockUpgradableReadGuard;
 use smallvec::SmallVec;
 
 use super::shard::{Applied, NEVER};
 use super::store::MetricStore;
 use crate::error::{AppendError, StorageError};
+use crate::index::Search;
 use crate::model::Labels;
 use crate::options::SyncPolicy;
 
@@ -88,6 +90,8 @@ pub(super) struct Scratch {
     pending: Vec<Vec<Pending>>,
     /// Samples of a batch: index in the batch and slot.
     routed: Vec<Vec<(u32, u32)>>,
+    /// The label set looked for last.
+    search: Search,
 }
 
 impl Scratch {
@@ -136,58 +140,64 @@ impl<'a> Appender<'a> {
     /// # Errors
     /// The labels are empty or too many, or the store is full.
     pub fn series(&mut self, labels: &Labels) -> Result<SeriesRef, AppendError> {
+        self.series_of(labels.iter())
+    }
+
+    /// As [`Appender::series`], for pairs that are sorted by name, each name once, and
+    /// without empty values. In debug builds a violation panics.
+    ///
+    /// # Errors
+    /// As [`Appender::series`].
+    pub fn series_of<'l>(
+        &mut self,
+        labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
+    ) -> Result<SeriesRef, AppendError> {
+        debug_assert!(
+            labels
+                .clone()
+                .is_sorted_by(|(one, _), (next, _)| one < next)
+                && labels.clone().all(|(_, value)| !value.is_empty()),
+            "labels out of order, or an empty value"
+        );
         let store = self.store;
-        if let Some(series) = self.find(labels) {
-            return Ok(series);
+        // Others go on reading while this looks, and nobody creates a series between a
+        // look in vain and the creation.
+        let index = store.index.upgradable_read();
+        let search = &mut self.scratch.search;
+        if let Some(id) = index.search(labels.clone(), search) {
+            return touch(store, id).ok_or(AppendError::UnknownSeries);
         }
-        check_labels(labels)?;
+        check_labels(labels.clone())?;
+        // At the limit not even the texts of a refused series may stay.
         let limit = match store.options.max_series {
             0 => usize::MAX,
             limit => limit,
         };
-        let mut index = store.index.write();
-        // At the limit not even the texts of a refused series may stay.
-        let found = match index.len() < limit {
-            true => index.find_or_create(labels, store.layout.end_id()),
-            false => index.find(labels).map(|id| (id, false)),
-        };
-        let Some((id, created)) = found else {
+        let n_series = index.len();
+        let created = (n_series < limit).then(|| {
+            let mut index = RwLockUpgradableReadGuard::upgrade(index);
+            let id = index.create(labels, search, store.layout.end_id())?;
+            Some((id, index))
+        });
+        let Some((id, index)) = created.flatten() else {
             store.counters.series_limit.fetch_add(1, Ordering::Relaxed);
-            let limit = limit.min(index.len());
+            let limit = limit.min(n_series);
             return Err(AppendError::SeriesLimit { limit });
         };
-        // Another transaction may have been faster.
-        if created {
-            let born = store.next_born.fetch_add(1, Ordering::Relaxed);
-            let shard = &store.shards[store.layout.shard(id)];
-            shard.lock().create(store.layout.slot(id), born);
-            let counter = &store.counters.series_created;
-            counter.fetch_add(1, Ordering::Relaxed);
-            self.n_created += 1;
-        }
-        let series = self.touch(id);
+        let born = store.next_born.fetch_add(1, Ordering::Relaxed);
+        let shard = &store.shards[store.layout.shard(id)];
+        shard.lock().create(store.layout.slot(id), born);
+        // Only now can another transaction find the series, or retention remove it.
         drop(index);
-        series.ok_or(AppendError::UnknownSeries)
-    }
-
-    fn find(&self, labels: &Labels) -> Option<SeriesRef> {
-        let index = self.store.index.read();
-        index.find(labels).and_then(|id| self.touch(id))
-    }
-
-    /// Returns the reference of an id that cannot be removed meanwhile, because the
-    /// caller holds the table it found the id in.
-    fn touch(&self, id: u32) -> Option<SeriesRef> {
-        let store = self.store;
-        let born = store.shards[store.layout.shard(id)]
-            .lock()
-            .touch(store.layout.slot(id))?;
-        Some(SeriesRef::new(id, born))
+        let counter = &store.counters.series_created;
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.n_created += 1;
+        Ok(SeriesRef::new(id, born))
     }
 
     /// Returns the series remembered for a raw key.
     pub fn raw_series(&mut self, key: RawKey) -> Option<SeriesRef> {
-        self.store.aliases.with(key, |id| self.touch(id))
+        self.store.aliases.with(key, |id| touch(self.store, id))
     }
 
     /// Remembers which series a raw key names, for as long as the series lives. The
@@ -195,7 +205,7 @@ impl<'a> Appender<'a> {
     pub fn alias(&mut self, key: RawKey, series: SeriesRef) {
         let n_series = self.store.index.read().len();
         let limit = (n_series * ALIASES_PER_SERIES).max(MIN_ALIASES);
-        let still = || self.touch(series.id()) == Some(series);
+        let still = || touch(self.store, series.id()) == Some(series);
         self.store.aliases.insert(key, series.id(), limit, still);
     }
 
@@ -425,15 +435,23 @@ impl Drop for Appender<'_> {
     }
 }
 
-fn check_labels(labels: &Labels) -> Result<(), AppendError> {
-    if labels.is_empty() {
-        let text = "empty labelset: invalid sample".to_owned();
-        return Err(AppendError::InvalidLabels(text));
-    }
+/// Returns the reference of an id that cannot be removed meanwhile, because the caller
+/// holds the table it found the id in.
+fn touch(store: &MetricStore, id: u32) -> Option<SeriesRef> {
+    let mut shard = store.shards[store.layout.shard(id)].lock();
+    let born = shard.touch(store.layout.slot(id))?;
+    Some(SeriesRef::new(id, born))
+}
+
+fn check_labels<'l>(labels: impl Iterator<Item = (&'l str, &'l str)>) -> Result<(), AppendError> {
     let (mut n, mut len) = (0, 0);
     for (name, value) in labels {
         n += 1;
         len += name.len() + value.len();
+    }
+    if n == 0 {
+        let text = "empty labelset: invalid sample".to_owned();
+        return Err(AppendError::InvalidLabels(text));
     }
     if n > MAX_LABELS || len > MAX_LABEL_BYTES {
         return Err(AppendError::InvalidLabels(format!(

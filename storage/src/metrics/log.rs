@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use super::appender::Pending;
 use super::store::Layout;
@@ -106,8 +107,9 @@ impl ShardLog {
             for &slot in &self.fresh {
                 let pairs = index.row(layout.id(shard, slot)).into_iter();
                 let labels = pairs.flat_map(Row::pairs);
-                let labels = labels.map(|pair| dictionary.pair_text(pair));
-                self.wal.series(slot, labels);
+                let labels: SmallVec<[(&str, &str); 32]> =
+                    labels.map(|pair| dictionary.pair_text(pair)).collect();
+                self.wal.series(slot, labels.iter().copied());
             }
         }
         for sample in pending {

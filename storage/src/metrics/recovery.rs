@@ -17,9 +17,9 @@ use super::stats::{Damage, Recovery};
 use super::store::{Layout, Opened};
 use crate::error::StorageError;
 use crate::fs::Dir;
-use crate::index::{Dictionary, Index, PairId, Rows, encode_row};
+use crate::index::{Dictionary, Index, PairId, Restoring, Row, Rows, encode_row};
 use crate::options::StoreOptions;
-use crate::wal::{Entry, Replayed, WalError, WalOptions};
+use crate::wal::{Definitions, Entry, Replayed, WalError, WalOptions};
 
 const VERSION_FILE: &str = "VERSION";
 const TEMPORARY_FILE: &str = "VERSION.tmp";
@@ -49,7 +49,7 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
     let replays = replay_all(&dirs, options, &index)?;
     let mut opened = Opened {
         layout: Layout::new(n_shards),
-        index: index.into_inner(),
+        index: Index::default(),
         shards: Vec::new(),
         logs: Vec::new(),
         newest_ms: NEVER,
@@ -65,8 +65,7 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
         opened.logs.push(replay.log);
         rows.push(replay.rows);
     }
-    restore_index(&mut opened, &rows);
-    opened.recovery.series = opened.index.len() as u64;
+    opened.index = restore_index(index.into_inner(), &mut opened, &rows);
     Ok(opened)
 }
 
@@ -172,6 +171,7 @@ fn replay(
         n_slots: 0,
         row: Vec::new(),
         series: Vec::new(),
+        by_value: Vec::new(),
     };
     let opened = ShardLog::open(dir, options, &mut |entry| replayer.apply(entry));
     let (mut log, replayed) = opened?;
@@ -202,12 +202,14 @@ struct Replayer<'a> {
     n_slots: u32,
     row: Vec<u8>,
     series: Vec<PairId>,
+    /// By value of the frame: the name it came with last, and their pair.
+    by_value: Vec<(u32, PairId)>,
 }
 
 impl Replayer<'_> {
     fn apply(&mut self, entry: Entry<'_>) {
         match entry {
-            Entry::Series { id, labels } => self.define(id, labels),
+            Entry::Series(found) => self.define_all(found),
             Entry::Floats { ids, t_ms, values } => {
                 for ((&slot, &t_ms), &value) in ids.iter().zip(t_ms).zip(values) {
                     // A slot without a series belonged to one that was removed; its
@@ -219,16 +221,40 @@ impl Replayer<'_> {
         }
     }
 
-    fn define(&mut self, slot: u32, labels: &[(&str, &str)]) {
-        self.series.clear();
-        for &(name, value) in labels {
-            let local = self.known.intern(name, value) as usize;
-            if local == self.pairs.len() {
-                let pair = [(name, value)].into_iter();
-                self.pairs.extend(self.index.lock().intern(pair));
+    fn define_all(&mut self, found: &Definitions<'_>) {
+        // Nearly every value of a frame stands under one name, and most come many
+        // times: only the first time is a text looked up.
+        self.by_value.clear();
+        self.by_value.resize(found.strings().len(), (u32::MAX, 0));
+        for (slot, labels) in found.series() {
+            self.series.clear();
+            for &(name, value) in labels {
+                let (known_name, known_pair) = self.by_value[value as usize];
+                let pair = if known_name == name {
+                    known_pair
+                } else {
+                    let string = |index: u32| found.strings()[index as usize];
+                    let pair = self.intern(string(name), string(value));
+                    self.by_value[value as usize] = (name, pair);
+                    pair
+                };
+                self.series.push(pair);
             }
-            self.series.push(self.pairs[local]);
+            self.define(slot);
         }
+    }
+
+    fn intern(&mut self, name: &str, value: &str) -> PairId {
+        let local = self.known.intern(name, value) as usize;
+        if local == self.pairs.len() {
+            let pair = [(name, value)].into_iter();
+            self.pairs.extend(self.index.lock().intern(pair));
+        }
+        self.pairs[local]
+    }
+
+    /// Begins the series of the pairs in `series`.
+    fn define(&mut self, slot: u32) {
         encode_row(&self.series, &mut self.row);
         self.n_slots = self.n_slots.max(slot + 1);
         if let Some(before) = self.rows.get(slot) {
@@ -239,18 +265,18 @@ impl Replayer<'_> {
             self.rows.remove(slot);
             self.shard.forget_samples(slot);
         }
-        if !labels.is_empty() && self.rows.set(slot, &self.row) {
+        if !self.series.is_empty() && self.rows.set(slot, &self.row) {
             self.shard.create(slot, 0);
         }
     }
 }
 
 /// Fills the index in order of id, which is about the order of creation.
-fn restore_index(opened: &mut Opened, rows: &[Rows]) {
+fn restore_index(index: Index, opened: &mut Opened, rows: &[Rows]) -> Index {
     let layout = opened.layout;
     let n_slots = rows.iter().map(Rows::end_id).max().unwrap_or(0);
+    let mut index = index.restore(n_slots as usize * rows.len());
     let mut unused: Vec<Vec<u32>> = vec![Vec::new(); rows.len()];
-    let mut pairs = Vec::new();
     for slot in 0..n_slots {
         for (shard, rows) in rows.iter().enumerate() {
             let id = layout.id(shard, slot);
@@ -258,39 +284,36 @@ fn restore_index(opened: &mut Opened, rows: &[Rows]) {
                 unused[shard].push(id);
                 continue;
             };
-            pairs.clear();
-            pairs.extend(row.pairs());
-            match opened.index.restore(id, &pairs) {
-                Ok(()) => {}
-                Err(other) => {
-                    let loser = opened.settle(id, other, &pairs);
-                    unused[layout.shard(loser)].push(loser);
-                    if loser == id {
-                        continue;
-                    }
+            if let Err(other) = index.add(id, row) {
+                let loser = opened.settle(&mut index, id, other, row);
+                unused[layout.shard(loser)].push(loser);
+                if loser == id {
+                    continue;
                 }
             }
             opened.shards[shard].set_born(slot, opened.next_born);
             opened.next_born += 1;
         }
     }
-    opened.index.reserve_ids(layout.id(0, n_slots));
+    opened.recovery.series = index.len() as u64;
+    let mut index = index.finish(layout.id(0, n_slots), cores());
     for (log, unused) in opened.logs.iter_mut().zip(unused) {
         log.keep_back(layout, unused.into_iter());
-        opened.index.release(log.released());
+        index.release(log.released());
     }
+    index
 }
 
 impl Opened {
     /// Of two series with the same labels, removes the one with older samples and
     /// returns its id.
-    fn settle(&mut self, id: u32, other: u32, pairs: &[PairId]) -> u32 {
+    fn settle(&mut self, index: &mut Restoring, id: u32, other: u32, row: Row<'_>) -> u32 {
         let layout = self.layout;
         let newest = |shards: &[Shard], id| shards[layout.shard(id)].last_ms(layout.slot(id));
         let mut loser = id;
         if other != id && newest(&self.shards, id) > newest(&self.shards, other) {
-            self.index.remove(&[other].into_iter().collect());
-            if self.index.restore(id, pairs).is_ok() {
+            index.remove(other);
+            if index.add(id, row).is_ok() {
                 loser = other;
             }
         }

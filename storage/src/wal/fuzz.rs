@@ -71,7 +71,13 @@ pub fn check_reader(data: &[u8]) {
 
 fn collect(entry: &Entry<'_>, out: &mut Vec<(u32, i64, u64)>) {
     match entry {
-        Entry::Series { id, labels } => out.push((*id, -1, labels.len() as u64)),
+        Entry::Series(found) => {
+            out.extend(
+                found
+                    .texts()
+                    .map(|(id, labels)| (id, -1, labels.len() as u64)),
+            );
+        }
         Entry::Floats { ids, t_ms, values } => {
             assert!(ids.len() == t_ms.len() && ids.len() == values.len());
             let samples = ids.iter().zip(*t_ms).zip(*values);

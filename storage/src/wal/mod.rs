@@ -44,6 +44,7 @@ mod tests;
 
 pub use checkpoint::{CheckpointDone, CheckpointWriter};
 pub use reader::{Damage, Entry, Replayed, TornTail};
+pub use series::Definitions;
 pub use writer::{PendingSync, SegmentInfo, Wal, WalOptions, WalStats};
 
 use std::path::PathBuf;

@@ -13,20 +13,16 @@ use super::format::{
     read_frame,
 };
 use super::lanes::Lanes;
-use super::series;
+use super::series::{self, Definitions};
 use crate::codec::CodecError;
 
 /// One record of the log, in the order of the commits.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Entry<'a> {
-    /// A series has this number from here on. The same definition may come again.
-    Series {
-        /// Its number, below [`MAX_SERIES`](super::format::MAX_SERIES).
-        id: u32,
-        /// Its labels as they were logged.
-        labels: &'a [(&'a str, &'a str)],
-    },
+    /// Series have these numbers, all below [`MAX_SERIES`](super::format::MAX_SERIES),
+    /// from here on. The same definition may come again.
+    Series(&'a Definitions<'a>),
     /// Samples in the order they were logged; the slices are equally long.
     Floats {
         /// Series numbers. Damage may leave a number without a definition.
@@ -186,9 +182,7 @@ impl FileReader {
         }
         match frame.kind {
             FrameKind::Series => {
-                series::decode(frame.body, n, |id, labels| {
-                    apply(Entry::Series { id, labels })
-                })?;
+                apply(Entry::Series(&series::decode(frame.body, n)?));
                 read.series += n as u64;
             }
             FrameKind::Floats => {

@@ -28,6 +28,8 @@ pub(super) struct SeriesEncoder {
     index: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
     series: Vec<u8>,
+    /// String indexes of the labels of the last series.
+    last: Vec<(u32, u32)>,
     n: usize,
 }
 
@@ -45,28 +47,43 @@ impl SeriesEncoder {
     /// Adds a series; the caller bounds the length of its labels.
     pub(super) fn push<'a>(&mut self, id: u32, labels: impl Iterator<Item = (&'a str, &'a str)>) {
         varint::write_u64(&mut self.series, u64::from(id));
-        // The number of labels comes before them and is known after them; labels of a
-        // series are few, so one pass over a short buffer is cheapest.
-        let mut pairs = Vec::with_capacity(32);
-        for (name, value) in labels {
-            pairs.push(self.string(name));
-            pairs.push(self.string(value));
+        let mut n_labels = 0;
+        for (at, (name, value)) in labels.enumerate() {
+            n_labels = at + 1;
+            // Series that come after each other have most labels in common, and a
+            // comparison is cheaper than a look into the table.
+            let (last_name, last_value) = match self.last.get(at) {
+                Some(&(name, value)) => (Some(name), Some(value)),
+                None => (None, None),
+            };
+            let pair = (self.string(name, last_name), self.string(value, last_value));
+            match self.last.get_mut(at) {
+                Some(last) => *last = pair,
+                None => self.last.push(pair),
+            }
         }
-        varint::write_u64(&mut self.series, pairs.len() as u64 / 2);
-        for index in pairs {
-            varint::write_u64(&mut self.series, u64::from(index));
+        self.last.truncate(n_labels);
+        varint::write_u64(&mut self.series, n_labels as u64);
+        for &(name, value) in &self.last {
+            varint::write_u64(&mut self.series, u64::from(name));
+            varint::write_u64(&mut self.series, u64::from(value));
         }
         self.n += 1;
     }
 
-    fn string(&mut self, string: &str) -> u32 {
+    /// Returns the index of a string, which may be `guess`.
+    #[inline]
+    fn string(&mut self, string: &str, guess: Option<u32>) -> u32 {
         let bytes = string.as_bytes();
-        let hash = self.hasher.hash_one(bytes);
         let (text, strings) = (&self.text, &self.strings);
         let get = |i: &u32| {
             let (start, end) = strings[*i as usize];
             &text[start as usize..end as usize]
         };
+        if let Some(guess) = guess.filter(|guess| get(guess) == bytes) {
+            return guess;
+        }
+        let hash = self.hasher.hash_one(bytes);
         if let Some(&index) = self.index.find(hash, |i| get(i) == bytes) {
             return index;
         }
@@ -96,53 +113,88 @@ impl SeriesEncoder {
         self.strings.clear();
         self.index.clear();
         self.series.clear();
+        self.last.clear();
         self.n = 0;
     }
 }
 
-/// Decodes a body of `n` series and hands each one to `apply`.
-pub(super) fn decode(
-    mut body: &[u8],
-    n: usize,
-    mut apply: impl FnMut(u32, &[(&str, &str)]),
-) -> Result<(), CodecError> {
+/// The series that one frame defines, in order. Labels are pairs of indexes into the
+/// strings of the frame, so that whoever looks strings up does it once a frame.
+#[derive(Debug, Default)]
+pub struct Definitions<'a> {
+    strings: Vec<&'a str>,
+    /// Number of each series, and where its labels end.
+    series: Vec<(u32, usize)>,
+    labels: Vec<(u32, u32)>,
+}
+
+impl<'a> Definitions<'a> {
+    /// Returns the strings that labels are indexes of, each once.
+    pub fn strings(&self) -> &[&'a str] {
+        &self.strings
+    }
+
+    /// Returns number and labels of each series; labels are indexes of name and value,
+    /// all of them below the number of strings.
+    pub fn series(&self) -> impl Iterator<Item = (u32, &[(u32, u32)])> {
+        let mut start = 0;
+        self.series.iter().map(move |&(id, end)| {
+            let labels = &self.labels[start..end];
+            start = end;
+            (id, labels)
+        })
+    }
+
+    /// Returns number and labels of each series, labels as text.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn texts(&self) -> impl Iterator<Item = (u32, Vec<(&'a str, &'a str)>)> {
+        let string = |index: u32| self.strings[index as usize];
+        self.series().map(move |(id, labels)| {
+            let texts = labels.iter().map(|&(n, v)| (string(n), string(v)));
+            (id, texts.collect())
+        })
+    }
+}
+
+/// Decodes a body of `n` series.
+pub(super) fn decode(mut body: &[u8], n: usize) -> Result<Definitions<'_>, CodecError> {
     let n_strings = varint::read_u64(&mut body)?;
     // Every string takes a byte at least, which bounds what is allocated.
-    if n_strings > body.len() as u64 {
+    let limit = (body.len() as u64).min(u64::from(u32::MAX));
+    if n_strings > limit {
         return Err(CodecError::TooMany {
             found: n_strings,
-            limit: body.len() as u64,
+            limit,
         });
     }
-    let mut strings = Vec::with_capacity(n_strings as usize);
+    let mut found = Definitions {
+        strings: Vec::with_capacity(n_strings as usize),
+        ..Definitions::default()
+    };
     for _ in 0..n_strings {
         let len = usize::try_from(varint::read_u64(&mut body)?).unwrap_or(usize::MAX);
         let bytes = body
             .split_off(..len)
             .ok_or(CodecError::Truncated("strings"))?;
-        strings.push(str::from_utf8(bytes).map_err(|_| CodecError::Invalid("UTF-8"))?);
+        let string = str::from_utf8(bytes).map_err(|_| CodecError::Invalid("UTF-8"))?;
+        found.strings.push(string);
     }
-    let string = |body: &mut &[u8]| -> Result<&str, CodecError> {
-        let index = usize::try_from(varint::read_u64(body)?).unwrap_or(usize::MAX);
-        strings
-            .get(index)
-            .copied()
-            .ok_or(CodecError::Invalid("string index"))
+    let index = |body: &mut &[u8]| match varint::read_u64(body)? {
+        index if index < n_strings => Ok(index as u32),
+        _ => Err(CodecError::Invalid("string index")),
     };
-    let mut labels = Vec::new();
     for _ in 0..n {
         let id = varint::read_u64(&mut body)?;
         let id = u32::try_from(id).ok().filter(|&id| id < MAX_SERIES);
         let id = id.ok_or(CodecError::Invalid("series number"))?;
-        labels.clear();
         for _ in 0..varint::read_u64(&mut body)? {
-            let name = string(&mut body)?;
-            labels.push((name, string(&mut body)?));
+            let name = index(&mut body)?;
+            found.labels.push((name, index(&mut body)?));
         }
-        apply(id, &labels);
+        found.series.push((id, found.labels.len()));
     }
     if body.is_empty() {
-        Ok(())
+        Ok(found)
     } else {
         Err(CodecError::Invalid("end of the series"))
     }

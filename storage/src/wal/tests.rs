@@ -16,11 +16,11 @@ pub(super) struct Contents {
 impl Contents {
     pub(super) fn apply(&mut self, entry: Entry<'_>) {
         match entry {
-            Entry::Series { id, labels } => {
-                let owned = labels
-                    .iter()
-                    .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
-                self.series.push((id, owned.collect()));
+            Entry::Series(found) => {
+                for (id, labels) in found.texts() {
+                    let owned = labels.iter().map(|&(n, v)| (n.to_owned(), v.to_owned()));
+                    self.series.push((id, owned.collect()));
+                }
             }
             Entry::Floats { ids, t_ms, values } => {
                 assert!(ids.len() == t_ms.len() && ids.len() == values.len());
