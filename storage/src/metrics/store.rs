@@ -42,12 +42,17 @@ const BOUNDS_MS: i64 = 3_600_000;
 /// Buffers of ended transactions that are kept for the next ones.
 const KEPT_SCRATCHES: usize = 16;
 
+/// Bytes of the secret of the hash of raw keys. A seed would do, but is made a secret
+/// of this length for every input that is not short.
+const SECRET_BYTES: usize = 192;
+
 /// The time-series store. Share it as `Arc<MetricStore>`.
 #[derive(Debug)]
 pub struct MetricStore {
     pub(super) options: StoreOptions,
     pub(super) layout: Layout,
-    seed: u64,
+    /// What raw keys are made with.
+    secret: [u8; SECRET_BYTES],
     /// Held by the one truncation there is at a time.
     pub(super) truncating: Mutex<()>,
     pub(super) capture: Mutex<Capture>,
@@ -166,7 +171,7 @@ impl MetricStore {
         let store = MetricStore {
             options: options.clone(),
             layout: opened.layout,
-            seed: foldhash::quality::RandomState::default().hash_one(0u8),
+            secret: random_secret(),
             truncating: Mutex::default(),
             capture: Mutex::default(),
             gate: RwLock::new(1),
@@ -220,9 +225,9 @@ impl MetricStore {
     /// Hashes the bytes that name a series in some input.
     #[inline]
     pub fn raw_key(&self, label_bytes: &[u8]) -> RawKey {
-        RawKey(xxhash_rust::xxh3::xxh3_128_with_seed(
+        RawKey(xxhash_rust::xxh3::xxh3_128_with_secret(
             label_bytes,
-            self.seed,
+            &self.secret,
         ))
     }
 
@@ -292,6 +297,16 @@ impl MetricStore {
     pub fn close(self) -> Result<(), StorageError> {
         self.sync()
     }
+}
+
+/// Returns bytes that differ from process to process.
+fn random_secret() -> [u8; SECRET_BYTES] {
+    let state = foldhash::quality::RandomState::default();
+    let mut secret = [0; SECRET_BYTES];
+    for (n, word) in secret.chunks_exact_mut(8).enumerate() {
+        word.copy_from_slice(&state.hash_one(n).to_le_bytes());
+    }
+    secret
 }
 
 impl Drop for MetricStore {
