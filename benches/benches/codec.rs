@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kymo_storage::codec::open::{self, OpenChunk, Plan, plan_for};
+use kymo_storage::codec::open::{self, Edit, OpenChunk};
 use kymo_storage::codec::{sealed, timestamps, xor};
 
 mod shapes;
@@ -19,38 +19,18 @@ use shapes::{CLASSES, Random, series};
 
 const VALUES: usize = 480;
 const SERIES: u64 = 12;
-const SLAB_BYTES: usize = 32;
-
-struct Slabs {
-    chunk: OpenChunk,
-    bytes: Vec<[u8; SLAB_BYTES]>,
-}
-
-impl Slabs {
-    fn new(plan: Plan) -> Slabs {
-        Slabs {
-            chunk: OpenChunk::new(plan),
-            bytes: Vec::new(),
+/// The samples of one chunk that was appended to, 15 s apart.
+fn opened(values: &[f64], bytes: &mut Vec<u8>) -> OpenChunk {
+    let mut chunk = OpenChunk::NEW;
+    bytes.clear();
+    for (n, &value) in values.iter().enumerate() {
+        let t_ms = n as i64 * 15_000;
+        match chunk.append(t_ms, value, &mut open::Scratch::default()) {
+            Edit::Push(token) => bytes.extend_from_slice(token),
+            Edit::Increment => *bytes.last_mut().unwrap() += 1,
         }
     }
-
-    fn push(&mut self, value: f64) {
-        let last = self
-            .bytes
-            .last_mut()
-            .map_or(&mut [][..], |slab| &mut slab[..]);
-        if let Some(spill) = self.chunk.push(last, value) {
-            let mut slab = [0; SLAB_BYTES];
-            self.chunk.push_spilled(&mut slab, spill);
-            self.bytes.push(slab);
-        }
-    }
-}
-
-fn opened(values: &[f64], plan: Plan) -> Slabs {
-    let mut slabs = Slabs::new(plan);
-    values.iter().for_each(|&value| slabs.push(value));
-    slabs
+    chunk
 }
 
 fn data(class: &str) -> Vec<Vec<f64>> {
@@ -83,10 +63,9 @@ fn print_sizes() {
         let long: Vec<&[f64]> = data.iter().map(|values| &values[..]).collect();
         let n = (VALUES as u64 * SERIES) as f64;
         let xor: usize = short.iter().map(|c| xor::encoded_len(c)).sum();
-        let open: usize = short
-            .iter()
-            .map(|c| opened(c, plan_for(c, None)).bytes.len() * SLAB_BYTES)
-            .sum();
+        let mut tokens = Vec::new();
+        let open = short.iter().map(|c| opened(c, &mut tokens).len_bytes);
+        let open: usize = open.map(usize::from).sum();
         let (seal_short, _) = sealed_bytes(&short);
         let (seal_long, codecs) = sealed_bytes(&long);
         let [xor, open, short, long] =
@@ -99,39 +78,43 @@ fn values(c: &mut Criterion) {
     print_sizes();
     for class in CLASSES {
         let data = data(class);
-        let plans: Vec<Plan> = data.iter().map(|values| plan_for(values, None)).collect();
         let mut group = c.benchmark_group(class);
         group.throughput(Throughput::Elements(VALUES as u64 * SERIES));
+        let mut bytes = Vec::new();
         group.bench_function("open push", |b| {
             b.iter(|| {
-                for (values, &plan) in data.iter().zip(&plans) {
-                    black_box(opened(values, plan).bytes.len());
+                for values in &data {
+                    black_box(opened(values, &mut bytes).len_bytes);
                 }
             });
         });
-        let slabs: Vec<Slabs> = data
+        let opened: Vec<(OpenChunk, Vec<u8>)> = data
             .iter()
-            .zip(&plans)
-            .map(|(values, &plan)| opened(values, plan))
+            .map(|values| {
+                let mut bytes = Vec::new();
+                (opened(values, &mut bytes), bytes)
+            })
             .collect();
         let mut out = Vec::new();
-        let mut bytes = Vec::new();
         group.bench_function("open decode", |b| {
             b.iter(|| {
-                for slabs in &slabs {
+                for (chunk, bytes) in &opened {
                     out.clear();
-                    let slices = slabs.bytes.iter().map(|slab| &slab[..]);
-                    let plan = slabs.chunk.plan();
-                    open::decode(plan, VALUES, slices, &mut bytes, &mut out).unwrap();
+                    open::decode(bytes, chunk.n, |_, value| {
+                        out.push(value);
+                        true
+                    })
+                    .unwrap();
                 }
             });
         });
         let mut scratch = sealed::Scratch::default();
         group.bench_function("seal 480", |b| {
             b.iter(|| {
-                for (values, &plan) in data.iter().zip(&plans) {
+                for (values, (chunk, _)) in data.iter().zip(&opened) {
                     bytes.clear();
-                    black_box(sealed::seal(values, Some(plan), &mut scratch, &mut bytes));
+                    let hint = chunk.exponent();
+                    black_box(sealed::seal(values, hint, &mut scratch, &mut bytes));
                 }
             });
         });

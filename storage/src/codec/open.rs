@@ -1,464 +1,528 @@
-//! The chunk a series is appending to, without an object per series.
-//!
-//! The owner keeps an [`OpenChunk`] of 16 bytes per series and short byte slabs in
-//! arenas of its own. Appending writes into the last slab and never touches earlier
-//! bytes but the slab's count, so a reader that copied slabs and a sample count can
-//! decode that many samples at leisure.
-//!
-//! Decimal chunks, the common case, hold differences of scaled integers:
+//! The bytes of the chunk a series is appending to.
 //!
 //! ```text
-//! slab   0       1                                              S-1
-//!        | count | bytes of values ->    free    <- 2-bit codes |
+//! chunk = t i64 | value f64 | exponent u8 | tokens          (little-endian)
+//! token = control u8 | time bytes | value bytes
 //!
-//! code 0  no byte     the last integer again
-//!      1  1 byte      zigzag difference
-//!      2  2 bytes     zigzag difference
-//!      3  8 bytes     the value's bits; the base of the next difference if it scales
+//! high nibble of control: the time, against the last distance of two samples
+//!   0      the same distance again     1, 2, 3   difference in 1, 2, 4 bytes
+//!   4      the distance itself, 8 bytes; the next one is coded against 0
+//!   5      a run: one count byte, so many samples at the same distance and value
+//! low nibble: the value, against the last value
+//!   0      the same bits               1         8 bytes, the bits themselves
+//!   2..=6  zigzag difference of the scaled integers in 1, 2, 3, 4, 6 bytes
+//!   7      xor: leading zero bytes << 4 | n, n bytes; trailing zero bytes follow
+//!   8..=14 xor: the low 1..=7 bytes
+//!   15     a new exponent, one byte, and the bits, 8 bytes
 //! ```
 //!
-//! A slab is decodable but for the integer it starts from, and codes never straddle
-//! two. XOR chunks are one bit stream as in [`xor`](super::xor), cut into slabs
-//! anywhere: their values would waste the end of every slab.
+//! A regular series of short decimals takes two or three bytes a sample, a constant
+//! one next to nothing, and both are appended in a few nanoseconds. Every step is
+//! exact: a value is coded as a decimal only if that gives its bits back.
 
-use super::CodecError;
-use super::bits::low_mask;
 use super::decimal;
-use super::varint::{unzigzag, zigzag};
-use super::xor::{self, XorState};
+use crate::model::TimeRange;
 
-/// Smallest slab in bytes.
-pub const MIN_SLAB_BYTES: usize = 16;
-/// Largest slab in bytes: its count is one byte, four samples to a byte of codes.
-pub const MAX_SLAB_BYTES: usize = 64;
+/// Exponent of a chunk whose values are no short decimals.
+const UNSCALED: u8 = 0xff;
+const RUN: u8 = 0x50;
 
-/// How the values of a chunk are coded; chosen when it begins.
+/// The samples stop in the middle of a token, or a token is not possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plan {
-    /// Integers after scaling by ten to the power of this (`decimal`).
-    Decimal(u8),
-    /// XOR with the value before.
-    Xor,
-}
+pub struct Malformed;
 
-/// The state of a chunk being appended to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What has to be known to append the next sample; 32 bytes. The last sample stays
+/// when the chunk is sealed.
+#[derive(Debug, Clone, Copy)]
 pub struct OpenChunk {
-    /// Decimal: the last scaled integer. XOR: the bits of the last value.
-    last: u64,
-    len: u16,
-    /// Decimal: escapes so far. XOR: leading zeroes and significant bits.
-    detail: u16,
-    /// Bytes in use at the front of the last slab.
-    used: u8,
-    /// Decimal: samples in the last slab. XOR: free bits in the last byte in use.
-    slab_fill: u8,
-    /// Decimal exponent, or [`XOR`].
-    plan: u8,
+    /// Time of the newest sample in milliseconds.
+    pub last_ms: i64,
+    /// Bits of the newest value.
+    pub last_bits: u64,
+    step_ms: i32,
+    /// Bytes of the chunk.
+    pub len_bytes: u16,
+    /// Samples of the chunk; 0 while no chunk is open.
+    pub n: u16,
+    exponent: u8,
+    /// Count of the run that ends the chunk, 0 if none does.
+    run: u8,
+    /// The owner's; it is here because here is room.
+    pub flags: u8,
 }
 
-const XOR: u8 = 0xff;
+/// What an append does to the bytes of the chunk.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// Append these bytes.
+    Push(&'a [u8]),
+    /// Add one to the last byte.
+    Increment,
+}
 
-/// What did not fit the last slab; goes to the start of a new one.
-#[derive(Debug)]
-#[must_use = "the sample is lost unless the spill is written to a new slab"]
-pub struct Spill {
-    /// Decimal: the value. XOR: the bits that are left, right-aligned.
-    bits: u128,
-    count: u32,
+/// Room for the longest token.
+pub type Scratch = [u8; 32];
+
+struct Token<'a> {
+    bytes: &'a mut Scratch,
+    len: usize,
+}
+
+impl Token<'_> {
+    /// Adds the low `n` bytes of a word. Always writes all eight, which is one
+    /// instruction; the next ones overwrite what is too much.
+    #[inline]
+    fn push(&mut self, word: u64, n: usize) {
+        self.bytes[self.len..self.len + 8].copy_from_slice(&word.to_le_bytes());
+        self.len += n;
+    }
 }
 
 impl OpenChunk {
-    /// Starts an empty chunk. It has no slab yet: the first [`OpenChunk::push`] is
-    /// given an empty one and spills.
-    pub fn new(plan: Plan) -> OpenChunk {
-        let plan = match plan {
-            Plan::Decimal(exponent) => exponent.min(decimal::MAX_EXPONENT),
-            Plan::Xor => XOR,
-        };
-        OpenChunk {
-            last: 0,
+    /// No chunk, no sample.
+    pub const NEW: OpenChunk = OpenChunk {
+        last_ms: 0,
+        last_bits: 0,
+        step_ms: 0,
+        len_bytes: 0,
+        n: 0,
+        exponent: 0,
+        run: 0,
+        flags: 0,
+    };
+
+    /// Codes a sample that is newer than the last one and moves on.
+    #[inline]
+    pub fn append<'a>(&mut self, t_ms: i64, value: f64, scratch: &'a mut Scratch) -> Edit<'a> {
+        let mut token = Token {
+            bytes: scratch,
             len: 0,
-            detail: 0,
-            used: 0,
-            slab_fill: 0,
-            plan,
-        }
-    }
-
-    /// Returns the number of samples.
-    pub fn len(&self) -> usize {
-        usize::from(self.len)
-    }
-
-    /// Tells whether there are no samples.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Returns how the values are coded.
-    pub fn plan(&self) -> Plan {
-        if self.plan == XOR {
-            Plan::Xor
-        } else {
-            Plan::Decimal(self.plan)
-        }
-    }
-
-    /// Tells whether the plan is a bad one: a quarter of the values did not follow it.
-    /// The owner may decode a young chunk and append it again with [`plan_for`].
-    pub fn is_misplanned(&self) -> bool {
-        self.plan != XOR && self.detail >= 4 && self.detail > self.len / 4
-    }
-
-    /// Appends a value to the last slab; all slabs of a chunk are equally long.
-    ///
-    /// What does not fit is returned; it must be given to [`OpenChunk::push_spilled`]
-    /// with a new slab before anything else. Chunks end at 65,535 samples; owners cut
-    /// them long before.
-    #[inline]
-    pub fn push(&mut self, slab: &mut [u8], value: f64) -> Option<Spill> {
-        if self.plan == XOR {
-            self.push_xor(slab, value)
-        } else {
-            self.push_decimal(slab, value)
-        }
-    }
-
-    #[inline]
-    fn push_decimal(&mut self, slab: &mut [u8], value: f64) -> Option<Spill> {
-        let scaled = decimal::scale(value, self.plan);
-        let (bytes, width) = match scaled {
-            Some(integer) => match zigzag(integer.wrapping_sub(self.last as i64)) {
-                0 => (0, 0),
-                delta @ 1..=0xff => (delta, 1),
-                delta @ 0x100..=0xffff => (delta, 2),
-                _ => (value.to_bits(), 8),
-            },
-            None => (value.to_bits(), 8),
         };
-        let used = usize::from(self.used).max(1);
-        let fill = usize::from(self.slab_fill);
-        // The codes' bytes from the end, with this one's.
-        let codes = fill / 4 + 1;
-        if used + width + codes > slab.len() || self.is_empty() {
-            return Some(Spill {
-                bits: u128::from(value.to_bits()),
-                count: 0,
-            });
-        }
-        slab[used..used + width].copy_from_slice(&bytes.to_le_bytes()[..width]);
-        let code = width.min(3) as u8;
-        let at = slab.len() - codes;
-        let shift = 2 * (fill % 4);
-        slab[at] = if shift == 0 {
-            code
+        if self.n == 0 {
+            self.begin(t_ms, value, &mut token);
         } else {
-            slab[at] | code << shift
-        };
-        slab[0] = (fill + 1) as u8;
-        if let Some(integer) = scaled {
-            self.last = integer as u64;
-        }
-        self.detail += u16::from(width == 8);
-        self.used = (used + width) as u8;
-        self.slab_fill += 1;
-        self.len = self.len.saturating_add(1);
-        None
-    }
-
-    fn push_xor(&mut self, slab: &mut [u8], value: f64) -> Option<Spill> {
-        let (bits, count) = if self.len == 0 {
-            self.last = value.to_bits();
-            (u128::from(self.last), 64)
-        } else {
-            let [leading, significant] = self.detail.to_be_bytes();
-            let mut state = XorState {
-                last: self.last,
-                leading,
-                significant,
-            };
-            let code = state.step(value);
-            self.last = state.last;
-            self.detail = u16::from_be_bytes([state.leading, state.significant]);
-            code
-        };
-        self.len = self.len.saturating_add(1);
-        self.write_bits(slab, bits, count)
-    }
-
-    /// Writes as many of the low `count` bits as fit, most significant first.
-    fn write_bits(&mut self, slab: &mut [u8], bits: u128, mut count: u32) -> Option<Spill> {
-        while count > 0 {
-            if self.slab_fill == 0 {
-                if usize::from(self.used) >= slab.len() {
-                    return Some(Spill { bits, count });
-                }
-                slab[usize::from(self.used)] = 0;
-                self.used += 1;
-                self.slab_fill = 8;
+            token.len = 1;
+            let time = self.push_time(t_ms, &mut token);
+            let same = value.to_bits() == self.last_bits;
+            if time == 0 && same {
+                self.last_ms = t_ms;
+                self.n += 1;
+                return self.repeat(token);
             }
-            let take = count.min(u32::from(self.slab_fill));
-            count -= take;
-            let part = (bits >> count) as u64 & low_mask(take);
-            self.slab_fill -= take as u8;
-            slab[usize::from(self.used) - 1] |= (part << self.slab_fill) as u8;
+            self.run = 0;
+            let kind = if same {
+                0
+            } else {
+                self.push_value(value, &mut token)
+            };
+            token.bytes[0] = time << 4 | kind;
         }
-        None
+        self.last_ms = t_ms;
+        self.last_bits = value.to_bits();
+        self.n += 1;
+        self.len_bytes += token.len as u16;
+        let Token { bytes, len } = token;
+        Edit::Push(&bytes[..len])
     }
 
-    /// Completes [`OpenChunk::push`] in a new slab, whose content does not matter and
-    /// whose length is within [`MIN_SLAB_BYTES`] and [`MAX_SLAB_BYTES`].
-    pub fn push_spilled(&mut self, slab: &mut [u8], spill: Spill) {
-        debug_assert!((MIN_SLAB_BYTES..=MAX_SLAB_BYTES).contains(&slab.len()));
-        self.used = 0;
-        self.slab_fill = 0;
-        if self.plan == XOR {
-            let rest = self.write_bits(slab, spill.bits, spill.count);
-            debug_assert!(rest.is_none(), "a value is shorter than a slab");
-            return;
+    /// Returns the exponent at which the values of the chunk are integers, where they
+    /// are short decimals.
+    pub fn exponent(&self) -> Option<u8> {
+        (self.exponent != UNSCALED).then_some(self.exponent)
+    }
+
+    /// Returns the bytes of a chunk that has the newest sample and no other.
+    pub fn newest_alone(&self) -> [u8; 17] {
+        let mut bytes = [UNSCALED; 17];
+        bytes[..8].copy_from_slice(&self.last_ms.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.last_bits.to_le_bytes());
+        bytes
+    }
+
+    /// Forgets the bytes and keeps the last sample.
+    pub fn clear(&mut self) {
+        self.n = 0;
+        self.len_bytes = 0;
+        self.run = 0;
+    }
+
+    fn begin(&mut self, t_ms: i64, value: f64, token: &mut Token<'_>) {
+        // The exponent of the chunk before is a good guess, the smallest one is not
+        // needed.
+        if self.exponent == UNSCALED || decimal::scale(value, self.exponent).is_none() {
+            self.exponent = decimal::exponent_of(value).unwrap_or(UNSCALED);
         }
-        self.used = 1;
-        let value = f64::from_bits(spill.bits as u64);
-        let first = self.len == 0;
-        // An empty chunk always spills, so that it has a slab from its first sample.
-        self.len += u16::from(first);
-        let rest = self.push_decimal(slab, value);
-        self.len -= u16::from(first);
-        debug_assert!(rest.is_none(), "a value is shorter than a slab");
+        self.step_ms = 0;
+        self.run = 0;
+        token.push(t_ms as u64, 8);
+        token.push(value.to_bits(), 8);
+        token.push(u64::from(self.exponent), 1);
+    }
+
+    /// Codes the last value at the same distance once more.
+    fn repeat<'a>(&mut self, token: Token<'a>) -> Edit<'a> {
+        if (1..u8::MAX).contains(&self.run) {
+            self.run += 1;
+            return Edit::Increment;
+        }
+        self.run = 1;
+        self.len_bytes += 2;
+        token.bytes[..2].copy_from_slice(&[RUN, 1]);
+        Edit::Push(&token.bytes[..2])
+    }
+
+    /// Adds the time bytes and returns the high nibble.
+    #[inline]
+    fn push_time(&mut self, t_ms: i64, token: &mut Token<'_>) -> u8 {
+        let step_ms = t_ms.wrapping_sub(self.last_ms);
+        let Ok(step) = i32::try_from(step_ms) else {
+            self.step_ms = 0;
+            token.push(step_ms as u64, 8);
+            return 4;
+        };
+        // Both are between 0 and `i32::MAX`, so the difference cannot overflow.
+        let change = step.wrapping_sub(self.step_ms);
+        self.step_ms = step;
+        if change == 0 {
+            return 0;
+        }
+        let (kind, width) = if i8::try_from(change).is_ok() {
+            (1, 1)
+        } else if i16::try_from(change).is_ok() {
+            (2, 2)
+        } else {
+            (3, 4)
+        };
+        token.push(change as u64, width);
+        kind
+    }
+
+    /// Adds the value bytes and returns the low nibble. The value is not the last one.
+    #[inline]
+    fn push_value(&mut self, value: f64, token: &mut Token<'_>) -> u8 {
+        let bits = value.to_bits();
+        if self.exponent != UNSCALED {
+            match decimal::scale(value, self.exponent) {
+                Some(integer) => {
+                    let base = decimal::scale_known(f64::from_bits(self.last_bits), self.exponent);
+                    let change = integer.wrapping_sub(base);
+                    let zigzag = ((change << 1) ^ (change >> 63)) as u64;
+                    let (kind, width) = match 64 - zigzag.leading_zeros() {
+                        0..=8 => (2, 1),
+                        9..=16 => (3, 2),
+                        17..=24 => (4, 3),
+                        25..=32 => (5, 4),
+                        33..=48 => (6, 6),
+                        _ => (1, 0),
+                    };
+                    if width > 0 {
+                        token.push(zigzag, width);
+                        return kind;
+                    }
+                }
+                None if value.is_finite() && bits != 1 << 63 => match decimal::exponent_of(value) {
+                    Some(exponent) if exponent > self.exponent => {
+                        self.exponent = exponent;
+                        token.push(u64::from(exponent), 1);
+                        token.push(bits, 8);
+                        return 15;
+                    }
+                    Some(_) => {}
+                    None => self.exponent = UNSCALED,
+                },
+                None => {}
+            }
+        }
+        push_xor(bits, bits ^ self.last_bits, token)
     }
 }
 
-/// Appends the first `n` values of a chunk to `out`. `slabs` are all of its slabs in
-/// order, each whole but for the unused ones after the last value; `scratch` is kept
-/// by the caller for its memory.
+/// Adds the shortest of the forms that do not need an exponent.
+fn push_xor(bits: u64, xor: u64, token: &mut Token<'_>) -> u8 {
+    let leading = xor.leading_zeros() as usize / 8;
+    let trailing = xor.trailing_zeros() as usize / 8;
+    let (low, middle) = (8 - leading, 8 - leading - trailing);
+    if middle + 1 < low {
+        let shifted = xor >> (8 * trailing);
+        token.push((leading << 4 | middle) as u64, 1);
+        token.push(shifted, middle);
+        7
+    } else if low < 8 {
+        token.push(xor, low);
+        7 + low as u8
+    } else {
+        token.push(bits, 8);
+        1
+    }
+}
+
+/// Takes little-endian bytes off the front.
+#[inline]
+fn take(bytes: &mut &[u8], n: usize) -> Result<u64, Malformed> {
+    // Away from the end one read of eight bytes serves every length.
+    if let Some(word) = bytes.first_chunk()
+        && (1..=8).contains(&n)
+    {
+        *bytes = &bytes[n..];
+        return Ok(u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * n)));
+    }
+    let (head, rest) = bytes.split_at_checked(n).ok_or(Malformed)?;
+    *bytes = rest;
+    let mut all = [0; 8];
+    all.get_mut(..n).ok_or(Malformed)?.copy_from_slice(head);
+    Ok(u64::from_le_bytes(all))
+}
+
+/// Bytes of the change of a decimal by the control byte of its token, 0 for all other
+/// tokens.
+const DECIMAL_BYTES: [u8; 256] = {
+    let mut bytes = [0; 256];
+    (bytes[2], bytes[3], bytes[4], bytes[5], bytes[6]) = (1, 2, 3, 4, 6);
+    bytes
+};
+
+/// Adds a zigzag coded change.
+#[inline]
+fn changed(base: i64, zigzag: u64) -> i64 {
+    base.wrapping_add((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+}
+
+/// Calls `each(t_ms, value)` for the `n` samples of a chunk in order, until it
+/// returns `false`.
 ///
 /// # Errors
-/// [`CodecError`] when the slabs do not hold `n` values.
-pub fn decode<'a>(
-    plan: Plan,
-    n: usize,
-    slabs: impl Iterator<Item = &'a [u8]>,
-    scratch: &mut Vec<u8>,
-    out: &mut Vec<f64>,
-) -> Result<(), CodecError> {
-    match plan {
-        Plan::Xor => {
-            scratch.clear();
-            slabs.for_each(|slab| scratch.extend_from_slice(slab));
-            xor::decode(scratch, n, out)
-        }
-        Plan::Decimal(exponent) => {
-            let mut left = n;
-            let mut base = 0;
-            for slab in slabs {
-                if left == 0 {
-                    break;
+/// The bytes are not `n` samples.
+#[inline]
+pub fn decode(
+    mut bytes: &[u8],
+    n: u16,
+    mut each: impl FnMut(i64, f64) -> bool,
+) -> Result<(), Malformed> {
+    if n == 0 {
+        return Ok(());
+    }
+    let mut t_ms = take(&mut bytes, 8)? as i64;
+    let mut bits = take(&mut bytes, 8)?;
+    let mut exponent = take(&mut bytes, 1)? as u8;
+    let mut step_ms = 0i64;
+    // The last value as an integer, known while one decimal follows the other.
+    let mut integer = None;
+    let mut left = n - 1;
+    if !each(t_ms, f64::from_bits(bits)) {
+        return Ok(());
+    }
+    while left > 0 {
+        // Most tokens are a decimal at the same distance: one read for all of it.
+        if let Some(word) = bytes.first_chunk() {
+            let word = u64::from_le_bytes(*word);
+            if let width @ 1..=6 = DECIMAL_BYTES[usize::from(word as u8)] {
+                let width = usize::from(width);
+                bytes = &bytes[1 + width..];
+                t_ms = t_ms.wrapping_add(step_ms);
+                let base =
+                    integer.unwrap_or_else(|| decimal::scale_known(f64::from_bits(bits), exponent));
+                let next = changed(base, word >> 8 & (u64::MAX >> (64 - 8 * width)));
+                integer = Some(next);
+                bits = decimal::unscale(next, exponent).to_bits();
+                left -= 1;
+                if !each(t_ms, f64::from_bits(bits)) {
+                    return Ok(());
                 }
-                left -= decode_slab(slab, exponent, left, &mut base, out)?;
+                continue;
             }
-            if left > 0 {
-                Err(CodecError::Truncated("open chunk"))
-            } else {
-                Ok(())
+        }
+        let control = take(&mut bytes, 1)? as u8;
+        if control == RUN {
+            for _ in 0..take(&mut bytes, 1)? {
+                left = left.checked_sub(1).ok_or(Malformed)?;
+                t_ms = t_ms.wrapping_add(step_ms);
+                if !each(t_ms, f64::from_bits(bits)) {
+                    return Ok(());
+                }
             }
+            continue;
+        }
+        match control >> 4 {
+            0 => {}
+            1 => step_ms += i64::from(take(&mut bytes, 1)? as i8),
+            2 => step_ms += i64::from(take(&mut bytes, 2)? as i16),
+            3 => step_ms += i64::from(take(&mut bytes, 4)? as i32),
+            4 => step_ms = take(&mut bytes, 8)? as i64,
+            _ => return Err(Malformed),
+        }
+        t_ms = t_ms.wrapping_add(step_ms);
+        if control >> 4 == 4 {
+            step_ms = 0;
+        }
+        bits = match control & 15 {
+            0 => bits,
+            1 => take(&mut bytes, 8)?,
+            kind @ 2..=6 => {
+                let width = if kind == 6 { 6 } else { usize::from(kind) - 1 };
+                let zigzag = take(&mut bytes, width)?;
+                let base = decimal::scale_known(f64::from_bits(bits), exponent);
+                decimal::unscale(changed(base, zigzag), exponent).to_bits()
+            }
+            7 => {
+                let shape = take(&mut bytes, 1)?;
+                let (leading, middle) = (shape >> 4, shape & 15);
+                let trailing = 8u64.checked_sub(leading + middle).ok_or(Malformed)?;
+                let xor = take(&mut bytes, middle as usize)?;
+                bits ^ xor.checked_shl(8 * trailing as u32).unwrap_or(0)
+            }
+            15 => {
+                exponent = take(&mut bytes, 1)? as u8;
+                take(&mut bytes, 8)?
+            }
+            kind => bits ^ take(&mut bytes, usize::from(kind) - 7)?,
+        };
+        integer = None;
+        left -= 1;
+        if !each(t_ms, f64::from_bits(bits)) {
+            return Ok(());
         }
     }
+    Ok(())
 }
 
-/// Decodes at most `limit` values of one slab and returns how many there were.
-fn decode_slab(
-    slab: &[u8],
-    exponent: u8,
-    limit: usize,
-    base: &mut i64,
-    out: &mut Vec<f64>,
-) -> Result<usize, CodecError> {
-    const SHORT: CodecError = CodecError::Truncated("slab");
-    // A copy with room behind it, so that two bytes can be read at once anywhere.
-    let mut data = [0u8; MAX_SLAB_BYTES + 8];
-    let room = data
-        .get_mut(..slab.len())
-        .ok_or(CodecError::Invalid("length of a slab"))?;
-    room.copy_from_slice(slab);
-    let n = usize::from(*slab.first().ok_or(SHORT)?).min(limit);
-    let codes = slab
-        .get(slab.len().saturating_sub(n.div_ceil(4))..)
-        .ok_or(SHORT)?;
-    if n.div_ceil(4) >= slab.len() {
-        return Err(SHORT);
-    }
-    let power = decimal::power(exponent);
-    let mut at = 1;
-    out.reserve(n);
-    let mut left = n;
-    for &byte in codes.iter().rev() {
-        let mut byte = byte;
-        for _ in 0..left.min(4) {
-            let code = usize::from(byte & 3);
-            byte >>= 2;
-            if code == 3 {
-                let bytes = data.get(at..).and_then(|d| d.first_chunk()).ok_or(SHORT)?;
-                let value = f64::from_bits(u64::from_le_bytes(*bytes));
-                at += 8;
-                if let Some(integer) = decimal::scale(value, exponent) {
-                    *base = integer;
-                }
-                out.push(value);
-            } else {
-                let bytes = data.get(at..).and_then(|d| d.first_chunk()).ok_or(SHORT)?;
-                let mask = [0, 0xff, 0xffff, 0][code];
-                *base = base.wrapping_add(unzigzag(u64::from(u16::from_le_bytes(*bytes) & mask)));
-                at += code;
-                out.push(*base as f64 / power);
-            }
-        }
-        left = left.saturating_sub(4);
-    }
-    Ok(n)
+/// Returns the time of the first sample of a chunk that has one.
+pub fn first_ms(bytes: &[u8]) -> Option<i64> {
+    bytes.first_chunk().map(|t_ms| i64::from_le_bytes(*t_ms))
 }
 
-/// Returns the plan for a chunk that goes on like `values`, as the smaller of both
-/// codes would have been; `hint` is the plan they had.
-pub fn plan_for(values: &[f64], hint: Option<Plan>) -> Plan {
-    let hint = match hint {
-        Some(Plan::Decimal(exponent)) => Some(exponent),
-        _ => None,
-    };
-    let Some(exponent) = decimal::common_exponent(values, hint) else {
-        return if values.is_empty() {
-            Plan::Decimal(0)
-        } else {
-            Plan::Xor
-        };
-    };
-    let mut last = 0;
-    let mut decimal_bytes = values.len() / 4;
-    for &value in values {
-        let scaled = decimal::scale(value, exponent);
-        decimal_bytes += match scaled.map(|integer| zigzag(integer - last)) {
-            Some(0) => 0,
-            Some(..=0xff) => 1,
-            Some(..=0xffff) => 2,
-            _ => 8,
-        };
-        last = scaled.unwrap_or(last);
-    }
-    // XOR costs several times as much to read, so it has to be worth it.
-    let worth = decimal_bytes > values.len() * 2 && xor::encoded_len(values) < decimal_bytes;
-    if worth {
-        Plan::Xor
-    } else {
-        Plan::Decimal(exponent)
-    }
+/// Appends the samples of a chunk that lie in `range`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_into(
+    bytes: &[u8],
+    n: u16,
+    range: TimeRange,
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), Malformed> {
+    timestamps.reserve(usize::from(n));
+    values.reserve(usize::from(n));
+    decode(bytes, n, |t_ms, value| {
+        if t_ms > range.end_ms {
+            return false;
+        }
+        if t_ms >= range.start_ms {
+            timestamps.push(t_ms);
+            values.push(value);
+        }
+        true
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::value_tests::{check_bits, values};
-    use super::*;
     use proptest::prelude::*;
 
-    struct Owner {
-        chunk: OpenChunk,
-        slabs: Vec<Vec<u8>>,
-        slab_bytes: usize,
-    }
+    use super::*;
+    use crate::model::stale_marker;
 
-    impl Owner {
-        fn new(plan: Plan, slab_bytes: usize) -> Owner {
-            Owner {
-                chunk: OpenChunk::new(plan),
-                slabs: Vec::new(),
-                slab_bytes,
+    fn encode(samples: &[(i64, f64)]) -> (OpenChunk, Vec<u8>) {
+        let (mut chunk, mut bytes) = (OpenChunk::NEW, Vec::new());
+        for &(t_ms, value) in samples {
+            match chunk.append(t_ms, value, &mut Scratch::default()) {
+                Edit::Push(token) => bytes.extend_from_slice(token),
+                Edit::Increment => *bytes.last_mut().unwrap() += 1,
             }
         }
-
-        fn push(&mut self, value: f64) {
-            let last = self.slabs.last_mut().map_or(&mut [][..], |s| &mut s[..]);
-            if let Some(spill) = self.chunk.push(last, value) {
-                let mut slab = vec![0xa5; self.slab_bytes];
-                self.chunk.push_spilled(&mut slab, spill);
-                self.slabs.push(slab);
-            }
-        }
-
-        fn decode(&self, n: usize) -> Vec<f64> {
-            let mut out = Vec::new();
-            let slabs = self.slabs.iter().map(|s| &s[..]);
-            decode(self.chunk.plan(), n, slabs, &mut Vec::new(), &mut out).unwrap();
-            out
-        }
+        assert_eq!(usize::from(chunk.len_bytes), bytes.len());
+        assert_eq!(usize::from(chunk.n), samples.len());
+        (chunk, bytes)
     }
 
-    fn plans() -> impl Strategy<Value = Plan> {
-        prop_oneof![(0u8..=18).prop_map(Plan::Decimal), Just(Plan::Xor)]
+    fn check(samples: &[(i64, f64)]) -> usize {
+        let (chunk, bytes) = encode(samples);
+        let mut back = Vec::new();
+        decode(&bytes, chunk.n, |t, v| {
+            back.push((t, v.to_bits()));
+            true
+        })
+        .unwrap();
+        let expected: Vec<(i64, u64)> = samples.iter().map(|&(t, v)| (t, v.to_bits())).collect();
+        assert_eq!(back, expected);
+        bytes.len()
     }
 
     #[test]
-    fn the_state_of_a_series_is_16_bytes() {
-        assert_eq!(size_of::<OpenChunk>(), 16);
+    fn a_constant_regular_series_takes_next_to_nothing() {
+        let samples: Vec<(i64, f64)> = (0..700).map(|i| (i * 15_000, 42.5)).collect();
+        assert!(check(&samples) < 40);
     }
 
     #[test]
-    fn a_constant_series_takes_a_quarter_byte_per_sample() {
-        let mut owner = Owner::new(Plan::Decimal(2), 32);
-        for _ in 0..240 {
-            owner.push(12.25);
-        }
-        // 31 usable bytes each: two for the first value, then only codes.
-        assert_eq!(owner.slabs.len(), 2);
-        assert_eq!(owner.decode(240), [12.25; 240]);
+    fn short_decimals_take_about_two_bytes() {
+        let samples: Vec<(i64, f64)> = (0..120)
+            .map(|i| (i * 15_000, (i * 37 % 100) as f64 / 100.0))
+            .collect();
+        assert!(check(&samples) <= 2 * 120 + 30);
     }
 
     #[test]
-    fn plans_follow_the_values() {
-        let cents: Vec<f64> = (0..120).map(|i| f64::from(i * 37 % 1000) / 100.0).collect();
-        assert_eq!(plan_for(&cents, None), Plan::Decimal(2));
-        assert_eq!(
-            plan_for(&[5.0; 100], Some(Plan::Decimal(3))),
-            Plan::Decimal(0)
-        );
-        let roots: Vec<f64> = (2..120).map(|i| f64::from(i).sqrt().sin()).collect();
-        assert_eq!(plan_for(&roots, Some(Plan::Decimal(2))), Plan::Xor);
-        assert_eq!(plan_for(&[], None), Plan::Decimal(0));
+    fn odd_values_and_times_keep_their_bits() {
+        let nan = f64::from_bits(0x7ff8_dead_beef_0001);
+        check(&[
+            (i64::MIN, 0.0),
+            (-1, -0.0),
+            (0, stale_marker()),
+            (1, nan),
+            (2, 0.1),
+            (3, 0.12),
+            (4, 0.1),
+            (5, f64::INFINITY),
+            (6, 1e300),
+            (7, f64::MIN_POSITIVE / 3.0),
+            (8, 9_007_199_254_740_993.0),
+            (9, -9_007_199_254_740_992.0),
+            (10, 9_007_199_254_740_992.0),
+            (i64::MAX - 1, 1.0),
+            (i64::MAX, 1.0),
+        ]);
     }
 
-    #[test]
-    fn a_wrong_plan_is_noticed_early() {
-        let mut owner = Owner::new(Plan::Decimal(0), 32);
-        for i in 0..8 {
-            owner.push(f64::from(i) / 8.0);
-        }
-        assert!(owner.chunk.is_misplanned());
+    fn a_value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            4 => (-1000i64..1000, 0u8..4).prop_map(|(d, e)| d as f64 / 10f64.powi(e.into())),
+            2 => Just(1.0),
+            1 => any::<u64>().prop_map(f64::from_bits),
+            1 => any::<f32>().prop_map(f64::from),
+            1 => Just(stale_marker()),
+        ]
     }
 
     proptest! {
         #[test]
-        fn round_trips_whatever_the_plan(
-            values in values(400),
-            plan in plans(),
-            slab_bytes in MIN_SLAB_BYTES..=MAX_SLAB_BYTES,
+        fn any_samples_come_back(
+            start in any::<i32>(),
+            rest in proptest::collection::vec(
+                (prop_oneof![6 => Just(15_000i64), 2 => 1i64..100_000, 1 => 1i64..1 << 40], a_value()),
+                0..300,
+            ),
         ) {
-            let mut owner = Owner::new(plan, slab_bytes);
-            for &value in &values {
-                owner.push(value);
-            }
-            prop_assert_eq!(owner.chunk.len(), values.len());
-            check_bits(&values, &owner.decode(values.len()));
-            let half = values.len() / 2;
-            check_bits(&values[..half], &owner.decode(half));
+            let mut t_ms = i64::from(start);
+            let samples: Vec<(i64, f64)> = rest
+                .into_iter()
+                .map(|(step, value)| {
+                    t_ms += step;
+                    (t_ms, value)
+                })
+                .collect();
+            check(&samples);
         }
 
         #[test]
-        fn arbitrary_slabs_never_panic(
-            slabs in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..=70), 0..20),
-            plan in plans(),
-            n in 0usize..2000,
-        ) {
-            let mut out = Vec::new();
-            let slabs = slabs.iter().map(|s| &s[..]);
-            let _ = decode(plan, n, slabs, &mut Vec::new(), &mut out);
+        fn any_bytes_are_survived(bytes: Vec<u8>, n: u16) {
+            let mut count = 0u32;
+            let decoded = decode(&bytes, n, |_, _| {
+                count += 1;
+                true
+            });
+            prop_assert!(count <= u32::from(n));
+            prop_assert_eq!(decoded.is_ok(), count == u32::from(n));
         }
     }
 }

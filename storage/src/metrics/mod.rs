@@ -16,7 +16,6 @@ mod selection;
 
 mod alias;
 mod buffers;
-mod open;
 mod sealed;
 mod shard;
 

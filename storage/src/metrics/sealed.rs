@@ -20,8 +20,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::open::{self, Malformed};
-use crate::codec::open::Plan;
+use crate::codec::open::{self, Malformed};
 use crate::codec::{sealed, timestamps, varint};
 use crate::model::TimeRange;
 
@@ -73,8 +72,8 @@ pub(super) struct Chunk<'a> {
     pub(super) range: TimeRange,
     /// The tokens of the open chunk.
     pub(super) tokens: &'a [u8],
-    /// How its values were coded.
-    pub(super) plan: Option<Plan>,
+    /// The exponent of its values, where they were coded as decimals.
+    pub(super) exponent: Option<u8>,
     /// The record before it.
     pub(super) previous: ChunkRef,
 }
@@ -98,7 +97,12 @@ impl Scratch {
         self.payload.clear();
         varint::write_u64(&mut self.payload, self.times.len() as u64);
         self.payload.extend_from_slice(&self.times);
-        sealed::seal(&self.values, chunk.plan, &mut self.codec, &mut self.payload);
+        sealed::seal(
+            &self.values,
+            chunk.exponent,
+            &mut self.codec,
+            &mut self.payload,
+        );
         if self.payload.len() <= chunk.tokens.len() {
             COLUMNS
         } else {
@@ -416,7 +420,7 @@ fn clip(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::open::{self, Edit, OpenChunk};
+    use crate::codec::open::{self, Edit, OpenChunk};
 
     /// Builds the tokens of ten samples from `start` on, 10 ms apart.
     fn tokens(start: i64) -> Vec<u8> {
@@ -446,7 +450,7 @@ mod tests {
                     n: 10,
                     range,
                     tokens: &tokens(range.start_ms),
-                    plan: None,
+                    exponent: None,
                     previous: *previous,
                 };
                 *previous = chunks.push(&chunk, &mut scratch).unwrap();

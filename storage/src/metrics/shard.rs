@@ -10,9 +10,9 @@
 //! it sees no further (see [`store`](super::store)).
 
 use super::buffers::{Buffers, MAX_BYTES, Place};
-use super::open::{self, Edit, Malformed, OpenChunk, Scratch};
 use super::sealed::{self, Chunk, ChunkRef, SealedChunks, SealedPages};
 use crate::codec;
+use crate::codec::open::{self, Edit, Malformed, OpenChunk, Scratch};
 use crate::error::AppendError;
 use crate::model::{STALE_NAN_BITS, TimeRange};
 
@@ -296,7 +296,7 @@ impl Shard {
             n: row.open.n,
             range: TimeRange::new(start_ms, row.open.last_ms),
             tokens,
-            plan: row.open.plan(),
+            exponent: row.open.exponent(),
             previous: row.sealed,
         };
         if let Some(sealed) = self.sealed.push(&chunk, &mut self.scratch) {

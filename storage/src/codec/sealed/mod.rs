@@ -24,7 +24,6 @@
 //! without encoding anything.
 
 use super::decimal::{self, common_exponent};
-use super::open::Plan;
 use super::varint::{self, unzigzag, zigzag};
 use super::{CodecError, packed, xor};
 use crate::model::{is_stale_marker, stale_marker};
@@ -79,8 +78,8 @@ pub struct Scratch {
 }
 
 /// Appends the shortest form of `values` to `out`; at most [`MAX_VALUES`] of them.
-/// `hint` is the plan of the chunk so far and only saves a search.
-pub fn seal(values: &[f64], hint: Option<Plan>, scratch: &mut Scratch, out: &mut Vec<u8>) -> Codec {
+/// `hint` is an exponent that may fit and only saves a search.
+pub fn seal(values: &[f64], hint: Option<u8>, scratch: &mut Scratch, out: &mut Vec<u8>) -> Codec {
     if let Some((first, rest)) = values.split_first()
         && rest.iter().all(|value| value.to_bits() == first.to_bits())
     {
@@ -137,11 +136,7 @@ struct Layout {
 impl Scratch {
     /// Fills `integers`, `stale` and `exceptions`; returns the exponent, or `None` when
     /// too few of the values are decimals.
-    fn recover(&mut self, values: &[f64], hint: Option<Plan>) -> Option<u8> {
-        let hint = match hint {
-            Some(Plan::Decimal(exponent)) => Some(exponent),
-            _ => None,
-        };
+    fn recover(&mut self, values: &[f64], hint: Option<u8>) -> Option<u8> {
         let mut exponent = common_exponent(values, hint)?;
         loop {
             self.scale_all(values, exponent);
@@ -270,7 +265,7 @@ impl Scratch {
         let fixed = head + varint_len(zigzag(least));
         best.len_bytes = length(
             fixed,
-            &mut integers.iter().map(|v| (v - least) as u64 / factor),
+            &mut integers.iter().map(|v| quotient(v - least, divisor) as u64),
         );
         let mut consider = |codec, len_bytes, least_delta| {
             if len_bytes < best.len_bytes {
@@ -284,16 +279,16 @@ impl Scratch {
         };
         let fixed = head + varint_len(zigzag(first));
         let base = least_delta / divisor;
-        let mut offsets = deltas().map(|delta| (delta / divisor - base) as u64);
+        let mut offsets = deltas().map(|delta| (quotient(delta, divisor) - base) as u64);
         let len_bytes = length(fixed + varint_len(zigzag(base)), &mut offsets);
         consider(Codec::Delta, len_bytes, base);
-        let mut zigzags = deltas().map(|delta| zigzag(delta / divisor));
+        let mut zigzags = deltas().map(|delta| zigzag(quotient(delta, divisor)));
         consider(Codec::DeltaZigzag, length(fixed, &mut zigzags), 0);
         // Below a change in four this can win; the lengths decide.
         if changes > 0 && changes * 4 < integers.len() {
             let base = least_change / divisor;
             let changed = deltas().filter(|&delta| delta != 0);
-            let mut offsets = changed.map(|delta| (delta / divisor - base) as u64);
+            let mut offsets = changed.map(|delta| (quotient(delta, divisor) - base) as u64);
             let fixed = fixed + varint_len(changes as u64) + varint_len(zigzag(base));
             let mut len_bytes = length(fixed, &mut offsets);
             change_gaps(integers, &mut self.gaps);
@@ -325,7 +320,7 @@ impl Scratch {
         let divisor = layout.factor as i64;
         let deltas = integers
             .windows(2)
-            .map(|pair| (pair[1] - pair[0]) / divisor);
+            .map(|pair| quotient(pair[1] - pair[0], divisor));
         let words = &mut self.words;
         words.clear();
         let base = layout.least_delta;
@@ -352,7 +347,7 @@ impl Scratch {
             _ => words.extend(
                 integers
                     .iter()
-                    .map(|v| (v - layout.least) as u64 / layout.factor),
+                    .map(|v| quotient(v - layout.least, divisor) as u64),
             ),
         }
         packed::pack(words, out);
@@ -361,6 +356,16 @@ impl Scratch {
             layout.len_bytes,
             "lengths are computed exactly"
         );
+    }
+}
+
+/// Divides without a division by 1, which is by far the most common divisor.
+#[inline]
+fn quotient(dividend: i64, divisor: i64) -> i64 {
+    if divisor == 1 {
+        dividend
+    } else {
+        dividend / divisor
     }
 }
 

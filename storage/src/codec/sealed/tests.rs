@@ -106,7 +106,7 @@ proptest! {
     fn hints_change_nothing_but_time(values in values(200), exponent in 0u8..=18) {
         let mut bytes = Vec::new();
         let mut scratch = Scratch::default();
-        seal(&values, Some(Plan::Decimal(exponent)), &mut scratch, &mut bytes);
+        seal(&values, Some(exponent), &mut scratch, &mut bytes);
         let mut out = Vec::new();
         decode(&bytes, values.len(), &mut scratch, &mut out).unwrap();
         check_bits(&values, &out);
