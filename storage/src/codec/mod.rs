@@ -12,14 +12,6 @@
 //! with [`packed`] and [`xor`] (the chunk at rest), [`timestamps`], [`crc`].
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
-#![cfg_attr(
-    not(feature = "internals"),
-    allow(
-        dead_code,
-        unused_imports,
-        reason = "some parts serve benches and fuzz targets only"
-    )
-)]
 
 pub mod bits;
 pub mod crc;

@@ -13,9 +13,6 @@
 use super::CodecError;
 use super::bits::{BitReader, BitWriter, low_mask};
 
-/// Most bits one value takes.
-pub const MAX_VALUE_BITS: u32 = 2 + 5 + 6 + 64;
-
 /// What both sides know between two values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct XorState {

@@ -20,11 +20,10 @@
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 #![cfg_attr(
-    not(feature = "internals"),
+    not(any(test, feature = "internals")),
     allow(
         dead_code,
-        unused_imports,
-        reason = "some parts serve benches and fuzz targets only"
+        reason = "the contract is whole and tested; the store uses a part of it"
     )
 )]
 

@@ -19,14 +19,6 @@
 //! is beyond its number and labels.
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
-#![cfg_attr(
-    not(feature = "internals"),
-    allow(
-        dead_code,
-        unused_imports,
-        reason = "some parts serve benches and fuzz targets only"
-    )
-)]
 
 mod checkpoint;
 mod floats;
@@ -42,10 +34,10 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::{CheckpointDone, CheckpointWriter};
-pub use reader::{Damage, Entry, Replayed, TornTail};
+pub use checkpoint::CheckpointDone;
+pub use reader::{Entry, Replayed};
 pub use series::Definitions;
-pub use writer::{PendingSync, SegmentInfo, Wal, WalOptions, WalStats};
+pub use writer::{PendingSync, Wal, WalOptions, WalStats};
 
 use std::path::PathBuf;
 

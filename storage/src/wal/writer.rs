@@ -422,6 +422,7 @@ impl Wal {
     ///
     /// # Errors
     /// As [`Wal::end_sync`].
+    #[cfg(any(test, feature = "internals"))]
     pub fn sync(&mut self) -> Result<(), WalError> {
         match self.begin_sync() {
             Some(pending) => self.end_sync(pending.run()),
@@ -456,6 +457,7 @@ impl Wal {
     }
 
     /// Answers [`WalError::Poisoned`] when nothing can be committed any more.
+    #[cfg(any(test, feature = "internals"))]
     pub fn check(&self) -> Result<(), WalError> {
         if self.poisoned {
             Err(self.poison_error())
