@@ -131,12 +131,15 @@ impl OpenChunk {
         (self.exponent != UNSCALED).then_some(self.exponent)
     }
 
-    /// Returns the bytes of a chunk that has the newest sample and no other.
-    pub fn newest_alone(&self) -> [u8; 17] {
-        let mut bytes = [UNSCALED; 17];
-        bytes[..8].copy_from_slice(&self.last_ms.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.last_bits.to_le_bytes());
-        bytes
+    /// Returns time and bits of the newest sample up to `end_ms`, where it is in this
+    /// chunk, whose bytes are given, or is the newest of all.
+    #[inline]
+    pub fn newest_until(&self, bytes: &[u8], end_ms: i64) -> Option<(i64, u64)> {
+        if self.last_ms <= end_ms {
+            return Some((self.last_ms, self.last_bits));
+        }
+        // Damage is told to whoever reads the chunk.
+        newest_until(bytes, self.n, end_ms).ok()?
     }
 
     /// Forgets the bytes and keeps the last sample.
@@ -388,6 +391,25 @@ pub fn decode(
 /// Returns the time of the first sample of a chunk that has one.
 pub fn first_ms(bytes: &[u8]) -> Option<i64> {
     bytes.first_chunk().map(|t_ms| i64::from_le_bytes(*t_ms))
+}
+
+/// Returns the bytes of a chunk of one sample.
+pub fn alone(t_ms: i64, bits: u64) -> [u8; 17] {
+    let mut bytes = [UNSCALED; 17];
+    bytes[..8].copy_from_slice(&t_ms.to_le_bytes());
+    bytes[8..16].copy_from_slice(&bits.to_le_bytes());
+    bytes
+}
+
+fn newest_until(bytes: &[u8], n: u16, end_ms: i64) -> Result<Option<(i64, u64)>, Malformed> {
+    let mut newest = None;
+    decode(bytes, n, |t_ms, value| {
+        if t_ms <= end_ms {
+            newest = Some((t_ms, value.to_bits()));
+        }
+        t_ms < end_ms
+    })?;
+    Ok(newest)
 }
 
 /// Appends the samples of a chunk that lie in `range`.

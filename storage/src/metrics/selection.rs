@@ -15,6 +15,10 @@ use crate::model::{Labels, Matcher, TimeRange};
 /// Series that are copied under one lock of their shard.
 const BATCH: usize = 1024;
 
+/// Bytes that a row of labels and a sample take at least, as a rule.
+const ROW_BYTES: usize = 32;
+const SAMPLE_BYTES: usize = 17;
+
 /// A snapshot of the series that satisfied a selection, in order of creation.
 /// Samples are decoded when they are read, from as many threads as the caller likes.
 #[derive(Debug)]
@@ -152,9 +156,9 @@ impl MetricStore {
         let mut selection = Selection {
             range,
             series: Vec::with_capacity(ids.len()),
-            rows: Vec::new(),
+            rows: Vec::with_capacity(ids.len() * ROW_BYTES),
             dictionary: Arc::default(),
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(ids.len() * SAMPLE_BYTES),
             pages: vec![SealedPages::default(); self.shards.len()],
             scratch: Mutex::default(),
         };

@@ -346,18 +346,26 @@ impl Shard {
             if row.seen_ms == NEVER || row.seen_ms < range.start_ms {
                 return None;
             }
-        } else if wanted == Wanted::Newest && row.open.last_ms <= range.end_ms {
-            // The row itself knows its newest sample; nothing is to be decoded.
-            let alone = row.open.newest_alone();
+        }
+        let tokens = &self.buffers.get(row.place)[..usize::from(row.open.len_bytes)];
+        let end_ms = range.end_ms.min(captured.seen_until_ms);
+        if wanted == Wanted::Newest
+            && let Some((t_ms, bits)) = row.open.newest_until(tokens, end_ms)
+        {
+            // One sample is less to copy than all, and nothing older counts.
+            let alone = open::alone(t_ms, bits);
             bytes.extend_from_slice(&alone);
             captured.sealed = ChunkRef::NONE;
             captured.open_len = alone.len() as u16;
             captured.open_n = 1;
-            return Some(captured);
+            return (t_ms >= range.start_ms).then_some(captured);
         }
-        let tokens = &self.buffers.get(row.place)[..usize::from(row.open.len_bytes)];
-        let end_ms = range.end_ms.min(captured.seen_until_ms);
-        let open_overlaps = open::first_ms(tokens).is_some_and(|first_ms| first_ms <= end_ms);
+        let first_ms = open::first_ms(tokens);
+        let open_overlaps = first_ms.is_some_and(|first_ms| first_ms <= end_ms);
+        if first_ms.is_some_and(|first_ms| first_ms <= range.start_ms) {
+            // What is sealed is older than the range.
+            captured.sealed = ChunkRef::NONE;
+        }
         if open_overlaps {
             bytes.extend_from_slice(tokens);
             captured.open_len = row.open.len_bytes;
