@@ -14,6 +14,11 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::clock;
 
+/// Stack of a query's thread. Evaluation recurses once per level of a query, of which
+/// the parser lets 256 through; builds without optimisation have needed more than the
+/// usual 2 MiB for some shapes of that depth.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Most threads of the pool, whatever the gate lets through.
 const MAX_THREADS: usize = 64;
 
@@ -59,6 +64,7 @@ impl QueryPool {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let concurrency = concurrency.max(1);
         let pool = rayon::ThreadPoolBuilder::new()
+            .stack_size(STACK_BYTES)
             .num_threads(concurrency.max(cores).min(MAX_THREADS))
             .thread_name(|index| format!("query-{index}"))
             .build()?;
