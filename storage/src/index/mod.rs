@@ -84,6 +84,11 @@ impl Index {
         self.canonical.len()
     }
 
+    /// Returns one more than the highest id that was ever given.
+    pub(crate) fn end_id(&self) -> u32 {
+        self.rows.end_id()
+    }
+
     /// Returns the pairs of a series.
     pub(crate) fn row(&self, id: u32) -> Option<Row<'_>> {
         self.rows.get(id)
