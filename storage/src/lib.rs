@@ -47,6 +47,8 @@ pub mod compat;
 pub mod model;
 
 #[cfg(not(feature = "internals"))]
+mod block;
+#[cfg(not(feature = "internals"))]
 mod codec;
 #[cfg(not(feature = "internals"))]
 mod fs;
@@ -55,6 +57,9 @@ mod index;
 mod wal;
 
 // Open to benches and fuzz targets, and promised to nobody.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod block;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod codec;
