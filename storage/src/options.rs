@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// Default length of history, 200 h.
 const RETENTION_MS: i64 = 200 * 3_600_000;
 
+/// Default range of a block, 2 h.
+const BLOCK_RANGE_MS: i64 = 2 * 3_600_000;
+
 /// Default size of a WAL segment, 64 MiB.
 const WAL_SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -24,6 +27,9 @@ pub struct StoreOptions {
     /// The store does not look at a clock: the caller turns this into calls of
     /// [`truncate_before`](crate::metrics::MetricStore::truncate_before).
     pub retention_ms: i64,
+    /// Length in milliseconds of the range of a block that is written from the head; a
+    /// quarter and a twelfth of the wider ranges that blocks are merged to.
+    pub block_range_ms: i64,
     /// Most series held at one time; creating one more is refused. 0 is no limit.
     pub max_series: usize,
 }
@@ -37,6 +43,7 @@ impl StoreOptions {
             wal_sync: SyncPolicy::Interval,
             wal_segment_bytes: WAL_SEGMENT_BYTES,
             retention_ms: RETENTION_MS,
+            block_range_ms: BLOCK_RANGE_MS,
             max_series: 0,
         }
     }

@@ -294,7 +294,14 @@ mod tests {
     #[test]
     fn ranks_are_the_order_of_names_then_values() {
         let mut dictionary = Dictionary::default();
-        let pairs = [("b", "1"), ("a", "z"), ("ab", ""), ("b", "0"), ("a", "é"), ("a", "")];
+        let pairs = [
+            ("b", "1"),
+            ("a", "z"),
+            ("ab", ""),
+            ("b", "0"),
+            ("a", "é"),
+            ("a", ""),
+        ];
         for (name, value) in pairs {
             dictionary.intern(name, value);
         }
@@ -303,7 +310,10 @@ mod tests {
         by_rank.sort_by_key(|&pair| ranks[pair]);
         let mut sorted = pairs;
         sorted.sort_unstable();
-        assert_eq!(by_rank.iter().map(|&pair| pairs[pair]).collect::<Vec<_>>(), sorted);
+        assert_eq!(
+            by_rank.iter().map(|&pair| pairs[pair]).collect::<Vec<_>>(),
+            sorted
+        );
     }
 
     #[test]

@@ -6,16 +6,18 @@
 //! or not at all while a block takes over from the head. What was replaced stays mapped
 //! for as long as a reader holds it.
 
+use std::hash::BuildHasher;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use foldhash::quality::RandomState;
 use parking_lot::{Mutex, RwLock};
 
 use super::label_order::{BlockPart, Unreadable};
 use super::shard::NEVER;
-use super::stats::{BlockInfo, Damage};
-use crate::block::{self, Block, BlockError, BlockWriter, Ulid};
+use super::stats::{BlockInfo, BlockStats, Damage};
+use crate::block::{self, Block, BlockError, BlockMeta, Ulid};
 use crate::error::StorageError;
 use crate::fs::Dir;
 use crate::model::TimeRange;
@@ -90,8 +92,8 @@ pub(super) struct BlockCounters {
     pub(super) merges: AtomicU64,
     pub(super) overlapping_merges: AtomicU64,
     pub(super) failures: AtomicU64,
-    pub(super) deleted_by_time: AtomicU64,
-    pub(super) deleted_by_size: AtomicU64,
+    pub(super) dropped_by_time: AtomicU64,
+    pub(super) dropped_by_size: AtomicU64,
     pub(super) set_aside: AtomicU64,
     pub(super) scrubbed_bytes: AtomicU64,
 }
@@ -128,7 +130,8 @@ impl Blocks {
             head_from_ms: NEVER,
         };
         let n_before = damages.len();
-        for name in block::names(&*dir)? {
+        for ulid in block::list_blocks(&dir)? {
+            let name = ulid.to_string();
             match Served::open(dir.subdir(&name)?) {
                 Ok(block) => set.blocks.push(Arc::new(block)),
                 Err(error) if error.is_corrupt() => {
@@ -153,7 +156,7 @@ impl Blocks {
         });
         // What they became is there, only their removal was interrupted.
         for ulid in gone {
-            block::remove(&*dir, ulid)?;
+            block::remove_block(&dir, ulid)?;
         }
         let ends = set.blocks.iter().filter_map(|b| b.meta().head_until_ms);
         set.head_from_ms = ends.max().unwrap_or(NEVER);
@@ -174,18 +177,26 @@ impl Blocks {
         Arc::clone(&self.set.read())
     }
 
+    /// Returns the name of a new block; `t_ms`, a time of its data, makes names sort by
+    /// age.
+    pub(super) fn new_ulid(&self, t_ms: i64) -> Ulid {
+        let state = RandomState::default();
+        let (one, other) = (state.hash_one(0u8), state.hash_one(1u8));
+        let mut chance = [0; 10];
+        chance[..8].copy_from_slice(&one.to_le_bytes());
+        chance[8..].copy_from_slice(&other.to_le_bytes()[..2]);
+        Ulid::new(t_ms.max(0) as u64, chance)
+    }
+
     /// Returns the directory of the blocks.
     pub(super) fn dir(&self) -> &Arc<dyn Dir> {
         &self.dir
     }
 
-    /// Ends a block and opens it. `None` where it has no samples, and no block is left.
-    pub(super) fn finish(&self, writer: BlockWriter) -> Result<Option<Arc<Served>>, StorageError> {
-        let Some(meta) = writer.finish()? else {
-            return Ok(None);
-        };
+    /// Opens a block that was just written.
+    pub(super) fn open_new(&self, meta: &BlockMeta) -> Result<Arc<Served>, StorageError> {
         let dir = self.dir.subdir(&meta.ulid.to_string())?;
-        Ok(Some(Arc::new(Served::open(dir)?)))
+        Ok(Arc::new(Served::open(dir)?))
     }
 
     /// Makes `new` visible in place of `old`, together with the time from which the
@@ -207,7 +218,7 @@ impl Blocks {
             *set = Arc::new(next);
         }
         for block in old {
-            block::remove(&*self.dir, block.meta().ulid)?;
+            block::remove_block(&self.dir, block.meta().ulid)?;
         }
         Ok(())
     }
@@ -217,7 +228,9 @@ impl Blocks {
     pub(super) fn note(&self, block: &Served, error: &BlockError) {
         if error.is_corrupt() && !block.damaged.swap(true, Ordering::Relaxed) {
             let name = block.meta().ulid.to_string();
-            self.damages.lock().push(damage_of(&*self.dir, &name, error));
+            self.damages
+                .lock()
+                .push(damage_of(&*self.dir, &name, error));
         }
     }
 
@@ -258,10 +271,26 @@ impl Blocks {
         set.blocks.iter().map(|block| info(block)).collect()
     }
 
-    /// Returns the bytes of all blocks.
-    pub(super) fn len_bytes(&self) -> u64 {
+    /// Returns the figures of all blocks.
+    pub(super) fn stats(&self) -> BlockStats {
         let set = self.set();
-        set.blocks.iter().map(|block| block.len_bytes()).sum()
+        let blocks = || set.blocks.iter();
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        BlockStats {
+            blocks: set.blocks.len() as u64,
+            bytes: blocks().map(|block| block.len_bytes()).sum(),
+            min_time_ms: blocks().map(|block| block.meta().min_t_ms).min(),
+            tombstones: blocks().map(|block| block.n_tombstones()).sum(),
+            flushes_total: load(&counters.flushes),
+            merges_total: load(&counters.merges),
+            overlapping_merges_total: load(&counters.overlapping_merges),
+            failures_total: load(&counters.failures),
+            dropped_by_time_total: load(&counters.dropped_by_time),
+            dropped_by_size_total: load(&counters.dropped_by_size),
+            set_aside_total: load(&counters.set_aside),
+            scrubbed_bytes_total: load(&counters.scrubbed_bytes),
+        }
     }
 }
 

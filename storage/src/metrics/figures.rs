@@ -27,11 +27,12 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         series_not_found_total: load(&counters.not_found),
         series_limit_total: load(&counters.series_limit),
         truncations_total: load(&counters.truncations),
-        min_time_ms: store.oldest_ms(),
+        min_time_ms: store.head_oldest_ms(),
         max_time_ms: newest_ms(store),
         active_appenders: n_open,
         newest_append_id: next,
         settled_append_id: oldest_open,
+        blocks: store.blocks.stats(),
         poisoned: store.poisoned(),
         ..StoreStats::default()
     };
@@ -64,6 +65,13 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
     stats.memory = memory;
     stats.wal = wal(store);
     stats
+}
+
+impl MetricStore {
+    /// Returns the bytes on disk of what is not in blocks.
+    pub(super) fn head_disk_bytes(&self) -> u64 {
+        wal(self).bytes
+    }
 }
 
 fn wal(store: &MetricStore) -> WalStats {
@@ -129,7 +137,7 @@ pub(super) fn cardinality(store: &MetricStore, top: usize) -> Cardinality {
         series,
         label_pairs: n_pairs,
         chunks: chunks.sum(),
-        min_time_ms: store.oldest_ms(),
+        min_time_ms: store.head_oldest_ms(),
         max_time_ms: newest_ms(store),
         values_by_label_name: by_name(|counts| counts.0),
         bytes_by_label_name: by_name(|counts| counts.1),

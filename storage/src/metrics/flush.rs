@@ -13,11 +13,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::blocks::Served;
+use parking_lot::MutexGuard;
+
 use super::shard::NEVER;
 use super::store::MetricStore;
-use crate::block::{BlockOptions, BlockWriter};
+use crate::block::{BlockMeta, BlockOptions, BlockWriter};
 use crate::error::StorageError;
+use crate::fs::Dir;
 use crate::model::TimeRange;
 
 /// Series that are copied and written between two calls of the pace.
@@ -64,7 +66,7 @@ impl MetricStore {
     }
 
     /// Returns a time before which the head has no in-order sample that readers see.
-    fn head_oldest_ms(&self) -> Option<i64> {
+    pub(super) fn head_oldest_ms(&self) -> Option<i64> {
         let oldest_ms = self.oldest_ms()?;
         Some(oldest_ms.max(self.blocks.set().head_from_ms))
     }
@@ -79,7 +81,8 @@ impl MetricStore {
         }
         let alone = self.truncating.lock();
         let range = TimeRange::new(start_ms, end_ms - 1);
-        let block = self.write_head_block(range, pace)?;
+        let block = self.write_head_block(&alone, self.blocks.dir(), range, pace)?;
+        let block = block.map(|meta| self.blocks.open_new(&meta)).transpose()?;
         self.blocks.publish(block, &[], Some(end_ms))?;
         self.blocks.counters.flushes.fetch_add(1, Ordering::Relaxed);
         self.truncate_head(&alone, end_ms)?;
@@ -100,12 +103,15 @@ impl MetricStore {
         oldest_open >= below
     }
 
-    /// Writes what the head has in `range` to a block that nobody sees yet.
+    /// Writes what the head has in `range` to a block in a directory of blocks; `None`
+    /// where it has nothing.
     pub(super) fn write_head_block(
         &self,
+        _alone: &MutexGuard<'_, ()>,
+        blocks: &Arc<dyn Dir>,
         range: TimeRange,
         pace: &mut Pace<'_>,
-    ) -> Result<Option<Arc<Served>>, StorageError> {
+    ) -> Result<Option<BlockMeta>, StorageError> {
         let options = BlockOptions {
             min_t_ms: range.start_ms,
             max_t_ms: range.end_ms.saturating_add(1),
@@ -114,7 +120,7 @@ impl MetricStore {
             ..BlockOptions::default()
         };
         let ulid = self.blocks.new_ulid(range.end_ms);
-        let mut writer = BlockWriter::create(self.blocks.dir(), ulid, options)?;
+        let mut writer = BlockWriter::create(blocks, ulid, options)?;
         let ids = self.in_label_order(pace)?;
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
         for batch in ids.chunks(BATCH) {
@@ -130,7 +136,7 @@ impl MetricStore {
                 writer.series(labels, &timestamps, &values)?;
             }
         }
-        self.blocks.finish(writer)
+        Ok(writer.finish()?)
     }
 
     /// Returns the ids of all series of the head in label order. The caller keeps series
@@ -171,7 +177,9 @@ impl MetricStore {
             &rows[begin..begin + rows[at as usize] as usize]
         };
         keyed.sort_unstable_by(|one, other| {
-            one.0.cmp(&other.0).then_with(|| row(one.1).cmp(row(other.1)))
+            one.0
+                .cmp(&other.0)
+                .then_with(|| row(one.1).cmp(row(other.1)))
         });
         Ok(keyed.into_iter().map(|(_, _, id)| id).collect())
     }

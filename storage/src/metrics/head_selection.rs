@@ -53,9 +53,9 @@ impl HeadSelection {
 
     /// Returns the labels of series `index` (below [`HeadSelection::len`], else empty).
     pub(super) fn labels(&self, index: usize) -> Labels {
-        let Some(series) = self.series.get(index) else {
+        if index >= self.series.len() {
             return Labels::empty();
-        };
+        }
         let dictionary = self.dictionary.read();
         let row = self.row(index);
         Labels::from_sorted(row.pairs().map(|pair| dictionary.pair_text(pair)))
@@ -63,9 +63,9 @@ impl HeadSelection {
 
     /// As [`HeadSelection::labels`], but only the labels with one of `names`.
     pub(super) fn labels_named<S: AsRef<str>>(&self, index: usize, names: &[S]) -> Labels {
-        let Some(series) = self.series.get(index) else {
+        if index >= self.series.len() {
             return Labels::empty();
-        };
+        }
         let dictionary = self.dictionary.read();
         let wanted: SmallVec<[NameId; 4]> = names
             .iter()

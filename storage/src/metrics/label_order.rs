@@ -163,7 +163,8 @@ impl Merged {
             let hash = hash(&hasher, labels_of(series));
             let same = |&at: &u32| {
                 let row = &self.rows[at as usize];
-                self.labels(parts, row).eq(labels_of(series))
+                let labels = labels_of(series).map(|(name, value)| (name, value));
+                self.labels(parts, row).eq(labels)
             };
             match by_labels.find(hash, same) {
                 Some(&at) => self.rows[at as usize].head = series,
@@ -182,9 +183,10 @@ impl Merged {
             head,
         };
         for row in &self.rows {
-            while let Some(head) =
-                rest.next_if(|&head| labels_of(head).lt(self.labels(parts, row)))
-            {
+            while let Some(head) = rest.next_if(|&head| {
+                let labels = labels_of(head).map(|(name, value)| (name, value));
+                labels.lt(self.labels(parts, row))
+            }) {
                 rows.push(only_head(head));
             }
             rows.push(*row);
@@ -193,11 +195,11 @@ impl Merged {
         self.rows = rows;
     }
 
-    fn labels<'a>(
+    fn labels<'p>(
         &self,
-        parts: &'a [BlockPart],
+        parts: &'p [BlockPart],
         row: &Row,
-    ) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+    ) -> impl Iterator<Item = (&'p str, &'p str)> + use<'p> {
         let Member { part, series } = self.members[row.first as usize];
         // They could be read when the blocks were merged.
         let labels = parts[part as usize].block.labels(series).ok();

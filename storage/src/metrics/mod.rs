@@ -4,14 +4,21 @@
 //! [`Selection`], a snapshot that sees whole transactions only. Nothing here knows
 //! text or wire formats, and no clock is read: times come with the samples.
 //!
+//! The newest hours are in memory (the *head*), everything older is in immutable blocks
+//! on disk. [`MetricStore::compact`] moves the oldest range of the head into a block and
+//! keeps the blocks few; a selection reads both.
+//!
 //! A transaction is checked against the shards as it is filled, written to the logs of
 //! its shards, then applied to them; only then does it return. See `store` for locks
 //! and visibility, `shard` for the samples in memory, `log` and `recovery` for what
-//! survives the process.
+//! survives the process, `flush` and
+//! `compaction` for blocks.
 
 mod store;
 
 mod appender;
+mod head_selection;
+mod label_order;
 mod selection;
 
 mod alias;
@@ -19,9 +26,14 @@ mod buffers;
 mod sealed;
 mod shard;
 
+mod blocks;
+mod compaction;
+mod flush;
+
 mod figures;
 mod log;
 mod lookup;
+mod maintenance;
 mod recovery;
 mod retention;
 mod stats;
@@ -32,6 +44,10 @@ mod crash_tests;
 mod tests;
 
 pub use appender::{Appender, Committed, RawKey, RawSample, SeriesRef};
+pub use compaction::{Compacted, Retention};
+pub use flush::Pace;
 pub use selection::Selection;
-pub use stats::{Cardinality, Damage, MemoryStats, Recovery, StoreStats, WalStats};
+pub use stats::{
+    BlockInfo, BlockStats, Cardinality, Damage, MemoryStats, Recovery, StoreStats, WalStats,
+};
 pub use store::MetricStore;

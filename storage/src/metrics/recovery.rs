@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::blocks::Blocks;
 use super::log::ShardLog;
 use super::shard::{NEVER, Shard};
 use super::stats::{Damage, Recovery};
@@ -24,6 +25,7 @@ use crate::wal::{Definitions, Entry, Replayed, WalError, WalOptions};
 const VERSION_FILE: &str = "VERSION";
 const TEMPORARY_FILE: &str = "VERSION.tmp";
 const WAL_DIR: &str = "wal";
+const BLOCKS_DIR: &str = "blocks";
 /// The first line of the version file.
 const FORMAT: &str = "kymo-store 1";
 /// The version file is two short lines.
@@ -45,6 +47,9 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
     let dirs = (0..n_shards).map(|shard| wal.subdir(&format!("{shard:04}")));
     let dirs: Vec<Arc<dyn Dir>> = dirs.collect::<Result<_, _>>()?;
 
+    let mut damages = Vec::new();
+    let blocks = Blocks::open(blocks_dir(dir)?, &mut damages)?;
+
     let index = Mutex::new(Index::default());
     let replays = replay_all(&dirs, options, &index)?;
     let mut opened = Opened {
@@ -54,7 +59,11 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
         logs: Vec::new(),
         newest_ms: NEVER,
         next_born: 0,
-        recovery: Recovery::default(),
+        blocks,
+        recovery: Recovery {
+            damages,
+            ..Recovery::default()
+        },
         lock,
     };
     let mut rows = Vec::new();
@@ -67,6 +76,22 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
     }
     opened.index = restore_index(index.into_inner(), &mut opened, &rows);
     Ok(opened)
+}
+
+/// Makes an empty directory one of a store without samples.
+pub(super) fn begin_copy(dir: &dyn Dir, n_shards: usize) -> Result<(), StorageError> {
+    let (files, dirs) = (dir.files()?, dir.dirs()?);
+    if let Some(name) = files.first().or(dirs.first()) {
+        return Err(StorageError::NotEmpty {
+            path: dir.path().join(name),
+        });
+    }
+    write_version(dir, n_shards)
+}
+
+/// Opens the directory of the blocks in that of a store.
+pub(super) fn blocks_dir(dir: &dyn Dir) -> Result<Arc<dyn Dir>, StorageError> {
+    Ok(dir.subdir(BLOCKS_DIR)?)
 }
 
 fn wanted_shards(options: &StoreOptions) -> usize {

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
 use roaring::RoaringBitmap;
 
 use super::log;
@@ -14,7 +15,7 @@ use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
 
 impl MetricStore {
-    /// Drops chunks that end before `t_ms`, series without any sample, and log
+    /// Drops chunks of the head that end before `t_ms`, series without any sample, and log
     /// segments that nothing needs. Samples before `t_ms` are out of bounds from now
     /// on. Chunks go in groups of a few hundred kilobytes, segments as a whole, so
     /// some older samples may stay for a while.
@@ -22,7 +23,15 @@ impl MetricStore {
     /// # Errors
     /// A file could not be removed or written.
     pub fn truncate_before(&self, t_ms: i64) -> Result<(), StorageError> {
-        let _alone = self.truncating.lock();
+        let alone = self.truncating.lock();
+        self.truncate_head(&alone, t_ms)
+    }
+
+    pub(super) fn truncate_head(
+        &self,
+        _alone: &MutexGuard<'_, ()>,
+        t_ms: i64,
+    ) -> Result<(), StorageError> {
         let mut capture = self.capture.lock();
         self.kept_from_ms.fetch_max(t_ms, Ordering::Relaxed);
         let mut dead = self.remove_doomed(&mut capture);

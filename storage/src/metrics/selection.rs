@@ -90,7 +90,7 @@ impl Selection {
     fn block_labels(
         &self,
         Member { part, series }: Member,
-    ) -> impl Iterator<Item = (&str, &str)> {
+    ) -> impl Iterator<Item = (&str, &str)> + Clone {
         let block = &self.parts[part as usize].block;
         let labels = block.labels(series);
         if let Err(error) = &labels {
@@ -222,7 +222,10 @@ pub(super) fn merge_columns(
     let keep = timestamps.partition_point(|&t_ms| t_ms < from_ms);
     let (tail_times, tail_values) = (timestamps.split_off(keep), values.split_off(keep));
     let mut tail = tail_times.into_iter().zip(tail_values).peekable();
-    let others = other_timestamps.iter().copied().zip(other_values.iter().copied());
+    let others = other_timestamps
+        .iter()
+        .copied()
+        .zip(other_values.iter().copied());
     for (t_ms, value) in others {
         while let Some((before_ms, before)) = tail.next_if(|&(tail_ms, _)| tail_ms < t_ms) {
             timestamps.push(before_ms);

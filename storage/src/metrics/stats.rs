@@ -53,6 +53,8 @@ pub struct StoreStats {
     pub memory: MemoryStats,
     /// The write-ahead log.
     pub wal: WalStats,
+    /// Blocks on disk.
+    pub blocks: BlockStats,
     /// Calls of `truncate_before` that dropped something.
     pub truncations_total: u64,
     /// Why writes are refused, where they are.
@@ -138,6 +140,62 @@ pub struct Cardinality {
     pub bytes_by_label_name: Vec<(String, u64)>,
     /// Series for each `name=value`; largest first.
     pub series_by_label_pair: Vec<(String, u64)>,
+}
+
+/// State of the blocks, and what happened to them since the store was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockStats {
+    /// Blocks that are served.
+    pub blocks: u64,
+    /// Their bytes on disk.
+    pub bytes: u64,
+    /// Time of the oldest block in milliseconds, `None` while there is none.
+    pub min_time_ms: Option<i64>,
+    /// Intervals that were deleted and are still in blocks.
+    pub tombstones: u64,
+    /// Ranges of the head that were written to blocks.
+    pub flushes_total: u64,
+    /// Merges of blocks.
+    pub merges_total: u64,
+    /// Merges of blocks that shared times.
+    pub overlapping_merges_total: u64,
+    /// Compactions that failed.
+    pub failures_total: u64,
+    /// Blocks dropped because of their age.
+    pub dropped_by_time_total: u64,
+    /// Blocks dropped for want of allowed space.
+    pub dropped_by_size_total: u64,
+    /// Blocks set aside because they were damaged.
+    pub set_aside_total: u64,
+    /// Bytes that were checked against their checksums by scrubs.
+    pub scrubbed_bytes_total: u64,
+}
+
+/// A block of the store. Times are milliseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockInfo {
+    /// Its name.
+    pub ulid: String,
+    /// First millisecond of its range.
+    pub min_t_ms: i64,
+    /// First millisecond after its range.
+    pub max_t_ms: i64,
+    /// 1 for a block from the head, more for one that was merged.
+    pub level: u32,
+    /// Series.
+    pub series: u64,
+    /// Samples, deleted ones included.
+    pub samples: u64,
+    /// Chunks.
+    pub chunks: u64,
+    /// Deleted intervals.
+    pub tombstones: u64,
+    /// Bytes of the index on disk.
+    pub index_bytes: u64,
+    /// Bytes of the samples on disk.
+    pub data_bytes: u64,
 }
 
 /// What was found when the store was opened.

@@ -3,8 +3,8 @@
 //! Series are dealt out to shards by id, so ids that follow each other are spread
 //! evenly and a slot inside a shard is dense.
 //!
-//! **Locks**, in the order in which one thread may take them: `truncating`, `capture`,
-//! `gate`, a log, the index, the aliases, a shard, the dictionary. No file is written
+//! **Locks**, in the order in which one thread may take them: `maintaining`,
+//! `truncating`, `capture`, the set of blocks, `gate`, a log, the index, the aliases, a shard, the dictionary. No file is written
 //! under any of them but a log's own, and a checkpoint under `truncating`.
 //!
 //! **Visibility.** Transactions apply their samples under the shared side of `gate`
@@ -19,12 +19,15 @@
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::alias::Aliases;
 use super::appender::{Appender, RawKey, Scratch};
+use super::blocks::Blocks;
+use super::flush::Closing;
 use super::log::ShardLog;
 use super::recovery;
 use super::shard::{NEVER, Shard};
@@ -34,10 +37,6 @@ use crate::fs::{Dir, DirLock, RealDir};
 use crate::index::Index;
 use crate::options::{StoreOptions, SyncPolicy};
 use crate::wal::WalError;
-
-/// Half of the range of Prometheus' blocks: samples older than the newest one of the
-/// store by more than this are out of bounds.
-const BOUNDS_MS: i64 = 3_600_000;
 
 /// Buffers of ended transactions that are kept for the next ones.
 const KEPT_SCRATCHES: usize = 16;
@@ -55,6 +54,10 @@ pub struct MetricStore {
     secret: [u8; SECRET_BYTES],
     /// Held by the one truncation there is at a time.
     pub(super) truncating: Mutex<()>,
+    /// Held by whoever changes blocks: a compaction, a deletion, a backup.
+    pub(super) maintaining: Mutex<()>,
+    pub(super) blocks: Arc<Blocks>,
+    pub(super) closing: Mutex<Option<Closing>>,
     pub(super) capture: Mutex<Capture>,
     pub(super) gate: RwLock<u32>,
     pub(super) logs: Box<[Mutex<ShardLog>]>,
@@ -168,10 +171,14 @@ impl MetricStore {
         counters.series_created.store(series, Ordering::Relaxed);
         let damages = opened.recovery.damages.len() as u64;
         counters.corruptions.store(damages, Ordering::Relaxed);
+        let blocks = Arc::new(opened.blocks);
         let store = MetricStore {
             options: options.clone(),
             layout: opened.layout,
             secret: random_secret(),
+            maintaining: Mutex::default(),
+            blocks: Arc::clone(&blocks),
+            closing: Mutex::default(),
             truncating: Mutex::default(),
             capture: Mutex::default(),
             gate: RwLock::new(1),
@@ -181,7 +188,7 @@ impl MetricStore {
             shards: opened.shards.into_iter().map(Mutex::new).collect(),
             counters,
             newest_ms: AtomicI64::new(opened.newest_ms),
-            kept_from_ms: AtomicI64::new(NEVER),
+            kept_from_ms: AtomicI64::new(blocks.set().head_from_ms),
             next_born: AtomicU32::new(opened.next_born),
             active: Mutex::default(),
             scratches: Mutex::default(),
@@ -232,11 +239,15 @@ impl MetricStore {
     }
 
     /// Returns the time before which samples are out of bounds, or `None` while the
-    /// store has seen no sample.
+    /// store has seen no sample. As in Prometheus this is half the range of a block before
+    /// the newest sample, so that a range that is written to a block changes no more.
     pub(super) fn valid_from_ms(&self) -> Option<i64> {
         let newest_ms = self.newest_ms.load(Ordering::Acquire);
         let kept_from_ms = self.kept_from_ms.load(Ordering::Relaxed);
-        (newest_ms != NEVER).then(|| newest_ms.saturating_sub(BOUNDS_MS).max(kept_from_ms))
+        (newest_ms != NEVER).then(|| {
+            let bounds_ms = self.options.block_range_ms / 2;
+            newest_ms.saturating_sub(bounds_ms).max(kept_from_ms)
+        })
     }
 
     /// Forces to the disk what was written since the last call.
@@ -326,6 +337,7 @@ pub(super) struct Opened {
     pub(super) logs: Vec<ShardLog>,
     pub(super) newest_ms: i64,
     pub(super) next_born: u32,
+    pub(super) blocks: Blocks,
     pub(super) recovery: Recovery,
     pub(super) lock: DirLock,
 }

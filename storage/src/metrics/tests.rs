@@ -10,6 +10,7 @@ use super::*;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange, stale_marker};
 use crate::{AppendError, StorageError, StoreOptions, SyncPolicy};
 
+mod blocks;
 mod reopen;
 mod retention;
 

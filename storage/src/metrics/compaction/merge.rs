@@ -62,7 +62,8 @@ impl MetricStore {
                 go_on(pace)?;
             }
         }
-        self.blocks.finish(writer)
+        let meta = writer.finish()?;
+        meta.map(|meta| self.blocks.open_new(&meta)).transpose()
     }
 }
 

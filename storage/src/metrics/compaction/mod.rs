@@ -139,13 +139,12 @@ impl MetricStore {
         let set = self.blocks.set();
         let end_ms = set.blocks.iter().map(|block| block.meta().max_t_ms).max();
         if let (Some(time_ms), Some(end_ms)) = (retention.time_ms, end_ms) {
-            let is_old = |block: &&Arc<Served>| {
-                end_ms.saturating_sub(block.meta().max_t_ms) >= time_ms
-            };
+            let is_old =
+                |block: &&Arc<Served>| end_ms.saturating_sub(block.meta().max_t_ms) >= time_ms;
             let old: Vec<_> = set.blocks.iter().filter(is_old).cloned().collect();
             self.blocks.publish(None, &old, None)?;
             done.dropped_by_time += old.len() as u64;
-            let counter = &self.blocks.counters.deleted_by_time;
+            let counter = &self.blocks.counters.dropped_by_time;
             counter.fetch_add(old.len() as u64, Ordering::Relaxed);
         }
         if let Some(size_bytes) = retention.size_bytes {
@@ -162,7 +161,7 @@ impl MetricStore {
             }
             self.blocks.publish(None, &old, None)?;
             done.dropped_by_size += old.len() as u64;
-            let counter = &self.blocks.counters.deleted_by_size;
+            let counter = &self.blocks.counters.dropped_by_size;
             counter.fetch_add(old.len() as u64, Ordering::Relaxed);
         }
         Ok(())

@@ -42,8 +42,8 @@ pub(super) struct Merge {
 /// lengths of the windows in milliseconds, ascending, the first that of a new block;
 /// nothing before `settled_ms` comes from the head any more, except late samples.
 pub(super) fn next(blocks: &[Candidate], ladder: &[i64], settled_ms: i64) -> Option<Merge> {
-    let wider = ladder.iter().zip(1u32..).rev();
-    for (&window_ms, level) in wider {
+    for (step, &window_ms) in ladder.iter().enumerate().rev() {
+        let level = step as u32 + 1;
         let mut windows: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (at, block) in blocks.iter().enumerate() {
             let start_ms = block.min_t_ms.div_euclid(window_ms) * window_ms;
@@ -145,9 +145,17 @@ mod tests {
         let four: Vec<_> = (0..4).map(|n| block(n * 2, n * 2 + 2, 1, 100)).collect();
         assert_eq!(plan(&four, 8), Some((vec![0, 1, 2, 3], 2)));
         assert_eq!(plan(&four, 7), None, "the window is not over");
-        assert_eq!(plan(&four[..1], 8), None, "one block is merged with nothing");
+        assert_eq!(
+            plan(&four[..1], 8),
+            None,
+            "one block is merged with nothing"
+        );
         assert_eq!(plan(&four[..2], 8), Some((vec![0, 1], 2)), "gaps are fine");
-        let eights = [block(0, 8, 2, 400), block(8, 16, 2, 400), block(16, 24, 2, 400)];
+        let eights = [
+            block(0, 8, 2, 400),
+            block(8, 16, 2, 400),
+            block(16, 24, 2, 400),
+        ];
         assert_eq!(plan(&eights, 23), None);
         assert_eq!(plan(&eights, 24), Some((vec![0, 1, 2], 3)));
     }
