@@ -60,6 +60,23 @@ impl Served {
         range.start_ms <= meta.min_t_ms && meta.max_t_ms <= range.end_ms.saturating_add(1)
     }
 
+    /// Describes the block.
+    pub(super) fn info(&self) -> BlockInfo {
+        let meta = self.meta();
+        BlockInfo {
+            ulid: meta.ulid.to_string(),
+            min_t_ms: meta.min_t_ms,
+            max_t_ms: meta.max_t_ms,
+            level: meta.level,
+            series: meta.n_series,
+            samples: meta.n_samples,
+            chunks: meta.n_chunks,
+            tombstones: self.n_tombstones(),
+            index_bytes: meta.bytes_index,
+            data_bytes: meta.bytes_data,
+        }
+    }
+
     /// Returns the bytes on disk.
     pub(super) fn len_bytes(&self) -> u64 {
         self.meta().bytes_index + self.meta().bytes_data
@@ -268,7 +285,7 @@ impl Blocks {
     /// Describes the blocks, oldest first.
     pub(super) fn infos(&self) -> Vec<BlockInfo> {
         let set = self.set();
-        set.blocks.iter().map(|block| info(block)).collect()
+        set.blocks.iter().map(|block| block.info()).collect()
     }
 
     /// Returns the figures of all blocks.
@@ -291,22 +308,6 @@ impl Blocks {
             set_aside_total: load(&counters.set_aside),
             scrubbed_bytes_total: load(&counters.scrubbed_bytes),
         }
-    }
-}
-
-fn info(block: &Served) -> BlockInfo {
-    let meta = block.meta();
-    BlockInfo {
-        ulid: meta.ulid.to_string(),
-        min_t_ms: meta.min_t_ms,
-        max_t_ms: meta.max_t_ms,
-        level: meta.level,
-        series: meta.n_series,
-        samples: meta.n_samples,
-        chunks: meta.n_chunks,
-        tombstones: block.n_tombstones(),
-        index_bytes: meta.bytes_index,
-        data_bytes: meta.bytes_data,
     }
 }
 

@@ -31,6 +31,7 @@ mod compaction;
 mod flush;
 
 mod figures;
+mod import;
 mod log;
 mod lookup;
 mod maintenance;
@@ -46,6 +47,7 @@ mod tests;
 pub use appender::{Appender, Committed, RawKey, RawSample, SeriesRef};
 pub use compaction::{Compacted, Retention};
 pub use flush::Pace;
+pub use import::Import;
 pub use selection::Selection;
 pub use stats::{
     BlockInfo, BlockStats, Cardinality, Damage, MemoryStats, Recovery, StoreStats, WalStats,

@@ -255,7 +255,19 @@ impl MetricStore {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, StorageError> {
-        self.snapshot(matchers, range, Wanted::All)
+        self.snapshot(matchers, range, Wanted::All, false)
+    }
+
+    /// As [`MetricStore::select`], always in label order.
+    ///
+    /// # Errors
+    /// As [`MetricStore::select`].
+    pub fn select_sorted(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Selection, StorageError> {
+        self.snapshot(matchers, range, Wanted::All, true)
     }
 
     /// As [`MetricStore::select`], for a reader that looks only at the newest sample in
@@ -269,7 +281,7 @@ impl MetricStore {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, StorageError> {
-        self.snapshot(matchers, range, Wanted::Newest)
+        self.snapshot(matchers, range, Wanted::Newest, false)
     }
 
     fn snapshot(
@@ -277,12 +289,13 @@ impl MetricStore {
         matchers: &[Matcher],
         range: TimeRange,
         wanted: Wanted,
+        sorted: bool,
     ) -> Result<Selection, StorageError> {
         let (head, set) = self.capture_head(matchers, range, wanted);
         let parts = self.select_in_blocks(&set, matchers, range)?;
         let head_takes_part = set.head_overlaps(range) || head.len() > 0;
         let order = match (parts.len(), head_takes_part) {
-            (0, _) => Order::Head,
+            (0, _) if !sorted => Order::Head,
             (1, false) => Order::Block,
             _ => {
                 let merged = Merged::of_blocks(&parts);

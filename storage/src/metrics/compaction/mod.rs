@@ -10,7 +10,19 @@ use super::blocks::Served;
 use super::flush::{Flushed, Pace, go_on};
 use super::store::MetricStore;
 use crate::error::StorageError;
+use crate::model::TimeRange;
 use plan::Candidate;
+
+/// Ranges of blocks, each in ranges of a block from the head.
+pub(super) const LADDER_STEPS: [i64; 3] = [1, 4, 12];
+
+/// Returns the place on the ladder of a block with this range.
+pub(super) fn level_of(range: TimeRange, block_range_ms: i64) -> u32 {
+    let len_ms = range.end_ms.saturating_sub(range.start_ms);
+    let fits = |steps: &&i64| len_ms < block_range_ms.saturating_mul(**steps);
+    let wider = LADDER_STEPS.iter().filter(|steps| !fits(steps)).count();
+    (wider + 1).min(LADDER_STEPS.len()) as u32
+}
 
 /// How much of the past is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,7 +99,7 @@ impl MetricStore {
         go_on(pace)?;
         let set = self.blocks.set();
         let range_ms = self.options.block_range_ms;
-        let ladder = [1, 4, 12].map(|steps| range_ms.saturating_mul(steps));
+        let ladder = LADDER_STEPS.map(|steps| range_ms.saturating_mul(steps));
         let sound: Vec<&Arc<Served>> = set.blocks.iter().filter(|b| !b.is_damaged()).collect();
         let candidates: Vec<Candidate> = sound
             .iter()
