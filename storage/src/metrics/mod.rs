@@ -16,10 +16,18 @@ mod selection;
 
 mod alias;
 mod buffers;
+mod deletion;
+mod drain;
+mod extras;
+mod late;
 mod sealed;
 mod shard;
+mod tombstones;
 
 mod figures;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod log;
 mod lookup;
 mod recovery;
@@ -32,6 +40,7 @@ mod crash_tests;
 mod tests;
 
 pub use appender::{Appender, Committed, RawKey, RawSample, SeriesRef};
+pub use drain::LateSeries;
 pub use selection::Selection;
-pub use stats::{Cardinality, Damage, MemoryStats, Recovery, StoreStats, WalStats};
+pub use stats::{Cardinality, Damage, Delays, MemoryStats, Recovery, StoreStats, WalStats};
 pub use store::MetricStore;

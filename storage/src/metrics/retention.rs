@@ -14,8 +14,8 @@ use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
 
 impl MetricStore {
-    /// Drops chunks that end before `t_ms`, series without any sample, and log
-    /// segments that nothing needs. Samples before `t_ms` are out of bounds from now
+    /// Drops chunks that end before `t_ms`, late samples before it, series without any
+    /// sample, and log segments that nothing needs. Samples before `t_ms` are out of bounds from now
     /// on. Chunks go in groups of a few hundred kilobytes, segments as a whole, so
     /// some older samples may stay for a while.
     ///
@@ -27,7 +27,9 @@ impl MetricStore {
         self.kept_from_ms.fetch_max(t_ms, Ordering::Relaxed);
         let mut dead = self.remove_doomed(&mut capture);
         for shard in &self.shards {
-            shard.lock().truncate_before(t_ms);
+            let mut shard = shard.lock();
+            shard.forget_late_before(t_ms);
+            shard.truncate_before(t_ms);
         }
         if capture.doomed_below.is_none() {
             capture.doomed_below = Some(self.active().0);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
+use super::extras::Taken;
 use super::sealed::SealedPages;
 use super::shard::{Captured, ReadScratch, Wanted};
 use super::store::MetricStore;
@@ -28,8 +29,8 @@ pub struct Selection {
     /// Rows of labels, one after the other, and the texts of their pairs.
     rows: Vec<u8>,
     dictionary: Arc<RwLock<Dictionary>>,
-    /// Bytes of open chunks.
-    bytes: Vec<u8>,
+    /// What was copied of the shards.
+    taken: Taken,
     /// By shard.
     pages: Vec<SealedPages>,
     /// Buffers of the last reader, for the next one.
@@ -109,7 +110,7 @@ impl Selection {
         let read =
             series
                 .captured
-                .read(pages, &self.bytes, self.range, scratch, timestamps, values);
+                .read(pages, &self.taken, self.range, scratch, timestamps, values);
         read.map_err(|_| StorageError::Chunk {
             series: format!("{:?}", self.labels(index)),
         })
@@ -158,7 +159,10 @@ impl MetricStore {
             series: Vec::with_capacity(ids.len()),
             rows: Vec::with_capacity(ids.len() * ROW_BYTES),
             dictionary: Arc::default(),
-            bytes: Vec::with_capacity(ids.len() * SAMPLE_BYTES),
+            taken: Taken {
+                bytes: Vec::with_capacity(ids.len() * SAMPLE_BYTES),
+                extras: Vec::new(),
+            },
             pages: vec![SealedPages::default(); self.shards.len()],
             scratch: Mutex::default(),
         };
@@ -184,9 +188,9 @@ impl MetricStore {
                 let pages = locked.pages();
                 for &id in batch {
                     let slot = self.layout.slot(id);
-                    let bytes = &mut selection.bytes;
+                    let taken = &mut selection.taken;
                     let range = selection.range;
-                    let captured = locked.capture(slot, range, wanted, epoch, &pages, bytes);
+                    let captured = locked.capture(slot, range, wanted, epoch, &pages, taken);
                     selection.series.extend(captured.map(|captured| Selected {
                         captured,
                         id,

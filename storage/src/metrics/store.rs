@@ -24,11 +24,11 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::alias::Aliases;
-use super::appender::{Appender, RawKey, Scratch};
+use super::appender::{Appender, Bounds, RawKey, Scratch};
 use super::log::ShardLog;
 use super::recovery;
 use super::shard::{NEVER, Shard};
-use super::stats::{Cardinality, Recovery, StoreStats};
+use super::stats::{Cardinality, DelayCounters, Recovery, StoreStats};
 use crate::error::StorageError;
 use crate::fs::{Dir, DirLock, RealDir};
 use crate::index::Index;
@@ -66,6 +66,8 @@ pub struct MetricStore {
     pub(super) newest_ms: AtomicI64,
     /// Samples before this are out of bounds, because they are out of retention.
     pub(super) kept_from_ms: AtomicI64,
+    /// How far late samples may be behind the newest one; 0 where none may.
+    window_ms: AtomicI64,
     pub(super) next_born: AtomicU32,
     active: Mutex<Active>,
     scratches: Mutex<Vec<Scratch>>,
@@ -95,6 +97,9 @@ pub(super) struct Counters {
     pub(super) series_removed: AtomicU64,
     pub(super) samples: AtomicU64,
     pub(super) out_of_order: AtomicU64,
+    pub(super) too_old: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) delays: DelayCounters,
     pub(super) duplicate: AtomicU64,
     pub(super) out_of_bounds: AtomicU64,
     pub(super) not_found: AtomicU64,
@@ -182,6 +187,7 @@ impl MetricStore {
             counters,
             newest_ms: AtomicI64::new(opened.newest_ms),
             kept_from_ms: AtomicI64::new(NEVER),
+            window_ms: AtomicI64::new(options.out_of_order_window_ms),
             next_born: AtomicU32::new(opened.next_born),
             active: Mutex::default(),
             scratches: Mutex::default(),
@@ -231,12 +237,24 @@ impl MetricStore {
         ))
     }
 
-    /// Returns the time before which samples are out of bounds, or `None` while the
-    /// store has seen no sample.
-    pub(super) fn valid_from_ms(&self) -> Option<i64> {
+    /// Returns which times are accepted now, or `None` while the store has seen no
+    /// sample.
+    pub(super) fn bounds(&self) -> Option<Bounds> {
         let newest_ms = self.newest_ms.load(Ordering::Acquire);
         let kept_from_ms = self.kept_from_ms.load(Ordering::Relaxed);
-        (newest_ms != NEVER).then(|| newest_ms.saturating_sub(BOUNDS_MS).max(kept_from_ms))
+        let window_ms = self.window_ms.load(Ordering::Relaxed);
+        (newest_ms != NEVER).then(|| Bounds {
+            valid_from_ms: newest_ms.saturating_sub(BOUNDS_MS).max(kept_from_ms),
+            newest_ms,
+            late_from_ms: (window_ms > 0).then(|| newest_ms.saturating_sub(window_ms)),
+        })
+    }
+
+    /// Sets how far samples may be behind the newest one of the store and yet be
+    /// accepted when their series has a newer one, in milliseconds; 0 or less is not at
+    /// all. It holds for transactions that begin later. What was accepted stays.
+    pub fn set_out_of_order_window_ms(&self, window_ms: i64) {
+        self.window_ms.store(window_ms, Ordering::Relaxed);
     }
 
     /// Forces to the disk what was written since the last call.

@@ -10,6 +10,9 @@ use super::*;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange, stale_marker};
 use crate::{AppendError, StorageError, StoreOptions, SyncPolicy};
 
+mod deletion;
+mod late;
+mod late_model;
 mod reopen;
 mod retention;
 
