@@ -27,6 +27,9 @@ pub struct StoreOptions {
     /// The store does not look at a clock: the caller turns this into calls of
     /// [`truncate_before`](crate::metrics::MetricStore::truncate_before).
     pub retention_ms: i64,
+    /// How far samples may be behind the newest one of the store and yet be accepted
+    /// when their series has a newer one, in milliseconds. 0 is not at all.
+    pub out_of_order_window_ms: i64,
     /// Length in milliseconds of the range of a block that is written from the head; a
     /// quarter and a twelfth of the wider ranges that blocks are merged to.
     pub block_range_ms: i64,
@@ -43,6 +46,7 @@ impl StoreOptions {
             wal_sync: SyncPolicy::Interval,
             wal_segment_bytes: WAL_SEGMENT_BYTES,
             retention_ms: RETENTION_MS,
+            out_of_order_window_ms: 0,
             block_range_ms: BLOCK_RANGE_MS,
             max_series: 0,
         }

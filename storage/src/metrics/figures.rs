@@ -22,6 +22,9 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         series_removed_total: load(&counters.series_removed),
         samples_appended_total: load(&counters.samples),
         out_of_order_total: load(&counters.out_of_order),
+        too_old_total: load(&counters.too_old),
+        late_appended_total: load(&counters.late),
+        delays: counters.delays.load(),
         duplicate_total: load(&counters.duplicate),
         out_of_bounds_total: load(&counters.out_of_bounds),
         series_not_found_total: load(&counters.not_found),
@@ -48,6 +51,16 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         stats.chunks_created_total += counts.chunks_created;
         stats.chunks_removed_total += counts.chunks_removed;
         stats.chunk_bytes += counts.open_bytes + shard.sealed().len_bytes();
+        stats.late_samples += shard.late.n_samples();
+        if let Some(times) = shard.late.bounds_of_all() {
+            let (first, last) = stats
+                .late_times_ms
+                .unwrap_or((times.start_ms, times.end_ms));
+            stats.late_times_ms = Some((first.min(times.start_ms), last.max(times.end_ms)));
+        }
+        stats.tombstones += shard.tombstones.len();
+        let late = shard.late.memory_bytes() + shard.tombstones.memory_bytes();
+        memory.late += late as u64;
         let (rows, buffers) = shard.memory_bytes();
         memory.series += rows as u64;
         memory.open_chunks += buffers as u64;

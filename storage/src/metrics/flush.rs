@@ -15,7 +15,9 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
-use super::shard::NEVER;
+use super::blocks::Served;
+use super::drain::LateSeries;
+use super::shard::{NEVER, Window};
 use super::store::MetricStore;
 use crate::block::{BlockMeta, BlockOptions, BlockWriter};
 use crate::error::StorageError;
@@ -81,12 +83,61 @@ impl MetricStore {
         }
         let alone = self.truncating.lock();
         let range = TimeRange::new(start_ms, end_ms - 1);
+        let late = self.drain_late(start_ms..end_ms);
         let block = self.write_head_block(&alone, self.blocks.dir(), range, pace)?;
         let block = block.map(|meta| self.blocks.open_new(&meta)).transpose()?;
         self.blocks.publish(block, &[], Some(end_ms))?;
         self.blocks.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        // Samples that came late meanwhile may be in the block, too, which is harmless.
+        self.forget_late(&late)?;
         self.truncate_head(&alone, end_ms)?;
         Ok(Flushed::Done)
+    }
+
+    /// Writes late samples of ranges that went to blocks before to blocks of their own,
+    /// one a range, which overlap those that are there.
+    pub(super) fn flush_late(&self, pace: &mut Pace<'_>) -> Result<u64, StorageError> {
+        let mut n_blocks = 0;
+        let head_from_ms = self.blocks.set().head_from_ms;
+        let range_ms = self.options.block_range_ms;
+        while let Some(times) = self.late_times() {
+            let aligned_ms = times.start_ms.div_euclid(range_ms) * range_ms;
+            let end_ms = aligned_ms.saturating_add(range_ms);
+            if end_ms > head_from_ms {
+                break;
+            }
+            let late = self.drain_late(aligned_ms..end_ms);
+            let block = self.write_late_block(&late, aligned_ms, end_ms, pace)?;
+            n_blocks += u64::from(block.is_some());
+            self.blocks.publish(block, &[], None)?;
+            self.forget_late(&late)?;
+        }
+        Ok(n_blocks)
+    }
+
+    fn write_late_block(
+        &self,
+        late: &[LateSeries],
+        start_ms: i64,
+        end_ms: i64,
+        pace: &mut Pace<'_>,
+    ) -> Result<Option<Arc<Served>>, StorageError> {
+        let options = BlockOptions {
+            min_t_ms: start_ms,
+            max_t_ms: end_ms,
+            level: 1,
+            ..BlockOptions::default()
+        };
+        let mut writer =
+            BlockWriter::create(self.blocks.dir(), self.blocks.new_ulid(end_ms), options)?;
+        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        for series in late {
+            go_on(pace)?;
+            series.read(&mut timestamps, &mut values)?;
+            writer.series(series.labels().iter(), &timestamps, &values)?;
+        }
+        let meta = writer.finish()?;
+        meta.map(|meta| self.blocks.open_new(&meta)).transpose()
     }
 
     /// Makes samples before `end_ms` out of bounds, and tells whether all transactions
@@ -121,11 +172,12 @@ impl MetricStore {
         };
         let ulid = self.blocks.new_ulid(range.end_ms);
         let mut writer = BlockWriter::create(blocks, ulid, options)?;
+        let window = Window::new(range, range.start_ms);
         let ids = self.in_label_order(pace)?;
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
         for batch in ids.chunks(BATCH) {
             go_on(pace)?;
-            let selection = self.capture_ids(batch, range);
+            let selection = self.capture_ids(batch, window);
             for index in 0..selection.len() {
                 timestamps.clear();
                 values.clear();

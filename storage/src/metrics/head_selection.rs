@@ -6,9 +6,10 @@ use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
 
 use super::blocks::BlockSet;
+use super::extras::Taken;
 use super::label_order::{BlockPart, Merged};
 use super::sealed::SealedPages;
-use super::shard::{Captured, ReadScratch, Wanted};
+use super::shard::{Captured, ReadScratch, Wanted, Window};
 use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
 use crate::index::{Dictionary, NameId, Row};
@@ -24,13 +25,13 @@ const SAMPLE_BYTES: usize = 17;
 /// The series of the head that satisfied a selection, in order of creation.
 #[derive(Debug)]
 pub(super) struct HeadSelection {
-    range: TimeRange,
+    window: Window,
     series: Vec<Selected>,
     /// Rows of labels, one after the other, and the texts of their pairs.
     rows: Vec<u8>,
     dictionary: Arc<RwLock<Dictionary>>,
-    /// Bytes of open chunks.
-    bytes: Vec<u8>,
+    /// What was copied of the shards.
+    taken: Taken,
     /// By shard.
     pages: Vec<SealedPages>,
     /// Buffers of the last reader, for the next one.
@@ -99,7 +100,7 @@ impl HeadSelection {
     }
 
     /// Appends the samples of series `index` within the selected range to both columns,
-    /// in order of time, stale markers included.
+    /// which are empty, in order of time, stale markers included.
     ///
     /// # Errors
     /// A chunk could not be decoded.
@@ -122,7 +123,7 @@ impl HeadSelection {
         let read =
             series
                 .captured
-                .read(pages, &self.bytes, self.range, scratch, timestamps, values);
+                .read(pages, &self.taken, self.window, scratch, timestamps, values);
         read.map_err(|_| StorageError::Chunk {
             series: format!("{:?}", self.labels(index)),
         })
@@ -141,13 +142,14 @@ impl MetricStore {
         let capture = self.capture.lock();
         // The head forgets what went to blocks under `capture`, after they were published.
         let set = self.blocks.set();
-        let range = TimeRange::new(range.start_ms.max(set.head_from_ms), range.end_ms);
+        let window = Window::new(range, set.head_from_ms);
         // Ids stay with their series while `capture` is held.
-        let ids = match range.start_ms <= range.end_ms {
+        let late = || self.late_times().is_some_and(|late| late.overlaps(range));
+        let ids = match window.in_order.is_some() || late() {
             true => self.index.read().resolve(matchers),
             false => Vec::new(),
         };
-        let mut selection = self.capture_series(&capture, &ids, range, wanted);
+        let mut selection = self.capture_series(&capture, &ids, window, wanted);
         // Each shard came in order, but for ids that were given again: the stable sort
         // merges such runs quickly.
         selection.series.sort_by_key(|series| series.captured.born);
@@ -157,9 +159,9 @@ impl MetricStore {
 
     /// Takes a snapshot of series by their ids, in this order. The caller keeps series
     /// from being removed.
-    pub(super) fn capture_ids(&self, ids: &[u32], range: TimeRange) -> HeadSelection {
+    pub(super) fn capture_ids(&self, ids: &[u32], window: Window) -> HeadSelection {
         let capture = self.capture.lock();
-        let mut selection = self.capture_series(&capture, ids, range, Wanted::All);
+        let mut selection = self.capture_series(&capture, ids, window, Wanted::All);
         drop(capture);
         let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
         places.sort_unstable();
@@ -176,7 +178,7 @@ impl MetricStore {
         &self,
         _capture: &MutexGuard<'_, Capture>,
         ids: &[u32],
-        range: TimeRange,
+        window: Window,
         wanted: Wanted,
     ) -> HeadSelection {
         let epoch = {
@@ -185,11 +187,14 @@ impl MetricStore {
             *epoch
         };
         let mut selection = HeadSelection {
-            range,
+            window,
             series: Vec::with_capacity(ids.len()),
             rows: Vec::with_capacity(ids.len() * ROW_BYTES),
             dictionary: Arc::default(),
-            bytes: Vec::with_capacity(ids.len() * SAMPLE_BYTES),
+            taken: Taken {
+                bytes: Vec::with_capacity(ids.len() * SAMPLE_BYTES),
+                extras: Vec::new(),
+            },
             pages: vec![SealedPages::default(); self.shards.len()],
             scratch: Mutex::default(),
         };
@@ -210,9 +215,9 @@ impl MetricStore {
                 let pages = locked.pages();
                 for &id in batch {
                     let slot = self.layout.slot(id);
-                    let bytes = &mut selection.bytes;
-                    let range = selection.range;
-                    let captured = locked.capture(slot, range, wanted, epoch, &pages, bytes);
+                    let taken = &mut selection.taken;
+                    let window = selection.window;
+                    let captured = locked.capture(slot, window, wanted, epoch, &pages, taken);
                     selection.series.extend(captured.map(|captured| Selected {
                         captured,
                         id,

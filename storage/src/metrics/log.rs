@@ -14,7 +14,7 @@ use super::appender::Pending;
 use super::store::Layout;
 use crate::fs::Dir;
 use crate::index::{Index, Row};
-use crate::model::Labels;
+use crate::model::{Labels, TimeRange};
 use crate::wal::{CheckpointDone, Entry, PendingSync, Replayed, Wal, WalError, WalOptions};
 
 /// Series that are copied from the index at a time for a checkpoint.
@@ -93,9 +93,10 @@ impl ShardLog {
         layout: Layout,
         shard: usize,
         pending: &[Pending],
+        late: &[Pending],
     ) -> Result<u64, WalError> {
         self.fresh.clear();
-        for sample in pending {
+        for sample in pending.iter().chain(late) {
             if self.define(sample.slot) {
                 self.fresh.push(sample.slot);
             }
@@ -115,11 +116,29 @@ impl ShardLog {
         for sample in pending {
             self.wal.float(sample.slot, sample.t_ms, sample.value);
         }
+        if !late.is_empty() {
+            let late = late.iter();
+            self.wal
+                .late(late.map(|sample| (sample.slot, sample.t_ms, sample.value)));
+        }
         let written = self.wal.commit();
         if written.is_err() {
             self.writes.failures += 1;
             self.undefine_fresh();
         }
+        written.map(|()| self.wal.stats().commits)
+    }
+
+    /// Writes deleted times of series that the log defines, and returns the number of the
+    /// commit.
+    pub(super) fn write_tombstones(
+        &mut self,
+        deleted: &[(u32, TimeRange)],
+    ) -> Result<u64, WalError> {
+        self.fresh.clear();
+        self.wal.tombstones(deleted);
+        let written = self.wal.commit();
+        self.writes.failures += u64::from(written.is_err());
         written.map(|()| self.wal.stats().commits)
     }
 

@@ -126,9 +126,10 @@ impl MetricStore {
     fn has_samples_around(&self, range: TimeRange) -> bool {
         let newest_ms = self.newest_ms.load(Ordering::Acquire);
         let oldest_ms = || self.head_oldest_ms();
-        newest_ms != NEVER
+        let in_order = newest_ms != NEVER
             && range.start_ms <= newest_ms
-            && (range.end_ms >= newest_ms || oldest_ms().is_some_and(|ms| range.end_ms >= ms))
+            && (range.end_ms >= newest_ms || oldest_ms().is_some_and(|ms| range.end_ms >= ms));
+        in_order || self.late_times().is_some_and(|late| late.overlaps(range))
     }
 
     /// Returns the oldest time of any sample in memory.

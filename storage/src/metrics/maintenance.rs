@@ -34,7 +34,8 @@ impl MetricStore {
             delete_in_block(block, sets, range)
                 .map_err(|error| self.blocks.failed(block, error))?;
         }
-        self.delete_in_head(sets, range)
+        self.delete_in_head(sets, range)?;
+        Ok(())
     }
 
     /// Makes a copy of the store in the directory `to`, which is created: a store of
@@ -135,11 +136,5 @@ fn delete_in_block(
     match deleted.is_empty() {
         true => Ok(()),
         false => block.delete(&deleted),
-    }
-}
-
-impl MetricStore {
-    fn delete_in_head(&self, _: &[Vec<Matcher>], _: TimeRange) -> Result<(), StorageError> {
-        Ok(())
     }
 }

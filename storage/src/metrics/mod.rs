@@ -23,14 +23,22 @@ mod selection;
 
 mod alias;
 mod buffers;
+mod deletion;
+mod drain;
+mod extras;
+mod late;
 mod sealed;
 mod shard;
+mod tombstones;
 
 mod blocks;
 mod compaction;
 mod flush;
 
 mod figures;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod import;
 mod log;
 mod lookup;
@@ -50,6 +58,6 @@ pub use flush::Pace;
 pub use import::Import;
 pub use selection::Selection;
 pub use stats::{
-    BlockInfo, BlockStats, Cardinality, Damage, MemoryStats, Recovery, StoreStats, WalStats,
+    BlockInfo, BlockStats, Cardinality, Damage, Delays, MemoryStats, Recovery, StoreStats, WalStats,
 };
 pub use store::MetricStore;

@@ -243,6 +243,16 @@ impl Replayer<'_> {
                     self.newest_ms = self.newest_ms.max(t_ms);
                 }
             }
+            Entry::Late { ids, t_ms, values } => {
+                for ((&slot, &t_ms), &value) in ids.iter().zip(t_ms).zip(values) {
+                    self.shard.apply_late(slot, 0, t_ms, value, 0);
+                }
+            }
+            Entry::Tombstones(deleted) => {
+                for &(slot, range) in deleted {
+                    self.shard.delete(slot, 0, range);
+                }
+            }
         }
     }
 
@@ -289,6 +299,7 @@ impl Replayer<'_> {
             // Another series has the slot from here on; the one before was removed.
             self.rows.remove(slot);
             self.shard.forget_samples(slot);
+            self.shard.forget_extras(slot);
         }
         if !self.series.is_empty() && self.rows.set(slot, &self.row) {
             self.shard.create(slot, 0);
@@ -344,7 +355,12 @@ impl Opened {
         }
         let shard = &mut self.shards[layout.shard(loser)];
         shard.forget_samples(layout.slot(loser));
+        // Late samples tell nothing about who was alive, so none is given up.
+        let late = shard.forget_extras(layout.slot(loser));
         shard.remove(layout.slot(loser));
+        let winner = if loser == id { other } else { id };
+        let (shard, slot) = (layout.shard(winner), layout.slot(winner));
+        self.shards[shard].add_late(slot, &late);
         loser
     }
 }

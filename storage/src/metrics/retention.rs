@@ -15,8 +15,8 @@ use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
 
 impl MetricStore {
-    /// Drops chunks of the head that end before `t_ms`, series without any sample, and log
-    /// segments that nothing needs. Samples before `t_ms` are out of bounds from now
+    /// Drops chunks of the head that end before `t_ms`, late samples before it, series
+    /// without any sample, and log segments that nothing needs. Samples before `t_ms` are out of bounds from now
     /// on. Chunks go in groups of a few hundred kilobytes, segments as a whole, so
     /// some older samples may stay for a while.
     ///
@@ -24,9 +24,14 @@ impl MetricStore {
     /// A file could not be removed or written.
     pub fn truncate_before(&self, t_ms: i64) -> Result<(), StorageError> {
         let alone = self.truncating.lock();
+        for shard in &self.shards {
+            shard.lock().forget_late_before(t_ms);
+        }
         self.truncate_head(&alone, t_ms)
     }
 
+    /// As [`MetricStore::truncate_before`], but keeps late samples: those before `t_ms` may
+    /// be in no block yet.
     pub(super) fn truncate_head(
         &self,
         _alone: &MutexGuard<'_, ()>,

@@ -315,6 +315,32 @@ impl SealedPages {
         found || walked.is_err()
     }
 
+    /// As [`SealedPages::any_overlaps`], but without chunks that `hidden` hides.
+    pub(super) fn any_shown(
+        &self,
+        chunk: ChunkRef,
+        range: TimeRange,
+        hidden: impl Fn(TimeRange) -> bool,
+    ) -> bool {
+        let mut found = false;
+        let walked = self.walk(chunk, |record, _| {
+            found = record.range.overlaps(range) && !hidden(record.range);
+            !found && record.range.end_ms >= range.start_ms
+        });
+        found || walked.is_err()
+    }
+
+    /// Returns the time of the oldest sample of the series whose newest record is
+    /// `chunk`, as far as its list can be read.
+    pub(super) fn oldest_ms(&self, chunk: ChunkRef) -> Option<i64> {
+        let mut oldest_ms = None;
+        let _ = self.walk(chunk, |record, _| {
+            oldest_ms = Some(record.range.start_ms);
+            true
+        });
+        oldest_ms
+    }
+
     /// Collects the records with samples in `range`, newest first.
     pub(super) fn overlapping(
         &self,

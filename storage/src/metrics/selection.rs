@@ -149,12 +149,19 @@ impl Selection {
                 for &member in merged.members(index) {
                     self.read_block(member, scratch, timestamps, values)?;
                 }
-                if let Some(head) = merged.head(index) {
-                    let begin = timestamps.len();
-                    self.head.read(head, timestamps, values)?;
-                    settle(timestamps, values, begin, scratch);
+                match merged.head(index) {
+                    None => Ok(()),
+                    Some(head) if timestamps.is_empty() => self.head.read(head, timestamps, values),
+                    Some(head) => {
+                        let (more_timestamps, more_values) =
+                            (&mut scratch.timestamps, &mut scratch.values);
+                        more_timestamps.clear();
+                        more_values.clear();
+                        self.head.read(head, more_timestamps, more_values)?;
+                        merge_columns(timestamps, values, more_timestamps, more_values);
+                        Ok(())
+                    }
                 }
-                Ok(())
             }
         }
     }
@@ -219,6 +226,11 @@ pub(super) fn merge_columns(
         return;
     };
     // What is before the first of the others stays where it is.
+    if timestamps.last().is_none_or(|&last_ms| last_ms < from_ms) {
+        timestamps.extend_from_slice(other_timestamps);
+        values.extend_from_slice(other_values);
+        return;
+    }
     let keep = timestamps.partition_point(|&t_ms| t_ms < from_ms);
     let (tail_times, tail_values) = (timestamps.split_off(keep), values.split_off(keep));
     let mut tail = tail_times.into_iter().zip(tail_values).peekable();

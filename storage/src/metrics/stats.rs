@@ -1,5 +1,7 @@
 //! Plain counters and gauges of a store. The server turns them into metrics.
 
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
 /// State of a [`MetricStore`](super::MetricStore) at one moment. Names ending in
 /// `_total` only grow while the store is open.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,6 +33,16 @@ pub struct StoreStats {
     pub out_of_bounds_total: u64,
     /// Samples refused because they were older than the out-of-order window.
     pub too_old_total: u64,
+    /// Samples that came late and were stored.
+    pub late_appended_total: u64,
+    /// How far samples were behind that were not in order, stored or not.
+    pub delays: Delays,
+    /// Late samples in memory.
+    pub late_samples: u64,
+    /// Times of the oldest and the newest late sample in memory in milliseconds.
+    pub late_times_ms: Option<(i64, i64)>,
+    /// Deleted intervals of series in memory.
+    pub tombstones: u64,
     /// References that named no series.
     pub series_not_found_total: u64,
     /// Series refused by `max_series`.
@@ -61,6 +73,52 @@ pub struct StoreStats {
     pub poisoned: Option<String>,
 }
 
+/// A histogram of how far samples were behind the newest one of the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delays {
+    /// Samples that were behind by at most [`Delays::BOUNDS_MS`] each and by more than
+    /// the bound before; the last are those that were behind by more than all.
+    pub counts: [u64; Delays::BOUNDS_MS.len() + 1],
+    /// The sum of all delays in milliseconds.
+    pub sum_ms: i64,
+}
+
+impl Delays {
+    /// Upper bounds in milliseconds: 10 and 30 minutes, 1, 2, 3, 6 and 12 hours, as in
+    /// Prometheus.
+    pub const BOUNDS_MS: [i64; 7] = [
+        600_000, 1_800_000, 3_600_000, 7_200_000, 10_800_000, 21_600_000, 43_200_000,
+    ];
+}
+
+/// [`Delays`] that are being counted.
+#[derive(Debug, Default)]
+pub(super) struct DelayCounters {
+    counts: [AtomicU64; Delays::BOUNDS_MS.len() + 1],
+    sum_ms: AtomicI64,
+}
+
+impl DelayCounters {
+    /// Counts a sample of `t_ms`, if it is behind.
+    pub(super) fn observe(&self, newest_ms: i64, t_ms: i64) {
+        let delay_ms = newest_ms.saturating_sub(t_ms);
+        if delay_ms > 0 {
+            let bucket = Delays::BOUNDS_MS.partition_point(|&bound| bound < delay_ms);
+            self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+            self.sum_ms.fetch_add(delay_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns what was counted so far.
+    pub(super) fn load(&self) -> Delays {
+        Delays {
+            counts: std::array::from_fn(|at| self.counts[at].load(Ordering::Relaxed)),
+            sum_ms: self.sum_ms.load(Ordering::Relaxed),
+        }
+    }
+}
+
 /// Bytes of anonymous memory by purpose, counted from capacities.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -71,6 +129,8 @@ pub struct MemoryStats {
     pub open_chunks: u64,
     /// Sealed chunks and their directory.
     pub sealed_chunks: u64,
+    /// Late samples and deleted times.
+    pub late: u64,
     /// Table from raw keys to series.
     pub aliases: u64,
     /// Interned names and values with their table.
@@ -87,6 +147,7 @@ impl MemoryStats {
         self.series
             + self.open_chunks
             + self.sealed_chunks
+            + self.late
             + self.aliases
             + self.symbols
             + self.labels

@@ -25,13 +25,13 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use super::alias::Aliases;
-use super::appender::{Appender, RawKey, Scratch};
+use super::appender::{Appender, Bounds, RawKey, Scratch};
 use super::blocks::Blocks;
 use super::flush::Closing;
 use super::log::ShardLog;
 use super::recovery;
 use super::shard::{NEVER, Shard};
-use super::stats::{Cardinality, Recovery, StoreStats};
+use super::stats::{Cardinality, DelayCounters, Recovery, StoreStats};
 use crate::error::StorageError;
 use crate::fs::{Dir, DirLock, RealDir};
 use crate::index::Index;
@@ -69,6 +69,8 @@ pub struct MetricStore {
     pub(super) newest_ms: AtomicI64,
     /// Samples before this are out of bounds, because they are out of retention.
     pub(super) kept_from_ms: AtomicI64,
+    /// How far late samples may be behind the newest one; 0 where none may.
+    window_ms: AtomicI64,
     pub(super) next_born: AtomicU32,
     active: Mutex<Active>,
     scratches: Mutex<Vec<Scratch>>,
@@ -98,6 +100,9 @@ pub(super) struct Counters {
     pub(super) series_removed: AtomicU64,
     pub(super) samples: AtomicU64,
     pub(super) out_of_order: AtomicU64,
+    pub(super) too_old: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) delays: DelayCounters,
     pub(super) duplicate: AtomicU64,
     pub(super) out_of_bounds: AtomicU64,
     pub(super) not_found: AtomicU64,
@@ -189,6 +194,7 @@ impl MetricStore {
             counters,
             newest_ms: AtomicI64::new(opened.newest_ms),
             kept_from_ms: AtomicI64::new(blocks.set().head_from_ms),
+            window_ms: AtomicI64::new(options.out_of_order_window_ms),
             next_born: AtomicU32::new(opened.next_born),
             active: Mutex::default(),
             scratches: Mutex::default(),
@@ -238,16 +244,26 @@ impl MetricStore {
         ))
     }
 
-    /// Returns the time before which samples are out of bounds, or `None` while the
-    /// store has seen no sample. As in Prometheus this is half the range of a block before
-    /// the newest sample, so that a range that is written to a block changes no more.
-    pub(super) fn valid_from_ms(&self) -> Option<i64> {
+    /// Returns which times are accepted now, or `None` while the store has seen no
+    /// sample. As in Prometheus, samples are out of bounds half the range of a block before
+    /// the newest one, so that a range that is written to a block changes no more.
+    pub(super) fn bounds(&self) -> Option<Bounds> {
         let newest_ms = self.newest_ms.load(Ordering::Acquire);
         let kept_from_ms = self.kept_from_ms.load(Ordering::Relaxed);
-        (newest_ms != NEVER).then(|| {
-            let bounds_ms = self.options.block_range_ms / 2;
-            newest_ms.saturating_sub(bounds_ms).max(kept_from_ms)
+        let window_ms = self.window_ms.load(Ordering::Relaxed);
+        let bounds_ms = self.options.block_range_ms / 2;
+        (newest_ms != NEVER).then(|| Bounds {
+            valid_from_ms: newest_ms.saturating_sub(bounds_ms).max(kept_from_ms),
+            newest_ms,
+            late_from_ms: (window_ms > 0).then(|| newest_ms.saturating_sub(window_ms)),
         })
+    }
+
+    /// Sets how far samples may be behind the newest one of the store and yet be
+    /// accepted when their series has a newer one, in milliseconds; 0 or less is not at
+    /// all. It holds for transactions that begin later. What was accepted stays.
+    pub fn set_out_of_order_window_ms(&self, window_ms: i64) {
+        self.window_ms.store(window_ms, Ordering::Relaxed);
     }
 
     /// Forces to the disk what was written since the last call.

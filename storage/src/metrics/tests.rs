@@ -11,6 +11,9 @@ use crate::model::{Labels, MatchOp, Matcher, TimeRange, stale_marker};
 use crate::{AppendError, StorageError, StoreOptions, SyncPolicy};
 
 mod blocks;
+mod deletion;
+mod late;
+mod late_model;
 mod reopen;
 mod retention;
 

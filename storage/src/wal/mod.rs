@@ -29,6 +29,7 @@ mod lanes;
 mod reader;
 mod repair;
 mod series;
+mod tombstones;
 mod writer;
 
 #[cfg(test)]

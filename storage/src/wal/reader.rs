@@ -14,7 +14,9 @@ use super::format::{
 };
 use super::lanes::Lanes;
 use super::series::{self, Definitions};
+use super::tombstones;
 use crate::codec::CodecError;
+use crate::model::TimeRange;
 
 /// One record of the log, in the order of the commits.
 #[derive(Debug)]
@@ -32,6 +34,18 @@ pub enum Entry<'a> {
         /// Values, bit for bit.
         values: &'a [f64],
     },
+    /// Samples that came late; to be held as a set beside the others.
+    Late {
+        /// As of [`Entry::Floats`].
+        ids: &'a [u32],
+        /// As of [`Entry::Floats`].
+        t_ms: &'a [i64],
+        /// As of [`Entry::Floats`].
+        values: &'a [f64],
+    },
+    /// Times of series that were deleted, of samples before and after. Every range has
+    /// a millisecond at least.
+    Tombstones(&'a [(u32, TimeRange)]),
 }
 
 /// What replay found.
@@ -126,6 +140,7 @@ pub(super) struct Expected {
 pub(super) struct FileReader {
     lanes: Lanes,
     floats: FloatsDecoder,
+    deleted: Vec<(u32, TimeRange)>,
 }
 
 impl FileReader {
@@ -185,14 +200,23 @@ impl FileReader {
                 apply(Entry::Series(&series::decode(frame.body, n)?));
                 read.series += n as u64;
             }
-            FrameKind::Floats => {
+            FrameKind::Floats | FrameKind::Late => {
                 self.floats.decode(frame.body, n, &mut self.lanes)?;
                 let FloatsDecoder {
                     ids, t_ms, values, ..
                 } = &self.floats;
                 read.max_t_ms = read.max_t_ms.max(t_ms.iter().copied().max());
                 read.samples += n as u64;
-                apply(Entry::Floats { ids, t_ms, values });
+                apply(match frame.kind {
+                    FrameKind::Late => Entry::Late { ids, t_ms, values },
+                    _ => Entry::Floats { ids, t_ms, values },
+                });
+            }
+            FrameKind::Tombstones => {
+                tombstones::decode(frame.body, n, &mut self.deleted)?;
+                let newest = self.deleted.iter().map(|(_, range)| range.end_ms).max();
+                read.max_t_ms = read.max_t_ms.max(newest);
+                apply(Entry::Tombstones(&self.deleted));
             }
             FrameKind::CheckpointEnd => {
                 let count = frame.body.try_into().map(u64::from_le_bytes);

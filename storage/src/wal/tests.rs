@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::fs::Dir;
 use crate::fs::memory::MemoryDir;
-use crate::model::stale_marker;
+use crate::model::{TimeRange, stale_marker};
 
 /// Everything a log holds, as it was replayed.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -11,6 +11,8 @@ pub(super) struct Contents {
     pub(super) series: Vec<(u32, Vec<(String, String)>)>,
     /// Series, time, bits of the value.
     pub(super) samples: Vec<(u32, i64, u64)>,
+    pub(super) late: Vec<(u32, i64, u64)>,
+    pub(super) deleted: Vec<(u32, TimeRange)>,
 }
 
 impl Contents {
@@ -28,6 +30,13 @@ impl Contents {
                     self.samples.push((id, t, v.to_bits()));
                 }
             }
+            Entry::Late { ids, t_ms, values } => {
+                assert!(ids.len() == t_ms.len() && ids.len() == values.len());
+                for ((&id, &t), v) in ids.iter().zip(t_ms).zip(values) {
+                    self.late.push((id, t, v.to_bits()));
+                }
+            }
+            Entry::Tombstones(deleted) => self.deleted.extend_from_slice(deleted),
         }
     }
 }
@@ -96,6 +105,76 @@ fn replays_what_was_committed_in_order() {
     );
     assert_eq!((replayed.torn, replayed.damages.len()), (None, 0));
     assert_eq!(wal.stats().len_bytes, replayed.len_bytes);
+}
+
+#[test]
+fn late_samples_and_deleted_times_are_told_from_others() {
+    let (_, dir) = memory();
+    let (mut wal, _, _) = open(&dir, OPTIONS);
+    let mut expected = Contents::default();
+    commit_samples(&mut wal, &mut expected, 1000, &[1.5, 2.5]);
+    // Values of both kinds build on each other, in the order of the frames.
+    for round in 0..3 {
+        let (t_ms, value) = (2000 + round, 1.5 + round as f64);
+        wal.float(0, t_ms, value);
+        let late = [(0, 500 + round, value + 0.25), (1, 600, f64::MIN)];
+        wal.late(late.iter().copied());
+        wal.float(1, t_ms, value);
+        let deleted = [
+            (1, TimeRange::new(-5, round)),
+            (0, TimeRange::ALL),
+            (7, TimeRange::new(3, 3)),
+        ];
+        wal.tombstones(&deleted);
+        wal.commit().unwrap();
+        let bits = value.to_bits();
+        expected.samples.extend([(0, t_ms, bits), (1, t_ms, bits)]);
+        let late = late.map(|(id, t, v)| (id, t, v.to_bits()));
+        expected.late.extend(late);
+        expected.deleted.extend(deleted);
+    }
+    // A commit of late samples, or of deleted times, alone; it may begin a segment.
+    wal.roll();
+    wal.late([(0, 7, 0.25)].into_iter());
+    wal.commit().unwrap();
+    wal.roll();
+    wal.tombstones(&[(0, TimeRange::new(1, 2))]);
+    wal.commit().unwrap();
+    expected.late.push((0, 7, 0.25f64.to_bits()));
+    expected.deleted.push((0, TimeRange::new(1, 2)));
+    let (wal, replayed, contents) = open(&dir, OPTIONS);
+    assert_eq!(contents, expected);
+    assert_eq!(
+        (replayed.samples, replayed.damages.len()),
+        (2 + 6 + 6 + 1, 0)
+    );
+    let newest: Vec<_> = wal.segments().map(|s| s.max_t_ms).collect();
+    assert_eq!(newest, [Some(i64::MAX), Some(7), Some(2)]);
+}
+
+#[test]
+fn many_late_samples_and_deleted_times_take_several_frames() {
+    let (_, dir) = memory();
+    let (mut wal, _, _) = open(&dir, OPTIONS);
+    let late = (0..200_000u32).map(|n| (n % 1000, i64::from(n), f64::from(n)));
+    wal.late(late.clone());
+    let deleted = |n: u32| (n % 1000, TimeRange::new(0, i64::from(n)));
+    let deleted: Vec<_> = (0..150_000).map(deleted).collect();
+    wal.tombstones(&deleted);
+    wal.commit().unwrap();
+    // One that is refused leaves nothing, and what follows is sound.
+    wal.late([(format::MAX_SERIES, 1, 1.0)].into_iter());
+    wal.commit().unwrap_err();
+    wal.tombstones(&[(format::MAX_SERIES, TimeRange::ALL)]);
+    wal.commit().unwrap_err();
+    wal.late([(5, 1, 199_005.0)].into_iter());
+    wal.commit().unwrap();
+    let (_, replayed, contents) = open(&dir, OPTIONS);
+    assert_eq!(replayed.damages, []);
+    let last = (5, 1, 199_005.0);
+    let late = late.chain([last]).map(|(id, t, v)| (id, t, v.to_bits()));
+    assert!(contents.late.into_iter().eq(late));
+    assert_eq!(contents.deleted, deleted);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The writing end of a log.
 //!
-//! Records are collected with [`Wal::series`] and [`Wal::float`] and written by
+//! Records are collected with [`Wal::series`], [`Wal::float`] and the like, and written by
 //! [`Wal::commit`] in one append. Segments are not preallocated: their length is then
 //! the truth about their end, which makes a torn tail plain to see, and a store with
 //! many shards and little data does not claim 64 MiB for each. A segment is closed
@@ -19,7 +19,9 @@ use super::lanes::Lanes;
 use super::reader::{Entry, Replayed};
 use super::repair::{recover, remove_before};
 use super::series::{MAX_SERIES_PER_FRAME, SeriesEncoder};
+use super::tombstones::{self, MAX_RANGES};
 use crate::fs::{AppendFile, Dir, FsError};
+use crate::model::TimeRange;
 
 /// A frame of series is closed when its body is about this long.
 pub(super) const FRAME_TARGET_BYTES: usize = 1 << 20;
@@ -181,7 +183,39 @@ impl Wal {
         self.max_t_ms = self.max_t_ms.max(Some(t_ms));
         self.floats.push(&mut self.lanes, id, t_ms, value);
         if self.floats.len() == MAX_SAMPLES {
-            self.close_floats_frame();
+            self.close_floats_frame(FrameKind::Floats);
+        }
+    }
+
+    /// As [`Wal::float`], for samples that came late: number, time, value.
+    pub fn late(&mut self, samples: impl Iterator<Item = (u32, i64, f64)>) {
+        self.close_floats();
+        for (id, t_ms, value) in samples {
+            self.float(id, t_ms, value);
+            if self.floats.len() + 1 == MAX_SAMPLES {
+                self.close_floats_frame(FrameKind::Late);
+            }
+        }
+        if self.floats.len() > 0 {
+            self.close_floats_frame(FrameKind::Late);
+        }
+    }
+
+    /// Collects deleted times of series that were defined. They are replayed after
+    /// what was collected before.
+    pub fn tombstones(&mut self, deleted: &[(u32, TimeRange)]) {
+        self.close_floats();
+        for ranges in deleted.chunks(MAX_RANGES) {
+            self.begin_floats();
+            if let Some((id, _)) = ranges.iter().find(|(id, _)| *id >= MAX_SERIES) {
+                self.refuse_id(*id);
+                return;
+            }
+            let newest = ranges.iter().map(|(_, range)| range.end_ms).max();
+            self.max_t_ms = self.max_t_ms.max(newest);
+            let start = begin_frame(&mut self.floats_frames.bytes);
+            tombstones::encode(ranges, &mut self.floats_frames.bytes);
+            self.push_frame(start, FrameKind::Tombstones, ranges.len());
         }
     }
 
@@ -217,19 +251,28 @@ impl Wal {
             .push((start, FrameKind::Series, 0, n));
     }
 
-    fn close_floats_frame(&mut self) {
+    fn close_floats(&mut self) {
+        if self.floats.len() > 0 {
+            self.close_floats_frame(FrameKind::Floats);
+        }
+    }
+
+    fn close_floats_frame(&mut self, kind: FrameKind) {
+        let n = self.floats.len();
+        let start = begin_frame(&mut self.floats_frames.bytes);
+        self.floats.finish(&mut self.floats_frames.bytes);
+        self.push_frame(start, kind, n);
+    }
+
+    /// Notes a frame behind the series, which began at `start`.
+    fn push_frame(&mut self, start: usize, kind: FrameKind, n: usize) {
         let first = self.floats_frames.open.is_empty();
         let flags = if first && self.reset_pending {
             FLAG_RESET
         } else {
             0
         };
-        let n = self.floats.len() as u16;
-        let start = begin_frame(&mut self.floats_frames.bytes);
-        self.floats.finish(&mut self.floats_frames.bytes);
-        self.floats_frames
-            .open
-            .push((start, FrameKind::Floats, flags, n));
+        self.floats_frames.open.push((start, kind, flags, n as u16));
     }
 
     /// Writes what was collected, all or nothing, with one `write(2)`; nothing
@@ -248,10 +291,7 @@ impl Wal {
         if self.series.len() > 0 {
             self.close_series_frame();
         }
-        let has_floats = self.floats.len() > 0 || !self.floats_frames.open.is_empty();
-        if self.floats.len() > 0 {
-            self.close_floats_frame();
-        }
+        self.close_floats();
         let series_only = self.floats_frames.open.is_empty();
         let Frames { bytes, open } = &mut self.series_frames;
         let base = bytes.len();
@@ -284,7 +324,7 @@ impl Wal {
             self.roll();
         }
         self.write()?;
-        if has_floats {
+        if !series_only {
             self.reset_pending = false;
             self.current.max_t_ms = self.current.max_t_ms.max(self.max_t_ms.take());
         }

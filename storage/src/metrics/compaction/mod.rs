@@ -41,6 +41,8 @@ pub struct Retention {
 pub struct Compacted {
     /// Ranges of the head that went to blocks.
     pub flushed: u64,
+    /// Blocks of late samples.
+    pub late_blocks: u64,
     /// Merges of blocks.
     pub merged: u64,
     /// Blocks dropped because of their age.
@@ -88,6 +90,9 @@ impl MetricStore {
         while self.flush_head(pace)? == Flushed::Done {
             done.flushed += 1;
             self.drop_old_blocks(retention, done)?;
+        }
+        if done.flushed > 0 {
+            done.late_blocks += self.flush_late(pace)?;
         }
         while self.merge_next(pace)? {
             done.merged += 1;
