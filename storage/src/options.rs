@@ -26,6 +26,13 @@ pub struct StoreOptions {
     pub retention_ms: i64,
     /// Most series held at one time; creating one more is refused. 0 is no limit.
     pub max_series: usize,
+    /// Most series of one metric name at one time. 0 is no limit.
+    pub max_series_per_metric: usize,
+    /// Most series of one target at one time, that is with the same labels `job` and
+    /// `instance`; series without one of them belong to no target. 0 is no limit.
+    pub max_series_per_target: usize,
+    /// Most exemplars kept over all series, the last ones. 0 keeps none.
+    pub max_exemplars: usize,
 }
 
 impl StoreOptions {
@@ -38,6 +45,9 @@ impl StoreOptions {
             wal_segment_bytes: WAL_SEGMENT_BYTES,
             retention_ms: RETENTION_MS,
             max_series: 0,
+            max_series_per_metric: 0,
+            max_series_per_target: 0,
+            max_exemplars: 0,
         }
     }
 }

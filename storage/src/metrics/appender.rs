@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLockUpgradableReadGuard;
 use smallvec::SmallVec;
 
+use super::limits;
 use super::shard::{Applied, NEVER};
+use super::side::Side;
 use super::store::MetricStore;
 use crate::error::{AppendError, StorageError};
 use crate::index::Search;
@@ -42,7 +44,7 @@ impl SeriesRef {
         SeriesRef(u64::from(born) << 32 | u64::from(id))
     }
 
-    fn id(self) -> u32 {
+    pub(super) fn id(self) -> u32 {
         self.0 as u32
     }
 
@@ -115,13 +117,14 @@ impl Scratch {
 /// [`commit`]: Appender::commit
 #[derive(Debug)]
 pub struct Appender<'a> {
-    store: &'a MetricStore,
+    pub(super) store: &'a MetricStore,
     id: u64,
     scratch: Scratch,
     /// Samples before this are out of bounds; fixed for the transaction, and by its
     /// first sample where the store has none.
     valid_from_ms: Option<i64>,
     n_created: u64,
+    pub(super) side: Side,
 }
 
 impl<'a> Appender<'a> {
@@ -132,13 +135,15 @@ impl<'a> Appender<'a> {
             scratch,
             valid_from_ms: store.valid_from_ms(),
             n_created: 0,
+            side: Side::default(),
         }
     }
 
     /// Finds the series with these labels or creates it.
     ///
     /// # Errors
-    /// The labels are empty or too many, or the store is full.
+    /// The labels are empty or too many, or the store, the metric or the target has as
+    /// many series as it may.
     pub fn series(&mut self, labels: &Labels) -> Result<SeriesRef, AppendError> {
         self.series_of(labels.iter())
     }
@@ -168,22 +173,16 @@ impl<'a> Appender<'a> {
             return touch(store, id).ok_or(AppendError::UnknownSeries);
         }
         check_labels(labels.clone())?;
-        // At the limit not even the texts of a refused series may stay.
-        let limit = match store.options.max_series {
-            0 => usize::MAX,
-            limit => limit,
-        };
+        // At a limit not even the texts of a refused series may stay.
+        limits::check(store, &index, labels.clone())?;
         let n_series = index.len();
-        let created = (n_series < limit).then(|| {
-            let mut index = RwLockUpgradableReadGuard::upgrade(index);
-            let id = index.create(labels, search, store.layout.end_id())?;
-            Some((id, index))
-        });
-        let Some((id, index)) = created.flatten() else {
+        let mut index = RwLockUpgradableReadGuard::upgrade(index);
+        let Some(id) = index.create(labels.clone(), search, store.layout.end_id()) else {
+            // There are no more numbers, or no room for labels.
             store.counters.series_limit.fetch_add(1, Ordering::Relaxed);
-            let limit = limit.min(n_series);
-            return Err(AppendError::SeriesLimit { limit });
+            return Err(AppendError::SeriesLimit { limit: n_series });
         };
+        store.targets.add(labels);
         let born = store.next_born.fetch_add(1, Ordering::Relaxed);
         let shard = &store.shards[store.layout.shard(id)];
         shard.lock().create(store.layout.slot(id), born);
@@ -344,19 +343,29 @@ impl<'a> Appender<'a> {
             return Err(StorageError::Poisoned { reason });
         }
         let pending = std::mem::take(&mut self.scratch.pending);
+        self.side.number(&self.store.exemplars);
         let committed = self.write(&pending).map(|()| self.apply(&pending));
         self.scratch.pending = pending;
+        if committed.is_ok() {
+            std::mem::take(&mut self.side).apply(self.store);
+        }
         committed
     }
 
     fn write(&self, pending: &[Vec<Pending>]) -> Result<(), StorageError> {
         let store = self.store;
-        let shards = || pending.iter().enumerate().filter(|(_, p)| !p.is_empty());
+        let has_some = |shard, samples: &[Pending]| !samples.is_empty() || self.side.is_in(shard);
+        let shards = pending.iter().enumerate();
+        let shards = || shards.clone().filter(|(shard, p)| has_some(*shard, p));
         let mut written: SmallVec<[(usize, u64); 32]> = SmallVec::new();
         for (shard, pending) in shards() {
-            let result = store.logs[shard]
-                .lock()
-                .write(&store.index, store.layout, shard, pending);
+            let result = store.logs[shard].lock().write(
+                &store.index,
+                store.layout,
+                shard,
+                pending,
+                &self.side,
+            );
             match result {
                 Ok(commit) => written.push((shard, commit)),
                 Err(error) => {
@@ -437,7 +446,7 @@ impl Drop for Appender<'_> {
 
 /// Returns the reference of an id that cannot be removed meanwhile, because the caller
 /// holds the table it found the id in.
-fn touch(store: &MetricStore, id: u32) -> Option<SeriesRef> {
+pub(super) fn touch(store: &MetricStore, id: u32) -> Option<SeriesRef> {
     let mut shard = store.shards[store.layout.shard(id)].lock();
     let born = shard.touch(store.layout.slot(id))?;
     Some(SeriesRef::new(id, born))

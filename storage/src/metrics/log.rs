@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use super::appender::Pending;
+use super::side::Side;
 use super::store::Layout;
 use crate::fs::Dir;
 use crate::index::{Index, Row};
@@ -93,11 +94,14 @@ impl ShardLog {
         layout: Layout,
         shard: usize,
         pending: &[Pending],
+        side: &Side,
     ) -> Result<u64, WalError> {
         self.fresh.clear();
-        for sample in pending {
-            if self.define(sample.slot) {
-                self.fresh.push(sample.slot);
+        let samples = pending.iter().map(|sample| sample.slot);
+        let exemplars = side.exemplars_of(shard).map(|(_, slot, _)| slot);
+        for slot in samples.chain(exemplars) {
+            if self.define(slot) {
+                self.fresh.push(slot);
             }
         }
         if !self.fresh.is_empty() {
@@ -115,6 +119,7 @@ impl ShardLog {
         for sample in pending {
             self.wal.float(sample.slot, sample.t_ms, sample.value);
         }
+        side.log(shard, &mut self.wal);
         let written = self.wal.commit();
         if written.is_err() {
             self.writes.failures += 1;

@@ -129,17 +129,23 @@ pub enum FrameKind {
     Series = 1,
     /// Float samples.
     Floats = 3,
+    /// Exemplars of series.
+    Exemplars = 7,
+    /// Type, help and unit of metrics.
+    Metadata = 8,
     /// End of a checkpoint; `body` is the number of its series as u64.
     CheckpointEnd = 10,
 }
 
 impl FrameKind {
     // Reserved: 2 symbols, 4 native histograms, 5 staleness run, 6 tombstone,
-    // 7 exemplars, 8 metadata, 9 sealed-chunk marker.
+    // 9 sealed-chunk marker.
     fn from_byte(byte: u8) -> Option<FrameKind> {
         match byte {
             1 => Some(FrameKind::Series),
             3 => Some(FrameKind::Floats),
+            7 => Some(FrameKind::Exemplars),
+            8 => Some(FrameKind::Metadata),
             10 => Some(FrameKind::CheckpointEnd),
             _ => None,
         }

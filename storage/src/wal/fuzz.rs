@@ -83,6 +83,20 @@ fn collect(entry: &Entry<'_>, out: &mut Vec<(u32, i64, u64)>) {
             let samples = ids.iter().zip(*t_ms).zip(*values);
             out.extend(samples.map(|((&id, &t), value)| (id, t, value.to_bits())));
         }
+        Entry::Exemplars(found) => out.extend(found.iter().map(|logged| {
+            assert!(logged.exemplar.has_short_labels());
+            (
+                logged.id,
+                logged.exemplar.t_ms,
+                logged.exemplar.value.to_bits(),
+            )
+        })),
+        Entry::Metadata(found) => {
+            let texts = found
+                .iter()
+                .map(|m| m.name.len() + m.help.len() + m.unit.len());
+            out.extend(texts.map(|len| (0, -2, len as u64)));
+        }
     }
 }
 
@@ -101,10 +115,12 @@ fn framed(kind: FileKind, mut data: &[u8]) -> Vec<u8> {
     while let Some((&[kind, flags, n, len], rest)) = data.split_first_chunk() {
         let body = rest.get(..usize::from(len)).unwrap_or(rest);
         data = &rest[body.len()..];
-        let kind = match kind % 3 {
+        let kind = match kind % 5 {
             0 => FrameKind::Series,
             1 => FrameKind::Floats,
-            _ => FrameKind::CheckpointEnd,
+            2 => FrameKind::CheckpointEnd,
+            3 => FrameKind::Exemplars,
+            _ => FrameKind::Metadata,
         };
         let start = begin_frame(&mut bytes);
         bytes.extend_from_slice(body);

@@ -7,12 +7,14 @@
 use std::path::PathBuf;
 
 use super::WalError;
+use super::exemplars::{self, LoggedExemplar};
 use super::floats::FloatsDecoder;
 use super::format::{
     FLAG_MORE, FLAG_RESET, FileKind, Frame, FrameFault, FrameKind, HEADER_BYTES, Header, VERSION,
     read_frame,
 };
 use super::lanes::Lanes;
+use super::metadata::{self, LoggedMetadata};
 use super::series::{self, Definitions};
 use crate::codec::CodecError;
 
@@ -32,6 +34,10 @@ pub enum Entry<'a> {
         /// Values, bit for bit.
         values: &'a [f64],
     },
+    /// Exemplars in the order they were logged.
+    Exemplars(&'a [LoggedExemplar]),
+    /// Metrics whose metadata is this from here on.
+    Metadata(&'a [LoggedMetadata<'a>]),
 }
 
 /// What replay found.
@@ -193,6 +199,12 @@ impl FileReader {
                 read.max_t_ms = read.max_t_ms.max(t_ms.iter().copied().max());
                 read.samples += n as u64;
                 apply(Entry::Floats { ids, t_ms, values });
+            }
+            FrameKind::Exemplars => {
+                apply(Entry::Exemplars(&exemplars::decode(frame.body, n)?));
+            }
+            FrameKind::Metadata => {
+                apply(Entry::Metadata(&metadata::decode(frame.body, n)?));
             }
             FrameKind::CheckpointEnd => {
                 let count = frame.body.try_into().map(u64::from_le_bytes);
