@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::block::BlockError;
 use crate::compat::float;
 use crate::fs::FsError;
+use crate::model::Exemplar;
 use crate::wal::WalError;
 
 /// The store could not do what was asked.
@@ -93,6 +94,18 @@ pub enum StorageError {
     },
 }
 
+impl AppendError {
+    /// Tells whether a limit on series refused a new one.
+    pub fn is_series_limit(&self) -> bool {
+        matches!(
+            self,
+            AppendError::SeriesLimit { .. }
+                | AppendError::MetricSeriesLimit { .. }
+                | AppendError::TargetSeriesLimit { .. }
+        )
+    }
+}
+
 impl From<FsError> for StorageError {
     fn from(error: FsError) -> StorageError {
         match error {
@@ -165,7 +178,7 @@ impl From<WalError> for StorageError {
     }
 }
 
-/// A sample or series was not accepted. The texts are Prometheus', because its
+/// A sample, series or exemplar was not accepted. The texts are Prometheus', because its
 /// clients look at them.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -200,6 +213,37 @@ pub enum AppendError {
         /// The limit.
         limit: usize,
     },
+    /// The metric has as many series as it may.
+    #[error(
+        "metric {metric} has reached the limit of {limit} series per metric; raise --storage.max-series-per-metric, or drop series or labels of it before they are stored"
+    )]
+    MetricSeriesLimit {
+        /// The limit.
+        limit: usize,
+        /// Name of the metric.
+        metric: String,
+    },
+    /// The target has as many series as it may.
+    #[error(
+        "target job={job:?}, instance={instance:?} has reached the limit of {limit} series per target; raise --storage.max-series-per-target, or drop series of it before they are stored"
+    )]
+    TargetSeriesLimit {
+        /// The limit.
+        limit: usize,
+        /// Label `job` of the target.
+        job: String,
+        /// Label `instance` of the target.
+        instance: String,
+    },
+    /// The exemplar is older than the newest of its series.
+    #[error("out of order exemplar")]
+    OutOfOrderExemplar,
+    /// The exemplar has too long labels.
+    #[error(
+        "label length for exemplar exceeds maximum of {} UTF-8 characters",
+        Exemplar::MAX_LABEL_CHARS
+    )]
+    ExemplarLabels,
     /// The labels cannot name a series.
     #[error("{0}")]
     InvalidLabels(String),

@@ -35,6 +35,13 @@ pub struct StoreOptions {
     pub block_range_ms: i64,
     /// Most series held at one time; creating one more is refused. 0 is no limit.
     pub max_series: usize,
+    /// Most series of one metric name at one time. 0 is no limit.
+    pub max_series_per_metric: usize,
+    /// Most series of one target at one time, that is with the same labels `job` and
+    /// `instance`; series without one of them belong to no target. 0 is no limit.
+    pub max_series_per_target: usize,
+    /// Most exemplars kept over all series, the last ones. 0 keeps none.
+    pub max_exemplars: usize,
 }
 
 impl StoreOptions {
@@ -49,6 +56,9 @@ impl StoreOptions {
             out_of_order_window_ms: 0,
             block_range_ms: BLOCK_RANGE_MS,
             max_series: 0,
+            max_series_per_metric: 0,
+            max_series_per_target: 0,
+            max_exemplars: 0,
         }
     }
 }

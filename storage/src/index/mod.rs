@@ -272,6 +272,26 @@ impl Index {
         }
     }
 
+    /// Calls `each` with the labels of every series, in order of id.
+    pub(crate) fn for_each_labels(
+        &self,
+        mut each: impl for<'a> FnMut(&mut dyn Iterator<Item = (&'a str, &'a str)>),
+    ) {
+        let dictionary = self.dictionary.read();
+        for row in self.live.iter().filter_map(|id| self.rows.get(id)) {
+            each(&mut row.pairs().map(|pair| dictionary.pair_text(pair)));
+        }
+    }
+
+    /// Counts the series that have this label.
+    pub(crate) fn n_series_of(&self, name: &str, value: &str) -> u64 {
+        let dictionary = self.dictionary.read();
+        let pair = dictionary.name(name);
+        let pair = pair.and_then(|name| dictionary.pair(name, value));
+        let postings = pair.and_then(|pair| self.postings.get(pair as usize));
+        postings.map_or(0, Postings::len)
+    }
+
     /// Returns the names that some series has, in no particular order.
     pub(crate) fn names(&self) -> Vec<String> {
         let dictionary = self.dictionary.read();

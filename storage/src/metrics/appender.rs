@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLockUpgradableReadGuard;
 use smallvec::SmallVec;
 
+use super::limits;
 use super::shard::{Applied, Checked, NEVER, Shard};
+use super::side::Side;
 use super::store::MetricStore;
 use crate::error::{AppendError, StorageError};
 use crate::index::Search;
@@ -42,7 +44,7 @@ impl SeriesRef {
         SeriesRef(u64::from(born) << 32 | u64::from(id))
     }
 
-    fn id(self) -> u32 {
+    pub(super) fn id(self) -> u32 {
         self.0 as u32
     }
 
@@ -155,12 +157,13 @@ impl Scratch {
 /// [`commit`]: Appender::commit
 #[derive(Debug)]
 pub struct Appender<'a> {
-    store: &'a MetricStore,
+    pub(super) store: &'a MetricStore,
     id: u64,
     scratch: Scratch,
     bounds: Option<Bounds>,
     discards_late: bool,
     n_created: u64,
+    pub(super) side: Side,
 }
 
 impl<'a> Appender<'a> {
@@ -172,13 +175,15 @@ impl<'a> Appender<'a> {
             bounds: store.bounds(),
             discards_late: false,
             n_created: 0,
+            side: Side::default(),
         }
     }
 
     /// Finds the series with these labels or creates it.
     ///
     /// # Errors
-    /// The labels are empty or too many, or the store is full.
+    /// The labels are empty or too many, or the store, the metric or the target has as
+    /// many series as it may.
     pub fn series(&mut self, labels: &Labels) -> Result<SeriesRef, AppendError> {
         self.series_of(labels.iter())
     }
@@ -208,22 +213,16 @@ impl<'a> Appender<'a> {
             return touch(store, id).ok_or(AppendError::UnknownSeries);
         }
         check_labels(labels.clone())?;
-        // At the limit not even the texts of a refused series may stay.
-        let limit = match store.options.max_series {
-            0 => usize::MAX,
-            limit => limit,
-        };
+        // At a limit not even the texts of a refused series may stay.
+        limits::check(store, &index, labels.clone())?;
         let n_series = index.len();
-        let created = (n_series < limit).then(|| {
-            let mut index = RwLockUpgradableReadGuard::upgrade(index);
-            let id = index.create(labels, search, store.layout.end_id())?;
-            Some((id, index))
-        });
-        let Some((id, index)) = created.flatten() else {
+        let mut index = RwLockUpgradableReadGuard::upgrade(index);
+        let Some(id) = index.create(labels.clone(), search, store.layout.end_id()) else {
+            // There are no more numbers, or no room for labels.
             store.counters.series_limit.fetch_add(1, Ordering::Relaxed);
-            let limit = limit.min(n_series);
-            return Err(AppendError::SeriesLimit { limit });
+            return Err(AppendError::SeriesLimit { limit: n_series });
         };
+        store.targets.add(labels);
         let born = store.next_born.fetch_add(1, Ordering::Relaxed);
         let shard = &store.shards[store.layout.shard(id)];
         shard.lock().create(store.layout.slot(id), born);
@@ -431,24 +430,36 @@ impl<'a> Appender<'a> {
         }
         let pending = std::mem::take(&mut self.scratch.pending);
         let late = std::mem::take(&mut self.scratch.late);
+        self.side.number(&self.store.exemplars);
         let committed = self
             .write(&pending, &late)
             .map(|()| self.apply(&pending, &late));
         self.scratch.pending = pending;
         self.scratch.late = late;
+        if committed.is_ok() {
+            std::mem::take(&mut self.side).apply(self.store);
+        }
         committed
     }
 
     fn write(&self, pending: &[Vec<Pending>], late: &[Vec<Pending>]) -> Result<(), StorageError> {
         let store = self.store;
         let both = || pending.iter().zip(late).enumerate();
-        let shards = || both().filter(|(_, (p, l))| !p.is_empty() || !l.is_empty());
+        let shards = || {
+            both().filter(|&(shard, (pending, late))| {
+                !pending.is_empty() || !late.is_empty() || self.side.is_in(shard)
+            })
+        };
         let mut written: SmallVec<[(usize, u64); 32]> = SmallVec::new();
         for (shard, (pending, late)) in shards() {
-            let result =
-                store.logs[shard]
-                    .lock()
-                    .write(&store.index, store.layout, shard, pending, late);
+            let result = store.logs[shard].lock().write(
+                &store.index,
+                store.layout,
+                shard,
+                pending,
+                late,
+                &self.side,
+            );
             match result {
                 Ok(commit) => written.push((shard, commit)),
                 Err(error) => {
@@ -542,9 +553,14 @@ impl<'a> Appender<'a> {
             };
             let late: Vec<Pending> = turned.iter().map(|&(_, sample)| sample).collect();
             let log = &store.logs[number];
-            let written = log
-                .lock()
-                .write(&store.index, store.layout, number, &[], &late);
+            let written = log.lock().write(
+                &store.index,
+                store.layout,
+                number,
+                &[],
+                &late,
+                &Side::default(),
+            );
             let synced = match written.map_err(|error| store.log_failed(error)) {
                 Ok(_) if store.options.wal_sync == SyncPolicy::Always => store.sync_log(log),
                 written => written.map(|_| ()),
@@ -585,7 +601,7 @@ impl Drop for Appender<'_> {
 
 /// Returns the reference of an id that cannot be removed meanwhile, because the caller
 /// holds the table it found the id in.
-fn touch(store: &MetricStore, id: u32) -> Option<SeriesRef> {
+pub(super) fn touch(store: &MetricStore, id: u32) -> Option<SeriesRef> {
     let mut shard = store.shards[store.layout.shard(id)].lock();
     let born = shard.touch(store.layout.slot(id))?;
     Some(SeriesRef::new(id, born))

@@ -29,6 +29,10 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         out_of_bounds_total: load(&counters.out_of_bounds),
         series_not_found_total: load(&counters.not_found),
         series_limit_total: load(&counters.series_limit),
+        metric_series_limit_total: load(&counters.metric_series_limit),
+        target_series_limit_total: load(&counters.target_series_limit),
+        exemplars: store.exemplars.stats(),
+        metadata: store.metadata.stats(),
         truncations_total: load(&counters.truncations),
         min_time_ms: store.head_oldest_ms(),
         max_time_ms: newest_ms(store),
@@ -41,6 +45,9 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
     };
     let mut memory = MemoryStats {
         aliases: store.aliases.memory_bytes() as u64,
+        exemplars: stats.exemplars.memory_bytes,
+        metadata: stats.metadata.memory_bytes,
+        targets: store.targets.memory_bytes() as u64,
         ..MemoryStats::default()
     };
     for shard in &store.shards {

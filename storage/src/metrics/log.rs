@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use super::appender::Pending;
+use super::side::Side;
 use super::store::Layout;
 use crate::fs::Dir;
 use crate::index::{Index, Row};
@@ -94,11 +95,14 @@ impl ShardLog {
         shard: usize,
         pending: &[Pending],
         late: &[Pending],
+        side: &Side,
     ) -> Result<u64, WalError> {
         self.fresh.clear();
-        for sample in pending.iter().chain(late) {
-            if self.define(sample.slot) {
-                self.fresh.push(sample.slot);
+        let samples = pending.iter().chain(late).map(|sample| sample.slot);
+        let exemplars = side.exemplars_of(shard).map(|(_, slot, _)| slot);
+        for slot in samples.chain(exemplars) {
+            if self.define(slot) {
+                self.fresh.push(slot);
             }
         }
         if !self.fresh.is_empty() {
@@ -121,6 +125,7 @@ impl ShardLog {
             self.wal
                 .late(late.map(|sample| (sample.slot, sample.t_ms, sample.value)));
         }
+        side.log(shard, &mut self.wal);
         let written = self.wal.commit();
         if written.is_err() {
             self.writes.failures += 1;

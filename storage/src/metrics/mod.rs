@@ -11,8 +11,9 @@
 //! A transaction is checked against the shards as it is filled, written to the logs of
 //! its shards, then applied to them; only then does it return. See `store` for locks
 //! and visibility, `shard` for the samples in memory, `log` and `recovery` for what
-//! survives the process, `flush` and
-//! `compaction` for blocks.
+//! survives the process, `flush` and `compaction` for blocks. Beside the samples a
+//! transaction carries exemplars and the metadata of metrics; `limits` refuses series
+//! that would be too many.
 
 mod store;
 
@@ -27,6 +28,7 @@ mod deletion;
 mod drain;
 mod extras;
 mod late;
+mod limits;
 mod sealed;
 mod shard;
 mod tombstones;
@@ -34,6 +36,11 @@ mod tombstones;
 mod blocks;
 mod compaction;
 mod flush;
+
+mod exemplars;
+mod metadata;
+mod ring;
+mod side;
 
 mod figures;
 #[cfg(any(test, feature = "internals"))]
@@ -50,14 +57,20 @@ mod stats;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod ring_tests;
+#[cfg(test)]
+mod side_tests;
+#[cfg(test)]
 mod tests;
 
 pub use appender::{Appender, Committed, RawKey, RawSample, SeriesRef};
 pub use compaction::{Compacted, Retention};
+pub use exemplars::SeriesExemplars;
 pub use flush::Pace;
 pub use import::Import;
 pub use selection::Selection;
 pub use stats::{
-    BlockInfo, BlockStats, Cardinality, Damage, Delays, MemoryStats, Recovery, StoreStats, WalStats,
+    BlockInfo, BlockStats, Cardinality, Damage, Delays, ExemplarStats, MemoryStats, MetadataStats,
+    Recovery, StoreStats, WalStats,
 };
 pub use store::MetricStore;

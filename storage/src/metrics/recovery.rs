@@ -5,6 +5,7 @@
 //! series with the same labels (one was removed, the other created later, and both
 //! are still in logs) the one with the newer samples is the one that was alive.
 
+use std::collections::{HashMap, hash_map};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,15 +13,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::blocks::Blocks;
+use super::exemplars::{Exemplars, ReplayedExemplars};
 use super::log::ShardLog;
+use super::metadata::MetadataStore;
 use super::shard::{NEVER, Shard};
 use super::stats::{Damage, Recovery};
 use super::store::{Layout, Opened};
 use crate::error::StorageError;
 use crate::fs::Dir;
 use crate::index::{Dictionary, Index, PairId, Restoring, Row, Rows, encode_row};
+use crate::model::Labels;
 use crate::options::StoreOptions;
-use crate::wal::{Definitions, Entry, Replayed, WalError, WalOptions};
+use crate::wal::{Definitions, Entry, LoggedExemplar, Replayed, WalError, WalOptions};
 
 const VERSION_FILE: &str = "VERSION";
 const TEMPORARY_FILE: &str = "VERSION.tmp";
@@ -50,8 +54,14 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
     let mut damages = Vec::new();
     let blocks = Blocks::open(blocks_dir(dir)?, &mut damages)?;
 
-    let index = Mutex::new(Index::default());
-    let replays = replay_all(&dirs, options, &index)?;
+    let shared = Shared {
+        index: Mutex::default(),
+        exemplars: Mutex::new(ReplayedExemplars::new(options.max_exemplars)),
+        metadata: MetadataStore::default(),
+    };
+    let replays = replay_all(&dirs, options, &shared)?;
+    let exemplars = Exemplars::new(options);
+    shared.exemplars.into_inner().finish(&exemplars);
     let mut opened = Opened {
         layout: Layout::new(n_shards),
         index: Index::default(),
@@ -64,6 +74,8 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
             damages,
             ..Recovery::default()
         },
+        exemplars,
+        metadata: shared.metadata,
         lock,
     };
     let mut rows = Vec::new();
@@ -74,7 +86,7 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
         opened.logs.push(replay.log);
         rows.push(replay.rows);
     }
-    opened.index = restore_index(index.into_inner(), &mut opened, &rows);
+    opened.index = restore_index(shared.index.into_inner(), &mut opened, &rows);
     Ok(opened)
 }
 
@@ -140,6 +152,13 @@ fn write_version(dir: &dyn Dir, n_shards: usize) -> Result<(), StorageError> {
     Ok(())
 }
 
+/// What the logs have in common.
+struct Shared {
+    index: Mutex<Index>,
+    exemplars: Mutex<ReplayedExemplars>,
+    metadata: MetadataStore,
+}
+
 /// One log, read.
 struct Replay {
     shard: Shard,
@@ -153,7 +172,7 @@ struct Replay {
 fn replay_all(
     dirs: &[Arc<dyn Dir>],
     options: &StoreOptions,
-    index: &Mutex<Index>,
+    shared: &Shared,
 ) -> Result<Vec<Replay>, StorageError> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, Result<Replay, WalError>)>> = Mutex::default();
@@ -167,7 +186,7 @@ fn replay_all(
                         shard: shard as u32,
                         segment_bytes: options.wal_segment_bytes,
                     };
-                    let replayed = replay(Arc::clone(dir), options, index);
+                    let replayed = replay(Arc::clone(dir), options, shared);
                     done.lock().push((shard, replayed));
                 }
             });
@@ -181,13 +200,9 @@ fn replay_all(
     replays.collect()
 }
 
-fn replay(
-    dir: Arc<dyn Dir>,
-    options: WalOptions,
-    index: &Mutex<Index>,
-) -> Result<Replay, WalError> {
+fn replay(dir: Arc<dyn Dir>, options: WalOptions, shared: &Shared) -> Result<Replay, WalError> {
     let mut replayer = Replayer {
-        index,
+        shared,
         known: Dictionary::default(),
         pairs: Vec::new(),
         rows: Rows::default(),
@@ -197,6 +212,7 @@ fn replay(
         row: Vec::new(),
         series: Vec::new(),
         by_value: Vec::new(),
+        labels: HashMap::new(),
     };
     let opened = ShardLog::open(dir, options, &mut |entry| replayer.apply(entry));
     let (mut log, replayed) = opened?;
@@ -216,7 +232,7 @@ fn replay(
 
 /// Applies the records of one log.
 struct Replayer<'a> {
-    index: &'a Mutex<Index>,
+    shared: &'a Shared,
     /// The texts this log has named so far, and what the index calls them: threads
     /// meet in the index only for new ones.
     known: Dictionary,
@@ -229,6 +245,8 @@ struct Replayer<'a> {
     series: Vec<PairId>,
     /// By value of the frame: the name it came with last, and their pair.
     by_value: Vec<(u32, PairId)>,
+    /// Labels of the series that have exemplars, by slot.
+    labels: HashMap<u32, Labels>,
 }
 
 impl Replayer<'_> {
@@ -253,6 +271,32 @@ impl Replayer<'_> {
                     self.shard.delete(slot, 0, range);
                 }
             }
+            Entry::Exemplars(found) => self.exemplars(found),
+            Entry::Metadata(found) => {
+                for &found in found {
+                    self.shared.metadata.replay(found);
+                }
+            }
+        }
+    }
+
+    fn exemplars(&mut self, found: &[LoggedExemplar]) {
+        for logged in found {
+            let labels = match self.labels.entry(logged.id) {
+                hash_map::Entry::Occupied(known) => known.into_mut(),
+                hash_map::Entry::Vacant(new) => {
+                    // As a sample, an exemplar may have outlived the definition.
+                    let Some(row) = self.rows.get(logged.id) else {
+                        continue;
+                    };
+                    let dictionary = self.shared.index.lock().dictionary();
+                    let dictionary = dictionary.read();
+                    let pairs = row.pairs().map(|pair| dictionary.pair_text(pair));
+                    new.insert(Labels::from_sorted(pairs))
+                }
+            };
+            let mut exemplars = self.shared.exemplars.lock();
+            exemplars.push(logged.number, labels, &logged.exemplar);
         }
     }
 
@@ -283,7 +327,7 @@ impl Replayer<'_> {
         let local = self.known.intern(name, value) as usize;
         if local == self.pairs.len() {
             let pair = [(name, value)].into_iter();
-            self.pairs.extend(self.index.lock().intern(pair));
+            self.pairs.extend(self.shared.index.lock().intern(pair));
         }
         self.pairs[local]
     }
@@ -297,6 +341,7 @@ impl Replayer<'_> {
                 return;
             }
             // Another series has the slot from here on; the one before was removed.
+            self.labels.remove(&slot);
             self.rows.remove(slot);
             self.shard.forget_samples(slot);
             self.shard.forget_extras(slot);

@@ -77,6 +77,7 @@ impl MetricStore {
         }
         if !dead.is_empty() {
             self.aliases.remove_all(&dead);
+            self.targets.remove(&dead, &index);
             index.remove(&dead);
             let removed = &self.counters.series_removed;
             removed.fetch_add(dead.len(), Ordering::Relaxed);

@@ -47,6 +47,14 @@ pub struct StoreStats {
     pub series_not_found_total: u64,
     /// Series refused by `max_series`.
     pub series_limit_total: u64,
+    /// Series refused by `max_series_per_metric`.
+    pub metric_series_limit_total: u64,
+    /// Series refused by `max_series_per_target`.
+    pub target_series_limit_total: u64,
+    /// The exemplars.
+    pub exemplars: ExemplarStats,
+    /// The metadata of metrics.
+    pub metadata: MetadataStats,
     /// Time of the oldest sample in milliseconds, `None` while there is none.
     pub min_time_ms: Option<i64>,
     /// Time of the newest sample in milliseconds, `None` while there is none.
@@ -139,6 +147,12 @@ pub struct MemoryStats {
     pub labels: u64,
     /// Postings.
     pub postings: u64,
+    /// Exemplars.
+    pub exemplars: u64,
+    /// Metadata of metrics.
+    pub metadata: u64,
+    /// Counts of series by target.
+    pub targets: u64,
 }
 
 impl MemoryStats {
@@ -152,7 +166,48 @@ impl MemoryStats {
             + self.symbols
             + self.labels
             + self.postings
+            + self.exemplars
+            + self.metadata
+            + self.targets
     }
+}
+
+/// State of the exemplars.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExemplarStats {
+    /// Exemplars stored, without replayed ones.
+    pub appended_total: u64,
+    /// Exemplars refused, or dropped at commit, because the series had a newer one.
+    pub out_of_order_total: u64,
+    /// Exemplars refused because their labels were too long.
+    pub long_labels_total: u64,
+    /// Exemplars in memory.
+    pub exemplars: u64,
+    /// Series that have one.
+    pub series: u64,
+    /// How many are kept at most.
+    pub max_exemplars: u64,
+    /// Time of the exemplar that came first, in milliseconds.
+    pub first_time_ms: Option<i64>,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+}
+
+/// State of the metadata of metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MetadataStats {
+    /// Metrics with metadata.
+    pub metrics: u64,
+    /// Times metadata was new or changed, without replayed ones.
+    pub changes_total: u64,
+    /// Metadata refused, because of the number of metrics, their bytes or a long name.
+    pub refused_total: u64,
+    /// Help texts and units that were cut.
+    pub cut_total: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
 }
 
 /// State of the write-ahead log over all shards.

@@ -4,7 +4,9 @@
 //! evenly and a slot inside a shard is dense.
 //!
 //! **Locks**, in the order in which one thread may take them: `maintaining`,
-//! `truncating`, `capture`, the set of blocks, `gate`, a log, the index, the aliases, a shard, the dictionary. No file is written
+//! `truncating`, `capture`, the set of blocks, `gate`, a log, the index, the aliases, a
+//! shard, the dictionary; last and alone the exemplars, the metadata, the counts by
+//! target. No file is written
 //! under any of them but a log's own, and a checkpoint under `truncating`.
 //!
 //! **Visibility.** Transactions apply their samples under the shared side of `gate`
@@ -27,8 +29,11 @@ use parking_lot::{Mutex, RwLock};
 use super::alias::Aliases;
 use super::appender::{Appender, Bounds, RawKey, Scratch};
 use super::blocks::Blocks;
+use super::exemplars::Exemplars;
 use super::flush::Closing;
+use super::limits::Targets;
 use super::log::ShardLog;
+use super::metadata::MetadataStore;
 use super::recovery;
 use super::shard::{NEVER, Shard};
 use super::stats::{Cardinality, DelayCounters, Recovery, StoreStats};
@@ -64,6 +69,9 @@ pub struct MetricStore {
     pub(super) index: RwLock<Index>,
     pub(super) aliases: Aliases,
     pub(super) shards: Box<[Mutex<Shard>]>,
+    pub(super) exemplars: Exemplars,
+    pub(super) metadata: MetadataStore,
+    pub(super) targets: Targets,
     pub(super) counters: Counters,
     /// Newest time of any committed sample, and of the first one of an empty store.
     pub(super) newest_ms: AtomicI64,
@@ -107,6 +115,8 @@ pub(super) struct Counters {
     pub(super) out_of_bounds: AtomicU64,
     pub(super) not_found: AtomicU64,
     pub(super) series_limit: AtomicU64,
+    pub(super) metric_series_limit: AtomicU64,
+    pub(super) target_series_limit: AtomicU64,
     pub(super) truncations: AtomicU64,
     pub(super) corruptions: AtomicU64,
 }
@@ -177,6 +187,7 @@ impl MetricStore {
         let damages = opened.recovery.damages.len() as u64;
         counters.corruptions.store(damages, Ordering::Relaxed);
         let blocks = Arc::new(opened.blocks);
+        let targets = Targets::new(options.max_series_per_target, &opened.index);
         let store = MetricStore {
             options: options.clone(),
             layout: opened.layout,
@@ -191,6 +202,9 @@ impl MetricStore {
             index: RwLock::new(opened.index),
             aliases: Aliases::default(),
             shards: opened.shards.into_iter().map(Mutex::new).collect(),
+            exemplars: opened.exemplars,
+            metadata: opened.metadata,
+            targets,
             counters,
             newest_ms: AtomicI64::new(opened.newest_ms),
             kept_from_ms: AtomicI64::new(blocks.set().head_from_ms),
@@ -355,5 +369,7 @@ pub(super) struct Opened {
     pub(super) next_born: u32,
     pub(super) blocks: Blocks,
     pub(super) recovery: Recovery,
+    pub(super) exemplars: Exemplars,
+    pub(super) metadata: MetadataStore,
     pub(super) lock: DirLock,
 }

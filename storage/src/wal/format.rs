@@ -133,12 +133,16 @@ pub enum FrameKind {
     Late = 5,
     /// Deleted times of series.
     Tombstones = 6,
+    /// Exemplars of series.
+    Exemplars = 7,
+    /// Type, help and unit of metrics.
+    Metadata = 8,
     /// End of a checkpoint; `body` is the number of its series as u64.
     CheckpointEnd = 10,
 }
 
 impl FrameKind {
-    // Reserved: 2 symbols, 4 native histograms, 7 exemplars, 8 metadata,
+    // Reserved: 2 symbols, 4 native histograms,
     // 9 sealed-chunk marker.
     fn from_byte(byte: u8) -> Option<FrameKind> {
         match byte {
@@ -146,6 +150,8 @@ impl FrameKind {
             3 => Some(FrameKind::Floats),
             5 => Some(FrameKind::Late),
             6 => Some(FrameKind::Tombstones),
+            7 => Some(FrameKind::Exemplars),
+            8 => Some(FrameKind::Metadata),
             10 => Some(FrameKind::CheckpointEnd),
             _ => None,
         }

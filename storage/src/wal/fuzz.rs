@@ -88,6 +88,20 @@ fn collect(entry: &Entry<'_>, out: &mut Vec<(u32, i64, u64)>) {
             let ranges = deleted.iter();
             out.extend(ranges.map(|&(id, at)| (id, at.start_ms, at.end_ms as u64)));
         }
+        Entry::Exemplars(found) => out.extend(found.iter().map(|logged| {
+            assert!(logged.exemplar.has_short_labels());
+            (
+                logged.id,
+                logged.exemplar.t_ms,
+                logged.exemplar.value.to_bits(),
+            )
+        })),
+        Entry::Metadata(found) => {
+            let texts = found
+                .iter()
+                .map(|m| m.name.len() + m.help.len() + m.unit.len());
+            out.extend(texts.map(|len| (0, -2, len as u64)));
+        }
     }
 }
 
@@ -106,12 +120,14 @@ fn framed(kind: FileKind, mut data: &[u8]) -> Vec<u8> {
     while let Some((&[kind, flags, n, len], rest)) = data.split_first_chunk() {
         let body = rest.get(..usize::from(len)).unwrap_or(rest);
         data = &rest[body.len()..];
-        let kind = match kind % 5 {
+        let kind = match kind % 7 {
             0 => FrameKind::Series,
             1 => FrameKind::Floats,
+            2 => FrameKind::CheckpointEnd,
             3 => FrameKind::Late,
             4 => FrameKind::Tombstones,
-            _ => FrameKind::CheckpointEnd,
+            5 => FrameKind::Exemplars,
+            _ => FrameKind::Metadata,
         };
         let start = begin_frame(&mut bytes);
         bytes.extend_from_slice(body);

@@ -21,11 +21,13 @@
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 
 mod checkpoint;
+mod exemplars;
 mod floats;
 pub mod format;
 #[cfg(any(test, feature = "internals"))]
 pub mod fuzz;
 mod lanes;
+mod metadata;
 mod reader;
 mod repair;
 mod series;
@@ -36,6 +38,8 @@ mod writer;
 mod tests;
 
 pub use checkpoint::CheckpointDone;
+pub use exemplars::{LoggedExemplar, decode_exemplar, encode_exemplar};
+pub use metadata::{LoggedMetadata, decode_metadata, encode_metadata};
 pub use reader::{Entry, Replayed};
 pub use series::Definitions;
 pub use writer::{PendingSync, Wal, WalOptions, WalStats};

@@ -7,12 +7,14 @@
 use std::path::PathBuf;
 
 use super::WalError;
+use super::exemplars::{self, LoggedExemplar};
 use super::floats::FloatsDecoder;
 use super::format::{
     FLAG_MORE, FLAG_RESET, FileKind, Frame, FrameFault, FrameKind, HEADER_BYTES, Header, VERSION,
     read_frame,
 };
 use super::lanes::Lanes;
+use super::metadata::{self, LoggedMetadata};
 use super::series::{self, Definitions};
 use super::tombstones;
 use crate::codec::CodecError;
@@ -46,6 +48,10 @@ pub enum Entry<'a> {
     /// Times of series that were deleted, of samples before and after. Every range has
     /// a millisecond at least.
     Tombstones(&'a [(u32, TimeRange)]),
+    /// Exemplars in the order they were logged.
+    Exemplars(&'a [LoggedExemplar]),
+    /// Metrics whose metadata is this from here on.
+    Metadata(&'a [LoggedMetadata<'a>]),
 }
 
 /// What replay found.
@@ -217,6 +223,12 @@ impl FileReader {
                 let newest = self.deleted.iter().map(|(_, range)| range.end_ms).max();
                 read.max_t_ms = read.max_t_ms.max(newest);
                 apply(Entry::Tombstones(&self.deleted));
+            }
+            FrameKind::Exemplars => {
+                apply(Entry::Exemplars(&exemplars::decode(frame.body, n)?));
+            }
+            FrameKind::Metadata => {
+                apply(Entry::Metadata(&metadata::decode(frame.body, n)?));
             }
             FrameKind::CheckpointEnd => {
                 let count = frame.body.try_into().map(u64::from_le_bytes);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::fs::Dir;
 use crate::fs::memory::MemoryDir;
-use crate::model::{TimeRange, stale_marker};
+use crate::model::{Exemplar, Labels, MetricType, TimeRange, stale_marker};
 
 /// Everything a log holds, as it was replayed.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -13,6 +13,8 @@ pub(super) struct Contents {
     pub(super) samples: Vec<(u32, i64, u64)>,
     pub(super) late: Vec<(u32, i64, u64)>,
     pub(super) deleted: Vec<(u32, TimeRange)>,
+    pub(super) exemplars: Vec<String>,
+    pub(super) metadata: Vec<String>,
 }
 
 impl Contents {
@@ -37,6 +39,14 @@ impl Contents {
                 }
             }
             Entry::Tombstones(deleted) => self.deleted.extend_from_slice(deleted),
+            Entry::Exemplars(found) => {
+                let texts = found.iter().map(|logged| format!("{logged:?}"));
+                self.exemplars.extend(texts);
+            }
+            Entry::Metadata(found) => {
+                let texts = found.iter().map(|logged| format!("{logged:?}"));
+                self.metadata.extend(texts);
+            }
         }
     }
 }
@@ -398,3 +408,62 @@ fn files_of_others_are_refused_with_their_name() {
 
 mod crash;
 mod damage;
+
+#[test]
+fn exemplars_and_metadata_follow_the_samples_of_their_commit() {
+    let (_, dir) = memory();
+    let (mut wal, _, _) = open(&dir, OPTIONS);
+    let exemplar = |n: i64| Exemplar {
+        labels: Labels::from_pairs([("trace_id", format!("{n:x}"))]),
+        value: if n % 7 == 0 { f64::NAN } else { n as f64 },
+        t_ms: 1_000 - n,
+        timed: n % 2 == 0,
+    };
+    let exemplars: Vec<Exemplar> = (0..40_000).map(exemplar).collect();
+    let metadata = LoggedMetadata {
+        name: "up",
+        kind: MetricType::Gauge,
+        help: "Is it?",
+        unit: "",
+    };
+    wal.metadata([metadata].into_iter());
+    wal.exemplars(5, (0..).map(|n| n % 1000).zip(&exemplars));
+    wal.float(7, 1000, 1.5);
+    wal.commit().unwrap();
+    wal.metadata([metadata; 3].into_iter());
+    wal.commit().unwrap();
+    wal.exemplars(9, [(3, &exemplars[1])].into_iter());
+    wal.discard();
+    wal.commit().unwrap();
+
+    let (_, replayed, contents) = open(&dir, OPTIONS);
+    assert_eq!((replayed.torn, replayed.damages), (None, vec![]));
+    assert_eq!(contents.samples, [(7, 1000, 1.5f64.to_bits())]);
+    let logged = exemplars.into_iter().zip(0..).map(|(exemplar, n)| {
+        let id = n as u32 % 1000;
+        let number = n + 5;
+        format!(
+            "{:?}",
+            LoggedExemplar {
+                number,
+                id,
+                exemplar
+            }
+        )
+    });
+    assert_eq!(contents.exemplars, logged.collect::<Vec<_>>());
+    assert_eq!(contents.metadata, vec![format!("{metadata:?}"); 4]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn hostile_records_are_refused(body: Vec<u8>, n in 0usize..70_000) {
+        if let Ok(found) = super::exemplars::decode(&body, n) {
+            assert_eq!(found.len(), n);
+            assert!(found.iter().all(|logged| logged.exemplar.has_short_labels()));
+        }
+        if let Ok(found) = super::metadata::decode(&body, n) {
+            assert_eq!(found.len(), n);
+        }
+    }
+}

@@ -12,8 +12,8 @@ use super::WalError;
 use super::checkpoint::{CheckpointDone, CheckpointWriter, check_series};
 use super::floats::{FloatsEncoder, MAX_SAMPLES};
 use super::format::{
-    FLAG_MORE, FLAG_RESET, FileKind, FrameKind, HEADER_BYTES, Header, MAX_FILE_BYTES, MAX_SERIES,
-    VERSION, begin_frame, finish_frame,
+    FLAG_MORE, FLAG_RESET, FileKind, FrameKind, HEADER_BYTES, Header, MAX_BODY_BYTES,
+    MAX_FILE_BYTES, MAX_SERIES, VERSION, begin_frame, finish_frame,
 };
 use super::lanes::Lanes;
 use super::reader::{Entry, Replayed};
@@ -88,6 +88,8 @@ pub struct Wal {
     floats: FloatsEncoder,
     series_frames: Frames,
     floats_frames: Frames,
+    /// Frames of other records; they follow the samples.
+    other_frames: Frames,
     max_t_ms: Option<i64>,
     refused: Option<WalError>,
     commits: u64,
@@ -99,6 +101,21 @@ pub struct Wal {
 struct Frames {
     bytes: Vec<u8>,
     open: Vec<(usize, FrameKind, u8, u16)>,
+}
+
+impl Frames {
+    /// Takes the frames of `other` to the end.
+    fn append(&mut self, other: &mut Frames) {
+        if self.open.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        let base = self.bytes.len();
+        self.bytes.append(&mut other.bytes);
+        let moved = other.open.drain(..);
+        self.open
+            .extend(moved.map(|(s, k, f, n)| (base + s, k, f, n)));
+    }
 }
 
 impl Wal {
@@ -141,6 +158,7 @@ impl Wal {
             floats: FloatsEncoder::default(),
             series_frames: Frames::default(),
             floats_frames: Frames::default(),
+            other_frames: Frames::default(),
             max_t_ms: None,
             refused: None,
             commits: 0,
@@ -229,6 +247,23 @@ impl Wal {
         });
     }
 
+    /// Collects a frame of `n` records of another kind. Within a commit they are replayed after the samples.
+    ///
+    /// What is too large is refused by [`Wal::commit`].
+    pub(super) fn record(&mut self, kind: FrameKind, n: u16, body: &[u8]) {
+        let Frames { bytes, open } = &mut self.other_frames;
+        let start = begin_frame(bytes);
+        bytes.extend_from_slice(body);
+        if body.len() > MAX_BODY_BYTES {
+            self.refused = Some(WalError::TooLarge {
+                what: "record",
+                found: body.len() as u64,
+                limit: MAX_BODY_BYTES as u64,
+            });
+        }
+        open.push((start, kind, 0, n));
+    }
+
     /// Before the first sample of a commit: a full segment is left behind, because
     /// deltas must not be taken against values that the next one does not hold.
     fn begin_floats(&mut self) {
@@ -292,21 +327,10 @@ impl Wal {
             self.close_series_frame();
         }
         self.close_floats();
-        let series_only = self.floats_frames.open.is_empty();
+        let no_floats = self.floats_frames.open.is_empty();
+        self.series_frames.append(&mut self.floats_frames);
+        self.series_frames.append(&mut self.other_frames);
         let Frames { bytes, open } = &mut self.series_frames;
-        let base = bytes.len();
-        if open.is_empty() {
-            std::mem::swap(bytes, &mut self.floats_frames.bytes);
-            std::mem::swap(open, &mut self.floats_frames.open);
-        } else {
-            bytes.append(&mut self.floats_frames.bytes);
-            open.extend(
-                self.floats_frames
-                    .open
-                    .drain(..)
-                    .map(|(s, k, f, n)| (base + s, k, f, n)),
-            );
-        }
         if open.is_empty() {
             return Ok(());
         }
@@ -320,11 +344,11 @@ impl Wal {
             });
         }
         seal_frames(bytes, open);
-        if series_only && self.current.len_bytes >= self.options.segment_bytes {
+        if no_floats && self.current.len_bytes >= self.options.segment_bytes {
             self.roll();
         }
         self.write()?;
-        if !series_only {
+        if !no_floats {
             self.reset_pending = false;
             self.current.max_t_ms = self.current.max_t_ms.max(self.max_t_ms.take());
         }
@@ -410,7 +434,11 @@ impl Wal {
         self.series.clear();
         self.floats.clear();
         self.max_t_ms = None;
-        for frames in [&mut self.series_frames, &mut self.floats_frames] {
+        for frames in [
+            &mut self.series_frames,
+            &mut self.floats_frames,
+            &mut self.other_frames,
+        ] {
             frames.open.clear();
             frames.bytes.clear();
             frames.bytes.shrink_to(KEPT_BUFFER_BYTES);
