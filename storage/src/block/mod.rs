@@ -19,19 +19,37 @@
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 #![cfg_attr(
     not(any(test, feature = "internals")),
-    allow(dead_code, reason = "the store is about to use it")
+    allow(dead_code, unused_imports, reason = "the store is about to use it")
 )]
 
+mod entry;
 mod error;
+mod fixed;
+mod grouped;
+mod index;
+mod index_writer;
+mod layout;
+mod lists;
 mod meta;
 mod place;
 mod reader;
+mod resolve;
+mod samples;
+mod tombstones;
 mod ulid;
+mod vectors;
 mod writer;
 
 pub use error::BlockError;
+pub use index::NameStats;
 pub use meta::{BlockMeta, BlockOptions, BlockParent, META_FILE};
 pub use place::{list_blocks, remove_block};
-pub use reader::{Block, ReadScratch, SeriesLabels};
+pub use reader::{Block, SeriesLabels};
+pub use samples::ReadScratch;
 pub use ulid::{Ulid, UlidError};
 pub use writer::BlockWriter;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod tests;

@@ -25,10 +25,11 @@ use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
-use postings::Postings;
-use regexes::Regexes;
 use text::NO_PAIR;
 
+pub(crate) use planner::{Lists, resolve};
+pub(crate) use postings::Postings;
+pub(crate) use regexes::Regexes;
 pub(crate) use restore::Restoring;
 pub(crate) use rows::{Row, Rows, encode as encode_row};
 pub(crate) use text::{Dictionary, NameId, PairId};
