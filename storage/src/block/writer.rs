@@ -236,6 +236,8 @@ impl BlockWriter {
             max_t_ms: options.max_t_ms,
             level: options.level.max(1),
             sources,
+            head_until_ms: self.options.head_until_ms,
+            is_cold: self.options.cold,
             parents: options.parents.clone(),
             n_series: u64::from(n_series),
             n_samples: self.n_samples,

@@ -143,6 +143,7 @@ impl Merged {
 
     /// Adds `n` series of the head, whose labels `labels_of` gives by their number in
     /// the list of the head.
+    #[expect(clippy::map_identity, reason = "lets the texts live shorter")]
     pub(super) fn join_head<'a, L>(
         &mut self,
         parts: &[BlockPart],
