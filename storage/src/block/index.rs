@@ -45,6 +45,7 @@ pub(super) struct Name {
     pub(super) n_values: u32,
     /// Its transducer in the file; empty where there is none.
     transducer: Range<usize>,
+    is_transducer_checked: AtomicBool,
 }
 
 /// A label of the series of a shape.
@@ -188,10 +189,15 @@ impl Index {
         if name.transducer.is_empty() {
             return Ok(None);
         }
-        let map = fst::Map::new(self.file.get(name.transducer.clone())?);
-        let at = name.transducer.start;
-        map.map(Some)
-            .map_err(|e| self.file.corrupt(at, e.to_string()))
+        let corrupt = |e: fst::Error| self.file.corrupt(name.transducer.start, e.to_string());
+        let map = fst::Map::new(self.file.get(name.transducer.clone())?).map_err(corrupt)?;
+        // A transducer is not safe to walk when it is not what its builder wrote, so its
+        // own checksum is looked at, too.
+        if !name.is_transducer_checked.load(Ordering::Acquire) {
+            map.as_fst().verify().map_err(corrupt)?;
+            name.is_transducer_checked.store(true, Ordering::Release);
+        }
+        Ok(Some(map))
     }
 
     /// Returns the row of a series and where its chunk entries are in the file.
@@ -250,11 +256,6 @@ impl Index {
     pub(super) fn vector(&self, vector: u32) -> Result<&[u8], BlockError> {
         let part = self.vector_ends.part(&self.file, vector as usize)?;
         self.file.get(part)
-    }
-
-    /// Counts the vectors.
-    pub(super) fn n_vectors(&self) -> usize {
-        self.vector_ends.n
     }
 
     /// Returns the list of series of a pair.
@@ -422,6 +423,7 @@ fn read_names(mut bytes: &[u8], transducers: Range<usize>) -> Result<Vec<Name>, 
             base,
             n_values,
             transducer: transducer_at..end,
+            is_transducer_checked: AtomicBool::new(false),
         });
         base = base.checked_add(n_values).ok_or(BAD)?;
         transducer_at = end;

@@ -108,7 +108,10 @@ impl Labels {
     fn is_behind<'a>(&self, labels: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
         let dictionary = &self.dictionary;
         let recent = self.recent.iter().map(|&pair| dictionary.pair_text(pair));
-        // The same texts, not borrowed for as long.
+        #[expect(
+            clippy::map_identity,
+            reason = "texts that are not borrowed for as long"
+        )]
         recent.lt(labels.map(|(name, value)| (name, value)))
     }
 

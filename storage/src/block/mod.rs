@@ -25,6 +25,9 @@
 mod entry;
 mod error;
 mod fixed;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod grouped;
 mod index;
 mod index_writer;

@@ -213,9 +213,12 @@ impl Block {
     }
 
     /// Returns the names of labels, sorted.
-    pub fn label_names(&self) -> Vec<String> {
+    ///
+    /// # Errors
+    /// None: names were checked when the block was opened.
+    pub fn label_names(&self) -> Result<Vec<String>, BlockError> {
         let names = self.index.names.iter();
-        names.map(|name| name.text.to_string()).collect()
+        Ok(names.map(|name| name.text.to_string()).collect())
     }
 
     /// Returns the values of a name, sorted; empty where no series has it.
@@ -278,8 +281,8 @@ impl Block {
         Ok(())
     }
 
-    /// Reads everything and checks it. `pace` is called between pieces of work, each a
-    /// group of bytes or some series; it may wait, and break off.
+    /// Reads all files and compares their checksums, whether that was done before or not.
+    /// `pace` is called in front of every group of bytes; it may wait, and break off.
     ///
     /// # Errors
     /// What is damaged.
@@ -292,6 +295,10 @@ impl Block {
                 file.check(group)?;
             }
         }
+        let path = self.dir.path().join(META_FILE);
+        BlockMeta::decode(&self.dir.read(META_FILE, MAX_BYTES)?, &path)?;
+        let _deleting = self.deleting.lock();
+        read_tombstones(self.dir.as_ref(), &self.meta, self.index.n_series)?;
         Ok(())
     }
 

@@ -110,7 +110,7 @@ enum Rhythm {
 const SCRAPES: usize = 480;
 
 fn scrapes(group: u8) -> Vec<i64> {
-    let jitter = |i: i64| if group % 2 == 0 { i * i % 11 } else { 0 };
+    let jitter = |i: i64| i64::from(group & 1) * (i * i % 11);
     (0..SCRAPES as i64)
         .map(|i| i64::from(group) * 1013 + i * 15_000 + jitter(i))
         .collect()
@@ -293,7 +293,8 @@ proptest! {
         let mut names: Vec<&str> = live.iter().flat_map(|(l, _)| l.iter().map(|p| p.0)).collect();
         names.sort_unstable();
         names.dedup();
-        prop_assert_eq!(block.label_names(), &names[..]);
+        prop_assert_eq!(block.label_names().unwrap(), &names[..]);
+        prop_assert_eq!(block.n_series() as usize, live.len());
         let stats = block.stats().unwrap();
         for (stats, name) in stats.iter().zip(&names) {
             let mut values: Vec<&str> = live.iter().filter_map(|(l, _)| l.get(name)).collect();
