@@ -6,6 +6,7 @@ use parking_lot::RwLockUpgradableReadGuard;
 use smallvec::SmallVec;
 
 use super::shard::{Applied, NEVER};
+use super::snapshot::MAX_WAITING;
 use super::store::MetricStore;
 use crate::error::{AppendError, StorageError};
 use crate::index::Search;
@@ -344,8 +345,16 @@ impl<'a> Appender<'a> {
             return Err(StorageError::Poisoned { reason });
         }
         let pending = std::mem::take(&mut self.scratch.pending);
-        let committed = self.write(&pending).map(|()| self.apply(&pending));
+        let mut crowded = None;
+        let committed = {
+            let _snapshots_wait = self.store.committing.read();
+            self.write(&pending)
+                .map(|()| self.apply(&pending, &mut crowded))
+        };
         self.scratch.pending = pending;
+        if let Some(shard) = crowded {
+            self.store.bound_waiting(shard);
+        }
         committed
     }
 
@@ -377,7 +386,8 @@ impl<'a> Appender<'a> {
         Ok(())
     }
 
-    fn apply(&self, pending: &[Vec<Pending>]) -> Committed {
+    /// Sets `crowded` to a shard with many full pages in memory, if there is one.
+    fn apply(&self, pending: &[Vec<Pending>], crowded: &mut Option<usize>) -> Committed {
         let store = self.store;
         let mut committed = Committed {
             series: self.n_created,
@@ -386,11 +396,11 @@ impl<'a> Appender<'a> {
         let mut newest_ms = NEVER;
         let (mut out_of_order, mut duplicate) = (0, 0);
         let epoch = store.gate.read();
-        for (shard, pending) in pending.iter().enumerate() {
+        for (number, pending) in pending.iter().enumerate() {
             if pending.is_empty() {
                 continue;
             }
-            let mut shard = store.shards[shard].lock();
+            let mut shard = store.shards[number].lock();
             for &Pending {
                 slot,
                 born,
@@ -408,6 +418,9 @@ impl<'a> Appender<'a> {
                     Applied::Duplicate => duplicate += 1,
                     Applied::Lost => committed.dropped += 1,
                 }
+            }
+            if shard.sealed().n_waiting() > MAX_WAITING {
+                *crowded = Some(number);
             }
         }
         store.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);

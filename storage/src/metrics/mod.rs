@@ -6,8 +6,8 @@
 //!
 //! A transaction is checked against the shards as it is filled, written to the logs of
 //! its shards, then applied to them; only then does it return. See `store` for locks
-//! and visibility, `shard` for the samples in memory, `log` and `recovery` for what
-//! survives the process.
+//! and visibility, `shard` for the samples in memory, `log`, `snapshot`, `head_files`
+//! and `recovery` for what survives the process.
 
 mod store;
 
@@ -16,14 +16,19 @@ mod selection;
 
 mod alias;
 mod buffers;
+mod page;
 mod sealed;
 mod shard;
 
 mod figures;
+mod head_files;
 mod log;
 mod lookup;
 mod recovery;
 mod retention;
+mod snapshot;
+mod snapshot_format;
+mod snapshot_load;
 mod stats;
 
 #[cfg(test)]
@@ -33,5 +38,6 @@ mod tests;
 
 pub use appender::{Appender, Committed, RawKey, RawSample, SeriesRef};
 pub use selection::Selection;
-pub use stats::{Cardinality, Damage, MemoryStats, Recovery, StoreStats, WalStats};
+pub use snapshot::Snapshotted;
+pub use stats::{Cardinality, Damage, HeadStats, MemoryStats, Recovery, StoreStats, WalStats};
 pub use store::MetricStore;

@@ -4,8 +4,9 @@
 //! evenly and a slot inside a shard is dense.
 //!
 //! **Locks**, in the order in which one thread may take them: `truncating`, `capture`,
-//! `gate`, a log, the index, the aliases, a shard, the dictionary. No file is written
-//! under any of them but a log's own, and a checkpoint under `truncating`.
+//! `committing`, `gate`, the head files of a shard, a log, the index, the aliases, a
+//! shard, the dictionary. No file is written under any of them but a log's and the head
+//! files' own, and a snapshot under `truncating`.
 //!
 //! **Visibility.** Transactions apply their samples under the shared side of `gate`
 //! and stamp them with the epoch found there. A reader takes the exclusive side for a
@@ -28,7 +29,9 @@ use super::appender::{Appender, RawKey, Scratch};
 use super::log::ShardLog;
 use super::recovery;
 use super::shard::{NEVER, Shard};
-use super::stats::{Cardinality, Recovery, StoreStats};
+use super::snapshot::Head;
+use super::snapshot_format::Section;
+use super::stats::{Cardinality, Damage, Recovery, StoreStats};
 use crate::error::StorageError;
 use crate::fs::{Dir, DirLock, RealDir};
 use crate::index::Index;
@@ -53,11 +56,14 @@ pub struct MetricStore {
     pub(super) layout: Layout,
     /// What raw keys are made with.
     secret: [u8; SECRET_BYTES],
-    /// Held by the one truncation there is at a time.
+    /// Held by the one truncation or snapshot there is at a time.
     pub(super) truncating: Mutex<()>,
+    /// Commits hold the shared side from the log to the shards.
+    pub(super) committing: RwLock<()>,
     pub(super) capture: Mutex<Capture>,
     pub(super) gate: RwLock<u32>,
     pub(super) logs: Box<[Mutex<ShardLog>]>,
+    pub(super) head: Head,
     pub(super) index: RwLock<Index>,
     pub(super) aliases: Aliases,
     pub(super) shards: Box<[Mutex<Shard>]>,
@@ -173,22 +179,35 @@ impl MetricStore {
             layout: opened.layout,
             secret: random_secret(),
             truncating: Mutex::default(),
+            committing: RwLock::default(),
             capture: Mutex::default(),
             gate: RwLock::new(1),
             logs: opened.logs.into_iter().map(Mutex::new).collect(),
+            head: opened.head,
             index: RwLock::new(opened.index),
             aliases: Aliases::default(),
             shards: opened.shards.into_iter().map(Mutex::new).collect(),
             counters,
             newest_ms: AtomicI64::new(opened.newest_ms),
-            kept_from_ms: AtomicI64::new(NEVER),
+            kept_from_ms: AtomicI64::new(opened.kept_from_ms),
             next_born: AtomicU32::new(opened.next_born),
             active: Mutex::default(),
             scratches: Mutex::default(),
             poison: Mutex::default(),
             _lock: opened.lock,
         };
-        Ok((store, opened.recovery))
+        let mut recovery = opened.recovery;
+        for (kind, bytes) in opened.sections {
+            if !store.restore_section(kind, &bytes) {
+                recovery.damages.push(Damage {
+                    path: store.head.dir.path().to_path_buf(),
+                    offset: 0,
+                    lost_bytes: bytes.len() as u64,
+                    detail: format!("section {kind} of the newest snapshot cannot be decoded"),
+                });
+            }
+        }
+        Ok((store, recovery))
     }
 
     /// Begins a transaction.
@@ -289,13 +308,30 @@ impl MetricStore {
         super::figures::cardinality(self, top)
     }
 
-    /// Syncs and releases the directory. Dropping the store does the same, but
-    /// cannot report an error.
+    /// Returns what else of the store a snapshot must hold, of the kinds in
+    /// `STORE_SECTIONS`.
+    pub(super) fn sections(&self) -> Vec<Section> {
+        Vec::new()
+    }
+
+    /// Puts back one of the [`MetricStore::sections`]; `false` for one that is not
+    /// known or not sound.
+    fn restore_section(&self, _kind: u8, _bytes: &[u8]) -> bool {
+        false
+    }
+
+    /// Syncs, takes a last snapshot so that the next opening is quick, and releases the
+    /// directory. Dropping the store only syncs, and cannot report an error.
     ///
     /// # Errors
-    /// The last sync failed.
+    /// The last sync or the snapshot failed. After a sync that succeeded nothing is
+    /// lost, and the next opening reads the log.
     pub fn close(self) -> Result<(), StorageError> {
-        self.sync()
+        self.sync()?;
+        if self.poisoned().is_none() && !self.is_snapshotted() {
+            self.snapshot_head()?;
+        }
+        Ok(())
     }
 }
 
@@ -324,8 +360,12 @@ pub(super) struct Opened {
     pub(super) index: Index,
     pub(super) shards: Vec<Shard>,
     pub(super) logs: Vec<ShardLog>,
+    pub(super) head: Head,
     pub(super) newest_ms: i64,
+    pub(super) kept_from_ms: i64,
     pub(super) next_born: u32,
+    /// What [`MetricStore::sections`] returned.
+    pub(super) sections: Vec<Section>,
     pub(super) recovery: Recovery,
     pub(super) lock: DirLock,
 }

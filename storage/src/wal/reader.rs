@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use super::WalError;
 use super::floats::FloatsDecoder;
 use super::format::{
-    FLAG_MORE, FLAG_RESET, FileKind, Frame, FrameFault, FrameKind, HEADER_BYTES, Header, VERSION,
-    read_frame,
+    FLAG_MORE, FLAG_RESET, Frame, FrameFault, FrameKind, HEADER_BYTES, Header, VERSION, read_frame,
 };
 use super::lanes::Lanes;
 use super::series::{self, Definitions};
@@ -86,10 +85,6 @@ pub(super) struct FileRead {
     pub(super) fault_bytes: usize,
     /// Why reading ended there, unless it was the end of the file.
     pub(super) stop: Option<Stop>,
-    /// The newest timestamp.
-    pub(super) max_t_ms: Option<i64>,
-    /// A checkpoint's end record: the number of its series.
-    pub(super) checkpoint_end: Option<u64>,
     pub(super) series: u64,
     pub(super) samples: u64,
 }
@@ -116,7 +111,6 @@ impl Stop {
 #[derive(Debug, Clone)]
 pub(super) struct Expected {
     pub(super) path: PathBuf,
-    pub(super) kind: FileKind,
     pub(super) shard: u32,
     pub(super) seq: u64,
 }
@@ -190,14 +184,8 @@ impl FileReader {
                 let FloatsDecoder {
                     ids, t_ms, values, ..
                 } = &self.floats;
-                read.max_t_ms = read.max_t_ms.max(t_ms.iter().copied().max());
                 read.samples += n as u64;
                 apply(Entry::Floats { ids, t_ms, values });
-            }
-            FrameKind::CheckpointEnd => {
-                let count = frame.body.try_into().map(u64::from_le_bytes);
-                let count = count.map_err(|_| CodecError::Invalid("end of the checkpoint"))?;
-                read.checkpoint_end = Some(count);
             }
         }
         Ok(())
@@ -242,5 +230,5 @@ fn check_header(bytes: &[u8], expected: &Expected) -> Result<bool, WalError> {
             expected: expected.shard,
         });
     }
-    Ok(header.kind == expected.kind && header.seq == expected.seq)
+    Ok(header.seq == expected.seq)
 }
