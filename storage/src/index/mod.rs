@@ -74,6 +74,14 @@ pub(crate) struct Search {
 type Pairs = SmallVec<[PairId; 32]>;
 
 impl Index {
+    /// Returns an index that has the pairs of a dictionary and no series.
+    pub(crate) fn with_pairs(dictionary: Dictionary) -> Index {
+        let mut index = Index::default();
+        index.postings.resize(dictionary.n_pairs(), Postings::Empty);
+        index.dictionary = Arc::new(RwLock::new(dictionary));
+        index
+    }
+
     /// Returns the texts that pair ids of now stand for. It stays right for rows
     /// copied until now, whatever happens to the index later.
     pub(crate) fn dictionary(&self) -> Arc<RwLock<Dictionary>> {

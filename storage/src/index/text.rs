@@ -148,9 +148,14 @@ impl Dictionary {
             Some(id) => id,
             None => self.add_name(name),
         };
-        if let Some(pair) = self.pair(name, value) {
-            return pair;
+        match self.pair(name, value) {
+            Some(pair) => pair,
+            None => self.add_pair(name, value),
         }
+    }
+
+    /// Adds a pair that is not there. Its name is.
+    pub(crate) fn add_pair(&mut self, name: NameId, value: &str) -> PairId {
         let id = self.pairs.len() as PairId;
         let value_text = self.texts.push(value);
         self.pairs.push(Pair {
@@ -167,7 +172,18 @@ impl Dictionary {
         id
     }
 
-    fn add_name(&mut self, name: &str) -> NameId {
+    /// Makes room for pairs to come.
+    pub(crate) fn reserve(&mut self, n_pairs: usize) {
+        self.pairs.reserve(n_pairs);
+        let (pairs, texts, hasher) = (&self.pairs, &self.texts, &self.hasher);
+        self.by_pair.reserve(n_pairs, |&id| {
+            let pair = pairs[id as usize];
+            hasher.hash_one((pair.name, texts.get(pair.value)))
+        });
+    }
+
+    /// Adds a name that is not there.
+    pub(crate) fn add_name(&mut self, name: &str) -> NameId {
         let id = self.names.len() as NameId;
         let text = self.texts.push(name);
         self.names.push(Name {

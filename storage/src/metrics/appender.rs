@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::limits;
 use super::shard::{Applied, Checked, NEVER, Shard};
 use super::side::Side;
+use super::snapshot::MAX_WAITING;
 use super::store::MetricStore;
 use crate::error::{AppendError, StorageError};
 use crate::index::Search;
@@ -431,13 +432,20 @@ impl<'a> Appender<'a> {
         let pending = std::mem::take(&mut self.scratch.pending);
         let late = std::mem::take(&mut self.scratch.late);
         self.side.number(&self.store.exemplars);
-        let committed = self
-            .write(&pending, &late)
-            .map(|()| self.apply(&pending, &late));
+        let mut crowded = None;
+        let committed = {
+            let _snapshots_wait = self.store.committing.read();
+            let written = self.write(&pending, &late);
+            let committed = written.map(|()| self.apply(&pending, &late, &mut crowded));
+            if committed.is_ok() {
+                std::mem::take(&mut self.side).apply(self.store);
+            }
+            committed
+        };
         self.scratch.pending = pending;
         self.scratch.late = late;
-        if committed.is_ok() {
-            std::mem::take(&mut self.side).apply(self.store);
+        if let Some(shard) = crowded {
+            self.store.bound_waiting(shard);
         }
         committed
     }
@@ -480,7 +488,13 @@ impl<'a> Appender<'a> {
         Ok(())
     }
 
-    fn apply(&self, pending: &[Vec<Pending>], late: &[Vec<Pending>]) -> Committed {
+    /// Sets `crowded` to a shard with many full pages in memory, if there is one.
+    fn apply(
+        &self,
+        pending: &[Vec<Pending>],
+        late: &[Vec<Pending>],
+        crowded: &mut Option<usize>,
+    ) -> Committed {
         let store = self.store;
         let bounds = self.bounds.unwrap_or(Bounds::NONE);
         let mut committed = Committed {
@@ -519,6 +533,9 @@ impl<'a> Appender<'a> {
                 }
             }
             committed.apply_late(&mut shard, late, *epoch);
+            if shard.sealed().n_waiting() > MAX_WAITING {
+                *crowded = Some(number);
+            }
         }
         store.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);
         if !turned_late.is_empty() {

@@ -249,7 +249,6 @@ impl Shard {
     }
 
     /// Appends late samples and deleted times as the two sections of a snapshot.
-    #[allow(dead_code, reason = "for whoever writes the head to disk")]
     pub(super) fn encode_extras(&self, late: &mut Vec<u8>, deleted: &mut Vec<u8>) {
         self.late.encode(late);
         self.tombstones.encode(deleted);
@@ -257,7 +256,6 @@ impl Shard {
 
     /// Adds the late samples of a section to the series that exist. Of a damaged one it
     /// adds what stands before the damage.
-    #[allow(dead_code, reason = "for whoever reads the head from disk")]
     pub(super) fn restore_late(&mut self, section: &[u8]) -> Result<(), Malformed> {
         late::decode_section(section, |slot, samples| {
             self.add_late(slot, samples);
@@ -266,7 +264,6 @@ impl Shard {
 
     /// Adds the deleted times of a section to the series that exist, as
     /// [`Shard::restore_late`], after which it is to be called.
-    #[allow(dead_code, reason = "for whoever reads the head from disk")]
     pub(super) fn restore_tombstones(&mut self, section: &[u8]) -> Result<(), Malformed> {
         tombstones::decode_section(section, |slot, range| {
             if let Some(row) = self.rows.get(slot as usize) {

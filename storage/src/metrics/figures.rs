@@ -72,6 +72,7 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         memory.series += rows as u64;
         memory.open_chunks += buffers as u64;
         memory.sealed_chunks += shard.sealed().memory_bytes() as u64;
+        stats.head.pages_waiting += shard.sealed().n_waiting() as u64;
     }
     {
         let index = store.index.read();
@@ -84,6 +85,10 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
     }
     stats.memory = memory;
     stats.wal = wal(store);
+    stats.head.snapshot_bytes = store.head.snapshot_bytes();
+    stats.head.unsnapshotted_bytes = store.unsnapshotted_bytes();
+    stats.head.snapshots_total = load(&store.head.snapshots);
+    stats.head.failures_total = load(&store.head.failures);
     stats
 }
 

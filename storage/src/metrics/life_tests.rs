@@ -102,7 +102,9 @@ impl Life {
         match self.chance.below(20) {
             0..=11 => self.write(),
             12 | 13 => {
-                self.store().compact(&Retention::default(), &mut on).unwrap();
+                self.store()
+                    .compact(&Retention::default(), &mut on)
+                    .unwrap();
             }
             14 | 15 => {
                 self.store().snapshot_head().unwrap();
@@ -235,7 +237,10 @@ fn check_crash(found: &Content, before: &Content, after: &Content) {
     for (labels, samples) in before {
         for (&t_ms, &bits) in samples {
             if has(after, labels, t_ms, bits) {
-                assert!(has(found, labels, t_ms, bits), "{labels:?} at {t_ms} is lost");
+                assert!(
+                    has(found, labels, t_ms, bits),
+                    "{labels:?} at {t_ms} is lost"
+                );
             }
         }
     }

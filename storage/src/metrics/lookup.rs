@@ -145,7 +145,7 @@ fn is_everything(sets: &[Vec<Matcher>]) -> bool {
 
 fn block_label_names(block: &Block, sets: &[Vec<Matcher>]) -> Result<Vec<String>, BlockError> {
     if is_everything(sets) {
-        return Ok(block.label_names());
+        return block.label_names();
     }
     let mut names = BTreeSet::new();
     for series in series_of(block, sets)? {

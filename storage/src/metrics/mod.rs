@@ -10,10 +10,10 @@
 //!
 //! A transaction is checked against the shards as it is filled, written to the logs of
 //! its shards, then applied to them; only then does it return. See `store` for locks
-//! and visibility, `shard` for the samples in memory, `log` and `recovery` for what
-//! survives the process, `flush` and `compaction` for blocks. Beside the samples a
-//! transaction carries exemplars and the metadata of metrics; `limits` refuses series
-//! that would be too many.
+//! and visibility, `shard` for the samples in memory, `log`, `snapshot`, `head_files`
+//! and `recovery` for what survives the process, `flush` and `compaction` for blocks.
+//! Beside the samples a transaction carries exemplars and the metadata of metrics;
+//! `limits` refuses series that would be too many.
 
 mod store;
 
@@ -29,6 +29,7 @@ mod drain;
 mod extras;
 mod late;
 mod limits;
+mod page;
 mod sealed;
 mod shard;
 mod tombstones;
@@ -46,16 +47,22 @@ mod figures;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod head_files;
 mod import;
 mod log;
 mod lookup;
 mod maintenance;
 mod recovery;
 mod retention;
+mod snapshot;
+mod snapshot_format;
+mod snapshot_load;
 mod stats;
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod life_tests;
 #[cfg(test)]
 mod ring_tests;
 #[cfg(test)]
@@ -69,8 +76,9 @@ pub use exemplars::SeriesExemplars;
 pub use flush::Pace;
 pub use import::Import;
 pub use selection::Selection;
+pub use snapshot::Snapshotted;
 pub use stats::{
-    BlockInfo, BlockStats, Cardinality, Damage, Delays, ExemplarStats, MemoryStats, MetadataStats,
-    Recovery, StoreStats, WalStats,
+    BlockInfo, BlockStats, Cardinality, Damage, Delays, ExemplarStats, HeadStats, MemoryStats,
+    MetadataStats, Recovery, StoreStats, WalStats,
 };
 pub use store::MetricStore;

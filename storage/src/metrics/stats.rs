@@ -75,6 +75,8 @@ pub struct StoreStats {
     pub wal: WalStats,
     /// Blocks on disk.
     pub blocks: BlockStats,
+    /// Snapshots and files of the head.
+    pub head: HeadStats,
     /// Calls of `truncate_before` that dropped something.
     pub truncations_total: u64,
     /// Why writes are refused, where they are.
@@ -234,6 +236,22 @@ pub struct WalStats {
     pub truncations_total: u64,
 }
 
+/// State of what the head has on disk beside the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeadStats {
+    /// Bytes of the newest snapshot, 0 if there is none.
+    pub snapshot_bytes: u64,
+    /// Bytes of the log that are in no snapshot.
+    pub unsnapshotted_bytes: u64,
+    /// Snapshots taken since the store was opened.
+    pub snapshots_total: u64,
+    /// Snapshots and writes of pages that failed.
+    pub failures_total: u64,
+    /// Full pages that wait in memory.
+    pub pages_waiting: u64,
+}
+
 /// What the label sets look like, for `/api/v1/status/tsdb`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -322,9 +340,13 @@ pub struct Recovery {
     pub segments: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// Series that a snapshot had.
+    pub snapshot_series: u64,
+    /// Bytes of the snapshot.
+    pub snapshot_bytes: u64,
     /// Series found.
     pub series: u64,
-    /// Samples found.
+    /// Samples found in the WAL.
     pub samples: u64,
     /// Places that could not be read, in order of file and offset. A last segment
     /// that ends in the middle of a record, as a kill leaves it, is one of them.

@@ -4,10 +4,11 @@
 //! evenly and a slot inside a shard is dense.
 //!
 //! **Locks**, in the order in which one thread may take them: `maintaining`,
-//! `truncating`, `capture`, the set of blocks, `gate`, a log, the index, the aliases, a
-//! shard, the dictionary; last and alone the exemplars, the metadata, the counts by
-//! target. No file is written
-//! under any of them but a log's own, and a checkpoint under `truncating`.
+//! `truncating`, `capture`, the set of blocks, `committing`, `gate`, the head files of a
+//! shard, a log, the index, the aliases, a shard, the dictionary; last and alone the
+//! exemplars, the metadata, the counts by target. No file is written under any of them
+//! but a log's and the head files' own, blocks under `maintaining`, and a snapshot or a
+//! block of the head under `truncating`.
 //!
 //! **Visibility.** Transactions apply their samples under the shared side of `gate`
 //! and stamp them with the epoch found there. A reader takes the exclusive side for a
@@ -36,6 +37,8 @@ use super::log::ShardLog;
 use super::metadata::MetadataStore;
 use super::recovery;
 use super::shard::{NEVER, Shard};
+use super::snapshot::Head;
+use super::snapshot_format::{Section, kind};
 use super::stats::{Cardinality, DelayCounters, Recovery, StoreStats};
 use crate::error::StorageError;
 use crate::fs::{Dir, DirLock, RealDir};
@@ -57,15 +60,18 @@ pub struct MetricStore {
     pub(super) layout: Layout,
     /// What raw keys are made with.
     secret: [u8; SECRET_BYTES],
-    /// Held by the one truncation there is at a time.
+    /// Held by the one truncation or snapshot there is at a time.
     pub(super) truncating: Mutex<()>,
     /// Held by whoever changes blocks: a compaction, a deletion, a backup.
     pub(super) maintaining: Mutex<()>,
     pub(super) blocks: Arc<Blocks>,
     pub(super) closing: Mutex<Option<Closing>>,
+    /// Commits hold the shared side from the log to the shards.
+    pub(super) committing: RwLock<()>,
     pub(super) capture: Mutex<Capture>,
     pub(super) gate: RwLock<u32>,
     pub(super) logs: Box<[Mutex<ShardLog>]>,
+    pub(super) head: Head,
     pub(super) index: RwLock<Index>,
     pub(super) aliases: Aliases,
     pub(super) shards: Box<[Mutex<Shard>]>,
@@ -196,9 +202,11 @@ impl MetricStore {
             blocks: Arc::clone(&blocks),
             closing: Mutex::default(),
             truncating: Mutex::default(),
+            committing: RwLock::default(),
             capture: Mutex::default(),
             gate: RwLock::new(1),
             logs: opened.logs.into_iter().map(Mutex::new).collect(),
+            head: opened.head,
             index: RwLock::new(opened.index),
             aliases: Aliases::default(),
             shards: opened.shards.into_iter().map(Mutex::new).collect(),
@@ -207,7 +215,7 @@ impl MetricStore {
             targets,
             counters,
             newest_ms: AtomicI64::new(opened.newest_ms),
-            kept_from_ms: AtomicI64::new(blocks.set().head_from_ms),
+            kept_from_ms: AtomicI64::new(opened.kept_from_ms),
             window_ms: AtomicI64::new(options.out_of_order_window_ms),
             next_born: AtomicU32::new(opened.next_born),
             active: Mutex::default(),
@@ -330,13 +338,26 @@ impl MetricStore {
         super::figures::cardinality(self, top)
     }
 
-    /// Syncs and releases the directory. Dropping the store does the same, but
-    /// cannot report an error.
+    /// Returns what else of the store a snapshot must hold.
+    pub(super) fn sections(&self) -> Vec<Section> {
+        vec![
+            (kind::EXEMPLARS, self.exemplars.encode()),
+            (kind::METADATA, self.metadata.encode()),
+        ]
+    }
+
+    /// Syncs, takes a last snapshot so that the next opening is quick, and releases the
+    /// directory. Dropping the store only syncs, and cannot report an error.
     ///
     /// # Errors
-    /// The last sync failed.
+    /// The last sync or the snapshot failed. After a sync that succeeded nothing is
+    /// lost, and the next opening reads the log.
     pub fn close(self) -> Result<(), StorageError> {
-        self.sync()
+        self.sync()?;
+        if self.poisoned().is_none() && !self.is_snapshotted() {
+            self.snapshot_head()?;
+        }
+        Ok(())
     }
 }
 
@@ -365,7 +386,9 @@ pub(super) struct Opened {
     pub(super) index: Index,
     pub(super) shards: Vec<Shard>,
     pub(super) logs: Vec<ShardLog>,
+    pub(super) head: Head,
     pub(super) newest_ms: i64,
+    pub(super) kept_from_ms: i64,
     pub(super) next_born: u32,
     pub(super) blocks: Blocks,
     pub(super) recovery: Recovery,

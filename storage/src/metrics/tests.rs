@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use super::*;
+use crate::fs::Dir;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange, stale_marker};
 use crate::{AppendError, StorageError, StoreOptions, SyncPolicy};
 
@@ -14,8 +15,10 @@ mod blocks;
 mod deletion;
 mod late;
 mod late_model;
+mod model;
 mod reopen;
 mod retention;
+mod snapshots;
 
 const HOUR: i64 = 3_600_000;
 

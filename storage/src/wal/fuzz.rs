@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::format::{
-    FileKind, FrameKind, HEADER_BYTES, Header, VERSION, begin_frame, finish_frame,
+    FrameKind, HEADER_BYTES, Header, VERSION, begin_frame, finish_frame, segment_name,
 };
 use super::{Entry, Wal, WalError, WalOptions};
 use crate::fs::Dir;
@@ -26,18 +26,13 @@ pub fn check_reader(data: &[u8]) {
     let Some((&mode, rest)) = data.split_first() else {
         return;
     };
-    let kind = if mode & 2 == 0 {
-        FileKind::Segment
-    } else {
-        FileKind::Checkpoint
-    };
     let bytes = if mode & 1 == 0 {
         rest.to_vec()
     } else {
-        framed(kind, rest)
+        framed(rest)
     };
     let memory = MemoryDir::new("wal");
-    memory.put(&kind.name(1), bytes);
+    memory.put(&segment_name(1), bytes);
     let dir: Arc<dyn Dir> = Arc::new(memory);
 
     let mut before = Vec::new();
@@ -106,12 +101,11 @@ fn collect(entry: &Entry<'_>, out: &mut Vec<(u32, i64, u64)>) {
 }
 
 /// Reads `data` as frames of `kind u8 | flags u8 | n u8 | len u8 | body`.
-fn framed(kind: FileKind, mut data: &[u8]) -> Vec<u8> {
+fn framed(mut data: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + data.len());
     bytes.extend_from_slice(
         &Header {
             version: VERSION,
-            kind,
             shard: 0,
             seq: 1,
         }
@@ -120,13 +114,12 @@ fn framed(kind: FileKind, mut data: &[u8]) -> Vec<u8> {
     while let Some((&[kind, flags, n, len], rest)) = data.split_first_chunk() {
         let body = rest.get(..usize::from(len)).unwrap_or(rest);
         data = &rest[body.len()..];
-        let kind = match kind % 7 {
+        let kind = match kind % 6 {
             0 => FrameKind::Series,
             1 => FrameKind::Floats,
-            2 => FrameKind::CheckpointEnd,
-            3 => FrameKind::Late,
-            4 => FrameKind::Tombstones,
-            5 => FrameKind::Exemplars,
+            2 => FrameKind::Late,
+            3 => FrameKind::Tombstones,
+            4 => FrameKind::Exemplars,
             _ => FrameKind::Metadata,
         };
         let start = begin_frame(&mut bytes);

@@ -10,8 +10,7 @@ use super::WalError;
 use super::exemplars::{self, LoggedExemplar};
 use super::floats::FloatsDecoder;
 use super::format::{
-    FLAG_MORE, FLAG_RESET, FileKind, Frame, FrameFault, FrameKind, HEADER_BYTES, Header, VERSION,
-    read_frame,
+    FLAG_MORE, FLAG_RESET, Frame, FrameFault, FrameKind, HEADER_BYTES, Header, VERSION, read_frame,
 };
 use super::lanes::Lanes;
 use super::metadata::{self, LoggedMetadata};
@@ -106,10 +105,6 @@ pub(super) struct FileRead {
     pub(super) fault_bytes: usize,
     /// Why reading ended there, unless it was the end of the file.
     pub(super) stop: Option<Stop>,
-    /// The newest timestamp.
-    pub(super) max_t_ms: Option<i64>,
-    /// A checkpoint's end record: the number of its series.
-    pub(super) checkpoint_end: Option<u64>,
     pub(super) series: u64,
     pub(super) samples: u64,
 }
@@ -136,7 +131,6 @@ impl Stop {
 #[derive(Debug, Clone)]
 pub(super) struct Expected {
     pub(super) path: PathBuf,
-    pub(super) kind: FileKind,
     pub(super) shard: u32,
     pub(super) seq: u64,
 }
@@ -211,7 +205,6 @@ impl FileReader {
                 let FloatsDecoder {
                     ids, t_ms, values, ..
                 } = &self.floats;
-                read.max_t_ms = read.max_t_ms.max(t_ms.iter().copied().max());
                 read.samples += n as u64;
                 apply(match frame.kind {
                     FrameKind::Late => Entry::Late { ids, t_ms, values },
@@ -220,8 +213,6 @@ impl FileReader {
             }
             FrameKind::Tombstones => {
                 tombstones::decode(frame.body, n, &mut self.deleted)?;
-                let newest = self.deleted.iter().map(|(_, range)| range.end_ms).max();
-                read.max_t_ms = read.max_t_ms.max(newest);
                 apply(Entry::Tombstones(&self.deleted));
             }
             FrameKind::Exemplars => {
@@ -229,11 +220,6 @@ impl FileReader {
             }
             FrameKind::Metadata => {
                 apply(Entry::Metadata(&metadata::decode(frame.body, n)?));
-            }
-            FrameKind::CheckpointEnd => {
-                let count = frame.body.try_into().map(u64::from_le_bytes);
-                let count = count.map_err(|_| CodecError::Invalid("end of the checkpoint"))?;
-                read.checkpoint_end = Some(count);
             }
         }
         Ok(())
@@ -278,5 +264,5 @@ fn check_header(bytes: &[u8], expected: &Expected) -> Result<bool, WalError> {
             expected: expected.shard,
         });
     }
-    Ok(header.kind == expected.kind && header.seq == expected.seq)
+    Ok(header.seq == expected.seq)
 }

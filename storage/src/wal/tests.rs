@@ -57,8 +57,17 @@ pub(super) const OPTIONS: WalOptions = WalOptions {
 };
 
 pub(super) fn open(dir: &Arc<dyn Dir>, options: WalOptions) -> (Wal, Replayed, Contents) {
+    open_from(dir, options, Start::default())
+}
+
+pub(super) fn open_from(
+    dir: &Arc<dyn Dir>,
+    options: WalOptions,
+    start: Start,
+) -> (Wal, Replayed, Contents) {
     let mut contents = Contents::default();
-    let (wal, replayed) = Wal::open(dir.clone(), options, &mut |e| contents.apply(e)).unwrap();
+    let opened = Wal::open_from(dir.clone(), options, start, &mut |e| contents.apply(e));
+    let (wal, replayed) = opened.unwrap();
     (wal, replayed, contents)
 }
 
@@ -158,8 +167,7 @@ fn late_samples_and_deleted_times_are_told_from_others() {
         (replayed.samples, replayed.damages.len()),
         (2 + 6 + 6 + 1, 0)
     );
-    let newest: Vec<_> = wal.segments().map(|s| s.max_t_ms).collect();
-    assert_eq!(newest, [Some(i64::MAX), Some(7), Some(2)]);
+    assert_eq!(wal.segments().count(), 3);
 }
 
 #[test]
@@ -236,7 +244,7 @@ fn a_full_segment_is_left_behind_and_reads_alone() {
     // The last one on its own, under the first number.
     let last = names.last().unwrap();
     let mut bytes = dir.read(last, 1 << 20).unwrap();
-    let seq = format::FileKind::Segment.seq(last).unwrap();
+    let seq = format::segment_seq(last).unwrap();
     let mut header = format::Header::decode(&bytes).unwrap();
     assert_eq!(header.seq, seq);
     header.seq = 1;
@@ -295,7 +303,7 @@ fn a_commit_can_be_taken_back() {
 }
 
 #[test]
-fn truncation_keeps_the_series_and_drops_old_segments() {
+fn old_segments_are_removed_or_passed_over() {
     let (_, dir) = memory();
     let options = WalOptions {
         segment_bytes: 100,
@@ -303,44 +311,41 @@ fn truncation_keeps_the_series_and_drops_old_segments() {
     };
     let (mut wal, ..) = open(&dir, options);
     let mut expected = Contents::default();
-    let labels = |id: u32| {
-        [
-            ("__name__", "m"),
-            ("id", if id == 0 { "zero" } else { "one" }),
-        ]
-    };
-    wal.series(0, labels(0).into_iter());
-    wal.series(1, labels(1).into_iter());
+    let mut begins = vec![(1, 0)];
     for t_ms in 0..30 {
         commit_samples(&mut wal, &mut expected, t_ms, &[t_ms as f64, 0.5]);
+        if t_ms == 12 || t_ms == 20 {
+            wal.roll();
+            begins.push((wal.stats().current_seq, expected.samples.len()));
+        }
     }
-    assert!(wal.begin_truncation(0).unwrap().is_none());
-    for t_ms in [10, 20] {
-        let mut checkpoint = wal.begin_truncation(t_ms).unwrap().unwrap();
-        checkpoint.series(1, labels(1).into_iter()).unwrap();
-        wal.end_truncation(checkpoint.finish().unwrap()).unwrap();
-    }
-    // One that is given up leaves nothing that counts.
-    drop(wal.begin_truncation(25).unwrap().unwrap());
-
-    let (wal, replayed, contents) = open(&dir, options);
-    assert_eq!(replayed.damages, []);
-    let owned = |id| {
-        labels(id)
-            .map(|(n, v)| (n.to_owned(), v.to_owned()))
-            .to_vec()
+    let n_before = wal.segments().count();
+    let [_, (keep, first), (replay, second)] = begins[..] else {
+        unreachable!("two rolls");
     };
-    assert_eq!(contents.series, [(1, owned(1))]);
-    assert!(expected.samples.ends_with(&contents.samples));
-    let oldest = contents.samples.iter().map(|s| s.1).min().unwrap();
-    assert!((1..=20).contains(&oldest), "{oldest}");
-    let files = dir.files().unwrap();
-    assert_eq!(
-        files.iter().filter(|f| f.contains("checkpoint")).count(),
-        1,
-        "{files:?}"
-    );
-    assert_eq!(wal.segments().count(), files.len() - 1);
+    wal.remove_before(keep).unwrap();
+    wal.remove_before(keep).unwrap();
+    assert_eq!(wal.segments().count(), n_before + 1 - keep as usize);
+    let from = |start| {
+        let (wal, replayed, contents) = open_from(&dir, options, start);
+        assert_eq!((replayed.torn, replayed.damages), (None, vec![]));
+        (wal, contents.samples)
+    };
+    let (all, samples) = from(Start { keep, replay: keep });
+    assert_eq!(samples, expected.samples[first..]);
+    let (some, samples) = from(Start { keep, replay });
+    assert_eq!(samples, expected.samples[second..]);
+    assert_eq!(all.stats(), some.stats());
+    // What is not kept goes with the next opening.
+    let (mut some, samples) = from(Start {
+        keep: replay,
+        replay,
+    });
+    assert_eq!(samples, expected.samples[second..]);
+    assert!(some.segments().all(|segment| segment.seq >= replay));
+    // The current segment stays whatever is asked.
+    some.remove_before(u64::MAX).unwrap();
+    assert_eq!(some.segments().count(), 1);
 }
 
 #[test]
