@@ -1,6 +1,7 @@
 //! The command line: Prometheus' flag names, one table.
 //!
-//! `kymo` and `kymo serve` start the server. Switches are written `--x`, `--no-x`
+//! `kymo` and `kymo serve` start the server; the other commands have command lines of
+//! their own. Switches are written `--x`, `--no-x`
 //! or `--x=true|false`; everything else is [`Flags`].
 
 use std::ffi::OsString;
@@ -35,7 +36,8 @@ const LEAST_MEMORY_BYTES: u64 = 8 << 20;
     name = "kymo",
     version,
     about = "Metrics in one binary: scrapes, receives, stores and queries like Prometheus",
-    override_usage = "kymo [serve] [--FLAG=VALUE ...]",
+    override_usage = "kymo [serve] [--FLAG=VALUE ...]\n       kymo tsdb COMMAND [--FLAG=VALUE ...] [PATH]",
+    after_help = "kymo tsdb --help has the commands that look into a data directory.",
     max_term_width = 100
 )]
 pub(crate) struct Flags {
@@ -454,7 +456,7 @@ fn table(matches: &clap::ArgMatches) -> Vec<(String, String)> {
     table
 }
 
-fn exit(error: &clap::Error) -> Exit {
+pub(crate) fn exit(error: &clap::Error) -> Exit {
     let code = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => 1,
