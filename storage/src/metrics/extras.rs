@@ -25,6 +25,14 @@ pub(super) struct Taken {
     pub(super) extras: Vec<Extra>,
 }
 
+impl Taken {
+    /// Returns the bytes of memory held; what few series have beside their samples in
+    /// order is left out.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.extras.capacity() * size_of::<Extra>()
+    }
+}
+
 /// What one series has beside its samples in order.
 #[derive(Debug, Default)]
 pub(super) struct Extra {

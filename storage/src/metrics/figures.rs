@@ -43,13 +43,6 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         poisoned: store.poisoned(),
         ..StoreStats::default()
     };
-    let mut memory = MemoryStats {
-        aliases: store.aliases.memory_bytes() as u64,
-        exemplars: stats.exemplars.memory_bytes,
-        metadata: stats.metadata.memory_bytes,
-        targets: store.targets.memory_bytes() as u64,
-        ..MemoryStats::default()
-    };
     for shard in &store.shards {
         let shard = shard.lock();
         let counts = shard.counts();
@@ -66,12 +59,6 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
             stats.late_times_ms = Some((first.min(times.start_ms), last.max(times.end_ms)));
         }
         stats.tombstones += shard.tombstones.len();
-        let late = shard.late.memory_bytes() + shard.tombstones.memory_bytes();
-        memory.late += late as u64;
-        let (rows, buffers) = shard.memory_bytes();
-        memory.series += rows as u64;
-        memory.open_chunks += buffers as u64;
-        memory.sealed_chunks += shard.sealed().memory_bytes() as u64;
         stats.head.pages_waiting += shard.sealed().n_waiting() as u64;
     }
     {
@@ -79,11 +66,8 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         stats.series = index.len() as u64;
         stats.label_pairs = index.n_pairs() as u64;
         stats.symbol_bytes = index.text_bytes() as u64;
-        memory.symbols = index.dictionary_bytes() as u64;
-        memory.labels = index.label_bytes() as u64;
-        memory.postings = index.postings_bytes() as u64;
     }
-    stats.memory = memory;
+    stats.memory = memory(store, Postings::Counted);
     stats.wal = wal(store);
     stats.head.snapshot_bytes = store.head.snapshot_bytes();
     stats.head.unsnapshotted_bytes = store.unsnapshotted_bytes();
@@ -97,6 +81,44 @@ impl MetricStore {
     pub(super) fn head_disk_bytes(&self) -> u64 {
         wal(self).bytes
     }
+}
+
+/// How exactly the memory of the postings is to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Postings {
+    /// By looking at every pair.
+    Counted,
+    /// From the rows of labels, which name each series as often as the postings do.
+    Estimated,
+}
+
+/// Adds up where the memory is. With estimated postings this looks at a few thousand
+/// pages at most, and no lock is held for longer than it takes to look at one shard.
+pub(super) fn memory(store: &MetricStore, postings: Postings) -> MemoryStats {
+    let mut memory = MemoryStats {
+        aliases: store.aliases.memory_bytes() as u64,
+        exemplars: store.exemplars.stats().memory_bytes,
+        metadata: store.metadata.stats().memory_bytes,
+        targets: store.targets.memory_bytes() as u64,
+        ..MemoryStats::default()
+    };
+    for shard in &store.shards {
+        let shard = shard.lock();
+        let (rows, buffers) = shard.memory_bytes();
+        memory.series += rows as u64;
+        memory.open_chunks += buffers as u64;
+        memory.sealed_chunks += shard.sealed().memory_bytes() as u64;
+        let late = shard.late.memory_bytes() + shard.tombstones.memory_bytes();
+        memory.late += late as u64;
+    }
+    let index = store.index.read();
+    memory.symbols = index.dictionary_bytes() as u64;
+    memory.labels = index.label_bytes() as u64;
+    memory.postings = match postings {
+        Postings::Counted => index.postings_bytes() as u64,
+        Postings::Estimated => index.postings_estimate_bytes() as u64,
+    };
+    memory
 }
 
 fn wal(store: &MetricStore) -> WalStats {

@@ -79,6 +79,13 @@ impl HeadSelection {
         Labels::from_sorted(kept.map(|pair| dictionary.pair_text(pair)))
     }
 
+    /// Returns the bytes of memory held, without the pages it shares with the store.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.series.capacity() * size_of::<Selected>()
+            + self.rows.capacity()
+            + self.taken.memory_bytes()
+    }
+
     /// Adds the series to those of blocks.
     pub(super) fn join(&self, merged: &mut Merged, parts: &[BlockPart]) {
         let dictionary = self.dictionary();

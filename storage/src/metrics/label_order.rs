@@ -207,6 +207,11 @@ impl Merged {
         labels.into_iter().flatten()
     }
 
+    /// Returns the bytes of memory held.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>() + self.members.capacity() * size_of::<Member>()
+    }
+
     /// Counts the series.
     pub(super) fn len(&self) -> usize {
         self.rows.len()

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::fs::crash::{CrashDir, Cut, Loss};
 use crate::model::{Labels, MatchOp, Matcher, TimeRange, stale_marker};
-use crate::{AppendError, StorageError, StoreOptions, SyncPolicy};
+use crate::{AppendError, StoreOptions, SyncPolicy};
 
 /// Lives in an ordinary test run.
 const LIVES: u64 = 24;

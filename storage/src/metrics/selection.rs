@@ -120,6 +120,16 @@ impl Selection {
         }
     }
 
+    /// Returns how much memory the selection holds for itself, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let ids = self.parts.iter().map(|part| part.ids.capacity());
+        let merged = match &self.order {
+            Order::Merged(merged) => merged.memory_bytes(),
+            _ => 0,
+        };
+        self.head.memory_bytes() + ids.sum::<usize>() * size_of::<u32>() + merged
+    }
+
     /// Replaces the content of both columns by the samples of series `index` within
     /// the selected range, in order of time, stale markers included.
     ///
