@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::grouped::GroupedFile;
 use super::index_writer::{SeriesLayout, SeriesRow, TOP};
+#[cfg(any(test, feature = "internals"))]
+use super::layout::SECTIONS;
 use super::layout::{INDEX_FILE, INDEX_GROUP_BYTES, N_SECTIONS, Section, open_index};
 use super::{BlockError, BlockMeta, fixed};
 use crate::codec::CodecError;
@@ -152,6 +154,15 @@ impl Index {
 
     fn section(&self, section: Section) -> &Range<usize> {
         &self.sections[section as usize]
+    }
+
+    /// Returns the name and length of each section.
+    #[cfg(any(test, feature = "internals"))]
+    pub(super) fn section_sizes(&self) -> Vec<(String, usize)> {
+        let sections = SECTIONS.iter().zip(&self.sections);
+        sections
+            .map(|(section, at)| (format!("{section:?}"), at.len()))
+            .collect()
     }
 
     /// Counts the pairs.

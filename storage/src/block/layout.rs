@@ -65,6 +65,24 @@ pub(super) enum Section {
     Stats,
 }
 
+/// All sections, in their order.
+#[cfg(any(test, feature = "internals"))]
+pub(super) const SECTIONS: [Section; N_SECTIONS] = [
+    Section::Names,
+    Section::Texts,
+    Section::TextEnds,
+    Section::Transducers,
+    Section::Shapes,
+    Section::Series,
+    Section::Labels,
+    Section::Vectors,
+    Section::VectorEnds,
+    Section::Chunks,
+    Section::Postings,
+    Section::PostingEnds,
+    Section::Stats,
+];
+
 /// Number of sections.
 pub(super) const N_SECTIONS: usize = Section::Stats as usize + 1;
 

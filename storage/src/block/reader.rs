@@ -235,6 +235,13 @@ impl Block {
         Ok(pairs.map(|pair| dictionary.text(pair).to_owned()).collect())
     }
 
+    /// Returns the bytes of each part of the index, with its name, for measurements.
+    #[cfg(any(test, feature = "internals"))]
+    #[doc(hidden)]
+    pub fn section_sizes(&self) -> Vec<(String, usize)> {
+        self.index.section_sizes()
+    }
+
     /// Returns figures about the names of labels, by name.
     ///
     /// # Errors
