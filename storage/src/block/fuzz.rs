@@ -208,7 +208,8 @@ fn ask(block: &Block) {
         check(block.labels(series).map(|labels| labels.for_each(drop)));
         for range in [TimeRange::ALL, TimeRange::new(100_000, 200_000)] {
             check(block.overlaps(series, range).map(drop));
-            (t.clear(), v.clear());
+            t.clear();
+            v.clear();
             check(block.read(series, range, &mut scratch, &mut t, &mut v));
             assert_eq!(t.len(), v.len());
         }
