@@ -186,6 +186,7 @@ impl Block {
             data: &self.data,
             ulid: self.meta.ulid,
             base: self.meta.min_t_ms,
+            end: self.meta.max_t_ms,
             at,
         })
     }

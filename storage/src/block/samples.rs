@@ -67,6 +67,8 @@ pub(super) struct SeriesChunks<'a> {
     pub(super) ulid: Ulid,
     /// First millisecond of the block.
     pub(super) base: i64,
+    /// First millisecond after it.
+    pub(super) end: i64,
     /// Where the entries are in the index.
     pub(super) at: Range<usize>,
 }
@@ -121,16 +123,42 @@ impl SeriesChunks<'_> {
         Ok(false)
     }
 
+    /// Returns a shared vector.
+    #[inline]
+    fn vector(&self, number: u32) -> Result<Vector<'_>, Failure> {
+        let vector = Vector::read(self.index.vector(number)?, self.base)?;
+        self.within_block(vector)
+    }
+
+    /// Returns a vector that belongs to a chunk.
+    fn own<'a>(
+        &self,
+        first: u64,
+        span: u64,
+        n: u32,
+        bytes: &'a [u8],
+    ) -> Result<Vector<'a>, Failure> {
+        let vector = Vector::of_parts(self.base, first, span, u64::from(n), bytes)?;
+        self.within_block(vector)
+    }
+
+    fn within_block<'a>(&self, vector: Vector<'a>) -> Result<Vector<'a>, Failure> {
+        if vector.last < self.end {
+            return Ok(vector);
+        }
+        Err(CodecError::Invalid("time behind the end of the block").into())
+    }
+
     fn bounds(&self, entry: &Entry<'_>) -> Result<TimeRange, Failure> {
         let range = match entry.times {
             Times::Whole { vector } => {
-                let vector = Vector::read(self.index.vector(vector)?, self.base)?;
+                let vector = self.vector(vector)?;
                 vector.first..=vector.last
             }
             Times::Slice {
                 vector, start, len, ..
             } => {
-                let vector = Vector::read(self.index.vector(vector)?, self.base)?;
+                let vector = self.vector(vector)?;
                 let slice = slice_of(&vector, start, len)?;
                 let mut ends = Vec::new();
                 if let Some(step) = vector.step() {
@@ -142,7 +170,7 @@ impl SeriesChunks<'_> {
                 ends[0]..=ends[ends.len() - 1]
             }
             Times::Own { first, span, n, .. } => {
-                let vector = Vector::of_parts(self.base, first, span, u64::from(n), &[])?;
+                let vector = self.own(first, span, n, &[])?;
                 vector.first..=vector.last
             }
         };
@@ -158,13 +186,24 @@ impl SeriesChunks<'_> {
         values: &mut Vec<f64>,
     ) -> Result<(), BlockError> {
         let mut entries = Entries::new(self.index.file.get(self.at.clone())?);
+        let mut last = None;
         loop {
             let entry = entries.next().map_err(|e| self.fail(e.into()))?;
             let Some((entry, data_at)) = entry else {
                 return Ok(());
             };
+            let n = timestamps.len();
             self.chunk(&entry, data_at, range, scratch, timestamps, values)
                 .map_err(|e| self.fail(e))?;
+            // Times ascend from chunk to chunk, so there are no more than the block has
+            // milliseconds.
+            if let Some(new) = timestamps.get(n..).filter(|new| !new.is_empty()) {
+                if last.is_some_and(|last| new[0] <= last) {
+                    let error = CodecError::Invalid("order of the chunks of a series");
+                    return Err(self.fail(error.into()));
+                }
+                last = new.last().copied();
+            }
         }
     }
 
@@ -180,7 +219,7 @@ impl SeriesChunks<'_> {
         let (n, kept) = match entry.times {
             Times::Whole { vector } => {
                 let number = vector;
-                let vector = Vector::read(self.index.vector(number)?, self.base)?;
+                let vector = self.vector(number)?;
                 let all = 0..vector.n;
                 let kept = self.shared(number, &vector, all, range, scratch, timestamps)?;
                 (vector.n, kept)
@@ -192,7 +231,7 @@ impl SeriesChunks<'_> {
                 ref presence,
             } => {
                 let number = vector;
-                let vector = Vector::read(self.index.vector(number)?, self.base)?;
+                let vector = self.vector(number)?;
                 let slice = slice_of(&vector, start, len)?;
                 match presence {
                     None => {
@@ -219,12 +258,12 @@ impl SeriesChunks<'_> {
                 n,
                 len_bytes,
             } => {
-                let head = Vector::of_parts(self.base, first, span, u64::from(n), &[])?;
+                let head = self.own(first, span, n, &[])?;
                 if !range.overlaps(TimeRange::new(head.first, head.last)) {
                     return Ok(());
                 }
                 let bytes = self.data(data_at, len_bytes)?;
-                let vector = Vector::of_parts(self.base, first, span, u64::from(n), bytes)?;
+                let vector = self.own(first, span, n, bytes)?;
                 scratch.times.clear();
                 vector.decode(0..vector.n, &mut scratch.times)?;
                 let kept = within(&scratch.times, range);

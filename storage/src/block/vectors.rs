@@ -285,7 +285,8 @@ impl<'a> Vector<'a> {
         }
     }
 
-    /// Returns the step, where all steps are equal and that is how it is coded.
+    /// Returns the step, where all steps are equal and that is how it is coded. It is
+    /// above 0 but for a single time.
     #[inline]
     pub(super) fn step(&self) -> Option<i64> {
         if self.times.first() != Some(&(timestamps::Kind::Regular as u8)) {
@@ -296,11 +297,11 @@ impl<'a> Vector<'a> {
         if steps == 0 {
             return (span == 0).then_some(0);
         }
-        // A span that is no multiple comes of damage; decoding will say so.
-        (span % steps == 0).then_some(span / steps)
+        // Another span comes of damage; decoding will say so.
+        (span >= steps && span % steps == 0).then_some(span / steps)
     }
 
-    /// Appends the times at the positions in `range`.
+    /// Appends the times at the positions in `range`; they ascend.
     #[inline]
     pub(super) fn decode(&self, range: Range<usize>, out: &mut Vec<i64>) -> Result<(), CodecError> {
         if range.end > self.n {
@@ -318,6 +319,7 @@ impl<'a> Vector<'a> {
             .for_each(|t| *t = t.wrapping_add(self.first));
         let fits = n == self.n
             && times.len() == range.len()
+            && times.is_sorted_by(|a, b| a < b)
             && (range.start > 0 || times.first().is_none_or(|&t| t == self.first))
             && (range.end < n || times.last().is_none_or(|&t| t == self.last));
         if !fits {
