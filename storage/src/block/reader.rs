@@ -55,7 +55,7 @@ impl<'a> Iterator for SeriesLabels<'a> {
     fn next(&mut self) -> Option<(&'a str, &'a str)> {
         let (name, pair) = self.pairs.next()?;
         let name = &self.index.names[name as usize];
-        Some((&name.text, self.dictionary.text(pair)))
+        Some((&name.text, name.value(pair, &self.dictionary)))
     }
 }
 

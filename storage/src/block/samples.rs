@@ -15,11 +15,11 @@ use crate::model::TimeRange;
 const KEPT_VECTORS: usize = 64;
 
 /// Of longer vectors a narrow range is read without the rest.
-const LONG_VECTOR: usize = 512;
+const LONG_VECTOR: usize = 256;
 
 /// Times that are read to either side of such a range, for scrapes are not where the
 /// mean step says.
-const WINDOW_MARGIN: usize = 64;
+const WINDOW_MARGIN: usize = 8;
 
 /// Buffers that a reader keeps between series, of whatever blocks.
 #[derive(Debug, Default)]
@@ -312,7 +312,7 @@ impl SeriesChunks<'_> {
         let key = (self.ulid, number);
         if slice.len() > LONG_VECTOR && !scratch.has(key) {
             let window = window_of(vector, &slice, range);
-            if window.len() < slice.len() / 4 {
+            if window.len() < slice.len() / 2 {
                 scratch.times.clear();
                 vector.decode(window.clone(), &mut scratch.times)?;
                 let times = scratch.times.as_slice();
