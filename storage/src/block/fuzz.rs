@@ -212,6 +212,9 @@ fn ask(block: &Block) {
             v.clear();
             check(block.read(series, range, &mut scratch, &mut t, &mut v));
             assert_eq!(t.len(), v.len());
+            assert!(t.is_sorted_by(|a, b| a < b) && t.iter().all(|&t| range.contains(t)));
+            let last = t.last().copied().unwrap_or(0);
+            assert!(last < block.meta().max_t_ms && t.first().is_none_or(|&t| t >= 0));
         }
     }
     check(block.verify(&mut || ControlFlow::Continue(())));
