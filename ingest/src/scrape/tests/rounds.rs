@@ -166,7 +166,7 @@ async fn a_shut_gate_fails_scrapes_with_its_reason() {
     *scraped.shut.lock() = None;
     scraped.text(1020.0, "m 3\n").await;
     assert_eq!(scraped.error(), "");
-    assert_eq!(scraped.report(), ["1", "1", "1", "1"]);
+    assert_eq!(scraped.report(), ["1", "1", "1", "0"]);
 }
 
 #[tokio::test]
