@@ -335,6 +335,12 @@ impl Index {
             + self.free.capacity() * size_of::<u32>()
     }
 
+    /// Bytes of memory of the postings, estimated without looking at them: a list takes
+    /// two to four bytes for each of its series, a row about three for each of its pairs.
+    pub(crate) fn postings_estimate_bytes(&self) -> usize {
+        self.postings.capacity() * size_of::<Postings>() + self.rows.memory_bytes()
+    }
+
     /// Bytes of memory of the postings. Looks at every pair.
     pub(crate) fn postings_bytes(&self) -> usize {
         self.postings.capacity() * size_of::<Postings>()

@@ -39,13 +39,6 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         poisoned: store.poisoned(),
         ..StoreStats::default()
     };
-    let mut memory = MemoryStats {
-        aliases: store.aliases.memory_bytes() as u64,
-        exemplars: stats.exemplars.memory_bytes,
-        metadata: stats.metadata.memory_bytes,
-        targets: store.targets.memory_bytes() as u64,
-        ..MemoryStats::default()
-    };
     for shard in &store.shards {
         let shard = shard.lock();
         let counts = shard.counts();
@@ -54,23 +47,52 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         stats.chunks_created_total += counts.chunks_created;
         stats.chunks_removed_total += counts.chunks_removed;
         stats.chunk_bytes += counts.open_bytes + shard.sealed().len_bytes();
-        let (rows, buffers) = shard.memory_bytes();
-        memory.series += rows as u64;
-        memory.open_chunks += buffers as u64;
-        memory.sealed_chunks += shard.sealed().memory_bytes() as u64;
     }
     {
         let index = store.index.read();
         stats.series = index.len() as u64;
         stats.label_pairs = index.n_pairs() as u64;
         stats.symbol_bytes = index.text_bytes() as u64;
-        memory.symbols = index.dictionary_bytes() as u64;
-        memory.labels = index.label_bytes() as u64;
-        memory.postings = index.postings_bytes() as u64;
     }
-    stats.memory = memory;
+    stats.memory = memory(store, Postings::Counted);
     stats.wal = wal(store);
     stats
+}
+
+/// How exactly the memory of the postings is to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Postings {
+    /// By looking at every pair.
+    Counted,
+    /// From the rows of labels, which name each series as often as the postings do.
+    Estimated,
+}
+
+/// Adds up where the memory is. With estimated postings this looks at a few thousand
+/// pages at most, and no lock is held for longer than it takes to look at one shard.
+pub(super) fn memory(store: &MetricStore, postings: Postings) -> MemoryStats {
+    let mut memory = MemoryStats {
+        aliases: store.aliases.memory_bytes() as u64,
+        exemplars: store.exemplars.stats().memory_bytes,
+        metadata: store.metadata.stats().memory_bytes,
+        targets: store.targets.memory_bytes() as u64,
+        ..MemoryStats::default()
+    };
+    for shard in &store.shards {
+        let shard = shard.lock();
+        let (rows, buffers) = shard.memory_bytes();
+        memory.series += rows as u64;
+        memory.open_chunks += buffers as u64;
+        memory.sealed_chunks += shard.sealed().memory_bytes() as u64;
+    }
+    let index = store.index.read();
+    memory.symbols = index.dictionary_bytes() as u64;
+    memory.labels = index.label_bytes() as u64;
+    memory.postings = match postings {
+        Postings::Counted => index.postings_bytes() as u64,
+        Postings::Estimated => index.postings_estimate_bytes() as u64,
+    };
+    memory
 }
 
 fn wal(store: &MetricStore) -> WalStats {

@@ -83,6 +83,13 @@ impl Selection {
         Labels::from_sorted(kept.map(|pair| dictionary.pair_text(pair)))
     }
 
+    /// Returns how much memory the selection holds for itself, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.series.capacity() * size_of::<Selected>()
+            + self.rows.capacity()
+            + self.bytes.capacity()
+    }
+
     /// Replaces the content of both columns by the samples of series `index` within
     /// the selected range, in order of time, stale markers included.
     ///

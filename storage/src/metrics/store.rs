@@ -297,6 +297,12 @@ impl MetricStore {
         super::figures::stats(self)
     }
 
+    /// Returns how much memory the store holds, in bytes; postings are estimated. Cheap
+    /// enough to be asked several times a second, whatever the number of series.
+    pub fn memory_bytes(&self) -> u64 {
+        super::figures::memory(self, super::figures::Postings::Estimated).total()
+    }
+
     /// Describes the label sets; of each list the `top` largest.
     pub fn cardinality(&self, top: usize) -> Cardinality {
         super::figures::cardinality(self, top)

@@ -156,6 +156,11 @@ pub(super) fn api_error(error: QueryError) -> ApiError {
         QueryError::Timeout(_) => ErrorKind::Timeout,
         QueryError::Canceled(_) => ErrorKind::Canceled,
         QueryError::Storage(_) => ErrorKind::Internal,
+        QueryError::NoMemory => return ApiError::no_memory(),
+        QueryError::TooMuchMemory { .. } => {
+            let text = format!("{error}, or raise --memory.limit");
+            return ApiError::new(ErrorKind::Execution, text);
+        }
         _ => ErrorKind::Execution,
     };
     ApiError::new(kind, error.to_string())
