@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::block::BlockError;
 use crate::compat::float;
 use crate::fs::FsError;
 use crate::model::Exemplar;
@@ -68,6 +69,21 @@ pub enum StorageError {
         /// The labels of the series.
         series: String,
     },
+    /// A block cannot take what was to be written to it.
+    #[error("{detail}")]
+    Block {
+        /// What, and the rule.
+        detail: String,
+    },
+    /// A directory that is to be filled has something in it.
+    #[error("{} is in the way; choose a directory that is empty or does not exist", .path.display())]
+    NotEmpty {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The caller broke off what was being done. Nothing of it is left.
+    #[error("stopped before it was done; nothing is changed")]
+    Stopped,
     /// An earlier write failed; nothing more is accepted until a restart.
     #[error(
         "the store takes no more writes after an earlier failure: {reason}; data can still be read; repair the cause and restart"
@@ -101,6 +117,38 @@ impl From<FsError> for StorageError {
             FsError::Locked { path } => StorageError::Locked { path },
             other => StorageError::Poisoned {
                 reason: other.to_string(),
+            },
+        }
+    }
+}
+
+impl From<BlockError> for StorageError {
+    fn from(error: BlockError) -> StorageError {
+        match error {
+            BlockError::Fs(error) if error.is_disk_full() => StorageError::DiskFull {
+                dir: error.directory(),
+            },
+            BlockError::Fs(error) => error.into(),
+            BlockError::Corrupt {
+                path,
+                offset,
+                detail,
+            } => StorageError::Corrupt {
+                path,
+                offset,
+                detail,
+            },
+            BlockError::Version {
+                path,
+                found,
+                supported,
+            } => StorageError::Version {
+                path,
+                found: format!("version {found}"),
+                expected: format!("version {supported} and before"),
+            },
+            other => StorageError::Block {
+                detail: other.to_string(),
             },
         }
     }

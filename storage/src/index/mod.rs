@@ -25,10 +25,11 @@ use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
-use postings::Postings;
-use regexes::Regexes;
 use text::NO_PAIR;
 
+pub(crate) use planner::{Lists, resolve};
+pub(crate) use postings::Postings;
+pub(crate) use regexes::Regexes;
 pub(crate) use restore::Restoring;
 pub(crate) use rows::{Row, Rows, encode as encode_row};
 pub(crate) use text::{Dictionary, NameId, PairId};
@@ -73,6 +74,14 @@ pub(crate) struct Search {
 type Pairs = SmallVec<[PairId; 32]>;
 
 impl Index {
+    /// Returns an index that has the pairs of a dictionary and no series.
+    pub(crate) fn with_pairs(dictionary: Dictionary) -> Index {
+        let mut index = Index::default();
+        index.postings.resize(dictionary.n_pairs(), Postings::Empty);
+        index.dictionary = Arc::new(RwLock::new(dictionary));
+        index
+    }
+
     /// Returns the texts that pair ids of now stand for. It stays right for rows
     /// copied until now, whatever happens to the index later.
     pub(crate) fn dictionary(&self) -> Arc<RwLock<Dictionary>> {
@@ -82,6 +91,11 @@ impl Index {
     /// Counts the series.
     pub(crate) fn len(&self) -> usize {
         self.canonical.len()
+    }
+
+    /// Returns one more than the highest id that was ever given.
+    pub(crate) fn end_id(&self) -> u32 {
+        self.rows.end_id()
     }
 
     /// Returns the pairs of a series.

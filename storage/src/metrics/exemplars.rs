@@ -112,7 +112,6 @@ impl Exemplars {
     }
 
     /// Returns everything as bytes, for a snapshot; see `docs/formats/exemplars.md`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the snapshot of the head"))]
     pub(super) fn encode(&self) -> Vec<u8> {
         let ring = self.ring.read();
         let mut out = Vec::new();
@@ -125,7 +124,6 @@ impl Exemplars {
     ///
     /// # Errors
     /// The bytes are none that it wrote.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the snapshot of the head"))]
     pub(super) fn decode(
         mut bytes: &[u8],
         options: &StoreOptions,

@@ -170,7 +170,6 @@ impl MetadataStore {
     }
 
     /// Returns everything as bytes, for a snapshot; see `docs/formats/metadata.md`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the snapshot of the head"))]
     pub(super) fn encode(&self) -> Vec<u8> {
         let metrics = self.metrics.read();
         let mut out = Vec::with_capacity(metrics.len_bytes + metrics.by_name.len() * 8);
@@ -185,7 +184,6 @@ impl MetadataStore {
     ///
     /// # Errors
     /// The bytes are none that it wrote.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the snapshot of the head"))]
     pub(super) fn decode(mut bytes: &[u8]) -> Result<MetadataStore, CodecError> {
         let store = MetadataStore::default();
         for _ in 0..varint::read_u64(&mut bytes)? {
