@@ -79,6 +79,15 @@ pub struct MemoryGrant {
 }
 
 impl MemoryGrant {
+    /// Takes memory for something that is no query; `None` where there is none.
+    pub fn take(pool: Arc<dyn MemoryPool>, bytes: u64) -> Option<MemoryGrant> {
+        let mut grant = MemoryGrant {
+            pool: Some(pool),
+            bytes: 0,
+        };
+        grant.grow_to(bytes).then_some(grant)
+    }
+
     /// Returns how much is held, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes

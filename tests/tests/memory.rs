@@ -6,7 +6,7 @@
 )]
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kymo_tests::{Kymo, WriteBody, wait_until};
@@ -142,7 +142,24 @@ fn a_query_over_its_share_of_memory_is_refused_by_name() {
     assert!(text.contains("--memory.limit"), "{text}");
     let small = kymo.range("sum(filling)", time_s, time_s + 119.0, 1.0);
     assert_eq!(small["status"], "success", "{small}");
+    let used = || own(&kymo, "kymo_memory_used_bytes{purpose=\"queries\"}");
     wait_until("memory given back", Duration::from_secs(30), || {
-        own(&kymo, "kymo_memory_used_bytes{purpose=\"queries\"}") == 0.0
+        used() == 0.0
+    });
+
+    // Lists of series take memory, too.
+    let listed = kymo.series(&["filling"]);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 10_000);
+
+    // An answer holds its memory until it is taken, or nobody is left to take it.
+    let mut slow = TcpStream::connect(kymo.address()).unwrap();
+    let (start, end) = (time_s, time_s + 59.0);
+    let target = format!("/api/v1/query_range?query=filling&start={start}&end={end}&step=1");
+    write!(slow, "GET {target} HTTP/1.1\r\nHost: kymo\r\n\r\n").unwrap();
+    slow.read_exact(&mut [0; 1000]).unwrap();
+    assert!(used() > 9_600_000.0, "{}", used());
+    drop(slow);
+    wait_until("memory given back", Duration::from_secs(30), || {
+        used() == 0.0
     });
 }

@@ -1,7 +1,11 @@
 //! Successful answers of `/api/v1`: the envelope around data, warnings and infos.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use kymo_query::MemoryGrant;
 use serde::Serialize;
 
 use super::compress::Compressible;
@@ -12,10 +16,11 @@ use super::json::{self, Escape};
 pub(crate) type ApiResult = Result<Answer, ApiError>;
 
 /// Data with the notes about it.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Answer {
     data: Option<Vec<u8>>,
     warnings: Vec<String>,
+    memory: Option<Arc<MemoryGrant>>,
 }
 
 impl Answer {
@@ -23,7 +28,7 @@ impl Answer {
     pub(crate) fn json(data: Vec<u8>) -> Answer {
         Answer {
             data: Some(data),
-            warnings: Vec::new(),
+            ..Answer::default()
         }
     }
 
@@ -42,6 +47,12 @@ impl Answer {
         Answer::default()
     }
 
+    /// Keeps memory that was taken for the data until the client has it.
+    pub(crate) fn holding(mut self, memory: Arc<MemoryGrant>) -> Answer {
+        self.memory = Some(memory);
+        self
+    }
+
     /// Adds a warning.
     pub(crate) fn warn(mut self, warning: impl Into<String>) -> Answer {
         self.warnings.push(warning.into());
@@ -58,7 +69,23 @@ impl IntoResponse for Answer {
         push_head(&mut body);
         body.extend_from_slice(&data);
         push_tail(&mut body, &self.warnings, &[]);
-        json_response(axum::body::Body::from(body))
+        let held = Held {
+            body,
+            _memory: self.memory,
+        };
+        json_response(axum::body::Body::from(Bytes::from_owner(held)))
+    }
+}
+
+/// A finished body with the memory that was taken for it.
+struct Held {
+    body: Vec<u8>,
+    _memory: Option<Arc<MemoryGrant>>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }
 

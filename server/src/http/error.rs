@@ -2,6 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use kymo_query::QueryError;
 use kymo_storage::StorageError;
 
 use super::compress::Compressible;
@@ -77,6 +78,12 @@ impl ApiError {
     /// The store or the program failed.
     pub(crate) fn internal(message: impl Into<String>) -> ApiError {
         ApiError::new(ErrorKind::Internal, message)
+    }
+
+    /// There is no memory left to make the answer in.
+    pub(crate) fn no_memory() -> ApiError {
+        let text = format!("{} (--memory.limit)", QueryError::NoMemory);
+        ApiError::new(ErrorKind::Unavailable, text).with_status(StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// Answers with another status than the kind's own.

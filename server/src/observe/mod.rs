@@ -7,4 +7,5 @@ pub(crate) mod metrics;
 
 mod process;
 mod scrape;
+mod store;
 mod summary;

@@ -19,7 +19,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use kymo_query::MemoryPool;
+use kymo_query::{MemoryGrant, MemoryPool};
 use tracing::{info, warn};
 
 /// Most bytes of bodies, however high the limit is.
@@ -169,6 +169,14 @@ impl Memory {
             memory: Arc::clone(self),
             bytes,
         })
+    }
+
+    /// Takes memory of queries for an answer made of `bytes` bytes: what was found, and
+    /// the text of it, which is escaped and grows while it is written.
+    pub(crate) fn for_answer(self: &Arc<Memory>, bytes: usize) -> Option<Arc<MemoryGrant>> {
+        let pool = Arc::clone(self) as Arc<dyn MemoryPool>;
+        let grant = MemoryGrant::take(pool, (bytes as u64).saturating_mul(3))?;
+        Some(Arc::new(grant))
     }
 
     /// Tells whether nothing more is stored.

@@ -1,8 +1,10 @@
 //! What a snapshot and a head file may hold, over arbitrary bytes: the bodies of the fuzz
-//! targets `head_sections`, `head_snapshot` and `head_file`.
+//! targets `head_sections`, `side_sections`, `head_snapshot` and `head_file`.
 
+use super::exemplars::Exemplars;
 use super::extras::Taken;
 use super::head_files;
+use super::metadata::MetadataStore;
 use super::page::{self, PAGE_BYTES, Page, PageInfo};
 use super::sealed::{ChunkRef, SealedChunks};
 use super::shard::{ReadScratch, Shard, Wanted, Window};
@@ -11,6 +13,7 @@ use super::snapshot_load;
 use crate::fs::memory::MemoryDir;
 use crate::fs::{Dir, FileMap};
 use crate::model::TimeRange;
+use crate::options::StoreOptions;
 
 /// Restores a shard of eight series from `data` and from what it writes itself.
 ///
@@ -26,6 +29,33 @@ pub fn check_sections(data: &[u8]) {
     let again = restore(&written.0, &written.1);
     assert_eq!(write(&again), written, "what is written is read");
     assert_eq!(again.late.n_samples(), first.late.n_samples());
+}
+
+/// Reads `data` as the sections of exemplars and of metadata.
+///
+/// # Panics
+/// When one of them is read and is not read again from what is written.
+pub fn check_side_sections(data: &[u8]) {
+    let mut options = StoreOptions::new("");
+    options.max_exemplars = 16;
+    if let Ok(read) = Exemplars::decode(data, &options) {
+        let figures = read.stats();
+        assert!(figures.exemplars <= 16);
+        let written = read.encode();
+        let again = Exemplars::decode(&written, &options).map(|again| again.stats());
+        assert!(
+            again.is_ok_and(|again| (again.exemplars, again.series, again.first_time_ms)
+                == (figures.exemplars, figures.series, figures.first_time_ms)),
+            "exemplars that were read are read again"
+        );
+    }
+    if let Ok(read) = MetadataStore::decode(data) {
+        let again = MetadataStore::decode(&read.encode());
+        assert!(
+            again.is_ok_and(|again| again.stats().metrics == read.stats().metrics),
+            "metadata that was read is read again"
+        );
+    }
 }
 
 fn restore(late: &[u8], deleted: &[u8]) -> Shard {
@@ -303,7 +333,29 @@ mod tests {
         }
     }
 
-    /// What the fuzzer once found, and where it starts from.
+    proptest! {
+        #[test]
+        fn changed_side_sections_break_no_promise(
+            seed in 0usize..2,
+            changes in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..4),
+        ) {
+            let mut bytes = seeds("side_sections").swap_remove(seed);
+            let len = bytes.len();
+            for (at, byte) in changes {
+                bytes[at % len] = byte;
+            }
+            super::check_side_sections(&bytes);
+        }
+    }
+
+    /// Returns what the fuzzer once found, and where it starts from.
+    fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus");
+        let seeds = std::fs::read_dir(format!("{dir}/{target}")).unwrap();
+        let seeds = seeds.map(|seed| std::fs::read(seed.unwrap().path()).unwrap());
+        seeds.collect()
+    }
+
     #[test]
     fn the_seeds_of_the_fuzz_targets_pass() {
         let check: [(&str, fn(&[u8])); 3] = [
@@ -312,13 +364,16 @@ mod tests {
             ("head_file", super::check_page),
         ];
         for (target, check) in check {
-            let seeds = format!("{}/../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
-            let mut n = 0;
-            for seed in std::fs::read_dir(&seeds).unwrap() {
-                check(&std::fs::read(seed.unwrap().path()).unwrap());
-                n += 1;
-            }
-            assert!(n > 0, "there are seeds in {seeds}");
+            let seeds = seeds(target);
+            assert!(!seeds.is_empty(), "there are seeds of {target}");
+            seeds.iter().for_each(|seed| check(seed));
+        }
+        for seed in seeds("side_sections") {
+            let options = super::StoreOptions::new("");
+            let is_read = super::Exemplars::decode(&seed, &options).is_ok()
+                || super::MetadataStore::decode(&seed).is_ok();
+            assert!(is_read, "a seed is a section");
+            super::check_side_sections(&seed);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Names, values and sets of labels.
 
+use std::sync::Arc;
+
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -17,11 +19,11 @@ pub(crate) async fn names(call: Call) -> ApiResult {
     let limit = limit(&call.params)?;
     let range = time_range(&call.params)?;
     let sets = match_sets(&call).map_err(ApiError::bad_data)?;
-    let store = std::sync::Arc::clone(&call.core()?.store);
+    let store = Arc::clone(&call.core()?.store);
     let found = call
         .lookup(move || store.label_names(&sets, range, one_more(limit)))
         .await?;
-    Ok(strings(found, limit))
+    strings(&call, found, limit)
 }
 
 /// `/api/v1/label/{name}/values`: values of one label.
@@ -42,11 +44,11 @@ async fn label_values(raw: &str, call: Call) -> ApiResult {
     let limit = limit(&call.params)?;
     let range = time_range(&call.params)?;
     let sets = match_sets(&call).map_err(ApiError::bad_data)?;
-    let store = std::sync::Arc::clone(&call.core()?.store);
+    let store = Arc::clone(&call.core()?.store);
     let found = call
         .lookup(move || store.label_values(&name, &sets, range, one_more(limit)))
         .await?;
-    Ok(strings(found, limit))
+    strings(&call, found, limit)
 }
 
 /// `/api/v1/series`: the label sets that satisfy selectors.
@@ -62,11 +64,16 @@ pub(crate) async fn series(call: Call) -> ApiResult {
     let limit = limit(&call.params)?;
     let range = time_range(&call.params)?;
     let sets = match_sets(&call).map_err(|cause| ApiError::parameter("match[]", cause))?;
-    let store = std::sync::Arc::clone(&call.core()?.store);
-    let json = call
+    let store = Arc::clone(&call.core()?.store);
+    let memory = Arc::clone(&call.app.memory);
+    let (json, over, memory) = call
         .lookup(move || {
             let mut found = store.series(&sets, range, one_more(limit))?;
             let over = cut(&mut found, limit);
+            let bytes: usize = found.iter().map(|labels| labels.memory_bytes()).sum();
+            let Some(memory) = memory.for_answer(bytes) else {
+                return Ok((Vec::new(), over, None));
+            };
             let mut json = vec![b'['];
             for (i, labels) in found.iter().enumerate() {
                 if i > 0 {
@@ -75,18 +82,21 @@ pub(crate) async fn series(call: Call) -> ApiResult {
                 push_labels(&mut json, labels);
             }
             json.push(b']');
-            Ok::<_, StorageError>((json, over))
+            Ok::<_, StorageError>((json, over, Some(memory)))
         })
         .await?;
-    let (json, over) = json;
-    Ok(warn_if(over, Answer::json(json)))
+    let memory = memory.ok_or_else(ApiError::no_memory)?;
+    Ok(warn_if(over, Answer::json(json).holding(memory)))
 }
 
-fn strings(mut found: Vec<String>, limit: usize) -> Answer {
+fn strings(call: &Call, mut found: Vec<String>, limit: usize) -> ApiResult {
     let over = cut(&mut found, limit);
+    let bytes = found.iter().map(String::len).sum();
+    let memory = call.app.memory.for_answer(bytes);
+    let memory = memory.ok_or_else(ApiError::no_memory)?;
     let mut json = Vec::new();
     push_strings(&mut json, &found, Escape::Html);
-    warn_if(over, Answer::json(json))
+    Ok(warn_if(over, Answer::json(json).holding(memory)))
 }
 
 fn warn_if(over: bool, answer: Answer) -> Answer {

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::vec;
 
@@ -12,7 +13,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use kymo_query::{PointValue, QueryResult, Series, Value, VectorSample};
+use kymo_query::{MemoryGrant, PointValue, QueryResult, Series, Value, VectorSample};
 use kymo_storage::compat::{float, time};
 
 use crate::http::answer::{json_response, push_head, push_tail};
@@ -79,6 +80,8 @@ enum Rest {
 
 /// Turns a result into pieces of text.
 struct ResultWriter {
+    /// What the value holds of the memory of queries, until the last of it is written.
+    _memory: Arc<MemoryGrant>,
     /// Text in front of the rest, until it was handed out.
     head: Vec<u8>,
     rest: Rest,
@@ -93,6 +96,7 @@ impl ResultWriter {
             value,
             mut warnings,
             infos,
+            memory,
             ..
         } = result;
         warnings.extend(notes);
@@ -137,6 +141,7 @@ impl ResultWriter {
         tail.push(b'}');
         push_tail(&mut tail, &warnings, &infos);
         ResultWriter {
+            _memory: memory,
             head,
             rest,
             items: 0,
