@@ -41,11 +41,14 @@
 //! ```
 //!
 //! Reading order: [`model`] (the vocabulary of all crates), [`metrics`] (the store),
-//! then `index`, `wal`, `codec` and `fs` below it.
+//! then `index`, `wal`, `codec` and `fs` below it. [`prometheus_block`] stands beside
+//! the store: it reads and writes blocks of Prometheus.
 
 pub mod compat;
 pub mod model;
 
+#[cfg(not(feature = "internals"))]
+mod block;
 #[cfg(not(feature = "internals"))]
 mod codec;
 #[cfg(not(feature = "internals"))]
@@ -55,6 +58,9 @@ mod index;
 mod wal;
 
 // Open to benches and fuzz targets, and promised to nobody.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod block;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod codec;
@@ -69,6 +75,7 @@ mod error;
 mod options;
 
 pub mod metrics;
+pub mod prometheus_block;
 
 pub use error::{AppendError, StorageError};
 pub use options::{StoreOptions, SyncPolicy};

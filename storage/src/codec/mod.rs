@@ -19,6 +19,7 @@ pub mod decimal;
 pub mod open;
 pub mod packed;
 pub mod sealed;
+pub mod text;
 pub mod timestamps;
 pub mod varint;
 pub mod xor;

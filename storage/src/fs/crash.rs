@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::memory::MemoryDir;
-use super::{AppendFile, Dir, DirLock, FsError};
+use super::{AppendFile, Dir, DirLock, FileMap, FsError};
 
 /// A recording directory in memory; clones are the same directory.
 #[derive(Debug, Clone)]
@@ -64,6 +66,10 @@ pub struct Faults {
     pub truncates: bool,
     /// Creating a file fails for want of space.
     pub creates: bool,
+    /// Renaming files and directories fails.
+    pub renames: bool,
+    /// Every write and sync takes so long.
+    pub delay: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +91,11 @@ enum Op {
         file: usize,
     },
     Rename {
+        dir: PathBuf,
+        from: String,
+        to: String,
+    },
+    RenameDir {
         dir: PathBuf,
         from: String,
         to: String,
@@ -161,6 +172,12 @@ impl CrashDir {
                         names.insert((dir.clone(), to.clone()), file);
                     }
                 }
+                Op::RenameDir { dir, from, to } if survivors.is_name_kept(i, dir) => {
+                    names = std::mem::take(&mut names)
+                        .into_iter()
+                        .map(|((at, name), file)| ((moved(&at, dir, from, to), name), file))
+                        .collect();
+                }
                 Op::Remove { dir, name } if survivors.is_name_kept(i, dir) => {
                     names.remove(&(dir.clone(), name.clone()));
                 }
@@ -181,6 +198,22 @@ impl CrashDir {
         image
     }
 
+    fn check_renames(&self, from: &str) -> Result<(), FsError> {
+        if self.disk.lock().faults.renames {
+            let path = self.inner.path().join(from);
+            return Err(FsError::io("rename", &path, io::Error::other("broken")));
+        }
+        Ok(())
+    }
+
+    /// Waits as long as faults say, without holding the disk.
+    fn delay(disk: &Mutex<Disk>) {
+        let delay = disk.lock().faults.delay;
+        if let Some(delay) = delay {
+            std::thread::sleep(delay);
+        }
+    }
+
     fn record(&self, op: Op) {
         self.disk.lock().ops.push(op);
     }
@@ -197,6 +230,15 @@ impl CrashDir {
             path,
             disk: self.disk.clone(),
         })
+    }
+}
+
+/// Returns where `path` is after `from` in `dir` was renamed to `to`.
+fn moved(path: &Path, dir: &Path, from: &str, to: &str) -> PathBuf {
+    match path.strip_prefix(dir.join(from)) {
+        Ok(below) if below.as_os_str().is_empty() => dir.join(to),
+        Ok(below) => dir.join(to).join(below),
+        Err(_) => path.to_path_buf(),
     }
 }
 
@@ -247,7 +289,7 @@ impl Survivors {
                         survivors.names_end.entry(dir.clone()).or_insert(0);
                         survivors.data_end.entry(*file).or_insert(0);
                     }
-                    Op::Rename { dir, .. } | Op::Remove { dir, .. } => {
+                    Op::Rename { dir, .. } | Op::RenameDir { dir, .. } | Op::Remove { dir, .. } => {
                         survivors.names_end.entry(dir.clone()).or_insert(0);
                     }
                     _ => {}
@@ -368,7 +410,33 @@ impl Dir for CrashDir {
         self.inner.read(name, limit_bytes)
     }
 
+    fn map(&self, name: &str, range: Range<u64>) -> Result<FileMap, FsError> {
+        self.inner.map(name, range)
+    }
+
+    fn len_bytes(&self, name: &str) -> Result<u64, FsError> {
+        self.inner.len_bytes(name)
+    }
+
+    fn rename_dir(&self, from: &str, to: &str) -> Result<(), FsError> {
+        self.check_renames(from)?;
+        self.inner.rename_dir(from, to)?;
+        let mut disk = self.disk.lock();
+        let dir = self.inner.path().to_path_buf();
+        disk.files = std::mem::take(&mut disk.files)
+            .into_iter()
+            .map(|((at, name), file)| ((moved(&at, &dir, from, to), name), file))
+            .collect();
+        disk.ops.push(Op::RenameDir {
+            dir,
+            from: from.to_owned(),
+            to: to.to_owned(),
+        });
+        Ok(())
+    }
+
     fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
+        self.check_renames(from)?;
         self.inner.rename(from, to)?;
         let mut disk = self.disk.lock();
         if let Some(file) = disk.files.remove(&self.key(from)) {
@@ -423,6 +491,7 @@ struct CrashFile {
 
 impl AppendFile for CrashFile {
     fn append(&self, bytes: &[u8]) -> Result<(), FsError> {
+        CrashDir::delay(&self.disk);
         let mut disk = self.disk.lock();
         let mut kept = bytes;
         let mut failure = None;
@@ -472,6 +541,7 @@ impl AppendFile for CrashFile {
     }
 
     fn sync(&self) -> Result<(), FsError> {
+        CrashDir::delay(&self.disk);
         let mut disk = self.disk.lock();
         if disk.faults.syncs {
             return Err(FsError::io("sync", &self.path, io::Error::other("broken")));

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{AppendFile, Dir, DirLock, FsError, check_name};
+use super::map::checked_len;
+use super::{AppendFile, Dir, DirLock, FileMap, FsError, check_name};
 
 /// A directory in memory; clones are the same directory.
 #[derive(Debug, Clone)]
@@ -141,12 +143,43 @@ impl Dir for MemoryDir {
         Ok(bytes.clone())
     }
 
+    fn map(&self, name: &str, range: Range<u64>) -> Result<FileMap, FsError> {
+        let content = self.content("map", name)?;
+        let bytes = content.lock();
+        let len = checked_len(&range, bytes.len() as u64)
+            .map_err(|e| FsError::io("map", &self.path.join(name), e))?;
+        let start = range.start as usize;
+        Ok(FileMap::from_bytes(&bytes[start..start + len]))
+    }
+
+    fn len_bytes(&self, name: &str) -> Result<u64, FsError> {
+        Ok(self.content("stat", name)?.lock().len() as u64)
+    }
+
     fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
         check_name(to)?;
         let content = self.content("rename", from)?;
         let mut files = self.node.files.lock();
         files.remove(from);
         files.insert(to.to_owned(), content);
+        Ok(())
+    }
+
+    fn rename_dir(&self, from: &str, to: &str) -> Result<(), FsError> {
+        check_name(from)?;
+        check_name(to)?;
+        let mut dirs = self.node.dirs.lock();
+        let error = |kind: io::ErrorKind| {
+            FsError::io("rename directory", &self.path.join(from), kind.into())
+        };
+        if dirs.contains_key(to) {
+            return Err(error(io::ErrorKind::AlreadyExists));
+        }
+        let node = dirs.remove(from);
+        dirs.insert(
+            to.to_owned(),
+            node.ok_or_else(|| error(io::ErrorKind::NotFound))?,
+        );
         Ok(())
     }
 

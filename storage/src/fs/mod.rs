@@ -15,7 +15,10 @@
 //! 4. A created, renamed or removed *name* survives a power loss only after
 //!    [`Dir::sync`] of its directory.
 //! 5. `rename` replaces the target in one step: a crash leaves the old or the new.
-//! 6. After a failed `sync` nothing is known about the bytes since the last good one;
+//! 6. [`Dir::map`] is for bytes that nobody writes or cuts any more: sealed files, and
+//!    the parts of an append-only file that are behind every later truncation. The
+//!    file may be removed or renamed while it is mapped.
+//! 7. After a failed `sync` nothing is known about the bytes since the last good one;
 //!    the only safe reaction is to stop writing. Retrying proves nothing.
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
@@ -28,6 +31,7 @@
 )]
 
 mod lock;
+mod map;
 mod real;
 
 #[cfg(any(test, feature = "internals"))]
@@ -39,12 +43,17 @@ pub mod memory;
 mod tests;
 
 pub use lock::DirLock;
+pub use map::FileMap;
 pub use real::RealDir;
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Offsets of [`Dir::map`] are multiples of this.
+pub const MAP_ALIGN_BYTES: u64 = 4096;
 
 /// One directory and what may be done in it; the contract is in the module's text.
 ///
@@ -76,8 +85,26 @@ pub trait Dir: Send + Sync + fmt::Debug {
     /// is allocated.
     fn read(&self, name: &str, limit_bytes: u64) -> Result<Vec<u8>, FsError>;
 
+    /// Returns the bytes in `range` of a file without reading them yet (rule 6 of the
+    /// module). The range starts at a multiple of [`MAP_ALIGN_BYTES`]; one that is not
+    /// wholly in the file is refused.
+    fn map(&self, name: &str, range: Range<u64>) -> Result<FileMap, FsError>;
+
+    /// Returns the length of a file in bytes.
+    fn len_bytes(&self, name: &str) -> Result<u64, FsError>;
+
     /// Renames a file within the directory, replacing the target if there is one.
     fn rename(&self, from: &str, to: &str) -> Result<(), FsError>;
+
+    /// Renames a directory below this one; refuses a name that exists. As durable as
+    /// the name of a file: after [`Dir::sync`] of this directory.
+    fn rename_dir(&self, from: &str, to: &str) -> Result<(), FsError>;
+
+    /// Gives a file that nobody writes any more the same name in another directory,
+    /// too: a hard link where the file system has them, else a copy that is synced.
+    fn link(&self, name: &str, to: &dyn Dir) -> Result<(), FsError> {
+        copy(self, name, to)
+    }
 
     /// Removes a file.
     fn remove(&self, name: &str) -> Result<(), FsError>;
@@ -164,10 +191,36 @@ impl FsError {
         ))
     }
 
+    /// Returns the directory in which it happened.
+    pub fn directory(&self) -> PathBuf {
+        let path = match self {
+            FsError::Io { path, .. } | FsError::TooLong { path, .. } => path.parent(),
+            FsError::Locked { path } => Some(path.as_path()),
+            FsError::Name { .. } => None,
+        };
+        path.map_or_else(PathBuf::new, Path::to_path_buf)
+    }
+
     /// Tells whether the file or directory was not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, FsError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
+}
+
+/// Bytes that a copy holds in memory at one time.
+const COPY_BYTES: u64 = 1 << 20;
+
+/// Copies a file to another directory and syncs it.
+fn copy<D: Dir + ?Sized>(from: &D, name: &str, to: &dyn Dir) -> Result<(), FsError> {
+    let len_bytes = from.len_bytes(name)?;
+    let file = to.create(name)?;
+    let mut at = 0;
+    while at < len_bytes {
+        let end = len_bytes.min(at + COPY_BYTES);
+        file.append(&from.map(name, at..end)?)?;
+        at = end;
+    }
+    file.sync()
 }
 
 /// Refuses names that would leave the directory.

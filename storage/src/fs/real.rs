@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{AppendFile, Dir, DirLock, FsError, check_name, lock};
+use super::{AppendFile, Dir, DirLock, FileMap, FsError, check_name, copy, lock};
 
 /// A directory on disk.
 #[derive(Debug, Clone)]
@@ -21,6 +22,16 @@ impl RealDir {
     pub fn open(path: impl Into<PathBuf>) -> Result<RealDir, FsError> {
         let path = path.into();
         fs::create_dir_all(&path).map_err(|e| FsError::io("create directory", &path, e))?;
+        Ok(RealDir { path })
+    }
+
+    /// Opens `path`, which has to be there.
+    ///
+    /// # Errors
+    /// [`FsError::Io`] when there is no such directory.
+    pub fn existing(path: impl Into<PathBuf>) -> Result<RealDir, FsError> {
+        let path = path.into();
+        fs::read_dir(&path).map_err(|e| FsError::io("open directory", &path, e))?;
         Ok(RealDir { path })
     }
 
@@ -117,9 +128,41 @@ impl Dir for RealDir {
         Ok(bytes)
     }
 
+    fn map(&self, name: &str, range: Range<u64>) -> Result<FileMap, FsError> {
+        let path = self.join(name)?;
+        let file = File::open(&path).map_err(|e| FsError::io("open", &path, e))?;
+        FileMap::of_file(&file, &path, &range)
+    }
+
+    fn len_bytes(&self, name: &str) -> Result<u64, FsError> {
+        let path = self.join(name)?;
+        let meta = fs::metadata(&path).map_err(|e| FsError::io("stat", &path, e))?;
+        Ok(meta.len())
+    }
+
     fn rename(&self, from: &str, to: &str) -> Result<(), FsError> {
         let (from, to) = (self.join(from)?, self.join(to)?);
         fs::rename(&from, &to).map_err(|e| FsError::io("rename", &from, e))
+    }
+
+    fn rename_dir(&self, from: &str, to: &str) -> Result<(), FsError> {
+        let (from, to) = (self.join(from)?, self.join(to)?);
+        if to.exists() {
+            // The system would replace an empty directory.
+            let e = io::ErrorKind::AlreadyExists.into();
+            return Err(FsError::io("rename a directory to", &to, e));
+        }
+        fs::rename(&from, &to).map_err(|e| FsError::io("rename", &from, e))
+    }
+
+    fn link(&self, name: &str, to: &dyn Dir) -> Result<(), FsError> {
+        let path = self.join(name)?;
+        match fs::hard_link(&path, to.path().join(name)) {
+            Ok(()) => Ok(()),
+            // Another file system, or one without links.
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => copy(self, name, to),
+            Err(e) => Err(FsError::io("link", &path, e)),
+        }
     }
 
     fn remove(&self, name: &str) -> Result<(), FsError> {

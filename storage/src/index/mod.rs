@@ -25,10 +25,11 @@ use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
-use postings::Postings;
-use regexes::Regexes;
 use text::NO_PAIR;
 
+pub(crate) use planner::{Lists, resolve};
+pub(crate) use postings::Postings;
+pub(crate) use regexes::Regexes;
 pub(crate) use restore::Restoring;
 pub(crate) use rows::{Row, Rows, encode as encode_row};
 pub(crate) use text::{Dictionary, NameId, PairId};
@@ -73,6 +74,14 @@ pub(crate) struct Search {
 type Pairs = SmallVec<[PairId; 32]>;
 
 impl Index {
+    /// Returns an index that has the pairs of a dictionary and no series.
+    pub(crate) fn with_pairs(dictionary: Dictionary) -> Index {
+        let mut index = Index::default();
+        index.postings.resize(dictionary.n_pairs(), Postings::Empty);
+        index.dictionary = Arc::new(RwLock::new(dictionary));
+        index
+    }
+
     /// Returns the texts that pair ids of now stand for. It stays right for rows
     /// copied until now, whatever happens to the index later.
     pub(crate) fn dictionary(&self) -> Arc<RwLock<Dictionary>> {
@@ -82,6 +91,11 @@ impl Index {
     /// Counts the series.
     pub(crate) fn len(&self) -> usize {
         self.canonical.len()
+    }
+
+    /// Returns one more than the highest id that was ever given.
+    pub(crate) fn end_id(&self) -> u32 {
+        self.rows.end_id()
     }
 
     /// Returns the pairs of a series.
@@ -265,6 +279,26 @@ impl Index {
                 each(name, value, postings.len());
             }
         }
+    }
+
+    /// Calls `each` with the labels of every series, in order of id.
+    pub(crate) fn for_each_labels(
+        &self,
+        mut each: impl for<'a> FnMut(&mut dyn Iterator<Item = (&'a str, &'a str)>),
+    ) {
+        let dictionary = self.dictionary.read();
+        for row in self.live.iter().filter_map(|id| self.rows.get(id)) {
+            each(&mut row.pairs().map(|pair| dictionary.pair_text(pair)));
+        }
+    }
+
+    /// Counts the series that have this label.
+    pub(crate) fn n_series_of(&self, name: &str, value: &str) -> u64 {
+        let dictionary = self.dictionary.read();
+        let pair = dictionary.name(name);
+        let pair = pair.and_then(|name| dictionary.pair(name, value));
+        let postings = pair.and_then(|pair| self.postings.get(pair as usize));
+        postings.map_or(0, Postings::len)
     }
 
     /// Returns the names that some series has, in no particular order.

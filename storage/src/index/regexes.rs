@@ -8,17 +8,24 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::text::{Dictionary, NameId, PairId};
+use super::text::{NameId, PairId};
 use crate::model::Matcher;
 
 /// Patterns and ids that are remembered; past either everything is forgotten.
 const MAX_PATTERNS: usize = 512;
 const MAX_IDS: usize = 1 << 20;
 
-/// Remembered answers of one dictionary.
-#[derive(Debug, Default)]
-pub(super) struct Regexes {
+/// Remembered answers of one dictionary, or of one block.
+#[derive(Debug)]
+pub(crate) struct Regexes {
     known: Mutex<Known>,
+    max_ids: usize,
+}
+
+impl Default for Regexes {
+    fn default() -> Regexes {
+        Regexes::with_limit(MAX_IDS)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -36,43 +43,49 @@ struct Answer {
 }
 
 impl Regexes {
+    /// Returns a memory for so many ids in all.
+    pub(crate) fn with_limit(max_ids: usize) -> Regexes {
+        Regexes {
+            known: Mutex::default(),
+            max_ids,
+        }
+    }
+
     /// Returns the pairs of `name` whose value matches the pattern of a `=~` or `!~`
-    /// matcher, in order of first use. The operator's negation is not applied.
-    pub(super) fn matched(
+    /// matcher, ascending. The operator's negation is not applied.
+    ///
+    /// `look(seen, matched)` appends what matches of the `n_pairs` pairs of the name from
+    /// number `seen` on.
+    pub(crate) fn matched<E>(
         &self,
-        dictionary: &Dictionary,
         name: NameId,
         matcher: &Matcher,
-    ) -> Arc<Vec<PairId>> {
+        n_pairs: usize,
+        look: impl FnOnce(usize, &mut Vec<PairId>) -> Result<(), E>,
+    ) -> Result<Arc<Vec<PairId>>, E> {
         let key = (name, matcher.value().to_owned());
-        let pairs = dictionary.pairs_of(name);
         let known = self.known.lock().answers.get(&key).cloned();
         let (mut matched, seen) = match known {
-            Some(answer) if answer.seen == pairs.len() => return answer.matched,
+            Some(answer) if answer.seen == n_pairs => return Ok(answer.matched),
             Some(answer) => (answer.matched.as_ref().clone(), answer.seen),
             None => (Vec::new(), 0),
         };
-        let wanted = !matcher.is_negative();
-        matched.extend(
-            pairs[seen..]
-                .iter()
-                .filter(|&&pair| matcher.matches(dictionary.value_text(pair)) == wanted),
-        );
+        look(seen, &mut matched)?;
         let matched = Arc::new(matched);
         let mut known = self.known.lock();
-        if known.answers.len() >= MAX_PATTERNS || known.n_ids + matched.len() > MAX_IDS {
+        if known.answers.len() >= MAX_PATTERNS || known.n_ids + matched.len() > self.max_ids {
             known.answers.clear();
             known.n_ids = 0;
         }
         known.n_ids += matched.len();
         let answer = Answer {
-            seen: pairs.len(),
+            seen: n_pairs,
             matched: Arc::clone(&matched),
         };
         if let Some(before) = known.answers.insert(key, answer) {
             known.n_ids = known.n_ids.saturating_sub(before.matched.len());
         }
-        matched
+        Ok(matched)
     }
 
     /// Forgets everything.

@@ -118,6 +118,67 @@ fn a_failing_disk_stops_writes_and_leaves_reads() {
     }
 }
 
+/// As below, with samples that come late, some of them settled only at commit, and
+/// with deletions.
+#[test]
+fn late_samples_and_deletions_survive_a_crash_anywhere() {
+    for (sync, losses) in [
+        (SyncPolicy::Never, vec![Loss::Process]),
+        (SyncPolicy::Always, vec![Loss::Everything, Loss::Chance(3)]),
+    ] {
+        let dir = CrashDir::new("/test");
+        let mut options = options(sync);
+        options.out_of_order_window_ms = 1000;
+        let (store, _) = MetricStore::open_in(&dir, &options).unwrap();
+        let begun = dir.ops();
+        let (mut acknowledged, mut deleted) = (Vec::new(), Vec::new());
+        for round in 1..=20 {
+            let mut appender = store.appender();
+            // The second one is in order until the first is committed.
+            let times = [round * 10, round * 10 - 2, round * 10 - 15];
+            for n in 0..N_SERIES {
+                let labels = Labels::from_pairs([("n", n.to_string()), ("job", "x".to_owned())]);
+                let series = appender.series(&labels).unwrap();
+                for t_ms in times {
+                    let value = (n * 1000 + t_ms) as f64;
+                    appender.append(series, t_ms, value).unwrap();
+                }
+            }
+            let done = appender.commit().unwrap();
+            assert_eq!(done.samples, 3 * N_SERIES as u64);
+            acknowledged.extend(times.map(|t_ms| (dir.ops(), t_ms)));
+            if round % 5 == 0 {
+                let range = TimeRange::new(round * 10 - 30, round * 10 - 20);
+                let n_series = store.delete_in_head(&[Vec::new()], range).unwrap();
+                assert_eq!(n_series, N_SERIES as u64);
+                deleted.push((dir.ops(), range));
+            }
+        }
+        drop(store);
+        for ops in begun..dir.ops() {
+            for &loss in &losses {
+                let partial_bytes = dir.write_len(ops) / 2;
+                let image = dir.image(Cut { ops, partial_bytes }, loss);
+                let (store, _) = MetricStore::open_in(&image, &options).unwrap();
+                let found = read(&store);
+                for &(done, t_ms) in acknowledged.iter().filter(|(done, _)| *done <= ops) {
+                    let gone =
+                        |&(by, range): &(usize, TimeRange)| by <= ops && range.contains(t_ms);
+                    if deleted.iter().any(gone) {
+                        assert_eq!(found.get(&t_ms), None, "cut {ops}, {loss:?}");
+                    } else if deleted
+                        .iter()
+                        .all(|(by, at)| *by <= ops || !at.contains(t_ms))
+                    {
+                        let n = found.get(&t_ms);
+                        assert_eq!(n, Some(&N_SERIES), "{t_ms} of {done}, cut {ops}, {loss:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Crashes at every change and in the middle of every write: what was acknowledged is
 /// there as a whole, and nothing that was never written.
 #[test]

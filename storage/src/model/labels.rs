@@ -116,6 +116,11 @@ impl Labels {
         self.iter().count()
     }
 
+    /// Returns the bytes of memory of the text.
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.packed.len()
+    }
+
     /// Tells whether there is no label.
     pub fn is_empty(&self) -> bool {
         self.packed.is_empty()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use crate::compat::name::is_legacy_label_name;
 use crate::compat::quote::push_quoted;
-use crate::compat::regex::{RegexError, replace_invalid};
+use crate::compat::regex::{Automaton, RegexError, replace_invalid};
 
 /// The four ways to compare a label with a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -138,6 +138,16 @@ impl Matcher {
     pub fn prefix(&self) -> Option<&str> {
         let prefix = self.pattern.as_ref()?.prefix();
         (!prefix.is_empty()).then_some(prefix)
+    }
+
+    /// Returns the pattern as an automaton, to be run through a sorted set of values.
+    /// `None` where testing value by value is better: the test is one of text, or the
+    /// automaton would be large.
+    pub(crate) fn automaton(&self) -> Option<Automaton> {
+        let pattern = self.pattern.as_ref()?;
+        pattern
+            .needs_engine()
+            .then(|| Automaton::new(&self.value))?
     }
 
     /// Tells whether every value satisfies the condition, as for `=~".*"`.

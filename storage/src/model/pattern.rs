@@ -102,6 +102,11 @@ impl Pattern {
         }
     }
 
+    /// Tells whether values are tested by running the expression.
+    pub(super) fn needs_engine(&self) -> bool {
+        matches!(self.test, Test::Engine { .. })
+    }
+
     /// Tells whether every value matches.
     pub(super) fn matches_all(&self) -> bool {
         matches!(self.test, Test::All)

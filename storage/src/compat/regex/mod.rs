@@ -7,6 +7,7 @@
 //!
 //! Matching takes time linear in the text. Compiled size is bounded.
 
+mod automaton;
 mod class;
 mod expand;
 mod parse;
@@ -20,6 +21,7 @@ use regex_automata::util::captures::Captures as Slots;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Hir, Look};
 
+pub(crate) use automaton::Automaton;
 pub(crate) use parse::{Dot, parse};
 pub(crate) use tree::Node;
 
@@ -235,12 +237,7 @@ pub(crate) struct WholeMatch {
 impl WholeMatch {
     /// Compiles a parsed expression; `pattern` is what an error quotes.
     pub(crate) fn new(pattern: &str, node: &Node) -> Result<WholeMatch, RegexError> {
-        let hir = Hir::concat(vec![
-            Hir::look(Look::Start),
-            node.to_hir(),
-            Hir::look(Look::End),
-        ]);
-        let engine = compile(pattern, &hir)?;
+        let engine = compile(pattern, &whole(node))?;
         Ok(WholeMatch { engine })
     }
 
@@ -249,6 +246,15 @@ impl WholeMatch {
         let input = Input::new(text).anchored(Anchored::Yes).earliest(true);
         self.engine.is_match(input)
     }
+}
+
+/// The expression, at both ends of the text.
+fn whole(node: &Node) -> Hir {
+    Hir::concat(vec![
+        Hir::look(Look::Start),
+        node.to_hir(),
+        Hir::look(Look::End),
+    ])
 }
 
 fn compile(pattern: &str, hir: &Hir) -> Result<Engine, RegexError> {

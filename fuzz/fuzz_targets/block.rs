@@ -1,0 +1,4 @@
+//! Damages a block, with and without the right checksums, and asks it everything.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| kymo_storage::block::fuzz::check_block(data));

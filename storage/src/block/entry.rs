@@ -1,0 +1,378 @@
+//! What the index says of a chunk: its times, and its values or where they are.
+//!
+//! ```text
+//! entry   = kinds u8 | times | values
+//! kinds   = times in bits 0..2, values in bits 2..4
+//! times 0 = vector varint                                          all of a shared vector
+//!       1 = vector | start varint | len varint                     a slice of one
+//!       2 = vector | start | len | n varint | n x gap varint       a slice with n left out
+//!       3 = first varint | span varint | n varint | bytes varint   its own, in `data`
+//! values 0 = len varint       a sealed chunk in `data`
+//!       1 = len varint, bytes a short sealed chunk right here
+//!       2 = zigzag varint     the same integer throughout
+//!       3 = bits u64          the same value throughout
+//! ```
+//!
+//! `first` counts from the first millisecond of the block, `span` from `first`. What is
+//! in `data` are the times, then the values. The first entry of a series that has
+//! something there is followed by its offset (varint); the next one lies right behind.
+
+use crate::codec::varint::{read_i64, read_u64, write_i64, write_u64};
+use crate::codec::{CodecError, sealed};
+
+const TIMES_WHOLE: u8 = 0;
+const TIMES_SLICE: u8 = 1;
+const TIMES_GAPS: u8 = 2;
+const TIMES_OWN: u8 = 3;
+const VALUES_IN_DATA: u8 = 0;
+const VALUES_INLINE: u8 = 1;
+const VALUES_INTEGER: u8 = 2;
+const VALUES_BITS: u8 = 3;
+
+/// Longest sealed chunk that is kept in the entry: about what the reference would take.
+pub(super) const MAX_INLINE: usize = 12;
+
+/// Where the times of a chunk come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Times<'a> {
+    /// All of a shared vector.
+    Whole { vector: u32 },
+    /// `len` times of a shared vector from `start` on, without some.
+    Slice {
+        vector: u32,
+        start: u32,
+        len: u32,
+        missing: Missing<'a>,
+    },
+    /// `n` times of its own, `len_bytes` of `data`.
+    Own {
+        first: u64,
+        span: u64,
+        n: u32,
+        len_bytes: u64,
+    },
+}
+
+/// Positions left out of a slice, as ascending gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Missing<'a> {
+    pub(super) n: u32,
+    gaps: &'a [u8],
+}
+
+impl<'a> Missing<'a> {
+    /// Writes positions, which ascend, to `gaps`.
+    pub(super) fn encode(positions: &[u32], gaps: &'a mut Vec<u8>) -> Missing<'a> {
+        gaps.clear();
+        let mut next = 0;
+        for &at in positions {
+            write_u64(gaps, u64::from(at - next));
+            next = at + 1;
+        }
+        Missing {
+            n: positions.len() as u32,
+            gaps,
+        }
+    }
+
+    /// Reads the positions; what the checks of the entry did not see is left out.
+    pub(super) fn positions(self) -> impl Iterator<Item = usize> + use<'a> {
+        let mut rest = self.gaps;
+        let mut next = 0usize;
+        (0..self.n).map_while(move |_| {
+            let gap = read_u64(&mut rest).ok()?;
+            let at = next.saturating_add(usize::try_from(gap).ok()?);
+            next = at.saturating_add(1);
+            Some(at)
+        })
+    }
+}
+
+/// The values of a chunk, or where they are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Values<'a> {
+    /// A sealed chunk, `len_bytes` of `data`.
+    InData { len_bytes: u64 },
+    /// A sealed chunk.
+    Inline(&'a [u8]),
+    /// The same value throughout.
+    Constant(f64),
+}
+
+/// One chunk of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Entry<'a> {
+    pub(super) times: Times<'a>,
+    pub(super) values: Values<'a>,
+}
+
+impl Entry<'_> {
+    /// Returns how many bytes of `data` belong to the chunk.
+    pub(super) fn data_bytes(&self) -> u64 {
+        let times = match self.times {
+            Times::Own { len_bytes, .. } => len_bytes,
+            _ => 0,
+        };
+        let values = match self.values {
+            Values::InData { len_bytes } => len_bytes,
+            _ => 0,
+        };
+        times.saturating_add(values)
+    }
+
+    /// Appends the entry. `data_at` is where its bytes are in `data`, if it is the first
+    /// of its series that has some.
+    pub(super) fn encode(&self, data_at: Option<u64>, out: &mut Vec<u8>) {
+        let head = out.len();
+        out.push(0);
+        let times = match self.times {
+            Times::Whole { vector } => {
+                write_u64(out, u64::from(vector));
+                TIMES_WHOLE
+            }
+            Times::Slice {
+                vector,
+                start,
+                len,
+                missing,
+            } => {
+                for word in [vector, start, len] {
+                    write_u64(out, u64::from(word));
+                }
+                if missing.n == 0 {
+                    TIMES_SLICE
+                } else {
+                    write_u64(out, u64::from(missing.n));
+                    out.extend_from_slice(missing.gaps);
+                    TIMES_GAPS
+                }
+            }
+            Times::Own {
+                first,
+                span,
+                n,
+                len_bytes,
+            } => {
+                for word in [first, span, u64::from(n), len_bytes] {
+                    write_u64(out, word);
+                }
+                TIMES_OWN
+            }
+        };
+        let values = match self.values {
+            Values::InData { len_bytes } => {
+                write_u64(out, len_bytes);
+                VALUES_IN_DATA
+            }
+            Values::Inline(bytes) => {
+                write_u64(out, bytes.len() as u64);
+                out.extend_from_slice(bytes);
+                VALUES_INLINE
+            }
+            Values::Constant(value) => {
+                let integer = value as i64;
+                let is_short = integer.unsigned_abs() < 1 << 40;
+                if is_short && (integer as f64).to_bits() == value.to_bits() {
+                    write_i64(out, integer);
+                    VALUES_INTEGER
+                } else {
+                    out.extend_from_slice(&value.to_bits().to_le_bytes());
+                    VALUES_BITS
+                }
+            }
+        };
+        if self.data_bytes() > 0
+            && let Some(at) = data_at
+        {
+            write_u64(out, at);
+        }
+        out[head] = times | values << 2;
+    }
+}
+
+/// The chunks of a series, in order of time.
+#[derive(Debug, Clone)]
+pub(super) struct Entries<'a> {
+    rest: &'a [u8],
+    /// Where the next bytes of `data` are, once that is known.
+    data_at: Option<u64>,
+}
+
+impl<'a> Entries<'a> {
+    /// Reads the entries of one series.
+    pub(super) fn new(bytes: &'a [u8]) -> Entries<'a> {
+        Entries {
+            rest: bytes,
+            data_at: None,
+        }
+    }
+
+    /// Returns the next chunk and where its bytes in `data` begin.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Option<(Entry<'a>, u64)>, CodecError> {
+        let Some(&kinds) = self.rest.split_off_first() else {
+            return Ok(None);
+        };
+        if kinds >> 4 != 0 {
+            return Err(CodecError::Invalid("kind of a chunk entry"));
+        }
+        let rest = &mut self.rest;
+        let times = match kinds & 3 {
+            TIMES_WHOLE => Times::Whole {
+                vector: read_u32(rest)?,
+            },
+            TIMES_OWN => Times::Own {
+                first: read_u64(rest)?,
+                span: read_u64(rest)?,
+                n: read_u32(rest)?,
+                len_bytes: read_u64(rest)?,
+            },
+            kind => Times::Slice {
+                vector: read_u32(rest)?,
+                start: read_u32(rest)?,
+                len: read_u32(rest)?,
+                missing: read_missing(rest, kind)?,
+            },
+        };
+        let values = match kinds >> 2 {
+            VALUES_IN_DATA => Values::InData {
+                len_bytes: read_u64(rest)?,
+            },
+            VALUES_INLINE => {
+                let len = usize::try_from(read_u64(rest)?).ok();
+                let bytes = len.and_then(|len| rest.split_off(..len));
+                Values::Inline(bytes.ok_or(SHORT)?)
+            }
+            VALUES_INTEGER => Values::Constant(read_i64(rest)? as f64),
+            _ => {
+                let bits = rest.split_off(..8).and_then(|bits| bits.first_chunk());
+                Values::Constant(f64::from_bits(u64::from_le_bytes(*bits.ok_or(SHORT)?)))
+            }
+        };
+        let entry = Entry { times, values };
+        let len_bytes = entry.data_bytes();
+        let mut at = 0;
+        if len_bytes > 0 {
+            at = match self.data_at {
+                Some(at) => at,
+                None => read_u64(rest)?,
+            };
+            let end = at.checked_add(len_bytes);
+            self.data_at = Some(end.ok_or(CodecError::Invalid("place of a chunk"))?);
+        }
+        Ok(Some((entry, at)))
+    }
+}
+
+const SHORT: CodecError = CodecError::Truncated("chunk entry");
+
+fn read_u32(bytes: &mut &[u8]) -> Result<u32, CodecError> {
+    u32::try_from(read_u64(bytes)?).map_err(|_| CodecError::Invalid("number in a chunk entry"))
+}
+
+fn read_missing<'a>(bytes: &mut &'a [u8], kind: u8) -> Result<Missing<'a>, CodecError> {
+    if kind != TIMES_GAPS {
+        return Ok(Missing::default());
+    }
+    let n = read_u32(bytes)?;
+    if n as usize > sealed::MAX_VALUES {
+        return Err(CodecError::Invalid("number of missing times"));
+    }
+    let start = *bytes;
+    for _ in 0..n {
+        read_u64(bytes)?;
+    }
+    Ok(Missing {
+        n,
+        gaps: &start[..start.len() - bytes.len()],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round_trip(entries: &[Entry<'_>], data_at: u64) -> usize {
+        let mut out = Vec::new();
+        let (mut first, mut at) = (Some(data_at), data_at);
+        let mut expected = Vec::new();
+        for entry in entries {
+            entry.encode(first, &mut out);
+            if entry.data_bytes() > 0 {
+                first = None;
+                expected.push(at);
+                at += entry.data_bytes();
+            } else {
+                expected.push(0);
+            }
+        }
+        let mut read = Entries::new(&out);
+        for (entry, at) in entries.iter().zip(expected) {
+            let (found, found_at) = read.next().unwrap().unwrap();
+            assert_eq!(format!("{found:?}"), format!("{entry:?}"));
+            assert_eq!(found_at, at);
+        }
+        assert_eq!(read.next(), Ok(None));
+        out.len()
+    }
+
+    #[test]
+    fn entries_come_back_and_usual_ones_are_short() {
+        let whole = Times::Whole { vector: 1000 };
+        let mut gaps = Vec::new();
+        let missing = Missing::encode(&[0, 1, 200, 300], &mut gaps);
+        assert_eq!(missing.positions().collect::<Vec<_>>(), [0, 1, 200, 300]);
+        let slice = Times::Slice {
+            vector: 3,
+            start: 10,
+            len: 470,
+            missing,
+        };
+        let own = Times::Own {
+            first: 5,
+            span: 7_000_000,
+            n: 480,
+            len_bytes: 300,
+        };
+        let in_data = Values::InData { len_bytes: 400 };
+        for value in [-0.0, 0.5, f64::NAN, f64::INFINITY, 1e300, 1e15] {
+            let entry = Entry {
+                times: whole,
+                values: Values::Constant(value),
+            };
+            assert_eq!(round_trip(&[entry], 0), 3 + 8, "{value}");
+        }
+        for (value, len) in [(0.0, 1), (1.0, 1), (-64.0, 1), (1e6, 3), (1e12, 6)] {
+            let entry = Entry {
+                times: whole,
+                values: Values::Constant(value),
+            };
+            assert_eq!(round_trip(&[entry], 0), 3 + len, "{value}");
+        }
+        let entry = |times, values| Entry { times, values };
+        assert_eq!(round_trip(&[entry(whole, in_data)], 100_000_000), 3 + 2 + 4);
+        let all = [
+            entry(whole, in_data),
+            entry(slice, Values::Inline(b"abc")),
+            entry(own, Values::Constant(2.0)),
+            entry(own, in_data),
+            entry(slice, Values::Constant(0.25)),
+        ];
+        round_trip(&all, 1 << 40);
+        round_trip(&all[1..], 77);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let mut entries = Entries::new(&bytes);
+            while let Ok(Some((entry, _))) = entries.next() {
+                if let Times::Slice { missing, .. } = entry.times {
+                    prop_assert!(missing.positions().count() <= bytes.len());
+                }
+            }
+        }
+    }
+}

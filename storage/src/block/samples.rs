@@ -1,0 +1,355 @@
+//! Reads the samples of a series: from its chunk entries to times and values.
+
+use std::ops::Range;
+
+use super::entry::{Entries, Entry, Times, Values};
+use super::grouped::GroupedFile;
+use super::index::Index;
+use super::vectors::Vector;
+use super::{BlockError, Ulid};
+use crate::codec::{CodecError, sealed};
+use crate::model::TimeRange;
+
+/// Vectors that are kept decoded. A query reads the same series of many targets one after
+/// the other, and then the next series of all of them.
+const KEPT_VECTORS: usize = 64;
+
+/// Buffers that a reader keeps between series, of whatever blocks.
+#[derive(Debug, Default)]
+pub struct ReadScratch {
+    sealed: sealed::Scratch,
+    times: Vec<i64>,
+    kept: Vec<Kept>,
+}
+
+/// A shared vector, decoded.
+#[derive(Debug, Default, Clone)]
+struct Kept {
+    key: Option<(Ulid, u32)>,
+    times: Vec<i64>,
+}
+
+impl ReadScratch {
+    /// Returns the times of a vector of a block.
+    fn vector(&mut self, key: (Ulid, u32), vector: &Vector<'_>) -> Result<&[i64], CodecError> {
+        if self.kept.is_empty() {
+            self.kept.resize(KEPT_VECTORS, Kept::default());
+        }
+        let place = &mut self.kept[key.1 as usize % KEPT_VECTORS];
+        if place.key != Some(key) {
+            place.key = None;
+            place.times.clear();
+            vector.decode(0..vector.n, &mut place.times)?;
+            place.key = Some(key);
+        }
+        Ok(&place.times)
+    }
+}
+
+/// The chunks of one series.
+#[derive(Debug)]
+pub(super) struct SeriesChunks<'a> {
+    pub(super) index: &'a Index,
+    pub(super) data: &'a GroupedFile,
+    pub(super) ulid: Ulid,
+    /// First millisecond of the block.
+    pub(super) base: i64,
+    /// Where the entries are in the index.
+    pub(super) at: Range<usize>,
+}
+
+/// What goes wrong in a chunk.
+enum Failure {
+    Block(BlockError),
+    Codec(CodecError),
+}
+
+impl From<BlockError> for Failure {
+    fn from(error: BlockError) -> Failure {
+        Failure::Block(error)
+    }
+}
+
+impl From<CodecError> for Failure {
+    fn from(error: CodecError) -> Failure {
+        Failure::Codec(error)
+    }
+}
+
+impl SeriesChunks<'_> {
+    fn fail(&self, failure: Failure) -> BlockError {
+        match failure {
+            Failure::Block(error) => error,
+            Failure::Codec(error) => {
+                let detail = format!("a chunk listed there: {error}");
+                self.index.file.corrupt(self.at.start, detail)
+            }
+        }
+    }
+
+    /// Tells whether a chunk that is not wholly deleted shares a time with the range.
+    pub(super) fn overlaps(
+        &self,
+        range: TimeRange,
+        deleted: &[TimeRange],
+    ) -> Result<bool, BlockError> {
+        let mut entries = Entries::new(self.index.file.get(self.at.clone())?);
+        let mut next = || -> Result<Option<TimeRange>, Failure> {
+            let entry = entries.next()?;
+            entry.map(|(entry, _)| self.bounds(&entry)).transpose()
+        };
+        while let Some(bounds) = next().map_err(|e| self.fail(e))? {
+            let is_deleted =
+                |d: &TimeRange| d.start_ms <= bounds.start_ms && bounds.end_ms <= d.end_ms;
+            if bounds.overlaps(range) && !deleted.iter().any(is_deleted) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn bounds(&self, entry: &Entry<'_>) -> Result<TimeRange, Failure> {
+        let range = match entry.times {
+            Times::Whole { vector } => {
+                let vector = Vector::read(self.index.vector(vector)?, self.base)?;
+                vector.first..=vector.last
+            }
+            Times::Slice {
+                vector, start, len, ..
+            } => {
+                let vector = Vector::read(self.index.vector(vector)?, self.base)?;
+                let slice = slice_of(&vector, start, len)?;
+                let mut ends = Vec::new();
+                if let Some(step) = vector.step() {
+                    let at = |i: usize| vector.first + step * i as i64;
+                    ends.extend([at(slice.start), at(slice.end - 1)]);
+                } else {
+                    vector.decode(slice, &mut ends)?;
+                }
+                ends[0]..=ends[ends.len() - 1]
+            }
+            Times::Own { first, span, n, .. } => {
+                let vector = Vector::of_parts(self.base, first, span, u64::from(n), &[])?;
+                vector.first..=vector.last
+            }
+        };
+        Ok(TimeRange::new(*range.start(), *range.end()))
+    }
+
+    /// Appends the samples in the range.
+    pub(super) fn read(
+        &self,
+        range: TimeRange,
+        scratch: &mut ReadScratch,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), BlockError> {
+        let mut entries = Entries::new(self.index.file.get(self.at.clone())?);
+        loop {
+            let entry = entries.next().map_err(|e| self.fail(e.into()))?;
+            let Some((entry, data_at)) = entry else {
+                return Ok(());
+            };
+            self.chunk(&entry, data_at, range, scratch, timestamps, values)
+                .map_err(|e| self.fail(e))?;
+        }
+    }
+
+    fn chunk(
+        &self,
+        entry: &Entry<'_>,
+        data_at: u64,
+        range: TimeRange,
+        scratch: &mut ReadScratch,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), Failure> {
+        let (n, kept) = match entry.times {
+            Times::Whole { vector } => {
+                let number = vector;
+                let vector = Vector::read(self.index.vector(number)?, self.base)?;
+                let all = 0..vector.n;
+                let kept = self.shared(number, &vector, all, range, scratch, timestamps)?;
+                (vector.n, kept)
+            }
+            Times::Slice {
+                vector,
+                start,
+                len,
+                missing,
+            } => {
+                let number = vector;
+                let vector = Vector::read(self.index.vector(number)?, self.base)?;
+                let slice = slice_of(&vector, start, len)?;
+                if missing.n == 0 {
+                    let n = slice.len();
+                    let kept = self.shared(number, &vector, slice, range, scratch, timestamps)?;
+                    (n, kept)
+                } else {
+                    let mut times = std::mem::take(&mut scratch.times);
+                    times.clear();
+                    let whole = scratch.vector((self.ulid, number), &vector)?;
+                    let whole = &whole[slice];
+                    let mut next = 0;
+                    for at in missing.positions() {
+                        let present = whole.get(next..at);
+                        times.extend_from_slice(present.ok_or(BAD_SLICE)?);
+                        next = at + 1;
+                    }
+                    times.extend_from_slice(whole.get(next..).ok_or(BAD_SLICE)?);
+                    let kept = within(&times, range);
+                    timestamps.extend_from_slice(&times[kept.clone()]);
+                    let n = times.len();
+                    scratch.times = times;
+                    (n, kept)
+                }
+            }
+            Times::Own {
+                first,
+                span,
+                n,
+                len_bytes,
+            } => {
+                let head = Vector::of_parts(self.base, first, span, u64::from(n), &[])?;
+                if !range.overlaps(TimeRange::new(head.first, head.last)) {
+                    return Ok(());
+                }
+                let bytes = self.data(data_at, len_bytes)?;
+                let vector = Vector::of_parts(self.base, first, span, u64::from(n), bytes)?;
+                scratch.times.clear();
+                vector.decode(0..vector.n, &mut scratch.times)?;
+                let kept = within(&scratch.times, range);
+                timestamps.extend_from_slice(&scratch.times[kept.clone()]);
+                (vector.n, kept)
+            }
+        };
+        if kept.is_empty() {
+            return Ok(());
+        }
+        match entry.values {
+            Values::Constant(value) => values.resize(values.len() + kept.len(), value),
+            Values::Inline(bytes) => decode(bytes, n, kept, &mut scratch.sealed, values)?,
+            Values::InData { len_bytes } => {
+                let at = match entry.times {
+                    Times::Own { len_bytes, .. } => data_at.saturating_add(len_bytes),
+                    _ => data_at,
+                };
+                let bytes = self.data(at, len_bytes)?;
+                decode(bytes, n, kept, &mut scratch.sealed, values)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the times in the range of a slice of a shared vector, and returns which of
+    /// the slice they are.
+    #[inline]
+    fn shared(
+        &self,
+        number: u32,
+        vector: &Vector<'_>,
+        slice: Range<usize>,
+        range: TimeRange,
+        scratch: &mut ReadScratch,
+        timestamps: &mut Vec<i64>,
+    ) -> Result<Range<usize>, Failure> {
+        if !range.overlaps(TimeRange::new(vector.first, vector.last)) {
+            return Ok(0..0);
+        }
+        let kept = if let Some(step) = vector.step() {
+            let kept = steps_within(vector, step, &slice, range);
+            vector.decode(kept.clone(), timestamps)?;
+            kept
+        } else {
+            let whole = scratch.vector((self.ulid, number), vector)?;
+            let times = &whole[slice.clone()];
+            let kept = within(times, range);
+            timestamps.extend_from_slice(&times[kept.clone()]);
+            return Ok(kept);
+        };
+        Ok(kept.start - slice.start..kept.end - slice.start)
+    }
+
+    fn data(&self, at: u64, len_bytes: u64) -> Result<&[u8], BlockError> {
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        let len = usize::try_from(len_bytes).unwrap_or(usize::MAX);
+        self.data.get(start..start.saturating_add(len))
+    }
+}
+
+const BAD_SLICE: CodecError = CodecError::Invalid("slice of a timestamp vector");
+
+fn slice_of(vector: &Vector<'_>, start: u32, len: u32) -> Result<Range<usize>, CodecError> {
+    let (start, len) = (start as usize, len as usize);
+    match start
+        .checked_add(len)
+        .filter(|&end| end <= vector.n && len > 0)
+    {
+        Some(end) => Ok(start..end),
+        None => Err(BAD_SLICE),
+    }
+}
+
+/// Returns which of ascending times are in a range.
+#[inline]
+fn within(times: &[i64], range: TimeRange) -> Range<usize> {
+    let is_whole = times.first().is_some_and(|&t| t >= range.start_ms)
+        && times.last().is_some_and(|&t| t <= range.end_ms);
+    if is_whole {
+        return 0..times.len();
+    }
+    let start = times.partition_point(|&t| t < range.start_ms);
+    let end = times.partition_point(|&t| t <= range.end_ms);
+    start..end.max(start)
+}
+
+/// Does [`within`] for the slice of a vector of equal steps.
+#[inline]
+fn steps_within(
+    vector: &Vector<'_>,
+    step: i64,
+    slice: &Range<usize>,
+    range: TimeRange,
+) -> Range<usize> {
+    let place = |t: i64, round_up: bool| -> usize {
+        if t < vector.first || step <= 0 {
+            return if t < vector.first { 0 } else { vector.n };
+        }
+        let distance = t.saturating_sub(vector.first);
+        let up = i64::from(round_up && distance % step != 0);
+        usize::try_from(distance / step + up).unwrap_or(usize::MAX)
+    };
+    // The first at or behind the start, and the one behind the last at or before the end.
+    let start = if range.start_ms <= vector.first {
+        0
+    } else {
+        place(range.start_ms, true)
+    };
+    let end = if range.end_ms < vector.first {
+        0
+    } else {
+        place(range.end_ms, false).saturating_add(1)
+    };
+    let start = start.clamp(slice.start, slice.end);
+    let end = end.clamp(start, slice.end);
+    start..end
+}
+
+/// Appends the values of a chunk of `n` that are at the positions in `kept`.
+#[inline]
+fn decode(
+    bytes: &[u8],
+    n: usize,
+    kept: Range<usize>,
+    scratch: &mut sealed::Scratch,
+    values: &mut Vec<f64>,
+) -> Result<(), CodecError> {
+    let start = values.len();
+    sealed::decode(bytes, n, scratch, values)?;
+    if values.len() != start + n {
+        return Err(CodecError::Invalid("number of values of a chunk"));
+    }
+    values.truncate(start + kept.end);
+    values.drain(start..start + kept.start);
+    Ok(())
+}
