@@ -103,7 +103,13 @@ impl App {
     /// # Errors
     /// The new configuration has a mistake; the old one stays.
     pub(crate) async fn reload(&self) -> Result<(), String> {
-        let apply = async |config: &Config| scraping::apply(self, config).await;
+        let apply = async |config: &Config| {
+            if let Ok(core) = self.core() {
+                let max = config.storage.max_exemplars;
+                core.store.set_max_exemplars(self.flags.max_exemplars(max));
+            }
+            scraping::apply(self, config).await
+        };
         self.config.reload(&self.metrics.reload, apply).await
     }
 
@@ -191,7 +197,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let serving = tokio::spawn(listener.serve(handler, stopped.clone()));
     let signals = tokio::spawn(signals(Arc::clone(&app)));
 
-    let store = open_store(&app.flags).await?;
+    let store = open_store(&app.flags, &app.config.current()).await?;
     app.memory.measured(store.memory_bytes());
     let measuring = tokio::spawn(background::measure(
         Arc::clone(&app.memory),
@@ -273,10 +279,13 @@ async fn wait_for(mut stopped: watch::Receiver<bool>) {
     let _closed = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn open_store(flags: &Flags) -> anyhow::Result<Arc<MetricStore>> {
+async fn open_store(flags: &Flags, config: &Config) -> anyhow::Result<Arc<MetricStore>> {
     let mut options = StoreOptions::new(flags.storage_path.clone());
     options.wal_sync = flags.wal_sync.into();
     options.max_series = flags.max_series;
+    options.max_series_per_metric = flags.max_series_per_metric;
+    options.max_series_per_target = flags.max_series_per_target;
+    options.max_exemplars = flags.max_exemplars(config.storage.max_exemplars);
     let began = clock::monotonic();
     let (store, recovery) =
         tokio::task::spawn_blocking(move || MetricStore::open(&options)).await??;

@@ -19,13 +19,17 @@ use kymo_storage::SyncPolicy;
 use crate::config::{Retention, units};
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
-const FEATURES: [&str; 5] = [
+const FEATURES: [&str; 6] = [
+    EXEMPLARS,
     "promql-experimental-functions",
     "promql-extended-range-selectors",
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
     "promql-duration-expr",
 ];
+
+/// Keeps exemplars.
+const EXEMPLARS: &str = "exemplar-storage";
 
 /// Least memory that can be set as limit; a server with a few series holds less.
 const LEAST_MEMORY_BYTES: u64 = 8 << 20;
@@ -87,6 +91,22 @@ pub(crate) struct Flags {
     /// Most series held at one time; 0: no limit.
     #[arg(long = "storage.max-series", value_name = "N", default_value_t = 0)]
     pub(crate) max_series: usize,
+
+    /// Most series of one metric name at one time; 0: no limit.
+    #[arg(
+        long = "storage.max-series-per-metric",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub(crate) max_series_per_metric: usize,
+
+    /// Most series of one target (labels job and instance) at one time; 0: no limit.
+    #[arg(
+        long = "storage.max-series-per-target",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub(crate) max_series_per_target: usize,
 
     /// Memory for series, request bodies and queries together: a size such as 4GiB, or a
     /// part of what the machine or its cgroup has. Near it nothing more is stored, and
@@ -326,6 +346,14 @@ impl Flags {
         match self.read_timeout {
             Duration::ZERO => Duration::from_secs(10 * 365 * 24 * 3600),
             limit => limit,
+        }
+    }
+
+    /// Returns how many exemplars are kept where the configuration says `configured`.
+    pub(crate) fn max_exemplars(&self, configured: u64) -> usize {
+        match self.features.iter().any(|feature| feature == EXEMPLARS) {
+            true => usize::try_from(configured).unwrap_or(usize::MAX),
+            false => 0,
         }
     }
 

@@ -29,20 +29,45 @@ impl WriteBody {
         samples: &[(i64, f64)],
     ) {
         let mut series = Vec::new();
-        for (name, value) in labels {
-            let mut label = Vec::new();
-            push_bytes(&mut label, 1, name.as_ref());
-            push_bytes(&mut label, 2, value.as_ref());
-            push_bytes(&mut series, 1, &label);
-        }
+        push_labels(&mut series, labels);
         for (t_ms, value) in samples {
-            let mut sample = vec![0x09];
-            sample.extend_from_slice(&value.to_bits().to_le_bytes());
-            sample.push(0x10);
-            push_varint(&mut sample, *t_ms as u64);
-            push_bytes(&mut series, 2, &sample);
+            push_sample(&mut series, *t_ms, *value);
         }
         push_bytes(&mut self.message, 1, &series);
+    }
+
+    /// Adds a series with one sample and exemplars: milliseconds, value and labels.
+    pub fn push_exemplars<S: AsRef<[u8]>>(
+        &mut self,
+        labels: &[(S, S)],
+        sample: Option<(i64, f64)>,
+        exemplars: &[(i64, f64, Vec<(S, S)>)],
+    ) {
+        let mut series = Vec::new();
+        push_labels(&mut series, labels);
+        if let Some((t_ms, value)) = sample {
+            push_sample(&mut series, t_ms, value);
+        }
+        for (t_ms, value, labels) in exemplars {
+            let mut exemplar = Vec::new();
+            push_labels(&mut exemplar, labels);
+            exemplar.push(0x11);
+            exemplar.extend_from_slice(&value.to_bits().to_le_bytes());
+            exemplar.push(0x18);
+            push_varint(&mut exemplar, *t_ms as u64);
+            push_bytes(&mut series, 3, &exemplar);
+        }
+        push_bytes(&mut self.message, 1, &series);
+    }
+
+    /// Adds type (by its number), help and unit of a metric.
+    pub fn push_metadata(&mut self, family: &str, kind: u64, help: &str, unit: &str) {
+        let mut metadata = vec![0x08];
+        push_varint(&mut metadata, kind);
+        push_bytes(&mut metadata, 2, family.as_bytes());
+        push_bytes(&mut metadata, 4, help.as_bytes());
+        push_bytes(&mut metadata, 5, unit.as_bytes());
+        push_bytes(&mut self.message, 3, &metadata);
     }
 
     /// Returns the message without compression.
@@ -56,6 +81,23 @@ impl WriteBody {
             .compress_vec(&self.message)
             .unwrap()
     }
+}
+
+fn push_labels<N: AsRef<[u8]>, V: AsRef<[u8]>>(out: &mut Vec<u8>, labels: &[(N, V)]) {
+    for (name, value) in labels {
+        let mut label = Vec::new();
+        push_bytes(&mut label, 1, name.as_ref());
+        push_bytes(&mut label, 2, value.as_ref());
+        push_bytes(out, 1, &label);
+    }
+}
+
+fn push_sample(out: &mut Vec<u8>, t_ms: i64, value: f64) {
+    let mut sample = vec![0x09];
+    sample.extend_from_slice(&value.to_bits().to_le_bytes());
+    sample.push(0x10);
+    push_varint(&mut sample, t_ms as u64);
+    push_bytes(out, 2, &sample);
 }
 
 fn push_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {

@@ -25,6 +25,7 @@ use std::borrow::Cow;
 
 pub use detect::{Detected, Format, UnknownFormat, detect};
 pub use error::{ExpositionError, LabelError};
+pub use kymo_storage::model::MetricType;
 pub use labels::LabelPairs;
 
 /// What a line of an exposition says.
@@ -146,45 +147,6 @@ enum Escapes {
     Help,
     /// `\\`, `\n` and `\"`.
     Quoted,
-}
-
-/// The type of a metric family.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MetricType {
-    /// No type was given, or none that is known (`untyped` in the text format).
-    #[default]
-    Unknown,
-    /// A count that only rises.
-    Counter,
-    /// A value that goes up and down.
-    Gauge,
-    /// Cumulative buckets, a sum and a count.
-    Histogram,
-    /// A histogram whose buckets may fall.
-    GaugeHistogram,
-    /// Quantiles, a sum and a count.
-    Summary,
-    /// Facts in labels, value 1.
-    Info,
-    /// One series per state, 1 for the ones that hold.
-    StateSet,
-}
-
-impl MetricType {
-    /// Returns the name the HTTP API and OpenMetrics use.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            MetricType::Unknown => "unknown",
-            MetricType::Counter => "counter",
-            MetricType::Gauge => "gauge",
-            MetricType::Histogram => "histogram",
-            MetricType::GaugeHistogram => "gaugehistogram",
-            MetricType::Summary => "summary",
-            MetricType::Info => "info",
-            MetricType::StateSet => "stateset",
-        }
-    }
 }
 
 /// What of the metadata lines bears on the labels of a sample.

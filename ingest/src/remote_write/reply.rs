@@ -134,11 +134,10 @@ fn partial_text(receipt: &Receipt) -> String {
             receipt.histograms_refused
         ));
     }
-    if let Some(limit) = receipt.series_limit {
+    if let Some(limit) = &receipt.series_limit {
         missing.push(format!(
-            "{} samples refused: {}",
-            receipt.samples_over_limit,
-            AppendError::SeriesLimit { limit }
+            "{} samples refused: {limit}",
+            receipt.samples_over_limit
         ));
     }
     format!(

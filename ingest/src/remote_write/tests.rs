@@ -14,9 +14,27 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Fixture {
+        Fixture::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut StoreOptions)) -> Fixture {
         let dir = tempfile::tempdir().unwrap();
-        let (store, _) = MetricStore::open(&StoreOptions::new(dir.path())).unwrap();
+        let mut options = StoreOptions::new(dir.path());
+        change(&mut options);
+        let (store, _) = MetricStore::open(&options).unwrap();
         Fixture { _dir: dir, store }
+    }
+
+    /// Returns all exemplars, a line for each.
+    fn exemplars(&self) -> Vec<String> {
+        let range = TimeRange::new(i64::MIN, i64::MAX);
+        let found = self.store.exemplars(&[vec![]], range);
+        let lines = found.iter().flat_map(|series| {
+            let name = series.labels.metric_name().to_owned();
+            let exemplars = series.exemplars.iter();
+            exemplars.map(move |e| format!("{name} {:?} {}={}", e.labels, e.t_ms, e.value))
+        });
+        lines.collect()
     }
 
     fn send(&self, request: &[u8]) -> Result<Receipt, WriteError> {
@@ -234,11 +252,7 @@ fn what_is_not_kept_is_accepted_or_refused_aloud() {
 
 #[test]
 fn series_over_the_limit_leave_the_others_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut options = StoreOptions::new(dir.path());
-    options.max_series = 1;
-    let (store, _) = MetricStore::open(&options).unwrap();
-    let fixture = Fixture { _dir: dir, store };
+    let fixture = Fixture::with(|options| options.max_series = 1);
     let request = [
         named("a", &[(1000, 1.0)]),
         named("b", &[(1000, 1.0), (2000, 1.0)]),
@@ -251,6 +265,107 @@ fn series_over_the_limit_leave_the_others_alone() {
             .starts_with("2 samples refused: series limit of 1")
     );
     assert_eq!(fixture.stored().len(), 1);
+}
+
+#[test]
+fn limits_of_metrics_and_targets_are_named() {
+    let fixture = Fixture::with(|options| {
+        options.max_series_per_metric = 1;
+        options.max_series_per_target = 1;
+    });
+    let of = |name: &str, n: &str| {
+        let labels = [("__name__", name), ("instance", n), ("job", "j")];
+        series(&labels, &[(1000, 1.0)])
+    };
+    let request = [of("a", "x"), of("a", "y"), of("b", "x"), of("c", "z")];
+    let error = fixture.send(&request.concat()).unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert_eq!(
+        error.to_string(),
+        "2 samples refused: metric a has reached the limit of 1 series per metric; raise \
+         --storage.max-series-per-metric, or drop series or labels of it before they are \
+         stored; the other 2 samples of the request are stored"
+    );
+    let error = fixture.send(&of("d", "z")).unwrap_err();
+    let text = error.to_string();
+    let start = "1 samples refused: target job=\"j\", instance=\"z\" has reached the limit of 1";
+    assert!(text.starts_with(start), "{text}");
+    assert_eq!(fixture.stored().len(), 2);
+}
+
+fn exemplar(id: &str, t_ms: i64, value: f64) -> Vec<u8> {
+    // Of a sample, numbers are one lower.
+    let number = |mut field: Vec<u8>| {
+        field.drain(..2);
+        field[0] += 1 << 3;
+        field[9] += 1 << 3;
+        field
+    };
+    let content = [
+        label(b"trace_id", id.as_bytes()),
+        number(sample(t_ms, value)),
+    ];
+    field(3, &content.concat())
+}
+
+#[test]
+fn exemplars_and_metadata_are_kept() {
+    let fixture = Fixture::with(|options| options.max_exemplars = 10);
+    let request = |parts: &[Vec<u8>]| field(1, &parts.concat());
+    let name = |name: &[u8]| label(b"__name__", name);
+    let metadata = [
+        vec![8, 1],
+        field(2, b"m"),
+        field(4, b"Help."),
+        field(5, b"bytes"),
+    ];
+    let receipt = fixture.send(
+        &[
+            request(&[
+                name(b"m"),
+                sample(NOW_MS, 1.0),
+                exemplar("a", NOW_MS - 5, 1.5),
+                exemplar("b", NOW_MS, 2.5),
+            ]),
+            // Exemplars alone make no series.
+            request(&[name(b"n"), exemplar("c", NOW_MS, 2.5)]),
+            field(3, &metadata.concat()),
+        ]
+        .concat(),
+    );
+    let receipt = receipt.unwrap();
+    assert_eq!((receipt.samples, receipt.exemplars), (1, 3));
+    assert_eq!(
+        fixture.exemplars(),
+        [
+            format!("m {{\"trace_id\": \"a\"}} {}=1.5", NOW_MS - 5),
+            format!("m {{\"trace_id\": \"b\"}} {NOW_MS}=2.5"),
+        ]
+    );
+    let told = fixture.store.metadata(None);
+    let [(family, told)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!((family.as_str(), told.kind.as_str()), ("m", "counter"));
+    assert_eq!((told.help.as_str(), told.unit.as_str()), ("Help.", "bytes"));
+
+    // What is not acceptable does not fail the request; known series take exemplars alone.
+    let receipt = fixture.send(&request(&[
+        name(b"m"),
+        exemplar("old", NOW_MS - 1, 9.0),
+        exemplar(&"x".repeat(129), NOW_MS + 1, 9.0),
+        exemplar("d", NOW_MS + 1, 3.5),
+    ]));
+    assert_eq!(receipt.unwrap().exemplars_out_of_order, 1);
+    assert_eq!(fixture.exemplars().len(), 3);
+    // A refused request leaves nothing behind.
+    let refused = fixture.send(&request(&[
+        name(b"m"),
+        sample(NOW_MS - 1, 1.0),
+        exemplar("e", NOW_MS + 2, 9.0),
+    ]));
+    assert_eq!(refused.unwrap_err().status(), 400);
+    assert_eq!(fixture.exemplars().len(), 3);
 }
 
 #[test]

@@ -14,12 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, MetricStore, RawSample, SeriesRef};
-use kymo_storage::model::METRIC_NAME;
+use kymo_storage::model::{Exemplar, Labels, METRIC_NAME, MetricMetadata, MetricType};
 use parking_lot::Mutex;
 
 use super::reply::{WriteError, check_content_type, check_encoding};
 use crate::MAX_AHEAD_MS;
-use crate::wire::write_request::{LabelBytes, Part, Scanned, TimeSeries, WriteRequest};
+use crate::wire::write_request::{LabelBytes, Metadata, Part, Scanned, TimeSeries, WriteRequest};
 use crate::wire::{WireError, schema};
 
 /// Samples handed to the store at a time: enough to hide the latency of its tables,
@@ -50,23 +50,26 @@ impl Default for Limits {
 }
 
 /// What became of a request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Receipt {
     /// Samples stored or known already.
     pub samples: u64,
     /// Series left out because their labels cannot name a series.
     pub series_invalid: u64,
-    /// Exemplars, which are accepted and not kept.
+    /// Exemplars. Those that the store does not accept are left out in silence, as it
+    /// is in Prometheus.
     pub exemplars: u64,
-    /// Metadata entries, which are accepted and not kept.
+    /// Of these, the ones that were older than others of their series.
+    pub exemplars_out_of_order: u64,
+    /// Metadata entries.
     pub metadata: u64,
     /// Native histogram samples, which are not supported.
     pub histograms_refused: u64,
-    /// Samples of series that would have gone over the store's limit.
+    /// Samples of series that would have gone over a limit of the store.
     pub samples_over_limit: u64,
-    /// That limit, where it was met.
-    pub series_limit: Option<usize>,
+    /// The limit that was met first.
+    pub series_limit: Option<AppendError>,
 }
 
 impl Receipt {
@@ -305,7 +308,7 @@ impl<'d> Write<'_, '_, 'd> {
         while let Some(part) = request.next_part()? {
             match part {
                 Part::Series(series) => self.series(series)?,
-                Part::Metadata => self.receipt.metadata += 1,
+                Part::Metadata(metadata) => self.metadata(metadata),
             }
         }
         self.flush()
@@ -346,17 +349,57 @@ impl<'d> Write<'_, '_, 'd> {
             self.receipt.series_invalid += 1;
             return Ok(());
         }
-        if !self.samples.is_empty()
-            && let Some(series) = self.find_series(self.samples.len())?
-        {
+        // Exemplars alone do not make a series.
+        let series = match self.samples.len() {
+            0 => self.appender.find_series(self.texts.iter().copied()),
+            n_samples => self.find_series(n_samples)?,
+        };
+        if let Some(series) = series {
             for at in 0..self.samples.len() {
                 let (t_ms, value) = self.samples[at];
                 self.append(series, t_ms, value)?;
+            }
+            if scanned.n_exemplars > 0 && self.store.keeps_exemplars() {
+                self.exemplars(series, scanned.series)?;
             }
         }
         self.receipt.exemplars += scanned.n_exemplars as u64;
         self.receipt.histograms_refused += scanned.n_histograms as u64;
         Ok(())
+    }
+
+    /// Stores the exemplars of a series. What is not accepted does not fail the request.
+    fn exemplars(&mut self, series: SeriesRef, of: TimeSeries<'d>) -> Result<(), WireError> {
+        let (appender, receipt) = (&mut self.appender, &mut self.receipt);
+        of.exemplars(&mut self.pairs, |labels, t_ms, value| {
+            let text = String::from_utf8_lossy;
+            let labels = labels
+                .iter()
+                .map(|&(name, value)| (text(name), text(value)));
+            let exemplar = Exemplar {
+                labels: Labels::from_pairs(labels),
+                value,
+                t_ms,
+                timed: t_ms != 0,
+            };
+            match appender.append_exemplar(series, &exemplar) {
+                Ok(()) => {}
+                Err(AppendError::OutOfOrderExemplar) => receipt.exemplars_out_of_order += 1,
+                Err(error) => tracing::debug!(?exemplar, %error, "an exemplar was left out"),
+            }
+        })
+    }
+
+    fn metadata(&mut self, metadata: Metadata<'d>) {
+        self.receipt.metadata += 1;
+        let text = String::from_utf8_lossy;
+        let kind = MetricType::from_number(metadata.kind).unwrap_or_default();
+        let told = MetricMetadata {
+            kind,
+            help: text(metadata.help).into_owned(),
+            unit: text(metadata.unit).into_owned(),
+        };
+        self.appender.set_metadata(&text(metadata.family), &told);
     }
 
     /// Hands the batch to the store. The first sample that is not acceptable is the
@@ -428,8 +471,8 @@ impl<'d> Write<'_, '_, 'd> {
     fn find_series(&mut self, n_samples: usize) -> Result<Option<SeriesRef>, WriteError> {
         match self.appender.series_of(self.texts.iter().copied()) {
             Ok(series) => Ok(Some(series)),
-            Err(AppendError::SeriesLimit { limit }) => {
-                self.receipt.series_limit = Some(limit);
+            Err(refused) if refused.is_series_limit() => {
+                self.receipt.series_limit.get_or_insert(refused);
                 self.receipt.samples_over_limit += n_samples as u64;
                 Ok(None)
             }

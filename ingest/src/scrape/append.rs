@@ -2,7 +2,7 @@
 
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, MetricStore, SeriesRef};
-use kymo_storage::model::{Labels, LabelsBuilder, stale_marker};
+use kymo_storage::model::{Exemplar, Labels, LabelsBuilder, stale_marker};
 use parking_lot::Mutex;
 
 use super::cache::{Fate, ScrapeCache};
@@ -65,6 +65,24 @@ struct LeftOut {
     out_of_order: u64,
     duplicates: u64,
     out_of_bounds: u64,
+    /// Exemplars older than those of the same series.
+    old_exemplars: u64,
+}
+
+impl LeftOut {
+    /// Counts a sample that the store refused for its time.
+    ///
+    /// # Errors
+    /// It was refused for something else.
+    fn add(&mut self, refused: AppendError) -> Result<(), AppendError> {
+        match refused {
+            AppendError::OutOfOrder => self.out_of_order += 1,
+            AppendError::DuplicateTimestamp { .. } => self.duplicates += 1,
+            AppendError::OutOfBounds | AppendError::TooOld => self.out_of_bounds += 1,
+            other => return Err(other),
+        }
+        Ok(())
+    }
 }
 
 impl Intake<'_> {
@@ -76,7 +94,10 @@ impl Intake<'_> {
         content_type: &str,
         body: &[u8],
     ) -> (Tally, Result<(), Refusal>) {
-        let mut progress = Progress::default();
+        let mut progress = Progress {
+            exemplars: self.store.keeps_exemplars(),
+            ..Progress::default()
+        };
         let mut result = self.append_lines(appender, content_type, body, &mut progress);
         self.count(&progress.left_out);
         if progress.limited {
@@ -86,7 +107,9 @@ impl Intake<'_> {
         let result = result.and_then(|()| {
             self.mark_ended(appender)?;
             self.cache.finish();
-            self.metadata.lock().forget(self.cache.scrape());
+            let mut metadata = self.metadata.lock();
+            metadata.forget(self.cache.scrape());
+            metadata.store(appender);
             Ok(())
         });
         (progress.tally, result)
@@ -190,20 +213,16 @@ impl Intake<'_> {
         };
         let (id, series, newness) = match appended {
             Ok(appended) => appended,
-            Err(AppendError::OutOfOrder) => {
-                progress.left_out.out_of_order += 1;
+            Err(error) => {
+                progress.left_out.add(error)?;
+                // An exemplar may be new where the sample is not.
+                if let Some((_, series, _)) = known {
+                    append_exemplar(appender, sample, series, t_ms, progress);
+                }
                 return Ok(());
             }
-            Err(AppendError::DuplicateTimestamp { .. }) => {
-                progress.left_out.duplicates += 1;
-                return Ok(());
-            }
-            Err(AppendError::OutOfBounds | AppendError::TooOld) => {
-                progress.left_out.out_of_bounds += 1;
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
         };
+        append_exemplar(appender, sample, series, t_ms, progress);
         self.cache.set_series(id, series);
         if own_time.is_none() || self.config.track_timestamps_staleness {
             self.cache.watch(id);
@@ -290,6 +309,9 @@ impl Intake<'_> {
 
     fn count(&self, left_out: &LeftOut) {
         let counters = self.counters;
+        if left_out.old_exemplars > 0 {
+            Counters::add(&counters.exemplar_out_of_order, left_out.old_exemplars);
+        }
         for (counter, count, what) in [
             (
                 &counters.out_of_order,
@@ -324,6 +346,8 @@ struct Progress {
     appended: u64,
     /// Whether there were more than the limit.
     limited: bool,
+    /// Whether the store keeps exemplars.
+    exemplars: bool,
     scratch: LabelsBuilder,
 }
 
@@ -339,6 +363,34 @@ fn emptied(sample: &Sample<'_>) -> Vec<String> {
     empty
         .map(|(name, _)| String::from_utf8_lossy(&name).into_owned())
         .collect()
+}
+
+/// Appends the exemplar of a sample. One that is not accepted does not fail the scrape.
+fn append_exemplar(
+    appender: &mut Appender<'_>,
+    sample: &Sample<'_>,
+    series: SeriesRef,
+    t_ms: i64,
+    progress: &mut Progress,
+) {
+    let Some(found) = sample.exemplar.as_ref().filter(|_| progress.exemplars) else {
+        return;
+    };
+    let text = String::from_utf8_lossy;
+    let labels = found
+        .labels()
+        .map(|(name, value)| (text(name), text(value)));
+    let exemplar = Exemplar {
+        labels: Labels::from_pairs(labels),
+        value: found.value,
+        t_ms: found.timestamp_ms.unwrap_or(t_ms),
+        timed: found.timestamp_ms.is_some(),
+    };
+    match appender.append_exemplar(series, &exemplar) {
+        Ok(()) => {}
+        Err(AppendError::OutOfOrderExemplar) => progress.left_out.old_exemplars += 1,
+        Err(error) => tracing::debug!(?exemplar, %error, "an exemplar was left out"),
+    }
 }
 
 fn append_new(

@@ -1,8 +1,8 @@
 //! What a target said about its metrics: type, help and unit of each family.
 
 use hashbrown::HashMap;
-
-use crate::exposition::MetricType;
+use kymo_storage::metrics::Appender;
+use kymo_storage::model::{MetricMetadata, MetricType};
 
 /// Scrapes after which a family that is no longer exposed is forgotten.
 const KEPT_SCRAPES: u64 = 10;
@@ -28,31 +28,35 @@ pub(super) struct MetadataCache {
 
 #[derive(Debug, Default)]
 struct Family {
-    kind: MetricType,
-    help: String,
-    unit: String,
+    told: MetricMetadata,
     seen: u64,
+    /// The store knows it.
+    stored: bool,
 }
 
 impl MetadataCache {
     /// Notes a TYPE line of scrape number `scrape`.
     pub(super) fn set_kind(&mut self, name: &[u8], kind: MetricType, scrape: u64) {
-        self.family(name, scrape).kind = kind;
+        let family = self.family(name, scrape);
+        family.stored &= family.told.kind == kind;
+        family.told.kind = kind;
     }
 
     /// Notes a HELP line.
     pub(super) fn set_help(&mut self, name: &[u8], help: &str, scrape: u64) {
         let family = self.family(name, scrape);
-        if family.help != help {
-            help.clone_into(&mut family.help);
+        if family.told.help != help {
+            help.clone_into(&mut family.told.help);
+            family.stored = false;
         }
     }
 
     /// Notes a UNIT line.
     pub(super) fn set_unit(&mut self, name: &[u8], unit: &[u8], scrape: u64) {
         let family = self.family(name, scrape);
-        if family.unit.as_bytes() != unit {
-            family.unit = String::from_utf8_lossy(unit).into_owned();
+        if family.told.unit.as_bytes() != unit {
+            family.told.unit = String::from_utf8_lossy(unit).into_owned();
+            family.stored = false;
         }
     }
 
@@ -62,6 +66,22 @@ impl MetadataCache {
             .retain(|_, family| scrape.saturating_sub(family.seen) <= KEPT_SCRAPES);
     }
 
+    /// Tells the store what it does not know yet.
+    pub(super) fn store(&mut self, appender: &mut Appender<'_>) {
+        for (name, family) in &mut self.families {
+            if !family.stored {
+                appender.set_metadata(&String::from_utf8_lossy(name), &family.told);
+                family.stored = true;
+            }
+        }
+    }
+
+    /// Notes that the store took nothing of what it was told last.
+    pub(super) fn store_failed(&mut self) {
+        let families = self.families.values_mut();
+        families.for_each(|family| family.stored = false);
+    }
+
     /// Returns all families, sorted by name.
     pub(super) fn list(&self) -> Vec<Metadata> {
         let mut list: Vec<Metadata> = self
@@ -69,9 +89,9 @@ impl MetadataCache {
             .iter()
             .map(|(name, family)| Metadata {
                 family: String::from_utf8_lossy(name).into_owned(),
-                kind: family.kind,
-                help: family.help.clone(),
-                unit: family.unit.clone(),
+                kind: family.told.kind,
+                help: family.told.help.clone(),
+                unit: family.told.unit.clone(),
             })
             .collect();
         list.sort_by(|a, b| a.family.cmp(&b.family));
@@ -81,7 +101,10 @@ impl MetadataCache {
     /// Counts families and the bytes of their texts.
     pub(super) fn size(&self) -> (usize, usize) {
         let texts = self.families.values();
-        let bytes = texts.map(|f| f.help.len() + f.unit.len() + f.kind.as_str().len());
+        let bytes = texts.map(|family| {
+            let told = &family.told;
+            told.help.len() + told.unit.len() + told.kind.as_str().len()
+        });
         (self.families.len(), bytes.sum())
     }
 

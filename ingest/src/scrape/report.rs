@@ -53,6 +53,17 @@ impl Reporter {
         }
     }
 
+    /// Creates the series that there are not. Where the store refuses, writing the
+    /// report will tell.
+    pub(super) fn reserve(&mut self, appender: &mut Appender<'_>) {
+        for index in 0..self.count() {
+            if self.series[index].is_none() {
+                let labels = labels::of_report(&self.target, NAMES[index]);
+                self.series[index] = appender.series(&labels).ok();
+            }
+        }
+    }
+
     /// Appends a report at `t_ms`. Samples that come too late or for the second time
     /// are left out silently, as a target may expose series of these names itself.
     ///
@@ -95,14 +106,17 @@ impl Reporter {
         t_ms: i64,
         values: &[f64; NAMES.len()],
     ) -> Result<(), AppendError> {
-        let count = if self.extra { NAMES.len() } else { ALWAYS };
-        for (index, value) in values.iter().take(count).enumerate() {
+        for (index, value) in values.iter().take(self.count()).enumerate() {
             match self.append(appender, index, t_ms, *value) {
                 Ok(()) | Err(AppendError::OutOfOrder | AppendError::DuplicateTimestamp { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    fn count(&self) -> usize {
+        if self.extra { NAMES.len() } else { ALWAYS }
     }
 
     fn append(

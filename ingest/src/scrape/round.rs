@@ -198,6 +198,8 @@ impl Subject {
         let now_ms = (shared.clock)().div_euclid(1_000_000);
         let mut intake = self.intake(&mut memory.cache, t_ms, now_ms);
         let mut appender = shared.store.appender();
+        // First, so that a target that reaches a limit on series can still be seen as down.
+        memory.reporter.reserve(&mut appender);
         let mut tally = Tally::default();
         let (body_bytes, mut error) = match &body {
             Ok(body) => {
@@ -237,6 +239,7 @@ impl Subject {
         if let Err(failure) = appender.commit() {
             Counters::bump(&shared.counters.commits_failed);
             tracing::error!(target = self.target.url, error = %failure, "scrape not stored");
+            self.board.metadata.lock().store_failed();
             error.get_or_insert_with(|| failure.to_string());
         }
         *self.board.health.lock() = Health {

@@ -18,6 +18,7 @@ pub(super) struct Counters {
     pub(super) duplicate_timestamp: AtomicU64,
     pub(super) out_of_bounds: AtomicU64,
     pub(super) out_of_order: AtomicU64,
+    pub(super) exemplar_out_of_order: AtomicU64,
     pub(super) cache_flush_forced: AtomicU64,
     pub(super) pools_created: AtomicU64,
     pub(super) pools_failed: AtomicU64,
@@ -120,6 +121,8 @@ pub struct ScrapeStats {
     pub out_of_bounds: u64,
     /// Samples left out: the series has newer ones.
     pub out_of_order: u64,
+    /// Exemplars left out: the series has a newer one.
+    pub exemplar_out_of_order: u64,
     /// Times a cache was emptied because failing scrapes filled it.
     pub cache_flush_forced: u64,
     /// Pools made.
@@ -173,6 +176,7 @@ impl Counters {
             duplicate_timestamp: get(&self.duplicate_timestamp),
             out_of_bounds: get(&self.out_of_bounds),
             out_of_order: get(&self.out_of_order),
+            exemplar_out_of_order: get(&self.exemplar_out_of_order),
             cache_flush_forced: get(&self.cache_flush_forced),
             pools_created: get(&self.pools_created),
             pools_failed: get(&self.pools_failed),

@@ -1,6 +1,6 @@
 //! Messages as tables, and a check of bytes against them.
 //!
-//! Parts of a request that are accepted and not kept (metadata, exemplars, histograms)
+//! Parts of a request that are accepted and not kept (histograms, exemplars as a rule)
 //! still have to be well formed. The check also gives the first error of a whole
 //! request in the order of its bytes, whatever order the views looked at it.
 

@@ -59,40 +59,78 @@ struct PbMetadata {
     family: String,
     #[prost(string, tag = "4")]
     help: String,
+    #[prost(string, tag = "5")]
+    unit: String,
 }
 
-/// Labels and samples of a series, values as bits so that NaN compares.
-type Series = (Vec<(Vec<u8>, Vec<u8>)>, Vec<(i64, u64)>);
+type Labels = Vec<(Vec<u8>, Vec<u8>)>;
 
-fn by_views(bytes: &[u8]) -> Result<Vec<Series>, WireError> {
-    let mut all = Vec::new();
+/// Labels, samples and exemplars of a series, values as bits so that NaN compares.
+type Series = (Labels, Vec<(i64, u64)>, Vec<(Labels, i64, u64)>);
+
+/// Type, family, help and unit.
+type Told = (u64, Vec<u8>, Vec<u8>, Vec<u8>);
+
+fn owned(labels: &[(&[u8], &[u8])]) -> Labels {
+    let owned = labels.iter().map(|(n, v)| (n.to_vec(), v.to_vec()));
+    owned.collect()
+}
+
+fn of_prost(labels: Vec<PbLabel>) -> Labels {
+    let owned = labels.into_iter();
+    owned
+        .map(|l| (l.name.into_bytes(), l.value.into_bytes()))
+        .collect()
+}
+
+fn by_views(bytes: &[u8]) -> Result<(Vec<Series>, Vec<Told>), WireError> {
+    let (mut all, mut told) = (Vec::new(), Vec::new());
     let mut request = WriteRequest::new(bytes);
     while let Some(part) = request.next_part()? {
-        if let Part::Series(series) = part {
-            let mut samples = Vec::new();
-            let scanned = series.scan(|t_ms, value| samples.push((t_ms, value.to_bits())))?;
-            let mut labels = Vec::new();
-            scanned.labels.read(&mut labels)?;
-            let labels = labels.iter().map(|(n, v)| (n.to_vec(), v.to_vec()));
-            all.push((labels.collect(), samples));
+        match part {
+            Part::Series(series) => {
+                let mut samples = Vec::new();
+                let scanned = series.scan(|t_ms, value| samples.push((t_ms, value.to_bits())))?;
+                let mut labels = Vec::new();
+                scanned.labels.read(&mut labels)?;
+                let mut exemplars = Vec::new();
+                series.exemplars(&mut Vec::new(), |labels, t_ms, value| {
+                    exemplars.push((owned(labels), t_ms, value.to_bits()));
+                })?;
+                assert_eq!(exemplars.len(), scanned.n_exemplars);
+                all.push((owned(&labels), samples, exemplars));
+            }
+            Part::Metadata(m) => {
+                told.push((m.kind, m.family.to_vec(), m.help.to_vec(), m.unit.to_vec()))
+            }
         }
     }
-    Ok(all)
+    Ok((all, told))
 }
 
-fn by_prost(bytes: &[u8]) -> Option<Vec<Series>> {
+fn by_prost(bytes: &[u8]) -> Option<(Vec<Series>, Vec<Told>)> {
     let request = PbRequest::decode(bytes).ok()?;
     let series = request.timeseries.into_iter().map(|series| {
-        let labels = series.labels.into_iter();
         let samples = series.samples.iter();
+        let exemplars = series.exemplars.into_iter();
         (
-            labels
-                .map(|l| (l.name.into_bytes(), l.value.into_bytes()))
-                .collect(),
+            of_prost(series.labels),
             samples.map(|s| (s.timestamp, s.value.to_bits())).collect(),
+            exemplars
+                .map(|e| (of_prost(e.labels), e.timestamp, e.value.to_bits()))
+                .collect(),
         )
     });
-    Some(series.collect())
+    let told = request.metadata.into_iter().map(|m| {
+        (
+            // The wire has 32 bits as 64, with their sign.
+            i64::from(m.kind).cast_unsigned(),
+            m.family.into_bytes(),
+            m.help.into_bytes(),
+            m.unit.into_bytes(),
+        )
+    });
+    Some((series.collect(), told.collect()))
 }
 
 /// One encoded field, tag included.
@@ -158,10 +196,37 @@ fn sample() -> impl Strategy<Value = Encoded> {
     message(fields).prop_map(|content| nested(2, &content))
 }
 
+fn exemplar() -> impl Strategy<Value = Encoded> {
+    let labels = prop::collection::vec(label(), 0..3);
+    let fields = (labels, any::<i64>(), any::<u64>()).prop_map(|(mut fields, t_ms, bits)| {
+        fields.push([varint(2 << 3 | 1), bits.to_le_bytes().to_vec()].concat());
+        fields.push([varint(3 << 3), varint(t_ms.cast_unsigned())].concat());
+        fields
+    });
+    message(fields).prop_map(|content| nested(3, &content))
+}
+
+fn metadata() -> impl Strategy<Value = Encoded> {
+    let fields = (0u64..9, ".{0,5}").prop_map(|(kind, text)| {
+        vec![
+            [varint(1 << 3), varint(kind)].concat(),
+            nested(2, text.as_bytes()),
+            nested(4, text.to_uppercase().as_bytes()),
+            nested(5, b"seconds"),
+        ]
+    });
+    message(fields).prop_map(|content| nested(3, &content))
+}
+
 fn labels_then_samples() -> impl Strategy<Value = Vec<Encoded>> {
     let labels = prop::collection::vec(label(), 0..5);
     let samples = prop::collection::vec(sample(), 0..4);
-    (labels, samples).prop_map(|(labels, samples)| [labels, samples].concat())
+    let exemplars = prop::collection::vec(exemplar(), 0..2);
+    (labels, samples, exemplars).prop_map(|(labels, samples, e)| [labels, samples, e].concat())
+}
+
+fn part() -> impl Strategy<Value = Encoded> {
+    prop_oneof![4 => series(), 1 => metadata()]
 }
 
 fn series() -> impl Strategy<Value = Encoded> {
@@ -173,7 +238,7 @@ fn series() -> impl Strategy<Value = Encoded> {
 proptest! {
     #[test]
     fn views_agree_with_prost_on_any_order_of_fields(
-        bytes in message(prop::collection::vec(series(), 0..4)),
+        bytes in message(prop::collection::vec(part(), 0..4)),
     ) {
         prop_assert_eq!(schema::check(&bytes, &schema::WRITE_REQUEST), Ok(()));
         let expected = by_prost(&bytes);
@@ -183,7 +248,7 @@ proptest! {
 
     #[test]
     fn damaged_requests_are_refused_by_views_and_table_alike(
-        bytes in message(prop::collection::vec(series(), 1..3)),
+        bytes in message(prop::collection::vec(part(), 1..3)),
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
         cut in any::<prop::sample::Index>(),

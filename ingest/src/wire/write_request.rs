@@ -6,6 +6,9 @@
 //!                repeated Exemplar exemplars = 3; repeated Histogram histograms = 4; }
 //! Label        { string name = 1; string value = 2; }
 //! Sample       { double value = 1; int64 timestamp = 2; }
+//! Exemplar     { repeated Label labels = 1; double value = 2; int64 timestamp = 3; }
+//! MetricMetadata { MetricType type = 1; string metric_family_name = 2;
+//!                  string help = 4; string unit = 5; }
 //! ```
 //!
 //! Senders write the labels of a series first and in one run. That run of bytes names
@@ -21,7 +24,20 @@ pub enum Part<'a> {
     /// A series with its samples.
     Series(TimeSeries<'a>),
     /// Type, help and unit of a family.
-    Metadata,
+    Metadata(Metadata<'a>),
+}
+
+/// Type, help and unit of a family.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Metadata<'a> {
+    /// Number of the type.
+    pub kind: u64,
+    /// Name of the family.
+    pub family: &'a [u8],
+    /// The help text.
+    pub help: &'a [u8],
+    /// The unit.
+    pub unit: &'a [u8],
 }
 
 /// Takes a request apart.
@@ -54,8 +70,8 @@ impl<'a> WriteRequest<'a> {
                 }
                 3 => {
                     tag.expect(BYTES, "Metadata")?;
-                    schema::check(self.reader.bytes()?, &schema::METRIC_METADATA)?;
-                    return Ok(Some(Part::Metadata));
+                    let metadata = read_metadata(self.reader.bytes()?)?;
+                    return Ok(Some(Part::Metadata(metadata)));
                 }
                 _ => self.reader.skip(tag)?,
             }
@@ -65,7 +81,7 @@ impl<'a> WriteRequest<'a> {
 }
 
 /// A series with its samples.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeSeries<'a> {
     bytes: &'a [u8],
 }
@@ -73,6 +89,8 @@ pub struct TimeSeries<'a> {
 /// What a scan of a series found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scanned<'a> {
+    /// The whole series.
+    pub series: TimeSeries<'a>,
     /// The labels.
     pub labels: LabelBytes<'a>,
     /// How many exemplars there are.
@@ -147,11 +165,91 @@ impl<'a> TimeSeries<'a> {
             LabelBytes::Run(self.bytes.get(run).unwrap_or_default())
         };
         Ok(Scanned {
+            series: *self,
             labels,
             n_exemplars,
             n_histograms,
         })
     }
+}
+
+impl<'a> TimeSeries<'a> {
+    /// Hands each exemplar to `exemplar`, its labels in `labels`.
+    ///
+    /// # Errors
+    ///
+    /// The series is malformed.
+    pub fn exemplars(
+        &self,
+        labels: &mut Vec<(&'a [u8], &'a [u8])>,
+        mut exemplar: impl FnMut(&[(&'a [u8], &'a [u8])], i64, f64),
+    ) -> Result<(), WireError> {
+        let mut reader = Reader::new(self.bytes);
+        while let Some(tag) = reader.tag("TimeSeries")? {
+            if tag.field == 3 {
+                tag.expect(BYTES, "Exemplars")?;
+                labels.clear();
+                let (t_ms, value) = read_exemplar(reader.bytes()?, labels)?;
+                exemplar(labels, t_ms, value);
+            } else {
+                reader.skip(tag)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_exemplar<'a>(
+    bytes: &'a [u8],
+    labels: &mut Vec<(&'a [u8], &'a [u8])>,
+) -> Result<(i64, f64), WireError> {
+    let mut reader = Reader::new(bytes);
+    let (mut t_ms, mut value) = (0, 0.0);
+    while let Some(tag) = reader.tag("Exemplar")? {
+        match tag.field {
+            1 => {
+                tag.expect(BYTES, "Labels")?;
+                labels.push(read_label(reader.bytes()?)?);
+            }
+            2 => {
+                tag.expect(FIXED64, "Value")?;
+                value = f64::from_bits(reader.fixed64()?);
+            }
+            3 => {
+                tag.expect(VARINT, "Timestamp")?;
+                t_ms = reader.varint()?.cast_signed();
+            }
+            _ => reader.skip(tag)?,
+        }
+    }
+    Ok((t_ms, value))
+}
+
+fn read_metadata(bytes: &[u8]) -> Result<Metadata<'_>, WireError> {
+    let mut reader = Reader::new(bytes);
+    let mut metadata = Metadata::default();
+    while let Some(tag) = reader.tag("MetricMetadata")? {
+        match tag.field {
+            1 => {
+                tag.expect(VARINT, "Type")?;
+                metadata.kind = reader.varint()?;
+            }
+            2 => {
+                tag.expect(BYTES, "MetricFamilyName")?;
+                metadata.family = reader.bytes()?;
+            }
+            4 => {
+                tag.expect(BYTES, "Help")?;
+                metadata.help = reader.bytes()?;
+            }
+            5 => {
+                tag.expect(BYTES, "Unit")?;
+                metadata.unit = reader.bytes()?;
+            }
+            _ => reader.skip(tag)?,
+        }
+    }
+    Ok(metadata)
 }
 
 #[inline]

@@ -22,6 +22,7 @@ pub(super) fn write(writer: &mut TextWriter, stats: &ScrapeStats) {
         ("prometheus_target_scrapes_sample_duplicate_timestamp_total", "Total number of samples rejected due to duplicate timestamps but different values.", stats.duplicate_timestamp),
         ("prometheus_target_scrapes_sample_out_of_bounds_total", "Total number of samples rejected due to timestamp falling outside of the time bounds.", stats.out_of_bounds),
         ("prometheus_target_scrapes_sample_out_of_order_total", "Total number of samples rejected due to not being out of the expected order.", stats.out_of_order),
+        ("prometheus_target_scrapes_exemplar_out_of_order_total", "Total number of exemplar rejected due to not being out of the expected order.", stats.exemplar_out_of_order),
         ("prometheus_target_scrapes_cache_flush_forced_total", "How many times a scrape cache was flushed due to getting big while scrapes are failing.", stats.cache_flush_forced),
         ("prometheus_target_scrape_pools_total", "Total number of scrape pool creation attempts.", stats.pools_created),
         ("prometheus_target_scrape_pools_failed_total", "Total number of scrape pool creations that failed.", stats.pools_failed),

@@ -1,6 +1,6 @@
 //! Metrics of the store, under Prometheus' names where it has them.
 
-use kymo_storage::metrics::StoreStats;
+use kymo_storage::metrics::{ExemplarStats, MetadataStats, StoreStats};
 
 use super::exposition::{Kind, TextWriter};
 use crate::app::App;
@@ -164,11 +164,6 @@ pub(super) fn write(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
             stats.duplicate_total,
         ),
         (
-            "kymo_storage_series_limit_total",
-            "Series refused by --storage.max-series.",
-            stats.series_limit_total,
-        ),
-        (
             "kymo_storage_truncations_total",
             "Times that retention dropped something.",
             stats.truncations_total,
@@ -208,7 +203,113 @@ pub(super) fn write(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
         ("symbols", stats.memory.symbols),
         ("labels", stats.memory.labels),
         ("postings", stats.memory.postings),
+        ("exemplars", stats.memory.exemplars),
+        ("metadata", stats.memory.metadata),
+        ("targets", stats.memory.targets),
     ] {
         writer.sample(name, &[("part", part)], bytes as f64);
+    }
+    series_limits(writer, stats, app);
+    exemplars(writer, &stats.exemplars);
+    metadata(writer, &stats.metadata);
+}
+
+fn series_limits(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
+    let name = "kymo_storage_series_limit_total";
+    writer.family(
+        name,
+        Kind::Counter,
+        "Series refused, by the limit they met.",
+    );
+    for (kind, refused) in [
+        ("total", stats.series_limit_total),
+        ("metric", stats.metric_series_limit_total),
+        ("target", stats.target_series_limit_total),
+    ] {
+        writer.sample(name, &[("kind", kind)], refused as f64);
+    }
+    let name = "kymo_storage_series_limit";
+    writer.family(
+        name,
+        Kind::Gauge,
+        "Most series held at one time, 0: no limit.",
+    );
+    for (kind, limit) in [
+        ("total", app.flags.max_series),
+        ("metric", app.flags.max_series_per_metric),
+        ("target", app.flags.max_series_per_target),
+    ] {
+        writer.sample(name, &[("kind", kind)], limit as f64);
+    }
+}
+
+fn exemplars(writer: &mut TextWriter, stats: &ExemplarStats) {
+    writer.counter(
+        "prometheus_tsdb_exemplar_exemplars_appended_total",
+        "Total number of appended exemplars.",
+        stats.appended_total,
+    );
+    writer.counter(
+        "prometheus_tsdb_exemplar_out_of_order_exemplars_total",
+        "Total number of out of order exemplar ingestion failed attempts.",
+        stats.out_of_order_total,
+    );
+    writer.counter(
+        "kymo_storage_exemplars_refused_total",
+        "Exemplars refused because their labels were too long.",
+        stats.long_labels_total,
+    );
+    for (name, help, value) in [
+        (
+            "prometheus_tsdb_exemplar_exemplars_in_storage",
+            "Number of exemplars currently in circular storage.",
+            stats.exemplars as f64,
+        ),
+        (
+            "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
+            "Number of series with exemplars currently in circular storage.",
+            stats.series as f64,
+        ),
+        (
+            "prometheus_tsdb_exemplar_last_exemplars_timestamp_seconds",
+            "The timestamp of the oldest exemplar stored in circular storage. Useful to check for what time\
+             range the current exemplar buffer limit allows. This usually means the last timestamp\
+             for all exemplars for a typical setup. This is not true though if one of the series timestamp is in future compared to rest series.",
+            stats.first_time_ms.map_or(0.0, |ms| ms as f64 / 1000.0),
+        ),
+        (
+            "prometheus_tsdb_exemplar_max_exemplars",
+            "Total number of exemplars the exemplar storage can store, resizeable.",
+            stats.max_exemplars as f64,
+        ),
+    ] {
+        writer.gauge(name, help, value);
+    }
+}
+
+fn metadata(writer: &mut TextWriter, stats: &MetadataStats) {
+    writer.gauge(
+        "kymo_storage_metadata_metrics",
+        "Metrics whose metadata is stored.",
+        stats.metrics as f64,
+    );
+    for (name, help, value) in [
+        (
+            "kymo_storage_metadata_changes_total",
+            "Times stored metadata was new or changed.",
+            stats.changes_total,
+        ),
+        (
+            "kymo_storage_metadata_refused_total",
+            "Metadata refused because there was too much.",
+            stats.refused_total,
+        ),
+        (
+            "kymo_storage_metadata_cut_total",
+            "Help texts and units that were cut to their longest length.",
+            stats.cut_total,
+        ),
+    ] {
+        writer.counter(name, help, value);
     }
 }

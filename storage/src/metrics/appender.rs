@@ -235,6 +235,17 @@ impl<'a> Appender<'a> {
         Ok(SeriesRef::new(id, born))
     }
 
+    /// Finds the series with these labels, which are as those of
+    /// [`Appender::series_of`]; does not create it.
+    pub fn find_series<'l>(
+        &mut self,
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+    ) -> Option<SeriesRef> {
+        let index = self.store.index.read();
+        let id = index.search(labels, &mut self.scratch.search)?;
+        touch(self.store, id)
+    }
+
     /// Returns the series remembered for a raw key.
     pub fn raw_series(&mut self, key: RawKey) -> Option<SeriesRef> {
         self.store.aliases.with(key, |id| touch(self.store, id))

@@ -183,6 +183,11 @@ impl ReplayedExemplars {
 }
 
 impl MetricStore {
+    /// Tells whether exemplars are kept at all, so that nobody reads them in vain.
+    pub fn keeps_exemplars(&self) -> bool {
+        self.exemplars.is_on()
+    }
+
     /// Keeps at most `max` exemplars from now on, those that came last; 0 keeps none.
     pub fn set_max_exemplars(&self, max: usize) {
         self.exemplars.ring.write().set_max(max);

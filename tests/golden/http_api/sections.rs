@@ -116,7 +116,7 @@ fn supported(config: &str) -> String {
     kept
 }
 
-/// Loads all float samples by remote write, in order of time.
+/// Loads all float samples by remote write, in order of time, then the exemplars.
 fn load(kymo: &Kymo, folder: &Path, document: &Value) {
     let promql = folder.join("../promql/golden.json.gz");
     let promql = corpus::read_json(&promql);
@@ -125,9 +125,7 @@ fn load(kymo: &Kymo, folder: &Path, document: &Value) {
     let base = promql["series"].as_array().unwrap();
     let extra = document["extraSeries"].as_array().unwrap();
     for series in base.iter().chain(extra) {
-        let pairs = series["labels"].as_object().unwrap();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        labels.push(pairs.iter().map(|(n, v)| (n.clone(), text(v))).collect());
+        labels.push(pairs(&series["labels"]));
         let samples = series.get("samples").and_then(Value::as_array);
         for sample in samples.into_iter().flatten() {
             let t_ms = sample[0].as_i64().unwrap();
@@ -151,6 +149,25 @@ fn load(kymo: &Kymo, folder: &Path, document: &Value) {
         }
     }
     send(kymo, &body);
+    let mut body = WriteBody::new();
+    for series in extra {
+        let exemplars = series.get("exemplars").and_then(Value::as_array);
+        let exemplars: Vec<_> = exemplars.into_iter().flatten().map(exemplar).collect();
+        body.push_exemplars(&pairs(&series["labels"]), None, &exemplars);
+    }
+    send(kymo, &body);
+}
+
+fn exemplar(exemplar: &Value) -> (i64, f64, Vec<(String, String)>) {
+    let t_ms = exemplar["t"].as_i64().unwrap();
+    let value = corpus_float(&exemplar["value"]);
+    (t_ms, value, pairs(&exemplar["labels"]))
+}
+
+fn pairs(labels: &Value) -> Vec<(String, String)> {
+    let pairs = labels.as_object().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    pairs.map(|(n, v)| (n.clone(), text(v))).collect()
 }
 
 fn send(kymo: &Kymo, body: &WriteBody) {

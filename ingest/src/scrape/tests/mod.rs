@@ -21,8 +21,14 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn new() -> Stored {
+        Stored::with(|_| {})
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut StoreOptions)) -> Stored {
         let dir = tempfile::tempdir().unwrap();
-        let (store, _) = MetricStore::open(&StoreOptions::new(dir.path())).unwrap();
+        let mut options = StoreOptions::new(dir.path());
+        change(&mut options);
+        let (store, _) = MetricStore::open(&options).unwrap();
         Stored {
             store: Arc::new(store),
             _dir: dir,

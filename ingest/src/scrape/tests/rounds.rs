@@ -31,6 +31,10 @@ struct Scraped {
 
 /// Takes samples with the labels that the target would have, or changes the job.
 async fn scraped(change: impl FnOnce(&mut ScrapeConfig)) -> Scraped {
+    scraped_into(Stored::new(), change).await
+}
+
+async fn scraped_into(stored: Stored, change: impl FnOnce(&mut ScrapeConfig)) -> Scraped {
     let answer = Arc::new(Mutex::new(text("")));
     let served = Arc::clone(&answer);
     let server = TestServer::start(move |_| served.lock().clone()).await;
@@ -41,7 +45,6 @@ async fn scraped(change: impl FnOnce(&mut ScrapeConfig)) -> Scraped {
     let mut config = ScrapeConfig::new("j", Duration::from_secs(10), Duration::from_secs(5));
     config.static_configs = vec![group];
     change(&mut config);
-    let stored = Stored::new();
     let clock = SetClock::default();
     let shut = Arc::<Mutex<Option<String>>>::default();
     let target = target::resolve(&config).active[0].clone();
@@ -443,6 +446,78 @@ async fn open_metrics_is_read_with_its_metadata() {
         .get(3.0, answer(200, &kind, "a_seconds_total 2\n"))
         .await;
     assert_eq!(scraped.error(), "data does not end with # EOF");
+}
+
+const OPEN_METRICS: [(&str, &str); 1] = [(
+    "content-type",
+    "application/openmetrics-text; version=1.0.0",
+)];
+
+#[tokio::test]
+async fn exemplars_and_metadata_go_into_the_store() {
+    let stored = Stored::with(|options| options.max_exemplars = 10);
+    let mut scraped = scraped_into(stored, |_| {}).await;
+    let exemplars = |scraped: &Scraped| -> Vec<String> {
+        let range = TimeRange::new(i64::MIN, i64::MAX);
+        let found = scraped.stored.store.exemplars(&[vec![]], range);
+        let lines = found.iter().flat_map(|series| {
+            let name = series.labels.metric_name().to_owned();
+            let exemplars = series.exemplars.iter();
+            exemplars.map(move |e| format!("{name} {:?} {}={}", e.labels, e.t_ms, e.value))
+        });
+        lines.collect()
+    };
+    let body = "# TYPE a counter\n# HELP a First.\n\
+                a_total 1 # {id=\"x\"} 1\n\
+                b_total 1 # {id=\"y\",none=\"\"} 2 1.5\n# EOF\n";
+    scraped.get(2.0, answer(200, &OPEN_METRICS, body)).await;
+    let first = [
+        "a_total {\"id\": \"x\"} 2000=1",
+        "b_total {\"id\": \"y\"} 1500=2",
+    ];
+    assert_eq!(exemplars(&scraped), first);
+    let told = scraped.stored.store.metadata(Some("a"));
+    assert_eq!(told[0].1.help, "First.");
+    // The same ones again are known, with a time or without.
+    scraped.get(12.0, answer(200, &OPEN_METRICS, body)).await;
+    assert_eq!(exemplars(&scraped), first);
+    assert_eq!(scraped.stored.store.stats().metadata.changes_total, 1);
+    let body = "# TYPE a counter\n# HELP a Second.\n\
+                a_total 1 # {id=\"z\"} 1\n\
+                b_total 1 # {id=\"old\"} 2 1.25\n# EOF\n";
+    scraped.get(22.0, answer(200, &OPEN_METRICS, body)).await;
+    let second = [
+        "a_total {\"id\": \"x\"} 2000=1",
+        "a_total {\"id\": \"z\"} 22000=1",
+        "b_total {\"id\": \"y\"} 1500=2",
+    ];
+    assert_eq!(exemplars(&scraped), second);
+    assert_eq!(scraped.stats().exemplar_out_of_order, 1);
+    let told = scraped.stored.store.metadata(Some("a"));
+    assert_eq!(told[0].1.help, "Second.");
+    // A scrape that fails brings neither.
+    let body = "# HELP a Third.\na_total 1 # {id=\"never\"} 1\n";
+    scraped.get(32.0, answer(200, &OPEN_METRICS, body)).await;
+    assert_eq!(exemplars(&scraped), second);
+    let told = scraped.stored.store.metadata(Some("a"));
+    assert_eq!(told[0].1.help, "Second.");
+}
+
+#[tokio::test]
+async fn a_target_at_its_limit_is_seen_as_down() {
+    let stored = Stored::with(|options| options.max_series_per_target = 7);
+    let mut scraped = scraped_into(stored, |_| {}).await;
+    scraped.text(1.0, "a 1\nb 1\nc 1\n").await;
+    assert_eq!(
+        scraped.error(),
+        "target job=\"j\", instance=\"i\" has reached the limit of 7 series per target; raise \
+         --storage.max-series-per-target, or drop series of it before they are stored"
+    );
+    assert_eq!(
+        scraped.stored.samples("up"),
+        [format!("up{{{LABELS}}} 1=0")]
+    );
+    assert!(scraped.stored.samples("[abc]").is_empty());
 }
 
 #[tokio::test]

@@ -194,7 +194,11 @@ pub(crate) async fn metadata(call: Call) -> ApiResult {
         "limit_per_metric must be a number",
     )?;
     let metric = call.params.get("metric");
-    let targets = call.core()?.scraping.metadata();
+    let core = call.core()?;
+    let targets = core.scraping.metadata();
+    let stored = core
+        .store
+        .metadata(Some(metric).filter(|metric| !metric.is_empty()));
     let mut found: BTreeMap<&str, Vec<FamilyMetadata<'_>>> = BTreeMap::new();
     for family in targets.iter().flat_map(|target| &target.families) {
         if !metric.is_empty() && family.family != metric {
@@ -210,6 +214,16 @@ pub(crate) async fn metadata(call: Call) -> ApiResult {
         if !full && !entries.contains(&entry) {
             entries.push(entry);
         }
+    }
+    // What no target says now was said by one that is gone, or by a sender.
+    for (family, stored) in &stored {
+        found.entry(family).or_insert_with(|| {
+            vec![FamilyMetadata {
+                kind: stored.kind.as_str(),
+                unit: &stored.unit,
+                help: &stored.help,
+            }]
+        });
     }
     let most = limit.unwrap_or(usize::MAX);
     let found: BTreeMap<_, _> = found.into_iter().take(most).collect();
