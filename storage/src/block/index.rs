@@ -67,7 +67,10 @@ impl Name {
             .few
             .get()
             .and_then(|few| few.get((pair - self.base) as usize));
-        few.map_or_else(|| dictionary.text(pair), |text| text)
+        match few {
+            Some(text) => text,
+            None => dictionary.text(pair),
+        }
     }
 }
 

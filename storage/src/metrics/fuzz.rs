@@ -358,12 +358,13 @@ mod tests {
 
     #[test]
     fn the_seeds_of_the_fuzz_targets_pass() {
-        let check: [(&str, fn(&[u8])); 3] = [
-            ("head_sections", super::check_sections),
+        type Check = fn(&[u8]);
+        let checks = [
+            ("head_sections", super::check_sections as Check),
             ("head_snapshot", super::check_snapshot),
             ("head_file", super::check_page),
         ];
-        for (target, check) in check {
+        for (target, check) in checks {
             let seeds = seeds(target);
             assert!(!seeds.is_empty(), "there are seeds of {target}");
             seeds.iter().for_each(|seed| check(seed));
