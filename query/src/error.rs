@@ -28,6 +28,21 @@ pub enum QueryError {
     /// [`EngineOptions::max_samples`]: crate::EngineOptions::max_samples
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
+    /// The query would hold more memory than
+    /// [`EngineOptions::max_memory_bytes`](crate::EngineOptions::max_memory_bytes). The
+    /// API calls it `execution`.
+    #[error(
+        "query would hold more than its share of {limit_bytes} bytes of memory; \
+         select fewer series, a shorter time or a longer step"
+    )]
+    TooMuchMemory {
+        /// The share in bytes.
+        limit_bytes: u64,
+    },
+    /// All queries together hold as much memory as they may. The API calls it
+    /// `unavailable`.
+    #[error("no memory is left for queries at this time, try again later")]
+    NoMemory,
     /// The time allowed for the query has passed. The API calls it `timeout`.
     #[error("query timed out in {0}")]
     Timeout(&'static str),

@@ -100,7 +100,7 @@ mod store;
 mod syntax;
 
 pub use error::QueryError;
-pub use limits::Cancel;
+pub use limits::{Cancel, MemoryGrant, MemoryPool};
 pub use memory::MemorySource;
 pub use promql::{
     Engine, EngineOptions, PointValue, QueryOptions, QueryResult, Series, Value, VectorSample,

@@ -1,5 +1,7 @@
 //! What a query is allowed to cost, and how it is stopped.
 
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::QueryError;
@@ -57,20 +59,90 @@ impl Cancel {
     }
 }
 
-/// Counts the samples that a query holds, as Prometheus counts them.
+/// Bytes that are taken from a pool at a time.
+const STEP_BYTES: u64 = 64 << 10;
+
+/// Memory that all queries draw from together, kept by whoever runs them.
+pub trait MemoryPool: fmt::Debug + Send + Sync {
+    /// Takes bytes out of the pool; `false` where it does not have them.
+    fn take(&self, bytes: u64) -> bool;
+
+    /// Puts back what was taken.
+    fn give_back(&self, bytes: u64);
+}
+
+/// Memory taken from a [`MemoryPool`]. It goes back when this is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryGrant {
+    pool: Option<Arc<dyn MemoryPool>>,
+    bytes: u64,
+}
+
+impl MemoryGrant {
+    /// Returns how much is held, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn grow_to(&mut self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        if let Some(pool) = &self.pool
+            && !pool.take(more)
+        {
+            return false;
+        }
+        self.bytes += more;
+        true
+    }
+
+    fn shrink_to(&mut self, bytes: u64) {
+        let less = self.bytes.saturating_sub(bytes);
+        if let Some(pool) = &self.pool {
+            pool.give_back(less);
+        }
+        self.bytes -= less;
+    }
+}
+
+impl Drop for MemoryGrant {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+/// What a query holds at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) samples: usize,
+    pub(crate) bytes: u64,
+}
+
+/// Counts what a query holds: samples, as Prometheus counts them, and bytes of memory,
+/// as they are.
+///
+/// What was taken from the pool is kept until the query ends, because the next operator
+/// is going to need it.
 #[derive(Debug)]
 pub(crate) struct Budget {
     held: usize,
     peak: usize,
     max: usize,
+    /// Bytes of what is held: selections, rows, groups.
+    held_bytes: u64,
+    max_bytes: u64,
+    grant: MemoryGrant,
 }
 
 impl Budget {
-    pub(crate) fn new(max: usize) -> Budget {
+    /// Returns a budget of `max` samples and `max_bytes` bytes, taken from `pool`.
+    pub(crate) fn new(max: usize, max_bytes: u64, pool: Option<Arc<dyn MemoryPool>>) -> Budget {
         Budget {
             held: 0,
             peak: 0,
             max,
+            held_bytes: 0,
+            max_bytes,
+            grant: MemoryGrant { pool, bytes: 0 },
         }
     }
 
@@ -84,6 +156,49 @@ impl Budget {
         Ok(())
     }
 
+    /// Counts memory as held.
+    #[inline]
+    pub(crate) fn hold_bytes(&mut self, bytes: usize) -> Result<(), QueryError> {
+        self.held_bytes = self.held_bytes.saturating_add(bytes as u64);
+        self.touch_bytes(0)
+    }
+
+    /// Counts memory as no longer held.
+    pub(crate) fn release_bytes(&mut self, bytes: usize) {
+        self.held_bytes = self.held_bytes.saturating_sub(bytes as u64);
+    }
+
+    /// Checks that there is memory for `bytes` more for a moment.
+    #[inline]
+    pub(crate) fn touch_bytes(&mut self, bytes: usize) -> Result<(), QueryError> {
+        let needed = self.held_bytes.saturating_add(bytes as u64);
+        if needed <= self.grant.bytes {
+            return Ok(());
+        }
+        self.take(needed)
+    }
+
+    #[cold]
+    fn take(&mut self, needed: u64) -> Result<(), QueryError> {
+        if needed > self.max_bytes {
+            return Err(QueryError::TooMuchMemory {
+                limit_bytes: self.max_bytes,
+            });
+        }
+        let rounded = needed.div_ceil(STEP_BYTES).saturating_mul(STEP_BYTES);
+        if self.grant.grow_to(rounded.min(self.max_bytes)) {
+            Ok(())
+        } else {
+            Err(QueryError::NoMemory)
+        }
+    }
+
+    /// Ends counting and returns what is held for a result of `bytes` bytes.
+    pub(crate) fn into_grant(mut self, bytes: u64) -> MemoryGrant {
+        self.grant.shrink_to(bytes);
+        self.grant
+    }
+
     /// Checks that `n` samples may be held for a moment on top of the others.
     pub(crate) fn touch(&mut self, n: usize) -> Result<(), QueryError> {
         self.hold(n)?;
@@ -91,9 +206,12 @@ impl Budget {
         Ok(())
     }
 
-    /// Returns the number of samples held now.
-    pub(crate) fn held(&self) -> usize {
-        self.held
+    /// Returns what is held now.
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            samples: self.held,
+            bytes: self.held_bytes,
+        }
     }
 
     /// Returns the largest number of samples held at one time.
@@ -101,10 +219,11 @@ impl Budget {
         self.peak
     }
 
-    /// Goes back to a number of held samples, when intermediate results are dropped.
-    pub(crate) fn reset_to(&mut self, held: usize) {
-        self.held = held;
-        self.peak = self.peak.max(held);
+    /// Goes back to what was held, when intermediate results are dropped.
+    pub(crate) fn reset_to(&mut self, held: Held) {
+        self.held = held.samples;
+        self.held_bytes = held.bytes;
+        self.peak = self.peak.max(self.held);
     }
 }
 
@@ -124,10 +243,69 @@ mod tests {
 
     #[test]
     fn a_budget_remembers_its_peak_and_refuses_what_is_over() {
-        let mut budget = Budget::new(10);
+        let mut budget = Budget::new(10, u64::MAX, None);
         budget.hold(4).unwrap();
         budget.touch(6).unwrap();
-        assert_eq!((budget.held(), budget.peak()), (4, 10));
+        assert_eq!((budget.held().samples, budget.peak()), (4, 10));
         assert!(matches!(budget.touch(7), Err(QueryError::TooManySamples)));
+    }
+
+    #[derive(Debug)]
+    struct Pool(std::sync::Mutex<u64>);
+
+    impl MemoryPool for Pool {
+        fn take(&self, bytes: u64) -> bool {
+            let mut free = self.0.lock().unwrap();
+            let left = free.checked_sub(bytes);
+            *free = left.unwrap_or(*free);
+            left.is_some()
+        }
+
+        fn give_back(&self, bytes: u64) {
+            *self.0.lock().unwrap() += bytes;
+        }
+    }
+
+    #[test]
+    fn bytes_come_from_the_pool_and_go_back() {
+        let pool = Arc::new(Pool(std::sync::Mutex::new(1 << 20)));
+        let free = || *pool.0.lock().unwrap();
+        let budget = |max_bytes| Budget::new(usize::MAX, max_bytes, Some(pool.clone()));
+
+        let mut first = budget(u64::MAX);
+        first.hold_bytes(16_000).unwrap();
+        first.hold_bytes(50_000).unwrap();
+        assert_eq!(free(), (1 << 20) - 2 * STEP_BYTES);
+        // What is looked at for a moment is taken and kept for the next moment.
+        first.touch_bytes(500_000).unwrap();
+        first.touch_bytes(500_000).unwrap();
+        let taken = (1 << 20) - free();
+        assert!((566_000..566_000 + STEP_BYTES).contains(&taken), "{taken}");
+
+        let mut second = budget(u64::MAX);
+        assert!(matches!(
+            second.hold_bytes(500_000),
+            Err(QueryError::NoMemory)
+        ));
+        let mut small = budget(1000);
+        small.hold_bytes(600).unwrap();
+        let before = small.held();
+        small.hold_bytes(400).unwrap();
+        small.release_bytes(400);
+        small.hold_bytes(400).unwrap();
+        small.reset_to(before);
+        small.touch_bytes(400).unwrap();
+        let refused = small.hold_bytes(401).unwrap_err();
+        assert!(matches!(
+            refused,
+            QueryError::TooMuchMemory { limit_bytes: 1000 }
+        ));
+        drop((second, small));
+        assert_eq!(free(), (1 << 20) - taken);
+
+        let grant = first.into_grant(16_000);
+        assert_eq!((grant.bytes(), free()), (16_000, (1 << 20) - 16_000));
+        drop(grant);
+        assert_eq!(free(), 1 << 20);
     }
 }

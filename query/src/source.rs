@@ -56,6 +56,12 @@ pub trait SeriesSet: Send + Sync {
         )
     }
 
+    /// Returns how much memory the set holds beside what its source holds anyway, in
+    /// bytes. It counts as memory of the query.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
     /// Replaces the content of `into` by the samples of series `index` within the
     /// selected range, in order of time, stale markers included.
     ///

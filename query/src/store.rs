@@ -36,6 +36,10 @@ impl SeriesSet for Selection {
         Selection::labels_named(self, index, names)
     }
 
+    fn memory_bytes(&self) -> usize {
+        Selection::memory_bytes(self)
+    }
+
     fn read(&self, index: usize, into: &mut SampleBuf) -> Result<(), SourceError> {
         Selection::read(self, index, &mut into.timestamps, &mut into.values)
             .map_err(|error| source_error(&error))

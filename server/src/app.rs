@@ -8,11 +8,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use kymo_ingest::remote_write::Receiver;
 use kymo_ingest::scrape::ScrapePools;
-use kymo_query::Engine;
+use kymo_query::{Engine, EngineOptions, MemoryPool};
 use kymo_storage::StoreOptions;
 use kymo_storage::metrics::{MetricStore, Recovery};
 use tokio::sync::watch;
@@ -20,7 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::api;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::flags::Flags;
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
@@ -29,11 +28,10 @@ use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
 use crate::scraping;
 use crate::urls::Urls;
-use crate::work::background;
+use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
+use crate::work::{background, machine};
 
-/// Bytes that all request bodies may hold at one time.
-const BODY_BUDGET_BYTES: usize = 256 << 20;
 /// Threads for short blocking calls.
 const BLOCKING_THREADS: usize = 16;
 
@@ -44,6 +42,7 @@ pub(crate) struct App {
     pub(crate) urls: Urls,
     pub(crate) metrics: Metrics,
     pub(crate) queries: QueryPool,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) bodies: BodyLimits,
     pub(crate) receiver: Receiver,
     pub(crate) config: Configured,
@@ -93,10 +92,10 @@ impl App {
         self.addresses.first().copied()
     }
 
-    /// Returns how long samples are kept: what the configuration says, else the flag.
-    pub(crate) fn retention(&self) -> Duration {
-        let configured = self.config.current().retention;
-        configured.unwrap_or(self.flags.retention)
+    /// Returns how long samples are kept: what the configuration says, else the flags.
+    pub(crate) fn retention(&self) -> Retention {
+        let configured = self.config.current().storage.retention;
+        self.flags.retention(configured)
     }
 
     /// Reads the configuration again and applies it.
@@ -120,6 +119,9 @@ impl App {
 pub(crate) fn run(flags: Flags) -> ExitCode {
     for feature in flags.unknown_features() {
         warn!(feature, "unknown option for --enable-feature");
+    }
+    for (flag, reason) in &flags.ignored {
+        warn!(flag, reason, "a flag has no effect");
     }
     let config = match Configured::load(flags.config_file()) {
         Ok(config) => config,
@@ -166,11 +168,13 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     }
     let (stop, stopped) = watch::channel(false);
     let queries = QueryPool::new(flags.query_max_concurrency)?;
+    let memory = Arc::new(Memory::new(memory_limit(&flags)));
     let app = Arc::new_cyclic(|me| App {
         urls,
         metrics: Metrics::default(),
         queries,
-        bodies: BodyLimits::new(BODY_BUDGET_BYTES, flags.read_timeout()),
+        bodies: BodyLimits::new(Arc::clone(&memory), flags.read_timeout()),
+        memory,
         receiver: Receiver::default(),
         config,
         started_ms: clock::now_ms(),
@@ -188,14 +192,24 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let signals = tokio::spawn(signals(Arc::clone(&app)));
 
     let store = open_store(&app.flags).await?;
+    app.memory.measured(store.memory_bytes());
+    let measuring = tokio::spawn(background::measure(
+        Arc::clone(&app.memory),
+        Arc::clone(&store),
+        stopped.clone(),
+    ));
     let maintenance = tokio::spawn(background::maintain(
         Arc::clone(&app),
         Arc::clone(&store),
         stopped.clone(),
     ));
     let core = Arc::new(Core {
-        engine: Engine::new(app.flags.engine_options()),
-        scraping: scraping::pools(Arc::clone(&store)),
+        engine: Engine::new(EngineOptions {
+            max_memory_bytes: app.memory.query_share(),
+            memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+            ..app.flags.engine_options()
+        }),
+        scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
         store: Arc::clone(&store),
     });
     if app.core.set(Arc::clone(&core)).is_ok() {
@@ -213,7 +227,11 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     info!("stopping");
     core.scraping.shutdown().await;
     app.queries.close();
-    for (name, task) in [("listener", serving), ("maintenance", maintenance)] {
+    for (name, task) in [
+        ("listener", serving),
+        ("maintenance", maintenance),
+        ("memory", measuring),
+    ] {
         if let Err(panic) = task.await {
             error!(%panic, name, "a task ended in a panic");
         }
@@ -222,6 +240,24 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     tokio::task::spawn_blocking(move || store.sync()).await??;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the bytes that the server may hold, and says so.
+fn memory_limit(flags: &Flags) -> u64 {
+    let available = machine::memory_bytes();
+    let limit = flags.memory_limit.bytes(available);
+    match available {
+        Some(available) if limit > available => warn!(
+            limit,
+            available, "--memory.limit is more than this machine or its cgroup has"
+        ),
+        Some(available) => info!(limit, available, "memory limit"),
+        None => warn!(
+            limit,
+            "the system does not tell how much memory there is; set --memory.limit"
+        ),
+    }
+    limit
 }
 
 /// Returns the name of this machine.
@@ -240,7 +276,6 @@ async fn wait_for(mut stopped: watch::Receiver<bool>) {
 async fn open_store(flags: &Flags) -> anyhow::Result<Arc<MetricStore>> {
     let mut options = StoreOptions::new(flags.storage_path.clone());
     options.wal_sync = flags.wal_sync.into();
-    options.retention_ms = i64::try_from(flags.retention.as_millis()).unwrap_or(i64::MAX);
     options.max_series = flags.max_series;
     let began = clock::monotonic();
     let (store, recovery) =

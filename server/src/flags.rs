@@ -1,6 +1,7 @@
 //! The command line: Prometheus' flag names, one table.
 //!
-//! `kymo` and `kymo serve` start the server. Switches are written `--x`, `--no-x`
+//! `kymo` and `kymo serve` start the server; the other commands have command lines of
+//! their own. Switches are written `--x`, `--no-x`
 //! or `--x=true|false`; everything else is [`Flags`].
 
 use std::ffi::OsString;
@@ -9,10 +10,13 @@ use std::time::Duration;
 
 use clap::builder::ArgAction;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
 use kymo_storage::SyncPolicy;
+
+use crate::config::{Retention, units};
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
 const FEATURES: [&str; 5] = [
@@ -23,13 +27,17 @@ const FEATURES: [&str; 5] = [
     "promql-duration-expr",
 ];
 
+/// Least memory that can be set as limit; a server with a few series holds less.
+const LEAST_MEMORY_BYTES: u64 = 8 << 20;
+
 /// Everything that can be set on the command line.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "kymo",
     version,
     about = "Metrics in one binary: scrapes, receives, stores and queries like Prometheus",
-    override_usage = "kymo [serve] [--FLAG=VALUE ...]",
+    override_usage = "kymo [serve] [--FLAG=VALUE ...]\n       kymo tsdb COMMAND [--FLAG=VALUE ...] [PATH]",
+    after_help = "kymo tsdb --help has the commands that look into a data directory.",
     max_term_width = 100
 )]
 pub(crate) struct Flags {
@@ -54,7 +62,18 @@ pub(crate) struct Flags {
         default_value = "200h",
         value_parser = parse_duration
     )]
-    pub(crate) retention: Duration,
+    retention_time: Duration,
+
+    /// How many bytes blocks and logs may take on disk, such as 512MB or 40GiB; the oldest
+    /// blocks go first. 0: no limit. Where only this is set, age is no reason to go.
+    #[arg(
+        long = "storage.retention.size",
+        visible_alias = "storage.tsdb.retention.size",
+        value_name = "SIZE",
+        default_value = "0B",
+        value_parser = parse_size
+    )]
+    retention_size: u64,
 
     /// When writes are forced to disk: before each answer, each second, or never. Matters
     /// for power losses only; a killed process loses nothing.
@@ -68,6 +87,17 @@ pub(crate) struct Flags {
     /// Most series held at one time; 0: no limit.
     #[arg(long = "storage.max-series", value_name = "N", default_value_t = 0)]
     pub(crate) max_series: usize,
+
+    /// Memory for series, request bodies and queries together: a size such as 4GiB, or a
+    /// part of what the machine or its cgroup has. Near it nothing more is stored, and
+    /// reads go on.
+    #[arg(
+        long = "memory.limit",
+        value_name = "SIZE",
+        default_value = "75%",
+        value_parser = parse_memory_limit
+    )]
+    pub(crate) memory_limit: MemoryLimit,
 
     /// Address to listen on, HOST:PORT; may be given several times.
     #[arg(
@@ -171,6 +201,14 @@ pub(crate) struct Flags {
     /// All flags with the values in force, sorted by name.
     #[arg(skip)]
     pub(crate) table: Vec<(String, String)>,
+
+    /// Whether `retention_time` was given.
+    #[arg(skip)]
+    has_retention_time: bool,
+
+    /// Flags of Prometheus that were given and change nothing, with the reason.
+    #[arg(skip)]
+    pub(crate) ignored: Vec<(String, &'static str)>,
 }
 
 /// Values of `--storage.wal.sync`.
@@ -188,6 +226,30 @@ impl From<WalSync> for SyncPolicy {
             WalSync::Interval => SyncPolicy::Interval,
             WalSync::Never => SyncPolicy::Never,
         }
+    }
+}
+
+/// The value of `--memory.limit`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum MemoryLimit {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many hundredths of what there is.
+    Percent(f64),
+}
+
+impl MemoryLimit {
+    /// Returns the limit in bytes where `available` bytes are there; where nobody
+    /// knows, a part of 1 GiB.
+    pub(crate) fn bytes(self, available: Option<u64>) -> u64 {
+        let bytes = match self {
+            MemoryLimit::Bytes(bytes) => bytes,
+            MemoryLimit::Percent(percent) => {
+                let available = available.unwrap_or(1 << 30) as f64;
+                (available * percent / 100.0) as u64
+            }
+        };
+        bytes.max(LEAST_MEMORY_BYTES)
     }
 }
 
@@ -222,12 +284,34 @@ impl Flags {
     /// # Errors
     /// Help was asked for, or a flag is unknown or has a wrong value.
     pub(crate) fn parse_from(args: impl IntoIterator<Item = OsString>) -> Result<Flags, Exit> {
-        let matches = Flags::command()
+        let matches = command()
             .try_get_matches_from(normalise(args))
             .map_err(|error| exit(&error))?;
         let mut flags = Flags::from_arg_matches(&matches).map_err(|error| exit(&error))?;
+        let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         flags.table = table(&matches);
+        flags.has_retention_time = given("retention_time");
+        flags.ignored = IGNORED
+            .iter()
+            .filter(|(name, ..)| given(name))
+            .map(|&(name, _, reason)| (format!("--{name}"), reason))
+            .collect();
         Ok(flags)
+    }
+
+    /// Returns how long samples are kept where the configuration says `configured`. The
+    /// default counts only where nothing is set anywhere, as in Prometheus.
+    pub(crate) fn retention(&self, configured: Retention) -> Retention {
+        let mut retention = Retention {
+            time: self.retention_time,
+            size_bytes: self.retention_size,
+            percentage: 0.0,
+        };
+        let has_size = self.retention_size > 0 || configured != Retention::default();
+        if has_size && !self.has_retention_time {
+            retention.time = Duration::ZERO;
+        }
+        retention.with(configured)
     }
 
     /// Returns the configuration file; an empty name is none.
@@ -275,9 +359,58 @@ impl Flags {
     }
 }
 
+/// Flags that set Prometheus up in ways that do not exist here. They are taken, so that
+/// its command lines and container images start, and each is named in a warning.
+#[rustfmt::skip]
+const IGNORED: [(&str, Takes, &str); 16] = [
+    ("storage.tsdb.no-lockfile", Takes::Switch, "the data directory is always locked; the lock goes with the process"),
+    ("storage.tsdb.min-block-duration", Takes::Value, "blocks begin with 2h"),
+    ("storage.tsdb.max-block-duration", Takes::Value, "blocks grow to 24h"),
+    ("storage.tsdb.max-block-chunk-segment-size", Takes::Value, "the data of a block is one file"),
+    ("storage.tsdb.allow-overlapping-blocks", Takes::Switch, "overlapping blocks are always allowed"),
+    ("storage.tsdb.allow-overlapping-compaction", Takes::Switch, "overlapping blocks are always merged"),
+    ("storage.tsdb.wal-compression", Takes::Switch, "the log is written in a compact form of its own"),
+    ("storage.tsdb.wal-compression-type", Takes::Value, "the log is written in a compact form of its own"),
+    ("storage.tsdb.wal-segment-size", Takes::Value, "segments of the log have a fixed size"),
+    ("storage.tsdb.head-chunks-write-queue-size", Takes::Value, "there is no such queue"),
+    ("storage.tsdb.samples-per-chunk", Takes::Value, "the length of chunks follows from the data"),
+    ("storage.tsdb.block-reload-interval", Takes::Value, "blocks are known as soon as they are written"),
+    ("storage.tsdb.delay-compact-file.path", Takes::Value, "nothing waits for uploads of blocks"),
+    ("web.console.templates", Takes::Value, "there are no consoles"),
+    ("web.console.libraries", Takes::Value, "there are no consoles"),
+    ("auto-gomemlimit.ratio", Takes::Value, "memory is bounded by --memory.limit"),
+];
+
+/// What stands behind an ignored flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    /// Nothing, or `=true` and `=false`.
+    Switch,
+    /// Anything.
+    Value,
+}
+
+/// Returns the command line with the flags that are ignored, which help does not show.
+fn command() -> clap::Command {
+    IGNORED
+        .iter()
+        .fold(Flags::command(), |command, &(name, takes, _)| {
+            let arg = Arg::new(name).long(name).hide(true).action(ArgAction::Set);
+            command.arg(match takes {
+                Takes::Value => arg.value_name("VALUE"),
+                Takes::Switch => arg
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .value_parser(["true", "false"])
+                    .default_value("false")
+                    .default_missing_value("true"),
+            })
+        })
+}
+
 /// Drops the word `serve` and turns `--no-x` of a switch into `--x=false`.
 fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let command = Flags::command();
+    let command = command();
     let switches: Vec<&str> = command
         .get_arguments()
         .filter(|arg| arg.get_default_values().iter().any(is_bool))
@@ -323,7 +456,7 @@ fn table(matches: &clap::ArgMatches) -> Vec<(String, String)> {
     table
 }
 
-fn exit(error: &clap::Error) -> Exit {
+pub(crate) fn exit(error: &clap::Error) -> Exit {
     let code = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => 1,
@@ -340,6 +473,28 @@ fn parse_count(text: &str) -> Result<usize, String> {
         Ok(0) => Err("must be 1 or more".to_owned()),
         Ok(count) => Ok(count),
         Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn parse_memory_limit(text: &str) -> Result<MemoryLimit, String> {
+    if let Some(percent) = text.strip_suffix('%') {
+        return match percent.parse::<f64>() {
+            Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(MemoryLimit::Percent(percent)),
+            _ => Err("must be above 0% and at most 100%".to_owned()),
+        };
+    }
+    let bytes = parse_size(text)?;
+    if bytes < LEAST_MEMORY_BYTES {
+        return Err("must be 8MiB or more".to_owned());
+    }
+    Ok(MemoryLimit::Bytes(bytes))
+}
+
+/// Reads a size with a unit, or a number of bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(bytes) => Ok(bytes),
+        Err(_) => units::parse_size(text),
     }
 }
 
@@ -363,11 +518,112 @@ mod tests {
         let flags = parse(&[]).unwrap();
         assert_eq!(flags.listen_addresses, ["127.0.0.1:9090"]);
         assert_eq!(flags.storage_path, PathBuf::from("./data"));
-        assert_eq!(flags.retention, Duration::from_secs(200 * 3600));
+        let retention = flags.retention(Retention::default());
+        assert_eq!(retention.text(), "8d8h");
         assert_eq!(flags.query_timeout, Duration::from_secs(120));
         assert!(flags.enable_remote_write);
         assert!(!flags.enable_lifecycle && !flags.enable_admin_api);
         assert_eq!(flags.config_file, None);
+    }
+
+    #[test]
+    fn the_default_of_retention_counts_only_where_nothing_is_set() {
+        let of = |args: &[&str], configured: Retention| {
+            parse(args).unwrap().retention(configured).text()
+        };
+        let none = Retention::default();
+        let size = "--storage.tsdb.retention.size=1GB";
+        assert_eq!(of(&[size], none), "1GiB");
+        assert_eq!(
+            of(&[size, "--storage.retention.time=200h"], none),
+            "8d8h or 1GiB"
+        );
+        assert_eq!(of(&["--storage.retention.size=512"], none), "512B");
+        let time = Retention {
+            time: Duration::from_secs(3600),
+            ..none
+        };
+        assert_eq!(of(&[size], time), "1h or 1GiB");
+        assert_eq!(of(&["--storage.retention.time=2h"], time), "1h");
+        let percentage = Retention {
+            percentage: 12.5,
+            ..none
+        };
+        assert_eq!(of(&[], percentage), "12.5%");
+        assert_eq!(
+            of(&["--storage.retention.time=2h"], percentage),
+            "2h or 12.5%"
+        );
+    }
+
+    #[test]
+    fn flags_that_mean_nothing_here_are_taken_and_named() {
+        let flags = parse(&[
+            "--storage.tsdb.no-lockfile",
+            "--storage.tsdb.min-block-duration=2h",
+            "--storage.tsdb.max-block-duration",
+            "2h",
+            "--no-storage.tsdb.wal-compression",
+            "--web.console.templates=/etc/prometheus/consoles",
+        ])
+        .unwrap();
+        let names: Vec<&str> = flags
+            .ignored
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "--storage.tsdb.no-lockfile",
+                "--storage.tsdb.min-block-duration",
+                "--storage.tsdb.max-block-duration",
+                "--storage.tsdb.wal-compression",
+                "--web.console.templates",
+            ]
+        );
+        assert!(parse(&[]).unwrap().ignored.is_empty());
+        assert!(
+            !flags
+                .table
+                .iter()
+                .any(|(name, _)| name == "web.console.templates")
+        );
+        let help = parse(&["--help"]).unwrap_err().message;
+        assert!(!help.contains("no-lockfile"), "{help}");
+        assert_eq!(
+            parse(&["--storage.tsdb.no-lockfile=x"]).unwrap_err().code,
+            2
+        );
+    }
+
+    #[test]
+    fn memory_is_a_size_or_a_part_of_what_there_is() {
+        let limit = |text: &str| {
+            let flag = format!("--memory.limit={text}");
+            parse(&[&flag]).map(|flags| flags.memory_limit.bytes(Some(8 << 30)))
+        };
+        assert_eq!(
+            parse(&[]).unwrap().memory_limit.bytes(Some(8 << 30)),
+            6 << 30
+        );
+        assert_eq!(limit("4GiB"), Ok(4 << 30));
+        assert_eq!(limit("50%"), Ok(4 << 30));
+        assert_eq!(limit("12.5%"), Ok(1 << 30));
+        assert_eq!(limit("33554432"), Ok(32 << 20));
+        assert_eq!(limit("0.0001%"), Ok(8 << 20));
+        for (wrong, text) in [
+            ("0%", "above 0%"),
+            ("101%", "above 0%"),
+            ("x%", "above 0%"),
+            ("1MiB", "8MiB or more"),
+            ("0", "8MiB or more"),
+            ("4Gx", "units: unknown unit Gx in 4Gx"),
+        ] {
+            let exit = limit(wrong).unwrap_err();
+            assert_eq!(exit.code, 2);
+            assert!(exit.message.contains(text), "{}", exit.message);
+        }
     }
 
     #[test]
@@ -394,7 +650,8 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(flags.storage_path, PathBuf::from("/tmp/x"));
-        assert_eq!(flags.retention, Duration::from_secs(15 * 24 * 3600));
+        let retention = flags.retention(Retention::default());
+        assert_eq!(retention.text(), "15d");
         assert_eq!(flags.listen_addresses, ["127.0.0.1:0", "[::1]:0"]);
         assert!(flags.enable_lifecycle);
         assert!(!flags.enable_remote_write);

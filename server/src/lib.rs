@@ -15,6 +15,7 @@ mod http;
 mod observe;
 mod reload;
 mod scraping;
+mod tsdb;
 mod urls;
 mod work;
 
@@ -22,27 +23,33 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use flags::Flags;
+use flags::{Exit, Flags};
 
-/// Runs the program `kymo` with a command line, the program's name first, until it
-/// is told to stop.
+/// Runs the program `kymo` with a command line, the program's name first, until it is
+/// told to stop or has done what it was asked for.
 ///
 /// Returns 0 after a clean stop, 1 when it could not run, 2 when a flag's value or
 /// the configuration is wrong.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let done = match args.get(1).and_then(|word| word.to_str()) {
+        Some("tsdb") => tsdb::run(args.into_iter().skip(2)),
+        _ => serve(args),
+    };
+    done.unwrap_or_else(|exit| {
+        // Nobody is left to tell when the terminal itself is gone.
+        let _gone = match exit.code {
+            0 => std::io::stdout().write_all(exit.message.as_bytes()),
+            _ => std::io::stderr().write_all(exit.message.as_bytes()),
+        };
+        ExitCode::from(exit.code)
+    })
+}
+
+fn serve(args: Vec<OsString>) -> Result<ExitCode, Exit> {
     // One provider for the whole process; a second call of `run` finds it in place.
     let _in_place = rustls::crypto::ring::default_provider().install_default();
-    let flags = match Flags::parse_from(args) {
-        Ok(flags) => flags,
-        Err(exit) => {
-            // Nobody is left to tell when the terminal itself is gone.
-            let _gone = match exit.code {
-                0 => std::io::stdout().write_all(exit.message.as_bytes()),
-                _ => std::io::stderr().write_all(exit.message.as_bytes()),
-            };
-            return ExitCode::from(exit.code);
-        }
-    };
+    let flags = Flags::parse_from(args)?;
     observe::logs::start(flags.log_level, flags.log_format);
-    app::run(flags)
+    Ok(app::run(flags))
 }

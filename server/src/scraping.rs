@@ -14,15 +14,20 @@ use crate::clock;
 use crate::config::Config;
 use crate::observe::exposition::Format;
 use crate::observe::metrics;
+use crate::work::memory::{Memory, Refused};
 
 /// Rhythm of the built-in jobs: a newcomer's first `rate(x[1m])`, which needs two
 /// scrapes, has an answer within twenty seconds.
 const BUILT_IN_INTERVAL: Duration = Duration::from_secs(10);
 const BUILT_IN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Starts scraping for a store, without any job yet.
-pub(crate) fn pools(store: Arc<MetricStore>) -> ScrapePools {
-    ScrapePools::new(store, Arc::new(clock::now_ns))
+/// Starts scraping for a store, without any job yet, as far as there is memory.
+pub(crate) fn pools(store: Arc<MetricStore>, memory: Arc<Memory>) -> ScrapePools {
+    let gate = move || {
+        let refusal = memory.admit(Refused::Scrape).err()?;
+        Some(refusal.to_string())
+    };
+    ScrapePools::new(store, Arc::new(clock::now_ns), Arc::new(gate))
 }
 
 /// Runs the jobs of a configuration, or the built-in ones where there is no file.

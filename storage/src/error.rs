@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::block::BlockError;
 use crate::compat::float;
 use crate::fs::FsError;
+use crate::model::Exemplar;
 use crate::wal::WalError;
 
 /// The store could not do what was asked.
@@ -67,6 +69,21 @@ pub enum StorageError {
         /// The labels of the series.
         series: String,
     },
+    /// A block cannot take what was to be written to it.
+    #[error("{detail}")]
+    Block {
+        /// What, and the rule.
+        detail: String,
+    },
+    /// A directory that is to be filled has something in it.
+    #[error("{} is in the way; choose a directory that is empty or does not exist", .path.display())]
+    NotEmpty {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The caller broke off what was being done. Nothing of it is left.
+    #[error("stopped before it was done; nothing is changed")]
+    Stopped,
     /// An earlier write failed; nothing more is accepted until a restart.
     #[error(
         "the store takes no more writes after an earlier failure: {reason}; data can still be read; repair the cause and restart"
@@ -75,6 +92,18 @@ pub enum StorageError {
         /// The failure that stopped writing.
         reason: String,
     },
+}
+
+impl AppendError {
+    /// Tells whether a limit on series refused a new one.
+    pub fn is_series_limit(&self) -> bool {
+        matches!(
+            self,
+            AppendError::SeriesLimit { .. }
+                | AppendError::MetricSeriesLimit { .. }
+                | AppendError::TargetSeriesLimit { .. }
+        )
+    }
 }
 
 impl From<FsError> for StorageError {
@@ -88,6 +117,38 @@ impl From<FsError> for StorageError {
             FsError::Locked { path } => StorageError::Locked { path },
             other => StorageError::Poisoned {
                 reason: other.to_string(),
+            },
+        }
+    }
+}
+
+impl From<BlockError> for StorageError {
+    fn from(error: BlockError) -> StorageError {
+        match error {
+            BlockError::Fs(error) if error.is_disk_full() => StorageError::DiskFull {
+                dir: error.directory(),
+            },
+            BlockError::Fs(error) => error.into(),
+            BlockError::Corrupt {
+                path,
+                offset,
+                detail,
+            } => StorageError::Corrupt {
+                path,
+                offset,
+                detail,
+            },
+            BlockError::Version {
+                path,
+                found,
+                supported,
+            } => StorageError::Version {
+                path,
+                found: format!("version {found}"),
+                expected: format!("version {supported} and before"),
+            },
+            other => StorageError::Block {
+                detail: other.to_string(),
             },
         }
     }
@@ -117,7 +178,7 @@ impl From<WalError> for StorageError {
     }
 }
 
-/// A sample or series was not accepted. The texts are Prometheus', because its
+/// A sample, series or exemplar was not accepted. The texts are Prometheus', because its
 /// clients look at them.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -152,6 +213,37 @@ pub enum AppendError {
         /// The limit.
         limit: usize,
     },
+    /// The metric has as many series as it may.
+    #[error(
+        "metric {metric} has reached the limit of {limit} series per metric; raise --storage.max-series-per-metric, or drop series or labels of it before they are stored"
+    )]
+    MetricSeriesLimit {
+        /// The limit.
+        limit: usize,
+        /// Name of the metric.
+        metric: String,
+    },
+    /// The target has as many series as it may.
+    #[error(
+        "target job={job:?}, instance={instance:?} has reached the limit of {limit} series per target; raise --storage.max-series-per-target, or drop series of it before they are stored"
+    )]
+    TargetSeriesLimit {
+        /// The limit.
+        limit: usize,
+        /// Label `job` of the target.
+        job: String,
+        /// Label `instance` of the target.
+        instance: String,
+    },
+    /// The exemplar is older than the newest of its series.
+    #[error("out of order exemplar")]
+    OutOfOrderExemplar,
+    /// The exemplar has too long labels.
+    #[error(
+        "label length for exemplar exceeds maximum of {} UTF-8 characters",
+        Exemplar::MAX_LABEL_CHARS
+    )]
+    ExemplarLabels,
     /// The labels cannot name a series.
     #[error("{0}")]
     InvalidLabels(String),

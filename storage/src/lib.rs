@@ -41,7 +41,8 @@
 //! ```
 //!
 //! Reading order: [`model`] (the vocabulary of all crates), [`metrics`] (the store),
-//! then `index`, `wal`, `codec` and `fs` below it.
+//! then `index`, `wal`, `codec` and `fs` below it. [`prometheus_block`] stands beside
+//! the store: it reads and writes blocks of Prometheus.
 
 pub mod compat;
 pub mod model;
@@ -74,6 +75,7 @@ mod error;
 mod options;
 
 pub mod metrics;
+pub mod prometheus_block;
 
 pub use error::{AppendError, StorageError};
 pub use options::{StoreOptions, SyncPolicy};

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// Default length of history, 200 h.
 const RETENTION_MS: i64 = 200 * 3_600_000;
 
+/// Default range of a block, 2 h.
+const BLOCK_RANGE_MS: i64 = 2 * 3_600_000;
+
 /// Default size of a WAL segment, 64 MiB.
 const WAL_SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -24,8 +27,21 @@ pub struct StoreOptions {
     /// The store does not look at a clock: the caller turns this into calls of
     /// [`truncate_before`](crate::metrics::MetricStore::truncate_before).
     pub retention_ms: i64,
+    /// How far samples may be behind the newest one of the store and yet be accepted
+    /// when their series has a newer one, in milliseconds. 0 is not at all.
+    pub out_of_order_window_ms: i64,
+    /// Length in milliseconds of the range of a block that is written from the head; a
+    /// quarter and a twelfth of the wider ranges that blocks are merged to.
+    pub block_range_ms: i64,
     /// Most series held at one time; creating one more is refused. 0 is no limit.
     pub max_series: usize,
+    /// Most series of one metric name at one time. 0 is no limit.
+    pub max_series_per_metric: usize,
+    /// Most series of one target at one time, that is with the same labels `job` and
+    /// `instance`; series without one of them belong to no target. 0 is no limit.
+    pub max_series_per_target: usize,
+    /// Most exemplars kept over all series, the last ones. 0 keeps none.
+    pub max_exemplars: usize,
 }
 
 impl StoreOptions {
@@ -37,7 +53,12 @@ impl StoreOptions {
             wal_sync: SyncPolicy::Interval,
             wal_segment_bytes: WAL_SEGMENT_BYTES,
             retention_ms: RETENTION_MS,
+            out_of_order_window_ms: 0,
+            block_range_ms: BLOCK_RANGE_MS,
             max_series: 0,
+            max_series_per_metric: 0,
+            max_series_per_target: 0,
+            max_exemplars: 0,
         }
     }
 }

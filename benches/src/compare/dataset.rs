@@ -38,6 +38,12 @@ enum Shape {
     Bucket(u64),
     /// A gauge with two decimals around a mean.
     Gauge(f64),
+    /// A double of which every bit counts, walking around a mean.
+    Double(f64),
+    /// The same value, always.
+    Constant(f64),
+    /// A count of events that stands still in all but this share of the steps.
+    Quiet(f64),
 }
 
 /// One series: its encoded labels and its current value.
@@ -73,6 +79,16 @@ impl BenchSeries {
             }
             Shape::Gauge(mean) => {
                 self.value = (mean * (0.5 + random.unit()) * 100.0).round() / 100.0;
+            }
+            Shape::Double(mean) => {
+                let pull = (mean - self.value) * 0.05;
+                self.value += pull + mean * 0.1 * (random.unit() - 0.5);
+            }
+            Shape::Constant(value) => self.value = value,
+            Shape::Quiet(share) => {
+                if random.unit() < share {
+                    self.value += (1 + random.next() % 3) as f64;
+                }
             }
         }
         self.value
@@ -170,6 +186,43 @@ pub(crate) fn node_series(count: usize) -> Vec<BenchSeries> {
     }
     series.truncate(count);
     series
+}
+
+/// Series of what a node exporter says: more than half never change, some count rarely,
+/// the rest are counters of all kinds and a few gauges.
+pub(crate) fn mixed_series(count: usize) -> Vec<BenchSeries> {
+    series_of(count, |n| match n % 20 {
+        0..=10 => Shape::Constant((n * 4096) as f64),
+        11..=13 => Shape::Quiet(0.04),
+        14..=16 => Shape::Events([5, 1500, 2_000_000][n % 3]),
+        17 | 18 => Shape::CpuSeconds(15.0),
+        _ => Shape::Gauge(42.0),
+    })
+}
+
+/// Gauges of two decimals.
+pub(crate) fn gauge_series(count: usize) -> Vec<BenchSeries> {
+    series_of(count, |_| Shape::Gauge(66.0))
+}
+
+/// Doubles of full entropy.
+pub(crate) fn double_series(count: usize) -> Vec<BenchSeries> {
+    series_of(count, |n| Shape::Double(1.0 + n as f64))
+}
+
+/// Values that never change.
+pub(crate) fn constant_series(count: usize) -> Vec<BenchSeries> {
+    series_of(count, |n| Shape::Constant(n as f64 / 4.0))
+}
+
+fn series_of(count: usize, shape: impl Fn(usize) -> Shape) -> Vec<BenchSeries> {
+    let one = |n: usize| {
+        let mut labels = target_labels(n / 100);
+        labels.push(("__name__", format!("metric_{:02}_total", n % 100 / 2)));
+        labels.push(("half", (n % 2).to_string()));
+        BenchSeries::new(&mut labels, shape(n))
+    };
+    (0..count).map(one).collect()
 }
 
 /// Series for the query measurements: 11,640 of them, named as in the published table.

@@ -2,6 +2,8 @@
 
 mod client;
 mod dataset;
+mod disk;
+mod growth;
 mod report;
 mod system;
 mod wire;
@@ -47,6 +49,12 @@ enum Workload {
     Million,
     /// 11,640 series over 8 h, then queries, kill -9 and restart.
     Query,
+    /// 12,000 series over 10 h as fast as they go: blocks are written meanwhile.
+    Blocks,
+    /// Bytes per sample by kind of data, 26 h of each.
+    Disk,
+    /// 0.1, 0.3, 1 and 3 million series: what each costs, and how that grows.
+    Growth,
 }
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
@@ -72,6 +80,17 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
             let dir = args.dir.join(system.name());
             if dir.exists() {
                 std::fs::remove_dir_all(&dir)?;
+            }
+            match workload {
+                Workload::Disk => disk::measure(*system, program, &dir, end_ms, &mut table)
+                    .with_context(|| format!("measure {}", system.name()))?,
+                Workload::Growth => growth::measure(*system, program, &dir, end_ms, &mut table)
+                    .with_context(|| format!("measure {}", system.name()))?,
+                _ => {}
+            }
+            if matches!(workload, Workload::Disk | Workload::Growth) {
+                std::fs::remove_dir_all(&dir)?;
+                continue;
             }
             let mut running = Running::start(*system, program, &dir)?;
             measure(*workload, &mut running, end_ms, &mut table)
@@ -129,6 +148,13 @@ fn measure(
             query_rows(running, end_ms, table)?;
             restart_row("11,640 series x 480", running, table)
         }
+        Workload::Blocks => {
+            let series = dataset::node_series(12_000);
+            let sent = send(running, series, 2_400, 20, 15_000, end_ms)?;
+            write_rows("12 k series over 10 h", running, &sent, table)
+        }
+        // They start their own instances.
+        Workload::Disk | Workload::Growth => Ok(()),
     }
 }
 
@@ -141,16 +167,51 @@ struct Sent {
     latencies: Vec<Duration>,
 }
 
-/// Sends `rounds` samples of every series, the last at `end_ms`; the first
-/// `uncounted` rounds warm up. Counts server CPU until the system is idle again.
+/// When samples are sent.
+#[derive(Clone, Copy)]
+struct Pattern {
+    /// Samples of every series.
+    rounds: usize,
+    /// So many of them warm up.
+    uncounted: usize,
+    interval_ms: i64,
+    /// Every request is late by less than this.
+    jitter_ms: u64,
+    /// Time of the last round.
+    end_ms: i64,
+}
+
 fn send(
     running: &mut Running,
-    mut series: Vec<BenchSeries>,
+    series: Vec<BenchSeries>,
     rounds: usize,
     uncounted: usize,
     interval_ms: i64,
     end_ms: i64,
 ) -> anyhow::Result<Sent> {
+    let pattern = Pattern {
+        rounds,
+        uncounted,
+        interval_ms,
+        jitter_ms: 0,
+        end_ms,
+    };
+    send_pattern(running, series, pattern)
+}
+
+/// Sends samples of every series and counts server CPU until the system is idle again.
+fn send_pattern(
+    running: &mut Running,
+    mut series: Vec<BenchSeries>,
+    pattern: Pattern,
+) -> anyhow::Result<Sent> {
+    let Pattern {
+        rounds,
+        uncounted,
+        interval_ms,
+        jitter_ms,
+        end_ms,
+    } = pattern;
     let mut random = Random::new(42);
     let mut encoder = snap::raw::Encoder::new();
     let (mut message, mut body) = (Vec::new(), Vec::new());
@@ -167,6 +228,8 @@ fn send(
         let t_ms = end_ms - (rounds - 1 - round) as i64 * interval_ms;
         for batch in series.chunks_mut(SERIES_PER_REQUEST) {
             message.clear();
+            let late_ms = random.next().checked_rem(jitter_ms).unwrap_or(0) as i64;
+            let t_ms = t_ms + late_ms;
             for one in batch.iter_mut() {
                 let value = one.step(&mut random);
                 wire::push_series(&mut message, &one.label_bytes, t_ms, value);

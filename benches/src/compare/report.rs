@@ -9,6 +9,11 @@ pub(crate) enum Unit {
     Milliseconds,
     Megabytes,
     Bytes,
+    /// Bytes of which hundredths count.
+    SmallBytes,
+    Nanoseconds,
+    /// A number without a unit.
+    Plain,
 }
 
 impl Unit {
@@ -18,6 +23,9 @@ impl Unit {
             Unit::Milliseconds => format!("{value:.1} ms"),
             Unit::Megabytes => format!("{value:.0} MB"),
             Unit::Bytes => format!("{value:.2} B"),
+            Unit::SmallBytes => format!("{value:.3} B"),
+            Unit::Nanoseconds => format!("{value:.0} ns"),
+            Unit::Plain => format!("{value:.2}"),
         }
     }
 

@@ -144,6 +144,21 @@ impl Running {
         self.wait_ready()
     }
 
+    /// Stops with SIGTERM, starts again on the same data, and returns the time until ready.
+    pub(crate) fn stop_and_restart(&mut self) -> anyhow::Result<Duration> {
+        let pid = i32::try_from(self.child.id())?;
+        let pid = rustix::process::Pid::from_raw(pid).context("no process")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.child.wait()?;
+        self.child = spawn(self.system, &self.program, &self.dir, self.port)?;
+        self.wait_ready()
+    }
+
+    /// Returns the anonymous memory held now, in bytes.
+    pub(crate) fn anonymous_bytes(&self) -> anyhow::Result<u64> {
+        self.status_bytes("RssAnon:")
+    }
+
     /// Returns the CPU seconds used so far, user and system.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
@@ -172,15 +187,14 @@ impl Running {
 
     /// Returns the peak of resident memory in bytes.
     pub(crate) fn peak_rss_bytes(&self) -> anyhow::Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find(|l| l.starts_with("VmHWM:"))
-            .context("no VmHWM")?;
-        let kib = line
-            .split_whitespace()
-            .nth(1)
-            .context("no number in VmHWM")?;
+        let line = status.lines().find(|line| line.starts_with(name));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1));
+        let kib = kib.with_context(|| format!("no {name} in the status"))?;
         Ok(kib.parse::<u64>()? * 1024)
     }
 
@@ -213,7 +227,7 @@ fn spawn(system: System, program: &Path, dir: &Path, port: u16) -> anyhow::Resul
 }
 
 /// Adds up allocated blocks, not lengths: files may be preallocated or sparse.
-fn folder_bytes(dir: &Path) -> anyhow::Result<u64> {
+pub(super) fn folder_bytes(dir: &Path) -> anyhow::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut sum = 0;
     for entry in fs::read_dir(dir)? {

@@ -13,7 +13,7 @@ pub mod reply;
 pub mod v1;
 
 pub use reply::{Reply, WriteError};
-pub use v1::{Limits, Receipt, Receiver, ReceiverStats, receive};
+pub use v1::{Limits, Receipt, Receiver, ReceiverStats, receive, unpacked_bytes};
 
 #[cfg(test)]
 mod tests;

@@ -211,6 +211,13 @@ pub fn receive(
     store_request(store, &mut buffers, len, now_ms)
 }
 
+/// Returns the bytes that a body unpacks to, where it says so and they are not refused
+/// anyway: what whoever counts memory has to set aside for it.
+pub fn unpacked_bytes(body: &[u8], limits: Limits) -> usize {
+    let len = snap::raw::decompress_len(body).unwrap_or(0);
+    if len <= limits.decoded_bytes { len } else { 0 }
+}
+
 /// Unpacks a snappy block to the front of `decoded` and returns its length. The size it
 /// declares is checked before memory is taken.
 fn decode(body: &[u8], limits: Limits, decoded: &mut Vec<u8>) -> Result<usize, WriteError> {

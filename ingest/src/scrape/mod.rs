@@ -38,6 +38,11 @@ pub use target::offset_seed;
 /// Tells the time in nanoseconds since the epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// Says why nothing may be fetched and stored now, where that is so: the error of a
+/// scrape that is then not made. Targets in this process are asked all the same; what
+/// they say is bounded, and wanted most when something is short.
+pub type Gate = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// A target in this process: scraped like any other, without a connection.
 pub trait LocalSource: Send + Sync {
     /// Appends the metrics of now to `out`, in text format 0.0.4. May compute and

@@ -15,7 +15,7 @@ use super::metadata::Metadata;
 use super::pool::{Pool, PoolView};
 use super::round::Shared;
 use super::stats::{Counters, ScrapeStats};
-use super::{Clock, LocalSource};
+use super::{Clock, Gate, LocalSource};
 
 /// A job to run: its configuration, and where its text comes from.
 #[derive(Clone)]
@@ -140,14 +140,16 @@ pub struct ScrapePools {
 }
 
 impl ScrapePools {
-    /// Returns pools without jobs that write into `store` and take the time from
-    /// `clock`. Must be called, as everything here, inside a tokio runtime.
-    pub fn new(store: Arc<MetricStore>, clock: Clock) -> ScrapePools {
+    /// Returns pools without jobs that write into `store`, take the time from `clock`
+    /// and ask `gate` before each scrape. Must be called, as everything here, inside a
+    /// tokio runtime.
+    pub fn new(store: Arc<MetricStore>, clock: Clock, gate: Gate) -> ScrapePools {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         ScrapePools {
             shared: Arc::new(Shared {
                 store,
                 clock,
+                gate,
                 counters: Counters::default(),
                 compute: Semaphore::new(cores),
             }),

@@ -19,13 +19,14 @@ use super::metadata::MetadataCache;
 use super::report::{Report, Reporter};
 use super::stats::Counters;
 use super::target::Target;
-use super::{Clock, LocalSource};
+use super::{Clock, Gate, LocalSource};
 use crate::http::{Answer, FetchError, HttpClient};
 
 /// What all targets share.
 pub(super) struct Shared {
     pub(super) store: Arc<MetricStore>,
     pub(super) clock: Clock,
+    pub(super) gate: Gate,
     pub(super) counters: Counters,
     /// Bounds how many scrapes compute at a time.
     pub(super) compute: Semaphore,
@@ -161,6 +162,9 @@ impl Subject {
         match &self.source {
             Source::Local(source) => Fetched::Local(Arc::clone(source)),
             Source::Http(client) => {
+                if let Some(refusal) = (self.shared.gate)() {
+                    return Fetched::Failed(refusal, None);
+                }
                 let limit = self.config.limits.body_size_bytes;
                 let (url, timeout) = (&self.target.url, self.target.timeout);
                 match client.get(url, &self.headers, timeout, limit).await {

@@ -1,7 +1,9 @@
 //! The engine: a query's text in, its value with annotations and costs out.
 
+use std::sync::Arc;
+
 use crate::error::QueryError;
-use crate::limits::Cancel;
+use crate::limits::{Cancel, MemoryGrant, MemoryPool};
 use crate::promql::ast::{Expr, ValueType};
 use crate::promql::eval::{Evaluator, Grid, Row, into_series};
 use crate::promql::features::Features;
@@ -18,6 +20,11 @@ pub struct EngineOptions {
     /// Number of samples that one query may hold at a time. A query of more steps,
     /// or with a subquery of more, is refused as well (11 001 are always allowed).
     pub max_samples: usize,
+    /// Bytes of memory that one query may hold at a time. What is counted are samples,
+    /// selections and the labels of selected series.
+    pub max_memory_bytes: u64,
+    /// Where that memory is taken from; `None` for an endless one.
+    pub memory: Option<Arc<dyn MemoryPool>>,
     /// Step in milliseconds of subqueries that name none.
     pub default_step_ms: i64,
     /// Optional parts of the language that are accepted.
@@ -35,6 +42,8 @@ impl Default for EngineOptions {
         EngineOptions {
             lookback_delta_ms: 300_000,
             max_samples: 50_000_000,
+            max_memory_bytes: u64::MAX,
+            memory: None,
             default_step_ms: 60_000,
             enable: Features::default(),
             delayed_name_removal: false,
@@ -62,6 +71,8 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What the query has cost.
     pub stats: QueryStats,
+    /// The memory taken for the value; keep it as long as that. Clones share it.
+    pub memory: Arc<MemoryGrant>,
 }
 
 /// Runs queries over a [`Source`]. Holds no state between queries.
@@ -205,11 +216,14 @@ impl Engine {
         };
         run.cancel.check("expression evaluation")?;
         let (warnings, infos) = annotations.texts(run.query);
+        let stats = evaluator.stats();
+        let memory = Arc::new(evaluator.into_grant(value.memory_bytes()));
         Ok(QueryResult {
             value,
             warnings,
             infos,
-            stats: evaluator.stats(),
+            stats,
+            memory,
         })
     }
 }

@@ -73,4 +73,24 @@ impl Value {
             Value::Matrix(_) => "matrix",
         }
     }
+
+    /// Returns how much memory the value holds, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let bytes: usize = match self {
+            Value::Scalar { .. } => 0,
+            Value::String { value, .. } => value.capacity(),
+            Value::Vector(samples) => {
+                let labels = samples.iter().map(|sample| sample.labels.memory_bytes());
+                samples.capacity() * size_of::<VectorSample>() + labels.sum::<usize>()
+            }
+            Value::Matrix(series) => {
+                let each = series.iter().map(|series| {
+                    let SampleBuf { timestamps, values } = &series.floats;
+                    series.labels.memory_bytes() + (timestamps.capacity() + values.capacity()) * 8
+                });
+                series.capacity() * size_of::<Series>() + each.sum::<usize>()
+            }
+        };
+        bytes as u64
+    }
 }

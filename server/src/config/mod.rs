@@ -20,11 +20,11 @@ mod http_client;
 mod print;
 mod relabel;
 mod scrape;
-mod units;
+mod storage;
+pub(crate) mod units;
 pub mod yaml;
 
 use std::path::Path;
-use std::time::Duration;
 
 use kymo_ingest::scrape::ScrapeConfig;
 use kymo_storage::compat::quote::quote;
@@ -35,6 +35,7 @@ pub use alerting::{Alerting, Alertmanager};
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
 pub use relabel::parse_rules as parse_relabel_rules;
+pub use storage::{Retention, StorageConfig};
 
 /// A validated configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -45,8 +46,8 @@ pub struct Config {
     pub alerting: Alerting,
     /// The jobs, in the order of the file; names are unique.
     pub scrape_configs: Vec<ScrapeConfig>,
-    /// `storage.tsdb.retention.time`: how long samples are kept, where the file says so.
-    pub retention: Option<Duration>,
+    /// How long samples are kept, and what else the store is told.
+    pub storage: StorageConfig,
     /// What is allowed but worth a line in the log.
     pub warnings: Vec<String>,
 }
@@ -95,7 +96,7 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     }
     read_runtime(&mut fields, problems);
     if let Some(node) = fields.take("storage") {
-        config.retention = read_storage(node, problems);
+        config.storage = storage::read(node, problems);
     }
     if let Some(node) = fields.take("alerting") {
         config.alerting = alerting::read(node, config.global.name_validation, dir, problems);
@@ -142,40 +143,6 @@ fn read_runtime(fields: &mut Fields<'_>, problems: &mut Problems) {
         runtime.take("gogc");
         runtime.finish(problems);
     }
-}
-
-fn read_storage(node: &yaml::Node, problems: &mut Problems) -> Option<Duration> {
-    let mut retention = None;
-    let mut fields = Fields::open(node, "config.StorageConfig", problems);
-    if let Some(node) = fields.take("tsdb") {
-        let mut tsdb = Fields::open(node, "config.plain", problems);
-        let window = global::duration(&mut tsdb, "out_of_order_time_window", problems);
-        if !window.is_zero() {
-            let at = tsdb.position_of("out_of_order_time_window");
-            problems.unsupported(at, "out_of_order_time_window", "set it to 0s or remove it");
-        }
-        if let Some(node) = tsdb.take("retention") {
-            let mut fields = Fields::open(node, "config.TSDBRetentionConfig", problems);
-            let time = global::duration(&mut fields, "time", problems);
-            retention = (!time.is_zero()).then_some(time);
-            fields.unsupported(&["size", "percentage"], "use time", problems);
-            fields.finish(problems);
-        }
-        tsdb.unsupported(
-            &["chunk_encoding", "stale_series_compaction_threshold"],
-            "remove the key",
-            problems,
-        );
-        tsdb.finish(problems);
-    }
-    if let Some(node) = fields.take("exemplars") {
-        // Exemplars are not kept, as in Prometheus without its feature flag.
-        let mut exemplars = Fields::open(node, "config.ExemplarsConfig", problems);
-        exemplars.take("max_exemplars");
-        exemplars.finish(problems);
-    }
-    fields.finish(problems);
-    retention
 }
 
 /// Returns an operating system's error as Go prints it: lower case, no number.

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use kymo_ingest::http::{Auth, ClientOptions, HIDDEN, PemSource, SecretSource, TlsOptions};
 use kymo_ingest::scrape::{ScrapeConfig, ScrapeLimits, TargetGroup};
-use kymo_storage::compat::{duration, float};
+use kymo_storage::compat::float;
 use kymo_storage::model::RelabelRule;
 
 use super::emit::{MapWriter, Yaml};
-use super::{Alerting, Config, Global, units};
+use super::{Alerting, Config, Global, Retention, StorageConfig, units};
 
 impl Config {
-    /// Returns the configuration as canonical YAML. `retention` is the time samples
-    /// are kept, wherever that was set.
-    pub fn yaml(&self, retention: Duration) -> String {
+    /// Returns the configuration as canonical YAML. `retention` is what is in force,
+    /// wherever it was set.
+    pub fn yaml(&self, retention: &Retention) -> String {
         let mut runtime = MapWriter::default();
         runtime.number("gogc", 75);
         let jobs = self.scrape_configs.iter().map(job).collect();
@@ -24,7 +24,7 @@ impl Config {
             .map("runtime", runtime)
             .map("alerting", alerting(&self.alerting))
             .list("scrape_configs", jobs)
-            .map("storage", storage(retention))
+            .map("storage", storage(&self.storage, retention))
             .map("otlp", otlp());
         top.done().document()
     }
@@ -300,14 +300,30 @@ fn group(group: &TargetGroup) -> Yaml {
     map.done()
 }
 
-fn storage(retention: Duration) -> MapWriter {
-    let mut time = MapWriter::default();
-    put_duration(&mut time, "time", retention);
+fn storage(config: &StorageConfig, retention: &Retention) -> MapWriter {
+    let mut limits = MapWriter::default();
+    if !retention.time.is_zero() {
+        put_duration(&mut limits, "time", retention.time);
+    }
+    if retention.size_bytes > 0 {
+        limits.text("size", &units::print_size(retention.size_bytes));
+    }
+    if retention.percentage > 0.0 {
+        limits.put("percentage", Yaml::Plain(float::g(retention.percentage)));
+    }
+    let window = config.out_of_order_window;
     let mut tsdb = MapWriter::default();
-    tsdb.put("outofordertimewindow", Yaml::Plain("0".to_owned()))
-        .map("retention", time);
+    // Prometheus shows the window twice, in milliseconds too, which no file can set.
+    tsdb.put(
+        "outofordertimewindow",
+        Yaml::Plain(window.as_millis().to_string()),
+    );
+    if !window.is_zero() {
+        put_duration(&mut tsdb, "out_of_order_time_window", window);
+    }
+    tsdb.map("retention", limits);
     let mut exemplars = MapWriter::default();
-    exemplars.number("max_exemplars", 100_000);
+    exemplars.number("max_exemplars", config.max_exemplars);
     let mut map = MapWriter::default();
     map.map("tsdb", tsdb).map("exemplars", exemplars);
     map
@@ -323,8 +339,7 @@ fn otlp() -> MapWriter {
 }
 
 fn put_duration(map: &mut MapWriter, key: &str, value: Duration) {
-    let ns = i64::try_from(value.as_nanos()).unwrap_or(i64::MAX);
-    map.text(key, &duration::format_prometheus(ns));
+    map.text(key, &units::print_duration(value));
 }
 
 fn text(text: &str) -> Yaml {

@@ -7,6 +7,8 @@ use kymo_ingest::http::{Auth, PemSource, SecretSource, TlsVersion};
 use kymo_ingest::scrape::ScrapeProtocol;
 use kymo_storage::compat::name::{EscapingScheme, NameValidation};
 
+use std::time::Duration;
+
 use super::*;
 
 fn config(text: &str) -> Config {
@@ -289,9 +291,9 @@ fn what_this_version_does_not_do_is_refused_by_name() {
             1,
         ),
         (
-            "storage: {tsdb: {out_of_order_time_window: 5m}}\n",
-            "out_of_order_time_window",
-            1,
+            "storage:\n  tsdb:\n    chunk_encoding: {floats: xor2}\n",
+            "chunk_encoding",
+            3,
         ),
     ] {
         let error = parse(text, Path::new("")).unwrap_err();
@@ -336,9 +338,84 @@ fn a_file_is_named_in_its_errors() {
 }
 
 #[test]
-fn retention_is_taken_from_the_storage_section() {
-    let config = config("storage:\n  tsdb:\n    retention:\n      time: 1d\n");
-    assert_eq!(config.retention, Some(Duration::from_secs(86_400)));
+fn the_storage_section_is_read_and_printed() {
+    let full = config(
+        "storage:
+  tsdb:
+    out_of_order_time_window: 30m
+    retention: {time: 1d, size: 1.5GB, percentage: 80}
+  exemplars: {max_exemplars: 7}
+",
+    );
+    let storage = &full.storage;
+    assert_eq!(storage.out_of_order_window, Duration::from_secs(1800));
+    let retention = storage.retention;
+    assert_eq!(retention.time, Duration::from_secs(86_400));
+    assert_eq!(retention.size_bytes, 3 << 29);
+    assert_eq!(retention.percentage, 80.0);
+    assert_eq!(storage.max_exemplars, 7);
+    assert_eq!(retention.text(), "1d or 1GiB512MiB or 80%");
+    let yaml = full.yaml(&retention);
+    let expected = "storage:
+  tsdb:
+    outofordertimewindow: 1800000
+    out_of_order_time_window: 30m
+    retention:
+      time: 1d
+      size: 1GiB512MiB
+      percentage: 80
+  exemplars:
+    max_exemplars: 7
+";
+    assert!(yaml.contains(expected), "{yaml}");
+
+    for text in ["", "storage:\n", "storage: {tsdb: {retention: {}}}\n"] {
+        assert_eq!(config(text).storage, StorageConfig::default(), "{text:?}");
+    }
+    let none = config("storage: {exemplars: {max_exemplars: 0}}\n");
+    assert_eq!(none.storage.max_exemplars, 0);
+}
+
+#[test]
+fn mistakes_of_the_storage_section_are_named() {
+    for (text, part) in [
+        (
+            "storage:\n  tsdb:\n    retention: {percentage: 101}\n",
+            "'storage.tsdb.retention.percentage' must be in the range [0, 100], got 101 (line 3, ",
+        ),
+        (
+            "storage:\n  tsdb:\n    retention: {size: 5x}\n",
+            "units: unknown unit x in 5x (line 3, ",
+        ),
+        (
+            "storage:\n  tsdb:\n    out_of_order_window: 5m\n",
+            "line 3: field out_of_order_window not found in type config.plain",
+        ),
+        (
+            "storage:\n  exemplars:\n    max_exemplars: many\n",
+            "line 3: cannot unmarshal !!str `many` into ",
+        ),
+    ] {
+        let refusal = refusal(text);
+        assert!(refusal.contains(part), "{refusal}");
+    }
+}
+
+#[test]
+fn limits_of_the_file_stand_above_those_of_the_flags() {
+    let flags = Retention {
+        time: Duration::from_secs(60),
+        size_bytes: 5,
+        percentage: 0.0,
+    };
+    let file = Retention {
+        size_bytes: 7,
+        ..Retention::default()
+    };
+    let both = flags.with(file);
+    assert_eq!((both.time, both.size_bytes), (flags.time, 7));
+    assert_eq!(flags.with(Retention::default()), flags);
+    assert_eq!(Retention::default().text(), "");
 }
 
 /// The two configurations of the golden HTTP API, as far as this version takes them.
@@ -463,7 +540,11 @@ otlp:
   label_name_underscore_sanitization: true
   label_name_preserve_multiple_underscores: true
 ";
-    assert_eq!(config.yaml(Duration::from_secs(15 * 86_400)), expected);
+    let retention = Retention {
+        time: Duration::from_secs(15 * 86_400),
+        ..Retention::default()
+    };
+    assert_eq!(config.yaml(&retention), expected);
     assert_eq!(config.job_yaml("nope"), None);
 }
 
@@ -507,7 +588,7 @@ rule_files:
 ",
     );
     assert_eq!(config.warnings.len(), 1);
-    let shown = config.yaml(Duration::from_secs(60));
+    let shown = config.yaml(&Retention::default());
     let expected = "runtime:
   gogc: 75
 alerting:

@@ -24,12 +24,17 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_nanos(ns.unsigned_abs()))
 }
 
+/// Prints a duration in Prometheus' form.
+pub(crate) fn print_duration(duration: Duration) -> String {
+    duration::format_prometheus(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}
+
 /// Reads a size in bytes: numbers, fractions allowed, with units of 1,024 (`KB` and
 /// `KiB` are the same).
 ///
 /// # Errors
 /// The texts of the Go package that Prometheus uses.
-pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     if text == "0" {
         return Ok(0);
     }
@@ -66,7 +71,7 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Prints a size as the Go package does: `1MiB512KiB`.
-pub(super) fn print_size(bytes: u64) -> String {
+pub(crate) fn print_size(bytes: u64) -> String {
     if bytes == 0 {
         return "0B".to_owned();
     }

@@ -7,10 +7,11 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::BodyExt;
-use tokio::sync::Semaphore;
 
-/// Bytes that one permit of the budget stands for.
-const PERMIT_BYTES: usize = 16 << 10;
+use crate::work::memory::{BodyMemory, Memory};
+
+/// Bytes that are taken from the budget at least.
+const STEP_BYTES: usize = 16 << 10;
 
 /// Why a body was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,17 +39,14 @@ pub(crate) enum BodyError {
 /// Memory and time that request bodies may take.
 #[derive(Debug, Clone)]
 pub(crate) struct BodyLimits {
-    budget: Arc<Semaphore>,
+    memory: Arc<Memory>,
     timeout: Duration,
 }
 
 impl BodyLimits {
-    /// Lets all bodies together hold `budget_bytes`, and each take `timeout`.
-    pub(crate) fn new(budget_bytes: usize, timeout: Duration) -> BodyLimits {
-        BodyLimits {
-            budget: Arc::new(Semaphore::new(budget_bytes.div_ceil(PERMIT_BYTES))),
-            timeout,
-        }
+    /// Lets bodies take from `memory`, and each take `timeout`.
+    pub(crate) fn new(memory: Arc<Memory>, timeout: Duration) -> BodyLimits {
+        BodyLimits { memory, timeout }
     }
 
     /// Reads a body of at most `limit_bytes`.
@@ -84,7 +82,7 @@ impl BodyLimits {
     ) -> Result<Received, BodyError> {
         let mut received = Received {
             bytes: Bytes::new(),
-            permits: Vec::new(),
+            memory: Vec::new(),
         };
         let mut joined: Vec<u8> = Vec::new();
         let mut held_bytes = 0;
@@ -100,12 +98,9 @@ impl BodyLimits {
             if len_bytes > held_bytes {
                 // Growing in steps keeps a client from holding memory by a mere
                 // announcement, and a full budget is an answer, never a wait.
-                let step = len_bytes.next_power_of_two().max(PERMIT_BYTES) - held_bytes;
-                let permits = u32::try_from(step.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
-                let permit = Arc::clone(&self.budget)
-                    .try_acquire_many_owned(permits)
-                    .map_err(|_full| BodyError::Busy)?;
-                received.permits.push(permit);
+                let step = len_bytes.next_power_of_two().max(STEP_BYTES) - held_bytes;
+                let taken = self.memory.body(step as u64).ok_or(BodyError::Busy)?;
+                received.memory.push(taken);
                 held_bytes += step;
             }
             if received.bytes.is_empty() && joined.is_empty() {
@@ -131,7 +126,8 @@ impl BodyLimits {
 #[derive(Debug)]
 pub(crate) struct Received {
     bytes: Bytes,
-    permits: Vec<tokio::sync::OwnedSemaphorePermit>,
+    /// Held for as long as the bytes are.
+    memory: Vec<BodyMemory>,
 }
 
 impl std::ops::Deref for Received {
@@ -167,9 +163,14 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// Bodies have a sixteenth of the memory.
+    fn limits(memory_bytes: u64, timeout: Duration) -> BodyLimits {
+        BodyLimits::new(Arc::new(Memory::new(memory_bytes)), timeout)
+    }
+
     #[tokio::test]
     async fn bodies_of_one_and_many_frames_arrive_whole() {
-        let limits = BodyLimits::new(1 << 20, SECOND);
+        let limits = limits(16 << 20, SECOND);
         for sizes in [&[][..], &[5], &[0, 3], &[100, 20_000, 1], &[16_384, 1]] {
             let body = limits
                 .read(&HeaderMap::new(), chunks(sizes), 1 << 20)
@@ -181,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_announced_or_not() {
-        let limits = BodyLimits::new(1 << 20, SECOND);
+        let limits = limits(16 << 20, SECOND);
         let too_large = BodyError::TooLarge { limit_bytes: 100 };
         let read = limits.read(&HeaderMap::new(), chunks(&[60, 60]), 100).await;
         assert_eq!(read.unwrap_err(), too_large);
@@ -194,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_together_stay_within_the_budget_and_give_it_back() {
-        let limits = BodyLimits::new(64 << 10, SECOND);
+        let limits = limits(1 << 20, SECOND);
         let first = limits
             .read(&HeaderMap::new(), chunks(&[40 << 10]), 1 << 20)
             .await
@@ -211,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_never_ends_is_given_up() {
         let limit = Duration::from_millis(10);
-        let limits = BodyLimits::new(1 << 20, limit);
+        let limits = limits(16 << 20, limit);
         let read = limits
             .read(&HeaderMap::new(), Body::new(Stalled), 1 << 20)
             .await;

@@ -17,6 +17,7 @@ use super::process;
 use super::scrape;
 use super::summary::{Histogram, Summary};
 use crate::app::App;
+use crate::work::memory::{Memory, Refused};
 
 const DURATION_BOUNDS: &[f64] = &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
 const SIZE_BOUNDS: &[f64] = &[1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
@@ -221,6 +222,7 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
     app.metrics.reload.write(&mut writer);
     app.metrics.http.write(&mut writer);
     app.metrics.queries.write(&mut writer, app);
+    memory(&mut writer, &app.memory);
     scrape::write_receiver(&mut writer, &app.receiver.stats());
     if let Ok(core) = core {
         store(&mut writer, &core.store.stats(), app);
@@ -228,6 +230,31 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
     }
     process::write(&mut writer);
     writer.finish()
+}
+
+fn memory(writer: &mut TextWriter, memory: &Memory) {
+    writer.gauge(
+        "kymo_memory_limit_bytes",
+        "Memory that the store, request bodies and queries may hold together.",
+        memory.limit() as f64,
+    );
+    let name = "kymo_memory_used_bytes";
+    let help = "Memory in use, by what it is for; the store is measured once a second.";
+    writer.family(name, Kind::Gauge, help);
+    for (purpose, bytes) in memory.used() {
+        writer.sample(name, &[("purpose", purpose)], bytes as f64);
+    }
+    writer.gauge(
+        "kymo_memory_full",
+        "Whether nothing more is stored because the store is near the memory limit.",
+        f64::from(u8::from(memory.is_full())),
+    );
+    let name = "kymo_memory_refusals_total";
+    writer.family(name, Kind::Counter, "What was refused for want of memory.");
+    for what in Refused::ALL {
+        let labels = [("refused", what.name())];
+        writer.sample(name, &labels, memory.refusals(what) as f64);
+    }
 }
 
 fn store(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
@@ -291,7 +318,17 @@ fn store(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
         (
             "prometheus_tsdb_retention_limit_seconds",
             "How long to retain samples in the database.",
-            app.retention().as_secs_f64(),
+            app.retention().time.as_secs_f64(),
+        ),
+        (
+            "prometheus_tsdb_retention_limit_bytes",
+            "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
+            app.retention().size_bytes as f64,
+        ),
+        (
+            "prometheus_tsdb_retention_limit_percentage",
+            "Max percentage of total storage space to be retained in the tsdb blocks, configured 0 means disabled",
+            app.retention().percentage,
         ),
         (
             "prometheus_tsdb_wal_segment_current",

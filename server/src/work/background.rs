@@ -11,12 +11,32 @@ use tokio::time::MissedTickBehavior;
 use tracing::error;
 
 use crate::app::App;
+use crate::work::memory::Memory;
 
 /// Pause between two syncs of the log with `--storage.wal.sync=interval`: what a
 /// power loss may take.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Pause between two looks at what is too old.
 const TRUNCATE_EVERY: Duration = Duration::from_secs(60);
+
+/// Pause between two looks at the memory of the store.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// Measures the memory of the store until `stop` becomes true.
+pub(crate) async fn measure(
+    memory: Arc<Memory>,
+    store: Arc<MetricStore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut tick = tokio::time::interval(MEASURE_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => memory.measured(store.memory_bytes()),
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
 
 /// Syncs and truncates until `stop` becomes true.
 pub(crate) async fn maintain(
@@ -38,7 +58,7 @@ pub(crate) async fn maintain(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let store = Arc::clone(&store);
-        let retention = app.retention();
+        let retention = app.retention().time;
         let result = tokio::task::spawn_blocking(move || match job {
             Job::Sync => store.sync(),
             Job::Truncate => truncate_old(&store, retention),

@@ -1,4 +1,6 @@
 //! Threads and timers: where queries run, and what happens without a request.
 
 pub(crate) mod background;
+pub(crate) mod machine;
+pub(crate) mod memory;
 pub(crate) mod queries;

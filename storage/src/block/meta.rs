@@ -36,6 +36,9 @@ pub struct BlockOptions {
     pub sources: Vec<Ulid>,
     /// Blocks that this one replaces.
     pub parents: Vec<BlockParent>,
+    /// End of the range of the head that is in the block, where it comes from the head:
+    /// samples before it are in blocks, and the head does not answer for them any more.
+    pub head_until_ms: Option<i64>,
     /// Whether to take more time for fewer bytes: long chunks, and codecs that are slow
     /// to write.
     pub cold: bool,
@@ -67,6 +70,10 @@ pub struct BlockMeta {
     pub sources: Vec<Ulid>,
     /// Blocks that this one replaced.
     pub parents: Vec<BlockParent>,
+    /// End of the range of the head that is in the block, if it comes from the head.
+    pub head_until_ms: Option<i64>,
+    /// Whether it was written to take few bytes.
+    pub is_cold: bool,
     /// Series in the block.
     pub n_series: u64,
     /// Samples of all series, deleted ones included.
@@ -109,6 +116,10 @@ struct Compaction {
     sources: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parents: Vec<Parent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    head_until: Option<i64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    cold: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -154,6 +165,8 @@ impl BlockMeta {
                 level: self.level,
                 sources: self.sources.iter().map(Ulid::to_string).collect(),
                 parents: self.parents.iter().map(parent).collect(),
+                head_until: self.head_until_ms,
+                cold: self.is_cold,
             },
             version: VERSION,
             format: FORMAT.to_owned(),
@@ -226,6 +239,8 @@ impl BlockMeta {
                 .iter()
                 .map(parent)
                 .collect::<Result<_, _>>()?,
+            head_until_ms: compaction.head_until,
+            is_cold: compaction.cold,
             n_series: document.stats.num_series,
             n_samples: document.stats.num_samples,
             n_chunks: document.stats.num_chunks,
@@ -252,6 +267,8 @@ mod tests {
                 min_t_ms: 1,
                 max_t_ms: 2,
             }],
+            head_until_ms: Some(7_200_000),
+            is_cold: true,
             n_series: 3,
             n_samples: 1_000_000,
             n_chunks: 4,

@@ -1,7 +1,5 @@
-//! The checksum of our own formats: CRC-32 with the IEEE polynomial, as in zlib.
-//!
-//! Foreign formats that want CRC-32C (Castagnoli) name it explicitly and do not use
-//! this module.
+//! Checksums: CRC-32 with the IEEE polynomial, as in zlib, for our own formats;
+//! CRC-32C (Castagnoli) for Prometheus'.
 
 /// Returns the checksum of the concatenation of `parts`.
 pub fn ieee(parts: &[&[u8]]) -> u32 {
@@ -12,11 +10,23 @@ pub fn ieee(parts: &[&[u8]]) -> u32 {
     hasher.finalize()
 }
 
+/// Returns the Castagnoli checksum of the concatenation of `parts`.
+pub fn castagnoli(parts: &[&[u8]]) -> u32 {
+    parts.iter().fold(0, |sum, part| castagnoli_on(sum, part))
+}
+
+/// Returns the Castagnoli checksum of what has the checksum `sum`, with `part` behind.
+pub fn castagnoli_on(sum: u32, part: &[u8]) -> u32 {
+    crc32c::crc32c_append(sum, part)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn is_the_published_check_value() {
         assert_eq!(super::ieee(&[b"123456789"]), 0xcbf4_3926);
         assert_eq!(super::ieee(&[b"1234", b"", b"56789"]), 0xcbf4_3926);
+        assert_eq!(super::castagnoli(&[b"123456789"]), 0xe306_9283);
+        assert_eq!(super::castagnoli(&[b"1234", b"", b"56789"]), 0xe306_9283);
     }
 }

@@ -23,6 +23,7 @@ pub mod packed;
 pub mod pages;
 pub mod presence;
 pub mod sealed;
+pub mod text;
 pub mod timestamps;
 pub mod varint;
 pub mod xor;

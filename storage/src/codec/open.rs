@@ -26,6 +26,10 @@ use crate::model::TimeRange;
 /// Exponent of a chunk whose values are no short decimals.
 const UNSCALED: u8 = 0xff;
 const RUN: u8 = 0x50;
+/// Bytes of the first sample.
+const FIRST_BYTES: usize = 17;
+/// Bytes of what is stored of an [`OpenChunk`] beside its tokens.
+pub const STATE_BYTES: usize = 27;
 
 /// The samples stop in the middle of a token, or a token is not possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +151,44 @@ impl OpenChunk {
         self.n = 0;
         self.len_bytes = 0;
         self.run = 0;
+    }
+
+    /// Returns what [`OpenChunk::from_state`] makes the same chunk of.
+    pub fn state(&self) -> [u8; STATE_BYTES] {
+        let mut state = [0; STATE_BYTES];
+        state[..8].copy_from_slice(&self.last_ms.to_le_bytes());
+        state[8..16].copy_from_slice(&self.last_bits.to_le_bytes());
+        state[16..20].copy_from_slice(&self.step_ms.to_le_bytes());
+        state[20..22].copy_from_slice(&self.len_bytes.to_le_bytes());
+        state[22..24].copy_from_slice(&self.n.to_le_bytes());
+        state[24..].copy_from_slice(&[self.exponent, self.run, self.flags]);
+        state
+    }
+
+    /// Reads a state, whose bytes begin `tokens`. `None` where it cannot go on from
+    /// there; that the tokens are what it says is found out by reading them.
+    #[inline]
+    pub fn from_state(state: &[u8; STATE_BYTES], tokens: &[u8]) -> Option<OpenChunk> {
+        let open = OpenChunk {
+            last_ms: i64::from_le_bytes(*state.first_chunk()?),
+            last_bits: u64::from_le_bytes(*state[8..].first_chunk()?),
+            step_ms: i32::from_le_bytes(*state[16..].first_chunk()?),
+            len_bytes: u16::from_le_bytes(*state[20..].first_chunk()?),
+            n: u16::from_le_bytes(*state[22..].first_chunk()?),
+            exponent: state[24],
+            run: state[25],
+            flags: state[26],
+        };
+        let tokens = tokens.get(..usize::from(open.len_bytes))?;
+        let begun = if open.n == 0 {
+            tokens.is_empty() && open.run == 0
+        } else {
+            tokens.len() >= FIRST_BYTES
+        };
+        let later = tokens.get(FIRST_BYTES..).unwrap_or_default();
+        let in_run = open.run == 0 || later.ends_with(&[RUN, open.run]);
+        let scaled = open.exponent <= decimal::MAX_EXPONENT || open.exponent == UNSCALED;
+        (begun && in_run && scaled && open.step_ms >= 0).then_some(open)
     }
 
     fn begin(&mut self, t_ms: i64, value: f64, token: &mut Token<'_>) {
@@ -467,6 +509,11 @@ mod tests {
         .unwrap();
         let expected: Vec<(i64, u64)> = samples.iter().map(|&(t, v)| (t, v.to_bits())).collect();
         assert_eq!(back, expected);
+        let state = chunk.state();
+        let again = OpenChunk::from_state(&state, &bytes).unwrap();
+        assert_eq!(again.state(), state);
+        let cut = &bytes[..bytes.len().saturating_sub(1)];
+        assert!(bytes.is_empty() || OpenChunk::from_state(&state, cut).is_none());
         bytes.len()
     }
 
@@ -534,6 +581,24 @@ mod tests {
                 })
                 .collect();
             check(&samples);
+        }
+
+        /// Whatever a state says, a chunk goes on from it.
+        #[test]
+        fn any_state_is_survived(state: [u8; STATE_BYTES], tokens: Vec<u8>, more: Vec<(u32, u64)>) {
+            let mut state = state;
+            state[20..24].copy_from_slice(&[tokens.len() as u8, 0, tokens.len() as u8, 0]);
+            state[24] %= decimal::MAX_EXPONENT + 1;
+            let Some(mut open) = OpenChunk::from_state(&state, &tokens) else { return Ok(()) };
+            let mut tokens = tokens[..usize::from(open.len_bytes)].to_vec();
+            for (step, bits) in more {
+                let t_ms = open.last_ms.wrapping_add(i64::from(step));
+                match open.append(t_ms, f64::from_bits(bits), &mut Scratch::default()) {
+                    Edit::Push(token) => tokens.extend_from_slice(token),
+                    Edit::Increment => *tokens.last_mut().unwrap() += 1,
+                }
+                prop_assert_eq!(tokens.len(), usize::from(open.len_bytes));
+            }
         }
 
         #[test]

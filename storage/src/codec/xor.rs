@@ -73,7 +73,7 @@ impl XorState {
     }
 
     #[inline]
-    fn read(&mut self, bits: &mut BitReader<'_>) -> Result<f64, CodecError> {
+    pub fn read(&mut self, bits: &mut BitReader<'_>) -> Result<f64, CodecError> {
         if bits.read(1)? == 1 {
             if bits.read(1)? == 1 {
                 self.leading = bits.read(5)? as u8;

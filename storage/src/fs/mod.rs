@@ -191,6 +191,16 @@ impl FsError {
         ))
     }
 
+    /// Returns the directory in which it happened.
+    pub fn directory(&self) -> PathBuf {
+        let path = match self {
+            FsError::Io { path, .. } | FsError::TooLong { path, .. } => path.parent(),
+            FsError::Locked { path } => Some(path.as_path()),
+            FsError::Name { .. } => None,
+        };
+        path.map_or_else(PathBuf::new, Path::to_path_buf)
+    }
+
     /// Tells whether the file or directory was not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, FsError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)

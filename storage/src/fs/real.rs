@@ -25,6 +25,16 @@ impl RealDir {
         Ok(RealDir { path })
     }
 
+    /// Opens `path`, which has to be there.
+    ///
+    /// # Errors
+    /// [`FsError::Io`] when there is no such directory.
+    pub fn existing(path: impl Into<PathBuf>) -> Result<RealDir, FsError> {
+        let path = path.into();
+        fs::read_dir(&path).map_err(|e| FsError::io("open directory", &path, e))?;
+        Ok(RealDir { path })
+    }
+
     fn join(&self, name: &str) -> Result<PathBuf, FsError> {
         check_name(name)?;
         Ok(self.path.join(name))

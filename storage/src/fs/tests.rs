@@ -217,6 +217,8 @@ fn no_other_module_names_the_file_system() {
                     .lines()
                     .filter(|l| !l.trim_start().starts_with("//"));
                 let names = |line: &str| {
+                    // What this module gives out is no way to the disk.
+                    let line = line.replace("fs::FileMap", "");
                     ["std::fs", "fs::File", "File::open", "rustix::fs", "memmap2"]
                         .iter()
                         .any(|word| line.contains(word))

@@ -74,6 +74,14 @@ pub(crate) struct Search {
 type Pairs = SmallVec<[PairId; 32]>;
 
 impl Index {
+    /// Returns an index that has the pairs of a dictionary and no series.
+    pub(crate) fn with_pairs(dictionary: Dictionary) -> Index {
+        let mut index = Index::default();
+        index.postings.resize(dictionary.n_pairs(), Postings::Empty);
+        index.dictionary = Arc::new(RwLock::new(dictionary));
+        index
+    }
+
     /// Returns the texts that pair ids of now stand for. It stays right for rows
     /// copied until now, whatever happens to the index later.
     pub(crate) fn dictionary(&self) -> Arc<RwLock<Dictionary>> {
@@ -83,6 +91,11 @@ impl Index {
     /// Counts the series.
     pub(crate) fn len(&self) -> usize {
         self.canonical.len()
+    }
+
+    /// Returns one more than the highest id that was ever given.
+    pub(crate) fn end_id(&self) -> u32 {
+        self.rows.end_id()
     }
 
     /// Returns the pairs of a series.
@@ -268,6 +281,26 @@ impl Index {
         }
     }
 
+    /// Calls `each` with the labels of every series, in order of id.
+    pub(crate) fn for_each_labels(
+        &self,
+        mut each: impl for<'a> FnMut(&mut dyn Iterator<Item = (&'a str, &'a str)>),
+    ) {
+        let dictionary = self.dictionary.read();
+        for row in self.live.iter().filter_map(|id| self.rows.get(id)) {
+            each(&mut row.pairs().map(|pair| dictionary.pair_text(pair)));
+        }
+    }
+
+    /// Counts the series that have this label.
+    pub(crate) fn n_series_of(&self, name: &str, value: &str) -> u64 {
+        let dictionary = self.dictionary.read();
+        let pair = dictionary.name(name);
+        let pair = pair.and_then(|name| dictionary.pair(name, value));
+        let postings = pair.and_then(|pair| self.postings.get(pair as usize));
+        postings.map_or(0, Postings::len)
+    }
+
     /// Returns the names that some series has, in no particular order.
     pub(crate) fn names(&self) -> Vec<String> {
         let dictionary = self.dictionary.read();
@@ -314,6 +347,12 @@ impl Index {
         self.rows.memory_bytes()
             + self.canonical.allocation_size()
             + self.free.capacity() * size_of::<u32>()
+    }
+
+    /// Bytes of memory of the postings, estimated without looking at them: a list takes
+    /// two to four bytes for each of its series, a row about three for each of its pairs.
+    pub(crate) fn postings_estimate_bytes(&self) -> usize {
+        self.postings.capacity() * size_of::<Postings>() + self.rows.memory_bytes()
     }
 
     /// Bytes of memory of the postings. Looks at every pair.

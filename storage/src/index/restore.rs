@@ -109,12 +109,18 @@ const BATCH: usize = 256;
 #[derive(Debug, Default)]
 struct Appending {
     last: Vec<u32>,
+    newest: Option<u32>,
     before: Option<Box<RoaringBitmap>>,
 }
 
 impl Appending {
     #[inline]
     fn push(&mut self, id: u32) {
+        // Labels are each once in a row that we wrote.
+        if self.newest == Some(id) {
+            return;
+        }
+        self.newest = Some(id);
         if self.last.len() == BATCH {
             self.flush();
         }

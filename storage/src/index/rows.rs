@@ -14,6 +14,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 
 use super::text::PairId;
+use crate::codec::varint;
 
 const PAGE_BYTES: usize = 1 << 20;
 const NO_ROW: u32 = u32::MAX;
@@ -41,6 +42,20 @@ impl<'a> Row<'a> {
         Row {
             bytes: &bytes[..len_bytes],
         }
+    }
+
+    /// Reads a row from bytes that may be anything; all its pairs are below `n_pairs`.
+    pub(crate) fn parse(bytes: &'a [u8], n_pairs: u32) -> Option<Row<'a>> {
+        let mut rest = bytes;
+        let header = usize::try_from(varint::read_u64(&mut rest).ok()?).ok()?;
+        let header_len = bytes.len() - rest.len();
+        let len = (header >> 1).checked_mul(3 + (header & 1))?;
+        let row = Row {
+            bytes: bytes.get(..header_len.checked_add(len)?)?,
+        };
+        let fits = row.bytes.len() <= PAGE_BYTES && row.pairs().all(|pair| pair < n_pairs);
+        // `layout` reads the shortest form only.
+        (fits && layout(row.bytes) == (header_len, row.bytes.len())).then_some(row)
     }
 
     /// Returns the row as stored.
@@ -175,6 +190,32 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_whole_rows_of_known_pairs_are_parsed() {
+        let mut bytes = Vec::new();
+        for pairs in [
+            vec![],
+            vec![1, 2, 70_000],
+            (0..200).collect(),
+            vec![5, 1 << 24],
+        ] {
+            encode(&pairs, &mut bytes);
+            let end = pairs.iter().max().map_or(0, |&pair| pair + 1);
+            let row = Row::parse(&bytes, end).unwrap();
+            assert!(row.pairs().eq(pairs.iter().copied()));
+            assert!(end == 0 || Row::parse(&bytes, end - 1).is_none());
+            for len in 0..bytes.len() {
+                assert!(Row::parse(&bytes[..len], end).is_none());
+            }
+            bytes.push(0xff);
+            assert_eq!(
+                Row::parse(&bytes, end).unwrap().bytes(),
+                &bytes[..bytes.len() - 1]
+            );
+        }
+        assert!(Row::parse(&[0xff; 12], 9).is_none());
+    }
 
     #[test]
     fn rows_come_back_and_places_are_used_again() {

@@ -31,7 +31,7 @@ struct Text {
     len: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Texts {
     pages: Vec<String>,
     len_bytes: usize,
@@ -148,9 +148,14 @@ impl Dictionary {
             Some(id) => id,
             None => self.add_name(name),
         };
-        if let Some(pair) = self.pair(name, value) {
-            return pair;
+        match self.pair(name, value) {
+            Some(pair) => pair,
+            None => self.add_pair(name, value),
         }
+    }
+
+    /// Adds a pair that is not there. Its name is.
+    pub(crate) fn add_pair(&mut self, name: NameId, value: &str) -> PairId {
         let id = self.pairs.len() as PairId;
         let value_text = self.texts.push(value);
         self.pairs.push(Pair {
@@ -167,7 +172,18 @@ impl Dictionary {
         id
     }
 
-    fn add_name(&mut self, name: &str) -> NameId {
+    /// Makes room for pairs to come.
+    pub(crate) fn reserve(&mut self, n_pairs: usize) {
+        self.pairs.reserve(n_pairs);
+        let (pairs, texts, hasher) = (&self.pairs, &self.texts, &self.hasher);
+        self.by_pair.reserve(n_pairs, |&id| {
+            let pair = pairs[id as usize];
+            hasher.hash_one((pair.name, texts.get(pair.value)))
+        });
+    }
+
+    /// Adds a name that is not there.
+    pub(crate) fn add_name(&mut self, name: &str) -> NameId {
         let id = self.names.len() as NameId;
         let text = self.texts.push(name);
         self.names.push(Name {
@@ -244,9 +260,77 @@ impl Dictionary {
     }
 }
 
+/// The texts of a dictionary at one moment, without the tables that find them.
+#[derive(Debug)]
+pub(crate) struct PairTexts {
+    texts: Texts,
+    names: Vec<Text>,
+    pairs: Vec<Pair>,
+}
+
+impl Dictionary {
+    /// Copies what [`PairTexts::ranks`] needs, so that it can be done without a lock.
+    pub(crate) fn copy_texts(&self) -> PairTexts {
+        PairTexts {
+            texts: self.texts.clone(),
+            names: self.names.iter().map(|name| name.text).collect(),
+            pairs: self.pairs.clone(),
+        }
+    }
+}
+
+impl PairTexts {
+    /// Returns for every pair its place in the order of names, then values. The label
+    /// order of two series is that of the ranks of their pairs.
+    pub(crate) fn ranks(&self) -> Vec<u32> {
+        let text = |name: NameId| self.texts.get(self.names[name as usize]);
+        let mut names: Vec<NameId> = (0..self.names.len() as NameId).collect();
+        names.sort_unstable_by_key(|&name| text(name));
+        let mut name_ranks = vec![0u32; names.len()];
+        for (rank, &name) in (0..).zip(&names) {
+            name_ranks[name as usize] = rank;
+        }
+        let mut pairs: Vec<PairId> = (0..self.pairs.len() as PairId).collect();
+        pairs.sort_unstable_by_key(|&pair| {
+            let pair = self.pairs[pair as usize];
+            (name_ranks[pair.name as usize], self.texts.get(pair.value))
+        });
+        let mut ranks = vec![0u32; pairs.len()];
+        for (rank, &pair) in (0..).zip(&pairs) {
+            ranks[pair as usize] = rank;
+        }
+        ranks
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranks_are_the_order_of_names_then_values() {
+        let mut dictionary = Dictionary::default();
+        let pairs = [
+            ("b", "1"),
+            ("a", "z"),
+            ("ab", ""),
+            ("b", "0"),
+            ("a", "é"),
+            ("a", ""),
+        ];
+        for (name, value) in pairs {
+            dictionary.intern(name, value);
+        }
+        let ranks = dictionary.copy_texts().ranks();
+        let mut by_rank: Vec<usize> = (0..pairs.len()).collect();
+        by_rank.sort_by_key(|&pair| ranks[pair]);
+        let mut sorted = pairs;
+        sorted.sort_unstable();
+        assert_eq!(
+            by_rank.iter().map(|&pair| pairs[pair]).collect::<Vec<_>>(),
+            sorted
+        );
+    }
 
     #[test]
     fn pairs_are_found_again_and_keep_their_numbers() {

@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering;
 use parking_lot::RwLockUpgradableReadGuard;
 use smallvec::SmallVec;
 
-use super::shard::{Applied, NEVER};
+use super::limits;
+use super::shard::{Applied, Checked, NEVER, Shard};
+use super::side::Side;
+use super::snapshot::MAX_WAITING;
 use super::store::MetricStore;
 use crate::error::{AppendError, StorageError};
 use crate::index::Search;
@@ -42,7 +45,7 @@ impl SeriesRef {
         SeriesRef(u64::from(born) << 32 | u64::from(id))
     }
 
-    fn id(self) -> u32 {
+    pub(super) fn id(self) -> u32 {
         self.0 as u32
     }
 
@@ -70,9 +73,44 @@ pub struct Committed {
     pub samples: u64,
     /// Series created.
     pub series: u64,
+    /// Of these, samples that came late: older than the newest of their series.
+    pub late: u64,
     /// Samples that were accepted by `append`, then dropped because an earlier
     /// sample of this or another transaction conflicts with them.
     pub dropped: u64,
+}
+
+/// Which times a transaction accepts. They are fixed when it begins, and by its first
+/// sample where the store has none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// No sample is appended in order before this.
+    pub(super) valid_from_ms: i64,
+    /// The newest time of the store.
+    pub(super) newest_ms: i64,
+    /// Late samples are accepted from here on, if at all.
+    pub(super) late_from_ms: Option<i64>,
+}
+
+impl Bounds {
+    /// Of a transaction that was offered no sample.
+    pub(super) const NONE: Bounds = Bounds {
+        valid_from_ms: NEVER,
+        newest_ms: NEVER,
+        late_from_ms: None,
+    };
+
+    /// Tells why a sample that cannot be appended in order is not accepted, if it is
+    /// not. With a window its start is the only bound.
+    #[cold]
+    pub(super) fn check_late(&self, t_ms: i64) -> Result<(), AppendError> {
+        match self.late_from_ms {
+            Some(from_ms) if t_ms >= from_ms => Ok(()),
+            Some(_) => Err(AppendError::TooOld),
+            None if t_ms < self.valid_from_ms => Err(AppendError::OutOfBounds),
+            None => Err(AppendError::OutOfOrder),
+        }
+    }
 }
 
 /// A sample that waits for its commit.
@@ -88,6 +126,8 @@ pub(super) struct Pending {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pending: Vec<Vec<Pending>>,
+    /// Samples that are late already.
+    late: Vec<Vec<Pending>>,
     /// Samples of a batch: index in the batch and slot.
     routed: Vec<Vec<(u32, u32)>>,
     /// The label set looked for last.
@@ -97,13 +137,16 @@ pub(super) struct Scratch {
 impl Scratch {
     pub(super) fn prepare(&mut self, n_shards: usize) {
         self.pending.resize_with(n_shards, Vec::new);
+        self.late.resize_with(n_shards, Vec::new);
         self.routed.resize_with(n_shards, Vec::new);
-        self.pending.iter_mut().for_each(Vec::clear);
+        let both = self.pending.iter_mut().chain(&mut self.late);
+        both.for_each(Vec::clear);
     }
 
     /// Tells whether the buffers are worth keeping.
     pub(super) fn is_small(&self) -> bool {
-        let largest = self.pending.iter().map(Vec::capacity).max();
+        let both = self.pending.iter().chain(&self.late);
+        let largest = both.map(Vec::capacity).max();
         largest.is_none_or(|largest| largest <= KEPT_SAMPLES)
     }
 }
@@ -115,13 +158,13 @@ impl Scratch {
 /// [`commit`]: Appender::commit
 #[derive(Debug)]
 pub struct Appender<'a> {
-    store: &'a MetricStore,
+    pub(super) store: &'a MetricStore,
     id: u64,
     scratch: Scratch,
-    /// Samples before this are out of bounds; fixed for the transaction, and by its
-    /// first sample where the store has none.
-    valid_from_ms: Option<i64>,
+    bounds: Option<Bounds>,
+    discards_late: bool,
     n_created: u64,
+    pub(super) side: Side,
 }
 
 impl<'a> Appender<'a> {
@@ -130,15 +173,18 @@ impl<'a> Appender<'a> {
             store,
             id,
             scratch,
-            valid_from_ms: store.valid_from_ms(),
+            bounds: store.bounds(),
+            discards_late: false,
             n_created: 0,
+            side: Side::default(),
         }
     }
 
     /// Finds the series with these labels or creates it.
     ///
     /// # Errors
-    /// The labels are empty or too many, or the store is full.
+    /// The labels are empty or too many, or the store, the metric or the target has as
+    /// many series as it may.
     pub fn series(&mut self, labels: &Labels) -> Result<SeriesRef, AppendError> {
         self.series_of(labels.iter())
     }
@@ -168,22 +214,16 @@ impl<'a> Appender<'a> {
             return touch(store, id).ok_or(AppendError::UnknownSeries);
         }
         check_labels(labels.clone())?;
-        // At the limit not even the texts of a refused series may stay.
-        let limit = match store.options.max_series {
-            0 => usize::MAX,
-            limit => limit,
-        };
+        // At a limit not even the texts of a refused series may stay.
+        limits::check(store, &index, labels.clone())?;
         let n_series = index.len();
-        let created = (n_series < limit).then(|| {
-            let mut index = RwLockUpgradableReadGuard::upgrade(index);
-            let id = index.create(labels, search, store.layout.end_id())?;
-            Some((id, index))
-        });
-        let Some((id, index)) = created.flatten() else {
+        let mut index = RwLockUpgradableReadGuard::upgrade(index);
+        let Some(id) = index.create(labels.clone(), search, store.layout.end_id()) else {
+            // There are no more numbers, or no room for labels.
             store.counters.series_limit.fetch_add(1, Ordering::Relaxed);
-            let limit = limit.min(n_series);
-            return Err(AppendError::SeriesLimit { limit });
+            return Err(AppendError::SeriesLimit { limit: n_series });
         };
+        store.targets.add(labels);
         let born = store.next_born.fetch_add(1, Ordering::Relaxed);
         let shard = &store.shards[store.layout.shard(id)];
         shard.lock().create(store.layout.slot(id), born);
@@ -209,6 +249,13 @@ impl<'a> Appender<'a> {
         self.store.aliases.insert(key, series.id(), limit, still);
     }
 
+    /// Refuses late samples from here on, inside the window, too. It is for samples that
+    /// nobody measured, such as the stale markers of a target that went: a series that
+    /// goes on elsewhere must not be broken by them.
+    pub fn discard_late(&mut self) {
+        self.discards_late = true;
+    }
+
     /// Adds a sample to the transaction. Order and duplicates are checked against
     /// committed samples; conflicts inside the transaction are settled at commit,
     /// where the first sample stays.
@@ -216,23 +263,29 @@ impl<'a> Appender<'a> {
     /// # Errors
     /// The sample is not acceptable. The transaction goes on without it.
     pub fn append(&mut self, series: SeriesRef, t_ms: i64, value: f64) -> Result<(), AppendError> {
-        let valid_from_ms = self.valid_from(t_ms);
+        let bounds = self.bounds(t_ms);
         let layout = self.store.layout;
         let (shard, slot) = (layout.shard(series.id()), layout.slot(series.id()));
         let born = Some(series.born());
         let checked = match self.store.shards.get(shard) {
-            Some(found) => found.lock().check(slot, born, t_ms, value, valid_from_ms),
+            Some(found) => found.lock().check(slot, born, t_ms, value, &bounds),
             None => Err(AppendError::UnknownSeries),
         };
-        let checked = checked.inspect_err(|error| self.count(error))?;
-        if let Some(born) = checked {
-            self.scratch.pending[shard].push(Pending {
-                slot,
-                born,
-                t_ms,
-                value,
-            });
-        }
+        let checked = checked.inspect_err(|error| self.count(error, t_ms))?;
+        let (to, born) = match checked {
+            Checked::InOrder(born) => (&mut self.scratch.pending, born),
+            Checked::Late(born) => {
+                self.admit_late(t_ms)?;
+                (&mut self.scratch.late, born)
+            }
+            Checked::Repeated => return Ok(()),
+        };
+        to[shard].push(Pending {
+            slot,
+            born,
+            t_ms,
+            value,
+        });
         Ok(())
     }
 
@@ -265,60 +318,93 @@ impl<'a> Appender<'a> {
                 None => misses.push(index),
             }
         }
-        let valid_from_ms = first_ms.map_or(NEVER, |t_ms| self.valid_from(t_ms));
+        let bounds = first_ms.map_or(Bounds::NONE, |t_ms| self.bounds(t_ms));
+        let mut late = std::mem::take(&mut self.scratch.late);
         for (shard, routed) in routed.iter_mut().enumerate() {
             if routed.is_empty() {
                 continue;
             }
             let mut locked = self.store.shards[shard].lock();
-            let pending = &mut self.scratch.pending[shard];
+            let mut pending = std::mem::take(&mut self.scratch.pending[shard]);
             for (index, slot) in routed.drain(..) {
                 let index = index as usize;
                 let RawSample { t_ms, value, .. } = samples[index];
-                match locked.check(slot, None, t_ms, value, valid_from_ms) {
-                    Ok(Some(born)) => pending.push(Pending {
+                match locked.check(slot, None, t_ms, value, &bounds) {
+                    Ok(Checked::InOrder(born)) => pending.push(Pending {
                         slot,
                         born,
                         t_ms,
                         value,
                     }),
-                    Ok(None) => {}
+                    Ok(Checked::Late(born)) => match self.admit_late(t_ms) {
+                        Ok(()) => late[shard].push(Pending {
+                            slot,
+                            born,
+                            t_ms,
+                            value,
+                        }),
+                        Err(error) => rejected.push((index, error)),
+                    },
+                    Ok(Checked::Repeated) => {}
                     // The series was removed a moment ago; its labels may name one again.
                     Err(AppendError::UnknownSeries) => misses.push(index),
-                    Err(error) => rejected.push((index, error)),
+                    Err(error) => {
+                        self.count(&error, t_ms);
+                        rejected.push((index, error));
+                    }
                 }
             }
+            self.scratch.pending[shard] = pending;
         }
         drop(aliases);
+        self.scratch.late = late;
         self.scratch.routed = routed;
         misses[first_miss..].sort_unstable();
-        let rejected = &mut rejected[first_rejected..];
-        rejected.sort_unstable_by_key(|(index, _)| *index);
-        for (_, error) in rejected {
-            self.count(error);
-        }
+        rejected[first_rejected..].sort_unstable_by_key(|(index, _)| *index);
     }
 
-    /// Returns the time before which samples are out of bounds. In an empty store the
-    /// first sample that is offered decides, as in Prometheus.
+    /// Returns the bounds. In an empty store the first sample that is offered decides,
+    /// as in Prometheus.
     #[inline]
-    fn valid_from(&mut self, t_ms: i64) -> i64 {
-        if let Some(valid_from_ms) = self.valid_from_ms {
-            return valid_from_ms;
+    fn bounds(&mut self, t_ms: i64) -> Bounds {
+        if let Some(bounds) = self.bounds {
+            return bounds;
         }
         // Of several first samples one wins; all then use the winner's.
         let _ =
             self.store
                 .newest_ms
                 .compare_exchange(NEVER, t_ms, Ordering::AcqRel, Ordering::Acquire);
-        self.valid_from_ms = self.store.valid_from_ms();
-        self.valid_from_ms.unwrap_or(NEVER)
+        self.bounds = self.store.bounds();
+        self.bounds.unwrap_or(Bounds::NONE)
     }
 
-    fn count(&self, error: &AppendError) {
+    /// Counts a late sample, which the transaction may not want.
+    #[cold]
+    fn admit_late(&self, t_ms: i64) -> Result<(), AppendError> {
+        if self.discards_late {
+            let error = AppendError::OutOfOrder;
+            self.count(&error, t_ms);
+            return Err(error);
+        }
+        self.count_delay(t_ms);
+        Ok(())
+    }
+
+    /// Counts how far a sample that is not in order is behind the newest one.
+    fn count_delay(&self, t_ms: i64) {
+        let newest_ms = self.bounds.map_or(NEVER, |bounds| bounds.newest_ms);
+        self.store.counters.delays.observe(newest_ms, t_ms);
+    }
+
+    fn count(&self, error: &AppendError, t_ms: i64) {
         let counters = &self.store.counters;
+        if matches!(error, AppendError::OutOfOrder | AppendError::TooOld) {
+            self.count_delay(t_ms);
+        }
         let counter = match error {
             AppendError::OutOfOrder => &counters.out_of_order,
+            AppendError::TooOld => &counters.too_old,
             AppendError::DuplicateTimestamp { .. } => &counters.duplicate,
             AppendError::OutOfBounds => &counters.out_of_bounds,
             AppendError::UnknownSeries => &counters.not_found,
@@ -344,19 +430,44 @@ impl<'a> Appender<'a> {
             return Err(StorageError::Poisoned { reason });
         }
         let pending = std::mem::take(&mut self.scratch.pending);
-        let committed = self.write(&pending).map(|()| self.apply(&pending));
+        let late = std::mem::take(&mut self.scratch.late);
+        self.side.number(&self.store.exemplars);
+        let mut crowded = None;
+        let committed = {
+            let _snapshots_wait = self.store.committing.read();
+            let written = self.write(&pending, &late);
+            let committed = written.map(|()| self.apply(&pending, &late, &mut crowded));
+            if committed.is_ok() {
+                std::mem::take(&mut self.side).apply(self.store);
+            }
+            committed
+        };
         self.scratch.pending = pending;
+        self.scratch.late = late;
+        if let Some(shard) = crowded {
+            self.store.bound_waiting(shard);
+        }
         committed
     }
 
-    fn write(&self, pending: &[Vec<Pending>]) -> Result<(), StorageError> {
+    fn write(&self, pending: &[Vec<Pending>], late: &[Vec<Pending>]) -> Result<(), StorageError> {
         let store = self.store;
-        let shards = || pending.iter().enumerate().filter(|(_, p)| !p.is_empty());
+        let both = || pending.iter().zip(late).enumerate();
+        let shards = || {
+            both().filter(|&(shard, (pending, late))| {
+                !pending.is_empty() || !late.is_empty() || self.side.is_in(shard)
+            })
+        };
         let mut written: SmallVec<[(usize, u64); 32]> = SmallVec::new();
-        for (shard, pending) in shards() {
-            let result = store.logs[shard]
-                .lock()
-                .write(&store.index, store.layout, shard, pending);
+        for (shard, (pending, late)) in shards() {
+            let result = store.logs[shard].lock().write(
+                &store.index,
+                store.layout,
+                shard,
+                pending,
+                late,
+                &self.side,
+            );
             match result {
                 Ok(commit) => written.push((shard, commit)),
                 Err(error) => {
@@ -377,43 +488,66 @@ impl<'a> Appender<'a> {
         Ok(())
     }
 
-    fn apply(&self, pending: &[Vec<Pending>]) -> Committed {
+    /// Sets `crowded` to a shard with many full pages in memory, if there is one.
+    fn apply(
+        &self,
+        pending: &[Vec<Pending>],
+        late: &[Vec<Pending>],
+        crowded: &mut Option<usize>,
+    ) -> Committed {
         let store = self.store;
+        let bounds = self.bounds.unwrap_or(Bounds::NONE);
         let mut committed = Committed {
             series: self.n_created,
             ..Committed::default()
         };
         let mut newest_ms = NEVER;
-        let (mut out_of_order, mut duplicate) = (0, 0);
+        let (mut out_of_order, mut duplicate, mut too_old) = (0, 0, 0);
+        let mut turned_late: Vec<(usize, Pending)> = Vec::new();
         let epoch = store.gate.read();
-        for (shard, pending) in pending.iter().enumerate() {
-            if pending.is_empty() {
+        for (number, (pending, late)) in pending.iter().zip(late).enumerate() {
+            if pending.is_empty() && late.is_empty() {
                 continue;
             }
-            let mut shard = store.shards[shard].lock();
-            for &Pending {
-                slot,
-                born,
-                t_ms,
-                value,
-            } in pending
-            {
+            let mut shard = store.shards[number].lock();
+            for &sample in pending {
+                let Pending {
+                    slot,
+                    born,
+                    t_ms,
+                    value,
+                } = sample;
                 match shard.apply(slot, born, t_ms, value, *epoch) {
                     Applied::Stored => {
                         committed.samples += 1;
                         newest_ms = newest_ms.max(t_ms);
                     }
                     Applied::Repeated => {}
-                    Applied::OutOfOrder => out_of_order += 1,
+                    Applied::OutOfOrder => match bounds.check_late(t_ms) {
+                        Ok(()) => turned_late.push((number, sample)),
+                        Err(AppendError::TooOld) => too_old += 1,
+                        Err(_) => out_of_order += 1,
+                    },
                     Applied::Duplicate => duplicate += 1,
                     Applied::Lost => committed.dropped += 1,
                 }
             }
+            committed.apply_late(&mut shard, late, *epoch);
+            if shard.sealed().n_waiting() > MAX_WAITING {
+                *crowded = Some(number);
+            }
         }
         store.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);
+        if !turned_late.is_empty() {
+            self.apply_turned(&turned_late, *epoch, &mut committed);
+        }
         drop(epoch);
-        committed.dropped += out_of_order + duplicate;
+        committed.dropped += out_of_order + duplicate + too_old;
         let counters = &store.counters;
+        if committed.late > 0 {
+            counters.late.fetch_add(committed.late, Ordering::Relaxed);
+        }
+        counters.too_old.fetch_add(too_old, Ordering::Relaxed);
         counters
             .samples
             .fetch_add(committed.samples, Ordering::Relaxed);
@@ -424,8 +558,55 @@ impl<'a> Appender<'a> {
         committed
     }
 
+    /// Stores samples that were in order when they were added and are not any more. The
+    /// logs have them as such, and a replay would pass over them, so they are logged
+    /// once more. Where that fails they are dropped.
+    #[cold]
+    fn apply_turned(&self, turned: &[(usize, Pending)], epoch: u32, committed: &mut Committed) {
+        let store = self.store;
+        for turned in turned.chunk_by(|(one, _), (next, _)| one == next) {
+            let Some(&(number, _)) = turned.first() else {
+                continue;
+            };
+            let late: Vec<Pending> = turned.iter().map(|&(_, sample)| sample).collect();
+            let log = &store.logs[number];
+            let written = log.lock().write(
+                &store.index,
+                store.layout,
+                number,
+                &[],
+                &late,
+                &Side::default(),
+            );
+            let synced = match written.map_err(|error| store.log_failed(error)) {
+                Ok(_) if store.options.wal_sync == SyncPolicy::Always => store.sync_log(log),
+                written => written.map(|_| ()),
+            };
+            match synced {
+                Ok(()) => committed.apply_late(&mut store.shards[number].lock(), &late, epoch),
+                Err(_) => committed.dropped += late.len() as u64,
+            }
+        }
+    }
+
     /// Forgets the samples of the transaction.
     pub fn rollback(self) {}
+}
+
+impl Committed {
+    fn apply_late(&mut self, shard: &mut Shard, late: &[Pending], epoch: u32) {
+        for sample in late {
+            let Pending { slot, born, .. } = *sample;
+            match shard.apply_late(slot, born, sample.t_ms, sample.value, epoch) {
+                Applied::Stored => {
+                    self.samples += 1;
+                    self.late += 1;
+                }
+                Applied::Lost => self.dropped += 1,
+                _ => {}
+            }
+        }
+    }
 }
 
 impl Drop for Appender<'_> {
@@ -437,7 +618,7 @@ impl Drop for Appender<'_> {
 
 /// Returns the reference of an id that cannot be removed meanwhile, because the caller
 /// holds the table it found the id in.
-fn touch(store: &MetricStore, id: u32) -> Option<SeriesRef> {
+pub(super) fn touch(store: &MetricStore, id: u32) -> Option<SeriesRef> {
     let mut shard = store.shards[store.layout.shard(id)].lock();
     let born = shard.touch(store.layout.slot(id))?;
     Some(SeriesRef::new(id, born))

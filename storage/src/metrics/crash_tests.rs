@@ -118,6 +118,139 @@ fn a_failing_disk_stops_writes_and_leaves_reads() {
     }
 }
 
+/// A commit that finds samples late only when it applies them writes to the log twice.
+/// When the disk is full in between, those samples are dropped and no others.
+#[test]
+fn a_full_disk_drops_what_turned_late() {
+    let mut n_dropped = 0;
+    for room_bytes in 0..300 {
+        let dir = CrashDir::new("/test");
+        let mut options = options(SyncPolicy::Never);
+        options.shards = 1;
+        options.out_of_order_window_ms = 1000;
+        let (store, _) = MetricStore::open_in(&dir, &options).unwrap();
+        write(&store, 1).unwrap();
+        dir.set_faults(Faults {
+            capacity_bytes: Some(dir.written_bytes() + room_bytes),
+            ..Faults::default()
+        });
+        let mut appender = store.appender();
+        let labels = Labels::from_pairs([("n", "3"), ("job", "x")]);
+        let series = appender.series(&labels).unwrap();
+        for t_ms in [100, 50] {
+            let value = (3000 + t_ms) as f64;
+            appender.append(series, t_ms, value).unwrap();
+        }
+        let mut expected = whole(1..=1);
+        if let Ok(done) = appender.commit() {
+            assert_eq!(done.samples + done.dropped, 2);
+            n_dropped += done.dropped;
+            expected.insert(100, 1);
+            if done.dropped == 0 {
+                expected.insert(50, 1);
+            }
+        }
+        assert_eq!(read(&store), expected);
+        drop(store);
+        let (store, recovery) = MetricStore::open_in(&dir, &options).unwrap();
+        assert_eq!(recovery.damages, []);
+        assert_eq!(read(&store), expected);
+    }
+    assert!(n_dropped > 0, "the second write failed once");
+}
+
+#[test]
+fn a_full_disk_deletes_nothing() {
+    let dir = CrashDir::new("/test");
+    let options = options(SyncPolicy::Never);
+    let (store, _) = MetricStore::open_in(&dir, &options).unwrap();
+    for t_ms in 1..=5 {
+        write(&store, t_ms).unwrap();
+    }
+    // Room for the part of one shard, not for those of all.
+    let capacity_bytes = Some(dir.written_bytes() + 40);
+    dir.set_faults(Faults {
+        capacity_bytes,
+        ..Faults::default()
+    });
+    let sets = [Vec::new()];
+    let range = TimeRange::new(2, 4);
+    let error = store.delete_in_head(&sets, range).unwrap_err();
+    assert!(matches!(error, StorageError::DiskFull { .. }), "{error}");
+    assert_eq!(read(&store), whole(1..=5));
+    let cut = Cut {
+        ops: dir.ops(),
+        partial_bytes: 0,
+    };
+    let (again, _) = MetricStore::open_in(&dir.image(cut, Loss::Process), &options).unwrap();
+    assert_eq!(read(&again), whole(1..=5));
+    dir.set_faults(Faults::default());
+    let n_series = store.delete_in_head(&sets, range).unwrap();
+    assert_eq!(n_series, N_SERIES as u64);
+    assert_eq!(read(&store), whole([1, 5].into_iter()));
+}
+
+/// As below, with samples that come late, some of them settled only at commit, and
+/// with deletions.
+#[test]
+fn late_samples_and_deletions_survive_a_crash_anywhere() {
+    for (sync, losses) in [
+        (SyncPolicy::Never, vec![Loss::Process]),
+        (SyncPolicy::Always, vec![Loss::Everything, Loss::Chance(3)]),
+    ] {
+        let dir = CrashDir::new("/test");
+        let mut options = options(sync);
+        options.out_of_order_window_ms = 1000;
+        let (store, _) = MetricStore::open_in(&dir, &options).unwrap();
+        let begun = dir.ops();
+        let (mut acknowledged, mut deleted) = (Vec::new(), Vec::new());
+        for round in 1..=20 {
+            let mut appender = store.appender();
+            // The second one is in order until the first is committed.
+            let times = [round * 10, round * 10 - 2, round * 10 - 15];
+            for n in 0..N_SERIES {
+                let labels = Labels::from_pairs([("n", n.to_string()), ("job", "x".to_owned())]);
+                let series = appender.series(&labels).unwrap();
+                for t_ms in times {
+                    let value = (n * 1000 + t_ms) as f64;
+                    appender.append(series, t_ms, value).unwrap();
+                }
+            }
+            let done = appender.commit().unwrap();
+            assert_eq!(done.samples, 3 * N_SERIES as u64);
+            acknowledged.extend(times.map(|t_ms| (dir.ops(), t_ms)));
+            if round % 5 == 0 {
+                let range = TimeRange::new(round * 10 - 30, round * 10 - 20);
+                let n_series = store.delete_in_head(&[Vec::new()], range).unwrap();
+                assert_eq!(n_series, N_SERIES as u64);
+                deleted.push((dir.ops(), range));
+            }
+        }
+        drop(store);
+        for ops in begun..dir.ops() {
+            for &loss in &losses {
+                let partial_bytes = dir.write_len(ops) / 2;
+                let image = dir.image(Cut { ops, partial_bytes }, loss);
+                let (store, _) = MetricStore::open_in(&image, &options).unwrap();
+                let found = read(&store);
+                for &(done, t_ms) in acknowledged.iter().filter(|(done, _)| *done <= ops) {
+                    let gone =
+                        |&(by, range): &(usize, TimeRange)| by <= ops && range.contains(t_ms);
+                    if deleted.iter().any(gone) {
+                        assert_eq!(found.get(&t_ms), None, "cut {ops}, {loss:?}");
+                    } else if deleted
+                        .iter()
+                        .all(|(by, at)| *by <= ops || !at.contains(t_ms))
+                    {
+                        let n = found.get(&t_ms);
+                        assert_eq!(n, Some(&N_SERIES), "{t_ms} of {done}, cut {ops}, {loss:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Crashes at every change and in the middle of every write: what was acknowledged is
 /// there as a whole, and nothing that was never written.
 #[test]

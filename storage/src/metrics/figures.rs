@@ -22,22 +22,26 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         series_removed_total: load(&counters.series_removed),
         samples_appended_total: load(&counters.samples),
         out_of_order_total: load(&counters.out_of_order),
+        too_old_total: load(&counters.too_old),
+        late_appended_total: load(&counters.late),
+        delays: counters.delays.load(),
         duplicate_total: load(&counters.duplicate),
         out_of_bounds_total: load(&counters.out_of_bounds),
         series_not_found_total: load(&counters.not_found),
         series_limit_total: load(&counters.series_limit),
+        metric_series_limit_total: load(&counters.metric_series_limit),
+        target_series_limit_total: load(&counters.target_series_limit),
+        exemplars: store.exemplars.stats(),
+        metadata: store.metadata.stats(),
         truncations_total: load(&counters.truncations),
-        min_time_ms: store.oldest_ms(),
+        min_time_ms: store.head_oldest_ms(),
         max_time_ms: newest_ms(store),
         active_appenders: n_open,
         newest_append_id: next,
         settled_append_id: oldest_open,
+        blocks: store.blocks.stats(),
         poisoned: store.poisoned(),
         ..StoreStats::default()
-    };
-    let mut memory = MemoryStats {
-        aliases: store.aliases.memory_bytes() as u64,
-        ..MemoryStats::default()
     };
     for shard in &store.shards {
         let shard = shard.lock();
@@ -47,23 +51,74 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         stats.chunks_created_total += counts.chunks_created;
         stats.chunks_removed_total += counts.chunks_removed;
         stats.chunk_bytes += counts.open_bytes + shard.sealed().len_bytes();
-        let (rows, buffers) = shard.memory_bytes();
-        memory.series += rows as u64;
-        memory.open_chunks += buffers as u64;
-        memory.sealed_chunks += shard.sealed().memory_bytes() as u64;
+        stats.late_samples += shard.late.n_samples();
+        if let Some(times) = shard.late.bounds_of_all() {
+            let (first, last) = stats
+                .late_times_ms
+                .unwrap_or((times.start_ms, times.end_ms));
+            stats.late_times_ms = Some((first.min(times.start_ms), last.max(times.end_ms)));
+        }
+        stats.tombstones += shard.tombstones.len();
+        stats.head.pages_waiting += shard.sealed().n_waiting() as u64;
     }
     {
         let index = store.index.read();
         stats.series = index.len() as u64;
         stats.label_pairs = index.n_pairs() as u64;
         stats.symbol_bytes = index.text_bytes() as u64;
-        memory.symbols = index.dictionary_bytes() as u64;
-        memory.labels = index.label_bytes() as u64;
-        memory.postings = index.postings_bytes() as u64;
     }
-    stats.memory = memory;
+    stats.memory = memory(store, Postings::Counted);
     stats.wal = wal(store);
+    stats.head.snapshot_bytes = store.head.snapshot_bytes();
+    stats.head.unsnapshotted_bytes = store.unsnapshotted_bytes();
+    stats.head.snapshots_total = load(&store.head.snapshots);
+    stats.head.failures_total = load(&store.head.failures);
     stats
+}
+
+impl MetricStore {
+    /// Returns the bytes on disk of what is not in blocks.
+    pub(super) fn head_disk_bytes(&self) -> u64 {
+        wal(self).bytes
+    }
+}
+
+/// How exactly the memory of the postings is to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Postings {
+    /// By looking at every pair.
+    Counted,
+    /// From the rows of labels, which name each series as often as the postings do.
+    Estimated,
+}
+
+/// Adds up where the memory is. With estimated postings this looks at a few thousand
+/// pages at most, and no lock is held for longer than it takes to look at one shard.
+pub(super) fn memory(store: &MetricStore, postings: Postings) -> MemoryStats {
+    let mut memory = MemoryStats {
+        aliases: store.aliases.memory_bytes() as u64,
+        exemplars: store.exemplars.stats().memory_bytes,
+        metadata: store.metadata.stats().memory_bytes,
+        targets: store.targets.memory_bytes() as u64,
+        ..MemoryStats::default()
+    };
+    for shard in &store.shards {
+        let shard = shard.lock();
+        let (rows, buffers) = shard.memory_bytes();
+        memory.series += rows as u64;
+        memory.open_chunks += buffers as u64;
+        memory.sealed_chunks += shard.sealed().memory_bytes() as u64;
+        let late = shard.late.memory_bytes() + shard.tombstones.memory_bytes();
+        memory.late += late as u64;
+    }
+    let index = store.index.read();
+    memory.symbols = index.dictionary_bytes() as u64;
+    memory.labels = index.label_bytes() as u64;
+    memory.postings = match postings {
+        Postings::Counted => index.postings_bytes() as u64,
+        Postings::Estimated => index.postings_estimate_bytes() as u64,
+    };
+    memory
 }
 
 fn wal(store: &MetricStore) -> WalStats {
@@ -129,7 +184,7 @@ pub(super) fn cardinality(store: &MetricStore, top: usize) -> Cardinality {
         series,
         label_pairs: n_pairs,
         chunks: chunks.sum(),
-        min_time_ms: store.oldest_ms(),
+        min_time_ms: store.head_oldest_ms(),
         max_time_ms: newest_ms(store),
         values_by_label_name: by_name(|counts| counts.0),
         bytes_by_label_name: by_name(|counts| counts.1),

@@ -1,9 +1,9 @@
 //! The log of one shard: which series it has defined, and which ids it may still name.
 //!
 //! A series is defined in the log by the first transaction that writes a sample of
-//! it, whoever created it. An id whose series was removed is kept back until every
-//! segment that could hold samples under that id is gone: a checkpoint defines an id
-//! before all segments, so older samples of another series must not follow it.
+//! it, whoever created it; a snapshot says which ones were defined before it. An id
+//! whose series was removed is kept back until every segment that could hold samples
+//! under that id is gone, and with it every snapshot that has the series.
 
 use std::sync::Arc;
 
@@ -11,27 +11,54 @@ use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use super::appender::Pending;
+use super::side::Side;
 use super::store::Layout;
 use crate::fs::Dir;
 use crate::index::{Index, Row};
-use crate::model::Labels;
-use crate::wal::{CheckpointDone, Entry, PendingSync, Replayed, Wal, WalError, WalOptions};
+use crate::model::TimeRange;
+use crate::wal::{Entry, PendingSync, Replayed, Start, Wal, WalError, WalOptions};
 
-/// Series that are copied from the index at a time for a checkpoint.
-const CHECKPOINT_BATCH: usize = 1024;
+/// A set of slots, one bit each.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SlotSet(Vec<u64>);
+
+impl SlotSet {
+    /// Adds a slot and tells whether it is new.
+    #[inline]
+    pub(super) fn insert(&mut self, slot: u32) -> bool {
+        let (word, bit) = (slot as usize / 64, 1u64 << (slot % 64));
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        let new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        new
+    }
+
+    /// Removes a slot.
+    pub(super) fn remove(&mut self, slot: u32) {
+        if let Some(word) = self.0.get_mut(slot as usize / 64) {
+            *word &= !(1 << (slot % 64));
+        }
+    }
+
+    /// Tells whether a slot is in the set.
+    pub(super) fn contains(&self, slot: u32) -> bool {
+        let word = self.0.get(slot as usize / 64);
+        word.is_some_and(|word| word & 1 << (slot % 64) != 0)
+    }
+}
 
 /// One log and what the store must remember about it.
 #[derive(Debug)]
 pub(super) struct ShardLog {
     wal: Wal,
-    /// One bit per slot: the log has a definition of its series.
-    defined: Vec<u64>,
+    /// The log, or a snapshot of what was in it, defines the series of these slots.
+    defined: SlotSet,
     /// Slots that the transaction being written defines.
     fresh: Vec<u32>,
     /// Removed ids, with the segment that was current when they were removed.
     kept_back: Vec<(u64, u32)>,
-    /// The newest time in the store when the current segment was first looked at.
-    begun: Option<(u64, i64)>,
     writes: LogCounts,
 }
 
@@ -48,41 +75,44 @@ impl ShardLog {
     pub(super) fn open(
         dir: Arc<dyn Dir>,
         options: WalOptions,
+        start: Start,
         apply: &mut dyn FnMut(Entry<'_>),
     ) -> Result<(ShardLog, Replayed), WalError> {
-        let (wal, replayed) = Wal::open(dir, options, apply)?;
+        let (wal, replayed) = Wal::open_from(dir, options, start, apply)?;
         let log = ShardLog {
             wal,
-            defined: Vec::new(),
+            defined: SlotSet::default(),
             fresh: Vec::new(),
             kept_back: Vec::new(),
-            begun: None,
             writes: LogCounts::default(),
         };
         Ok((log, replayed))
     }
 
-    /// Notes that the log defines the series in `slot`; tells whether that is new.
-    #[inline]
-    pub(super) fn define(&mut self, slot: u32) -> bool {
-        let (word, bit) = (slot as usize / 64, 1u64 << (slot % 64));
-        if self.defined.len() <= word {
-            self.defined.resize(word + 1, 0);
-        }
-        let new = self.defined[word] & bit == 0;
-        self.defined[word] |= bit;
-        new
+    /// Sets which slots the log defines.
+    pub(super) fn set_defined(&mut self, defined: SlotSet) {
+        self.defined = defined;
     }
 
-    fn undefine(&mut self, slot: u32) {
-        if let Some(word) = self.defined.get_mut(slot as usize / 64) {
-            *word &= !(1 << (slot % 64));
-        }
+    /// Begins a new segment. Returns its number, and which series the ones before it
+    /// define.
+    pub(super) fn roll(&mut self) -> (u64, SlotSet) {
+        self.wal.roll();
+        (self.wal.stats().current_seq, self.defined.clone())
     }
 
-    fn is_defined(&self, slot: u32) -> bool {
-        let word = self.defined.get(slot as usize / 64);
-        word.is_some_and(|word| word & 1 << (slot % 64) != 0)
+    /// Returns the bytes of the segments from `position` on.
+    pub(super) fn len_bytes_from(&self, position: u64) -> u64 {
+        let segments = self.wal.segments().filter(|s| s.seq >= position);
+        segments.map(|s| s.len_bytes).sum()
+    }
+
+    /// Removes the segments before `position`.
+    pub(super) fn remove_before(&mut self, position: u64) -> Result<(), WalError> {
+        let before = self.wal.stats().segments;
+        self.wal.remove_before(position)?;
+        self.writes.truncations += u64::from(self.wal.stats().segments < before);
+        Ok(())
     }
 
     /// Writes the part of a transaction that belongs to this shard with one `write`,
@@ -93,11 +123,21 @@ impl ShardLog {
         layout: Layout,
         shard: usize,
         pending: &[Pending],
+        late: &[Pending],
+        side: &Side,
     ) -> Result<u64, WalError> {
         self.fresh.clear();
-        for sample in pending {
-            if self.define(sample.slot) {
-                self.fresh.push(sample.slot);
+        // Plain loops: a chained one is slower, and nearly always there is only one.
+        for samples in [pending, late] {
+            for sample in samples {
+                if self.defined.insert(sample.slot) {
+                    self.fresh.push(sample.slot);
+                }
+            }
+        }
+        for (_, slot, _) in side.exemplars_of(shard) {
+            if self.defined.insert(slot) {
+                self.fresh.push(slot);
             }
         }
         if !self.fresh.is_empty() {
@@ -115,11 +155,30 @@ impl ShardLog {
         for sample in pending {
             self.wal.float(sample.slot, sample.t_ms, sample.value);
         }
+        if !late.is_empty() {
+            let late = late.iter();
+            self.wal
+                .late(late.map(|sample| (sample.slot, sample.t_ms, sample.value)));
+        }
+        side.log(shard, &mut self.wal);
         let written = self.wal.commit();
         if written.is_err() {
             self.writes.failures += 1;
             self.undefine_fresh();
         }
+        written.map(|()| self.wal.stats().commits)
+    }
+
+    /// Writes deleted times of series that the log defines, and returns the number of the
+    /// commit.
+    pub(super) fn write_tombstones(
+        &mut self,
+        deleted: &[(u32, TimeRange)],
+    ) -> Result<u64, WalError> {
+        self.fresh.clear();
+        self.wal.tombstones(deleted);
+        let written = self.wal.commit();
+        self.writes.failures += u64::from(written.is_err());
         written.map(|()| self.wal.stats().commits)
     }
 
@@ -137,7 +196,7 @@ impl ShardLog {
 
     fn undefine_fresh(&mut self) {
         for slot in std::mem::take(&mut self.fresh) {
-            self.undefine(slot);
+            self.defined.remove(slot);
         }
     }
 
@@ -161,7 +220,7 @@ impl ShardLog {
     pub(super) fn keep_back(&mut self, layout: Layout, ids: impl Iterator<Item = u32>) {
         let current = self.wal.stats().current_seq;
         for id in ids {
-            self.undefine(layout.slot(id));
+            self.defined.remove(layout.slot(id));
             self.kept_back.push((current, id));
         }
     }
@@ -182,63 +241,8 @@ impl ShardLog {
         released
     }
 
-    /// Closes the current segment once it covers an eighth of what is kept, so that
-    /// a store that writes little can drop segments, too.
-    pub(super) fn roll_if_long(&mut self, kept_from_ms: i64, newest_ms: i64) {
-        let current = self.wal.stats().current_seq;
-        match self.begun {
-            Some((seq, begun_ms)) if seq == current => {
-                let kept = newest_ms.saturating_sub(kept_from_ms);
-                if newest_ms.saturating_sub(begun_ms) > kept / 8 {
-                    self.wal.roll();
-                    self.begun = None;
-                }
-            }
-            _ => self.begun = Some((current, newest_ms)),
-        }
-    }
-
     /// Returns the figures of the log, and those that the store counts.
     pub(super) fn stats(&self) -> (crate::wal::WalStats, LogCounts) {
         (self.wal.stats(), self.writes)
     }
-}
-
-/// Drops segments of a log that hold only samples older than `t_ms`, after writing the
-/// series that are left into a checkpoint. The log is not held meanwhile.
-pub(super) fn truncate(
-    log: &parking_lot::Mutex<ShardLog>,
-    index: &RwLock<Index>,
-    layout: Layout,
-    shard: usize,
-    t_ms: i64,
-) -> Result<(), WalError> {
-    let begun = log.lock().wal.begin_truncation(t_ms)?;
-    let Some(mut checkpoint) = begun else {
-        return Ok(());
-    };
-    let n_slots = log.lock().defined.len() * 64;
-    let mut batch: Vec<(u32, Labels)> = Vec::new();
-    for start in (0..n_slots).step_by(CHECKPOINT_BATCH) {
-        {
-            let log = log.lock();
-            let index = index.read();
-            let dictionary = index.dictionary();
-            let dictionary = dictionary.read();
-            for slot in start as u32..(start + CHECKPOINT_BATCH) as u32 {
-                let row = index.row(layout.id(shard, slot));
-                if let Some(row) = row.filter(|_| log.is_defined(slot)) {
-                    let labels = row.pairs().map(|pair| dictionary.pair_text(pair));
-                    batch.push((slot, Labels::from_sorted(labels)));
-                }
-            }
-        }
-        for (slot, labels) in batch.drain(..) {
-            checkpoint.series(slot, labels.iter())?;
-        }
-    }
-    let done: CheckpointDone = checkpoint.finish()?;
-    let mut log = log.lock();
-    log.writes.truncations += 1;
-    log.wal.end_truncation(done)
 }

@@ -1,13 +1,15 @@
 //! Label names, label values and label sets, without samples.
 //!
-//! As in Prometheus' head, names and values do not depend on the range but for one
-//! that lies wholly outside the stored times; label sets need a chunk in the range.
+//! As in Prometheus, names and values are those of the blocks and of the head as far as
+//! these overlap the range, whichever of their series have samples in it; label sets need
+//! a chunk in the range.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::shard::NEVER;
 use super::store::MetricStore;
+use crate::block::{Block, BlockError};
 use crate::error::StorageError;
 use crate::index::Index;
 use crate::model::{Labels, Matcher, TimeRange};
@@ -43,12 +45,21 @@ impl MetricStore {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
+        let mut found = self.head_label_names(sets, range);
+        for block in self.blocks.set().overlapping(range) {
+            let names = block_label_names(block, sets);
+            found.extend(names.map_err(|error| self.blocks.failed(block, error))?);
+        }
+        Ok(sorted(found, limit))
+    }
+
+    fn head_label_names(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Vec<String> {
         if !self.has_samples_around(range) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let index = self.index.read();
         if is_everything(sets) {
-            return Ok(sorted(index.names(), limit));
+            return index.names();
         }
         let mut names = BTreeSet::new();
         let dictionary = index.dictionary();
@@ -59,7 +70,7 @@ impl MetricStore {
         let texts = names
             .iter()
             .map(|&name| dictionary.name_text(name).to_owned());
-        Ok(sorted(texts.collect(), limit))
+        texts.collect()
     }
 
     /// Returns the values of a label in the series that satisfy any of the matcher
@@ -74,17 +85,31 @@ impl MetricStore {
         range: TimeRange,
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
+        let mut found = self.head_label_values(name, sets, range);
+        for block in self.blocks.set().overlapping(range) {
+            let values = block_label_values(block, name, sets);
+            found.extend(values.map_err(|error| self.blocks.failed(block, error))?);
+        }
+        Ok(sorted(found, limit))
+    }
+
+    fn head_label_values(
+        &self,
+        name: &str,
+        sets: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Vec<String> {
         if !self.has_samples_around(range) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let index = self.index.read();
         if is_everything(sets) {
-            return Ok(sorted(index.values(name), limit));
+            return index.values(name);
         }
         let dictionary = index.dictionary();
         let dictionary = dictionary.read();
         let Some(name) = dictionary.name(name) else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let mut pairs = BTreeSet::new();
         for_each_pair(&index, sets, |pair| {
@@ -95,18 +120,19 @@ impl MetricStore {
         let texts = pairs
             .iter()
             .map(|&pair| dictionary.value_text(pair).to_owned());
-        Ok(sorted(texts.collect(), limit))
+        texts.collect()
     }
 
     fn has_samples_around(&self, range: TimeRange) -> bool {
         let newest_ms = self.newest_ms.load(Ordering::Acquire);
-        let oldest_ms = || self.oldest_ms();
-        newest_ms != NEVER
+        let oldest_ms = || self.head_oldest_ms();
+        let in_order = newest_ms != NEVER
             && range.start_ms <= newest_ms
-            && (range.end_ms >= newest_ms || oldest_ms().is_some_and(|ms| range.end_ms >= ms))
+            && (range.end_ms >= newest_ms || oldest_ms().is_some_and(|ms| range.end_ms >= ms));
+        in_order || self.late_times().is_some_and(|late| late.overlaps(range))
     }
 
-    /// Returns the oldest time of any sample that is kept.
+    /// Returns the oldest time of any sample in memory.
     pub(super) fn oldest_ms(&self) -> Option<i64> {
         let shards = self.shards.iter();
         shards.filter_map(|shard| shard.lock().oldest_ms()).min()
@@ -115,6 +141,50 @@ impl MetricStore {
 
 fn is_everything(sets: &[Vec<Matcher>]) -> bool {
     sets.is_empty() || sets.iter().any(Vec::is_empty)
+}
+
+fn block_label_names(block: &Block, sets: &[Vec<Matcher>]) -> Result<Vec<String>, BlockError> {
+    if is_everything(sets) {
+        return block.label_names();
+    }
+    let mut names = BTreeSet::new();
+    for series in series_of(block, sets)? {
+        for (name, _) in block.labels(series)? {
+            if !names.contains(name) {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn block_label_values(
+    block: &Block,
+    wanted: &str,
+    sets: &[Vec<Matcher>],
+) -> Result<Vec<String>, BlockError> {
+    if is_everything(sets) {
+        return block.label_values(wanted);
+    }
+    let mut values = BTreeSet::new();
+    for series in series_of(block, sets)? {
+        let value = block.labels(series)?.find(|&(name, _)| name == wanted);
+        if let Some((_, value)) = value
+            && !values.contains(value)
+        {
+            values.insert(value.to_owned());
+        }
+    }
+    Ok(values.into_iter().collect())
+}
+
+/// Returns the series of a block that satisfy any of the sets.
+fn series_of(block: &Block, sets: &[Vec<Matcher>]) -> Result<BTreeSet<u32>, BlockError> {
+    let mut found = BTreeSet::new();
+    for matchers in sets {
+        found.extend(block.resolve(matchers)?);
+    }
+    Ok(found)
 }
 
 fn for_each_pair(index: &Index, sets: &[Vec<Matcher>], mut each: impl FnMut(u32)) {

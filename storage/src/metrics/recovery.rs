@@ -1,34 +1,48 @@
-//! Opening a directory: its version, its lock, and the replay of its logs.
+//! Opening a directory: its version, its lock, the newest snapshot of the head, and the
+//! replay of the logs from there on.
 //!
 //! Logs are independent, so each is replayed into its shard by a thread of its own.
 //! Series meet only in the index, which is filled when all logs are read. Of two
 //! series with the same labels (one was removed, the other created later, and both
 //! are still in logs) the one with the newer samples is the one that was alive.
 
+use std::collections::{HashMap, hash_map};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::log::ShardLog;
+use super::blocks::Blocks;
+use super::exemplars::{Exemplars, ReplayedExemplars};
+use super::head_files::{self, HeadFiles};
+use super::log::{ShardLog, SlotSet};
+use super::metadata::MetadataStore;
 use super::shard::{NEVER, Shard};
+use super::snapshot::Head;
+use super::snapshot_format::{Manifest, Section, kind};
+use super::snapshot_load::{self, Found, Loaded, LoadedShard};
 use super::stats::{Damage, Recovery};
 use super::store::{Layout, Opened};
 use crate::error::StorageError;
 use crate::fs::Dir;
 use crate::index::{Dictionary, Index, PairId, Restoring, Row, Rows, encode_row};
+use crate::model::Labels;
 use crate::options::StoreOptions;
-use crate::wal::{Definitions, Entry, Replayed, WalError, WalOptions};
+use crate::wal::{Definitions, Entry, LoggedExemplar, Replayed, Start, WalError, WalOptions};
 
 const VERSION_FILE: &str = "VERSION";
 const TEMPORARY_FILE: &str = "VERSION.tmp";
 const WAL_DIR: &str = "wal";
+const BLOCKS_DIR: &str = "blocks";
+const HEAD_DIR: &str = "head";
 /// The first line of the version file.
 const FORMAT: &str = "kymo-store 1";
 /// The version file is two short lines.
 const MAX_VERSION_BYTES: u64 = 4096;
 const MAX_SHARDS: usize = 1 << 10;
+/// Stands for a creation number that is not known.
+const UNKNOWN: u32 = u32::MAX;
 
 /// Opens everything a store consists of.
 pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, StorageError> {
@@ -45,28 +59,195 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
     let dirs = (0..n_shards).map(|shard| wal.subdir(&format!("{shard:04}")));
     let dirs: Vec<Arc<dyn Dir>> = dirs.collect::<Result<_, _>>()?;
 
-    let index = Mutex::new(Index::default());
-    let replays = replay_all(&dirs, options, &index)?;
+    let mut damages = Vec::new();
+    let blocks = Blocks::open(blocks_dir(dir)?, &mut damages)?;
+    let head_dir = dir.subdir(HEAD_DIR)?;
+    let mut found = snapshot_load::load(&head_dir, n_shards)?;
+    damages.append(&mut found.damages);
+    let mut recovery = Recovery {
+        damages,
+        ..Recovery::default()
+    };
+    let loaded = found.loaded.take();
+    if let Some(Loaded { manifest, .. }) = &loaded {
+        recovery.snapshot_series = manifest.n_series;
+        recovery.snapshot_bytes = manifest.len_bytes();
+    }
+    let starts = starts(&found.kept, n_shards);
+    let base = Base::new(loaded, n_shards);
+    let Restored {
+        exemplars,
+        metadata,
+    } = restore_sections(&base.sections, options, dir, &mut recovery.damages);
+    let shared = Shared {
+        index: Mutex::new(base.index),
+        exemplars: Mutex::new(ReplayedExemplars::new(options.max_exemplars)),
+        metadata,
+    };
+    let replays = replay_all(&dirs, &starts, options, &shared, base.shards)?;
+    shared.exemplars.into_inner().finish(&exemplars);
     let mut opened = Opened {
         layout: Layout::new(n_shards),
         index: Index::default(),
         shards: Vec::new(),
         logs: Vec::new(),
-        newest_ms: NEVER,
-        next_born: 0,
-        recovery: Recovery::default(),
+        head: open_head(head_dir, found, n_shards)?,
+        newest_ms: base.newest_ms,
+        kept_from_ms: base.kept_from_ms.max(blocks.set().head_from_ms),
+        next_born: base.next_born,
+        blocks,
+        recovery,
+        exemplars,
+        metadata: shared.metadata,
         lock,
     };
-    let mut rows = Vec::new();
+    let (mut rows, mut born) = (Vec::new(), Vec::new());
     for replay in replays {
         opened.newest_ms = opened.newest_ms.max(replay.newest_ms);
         report(&mut opened.recovery, replay.replayed);
         opened.shards.push(replay.shard);
         opened.logs.push(replay.log);
         rows.push(replay.rows);
+        born.push(replay.born);
     }
-    opened.index = restore_index(index.into_inner(), &mut opened, &rows);
+    opened.index = restore_index(shared.index.into_inner(), &mut opened, &rows, &born);
     Ok(opened)
+}
+
+/// What snapshots and logs have beside series and samples.
+struct Restored {
+    exemplars: Exemplars,
+    metadata: MetadataStore,
+}
+
+/// Reads the sections of a snapshot that belong to all shards together. One that cannot
+/// be read is named, and what it held is lost.
+fn restore_sections(
+    sections: &[Section],
+    options: &StoreOptions,
+    dir: &dyn Dir,
+    damages: &mut Vec<Damage>,
+) -> Restored {
+    let mut restored = Restored {
+        exemplars: Exemplars::new(options),
+        metadata: MetadataStore::default(),
+    };
+    for (section, bytes) in sections {
+        let read = match *section {
+            kind::EXEMPLARS => Exemplars::decode(bytes, options)
+                .map(|exemplars| restored.exemplars = exemplars)
+                .is_ok(),
+            kind::METADATA => MetadataStore::decode(bytes)
+                .map(|metadata| restored.metadata = metadata)
+                .is_ok(),
+            _ => false,
+        };
+        if !read {
+            damages.push(Damage {
+                path: dir.path().join(HEAD_DIR),
+                offset: 0,
+                lost_bytes: bytes.len() as u64,
+                detail: format!("section {section} of the newest snapshot cannot be decoded"),
+            });
+        }
+    }
+    restored
+}
+
+/// Makes an empty directory one of a store without samples.
+pub(super) fn begin_copy(dir: &dyn Dir, n_shards: usize) -> Result<(), StorageError> {
+    let (files, dirs) = (dir.files()?, dir.dirs()?);
+    if let Some(name) = files.first().or(dirs.first()) {
+        return Err(StorageError::NotEmpty {
+            path: dir.path().join(name),
+        });
+    }
+    write_version(dir, n_shards)
+}
+
+/// Opens the directory of the blocks in that of a store.
+pub(super) fn blocks_dir(dir: &dyn Dir) -> Result<Arc<dyn Dir>, StorageError> {
+    Ok(dir.subdir(BLOCKS_DIR)?)
+}
+
+/// Returns where each log is read from: the older snapshot may be needed, too.
+fn starts(kept: &[Manifest], n_shards: usize) -> Vec<Start> {
+    let position = |manifest: &Manifest, shard: usize| manifest.shards[shard].position;
+    let start = |shard| match (kept.first(), kept.last()) {
+        (Some(oldest), Some(newest)) if kept.len() > 1 => Start {
+            keep: position(oldest, shard),
+            replay: position(newest, shard),
+        },
+        (Some(only), _) => Start {
+            keep: 1,
+            replay: position(only, shard),
+        },
+        _ => Start::default(),
+    };
+    (0..n_shards).map(start).collect()
+}
+
+/// What there is before the logs are replayed.
+struct Base {
+    index: Index,
+    shards: Vec<LoadedShard>,
+    newest_ms: i64,
+    kept_from_ms: i64,
+    next_born: u32,
+    sections: Vec<Section>,
+}
+
+impl Base {
+    fn new(loaded: Option<Loaded>, n_shards: usize) -> Base {
+        let Some(mut loaded) = loaded else {
+            let mut shards = Vec::new();
+            shards.resize_with(n_shards, LoadedShard::default);
+            return Base {
+                index: Index::default(),
+                shards,
+                newest_ms: NEVER,
+                kept_from_ms: NEVER,
+                next_born: 0,
+                sections: Vec::new(),
+            };
+        };
+        let mut next_born = loaded.manifest.next_born;
+        if next_born > u32::MAX / 2 {
+            // Before the numbers run out they begin anew, in order of id.
+            next_born = 0;
+            for shard in &mut loaded.shards {
+                shard.born.clear();
+            }
+        }
+        Base {
+            index: loaded.index,
+            shards: loaded.shards,
+            newest_ms: loaded.manifest.newest_ms,
+            kept_from_ms: loaded.manifest.kept_from_ms,
+            next_born,
+            sections: loaded.sections,
+        }
+    }
+}
+
+/// Removes files that are not needed and returns what goes on writing.
+fn open_head(dir: Arc<dyn Dir>, found: Found, n_shards: usize) -> Result<Head, StorageError> {
+    snapshot_load::clean(&*dir, &found)?;
+    let names = dir.files()?;
+    let left: Vec<(usize, u64)> = names.iter().filter_map(|n| head_files::parse(n)).collect();
+    let files = (0..n_shards).map(|shard| {
+        let left = left.iter().filter(|(of, _)| *of == shard);
+        let left = left.map(|(_, file)| *file);
+        let named = found
+            .kept
+            .iter()
+            .map(|manifest| manifest.shards[shard].next_file);
+        let next = left.clone().map(|file| file.saturating_add(1)).chain(named);
+        let next = next.max().unwrap_or(1);
+        HeadFiles::new(Arc::clone(&dir), shard, left.min().unwrap_or(next), next)
+    });
+    let files = files.collect();
+    Ok(Head::new(dir, files, found.kept, found.next_seq))
 }
 
 fn wanted_shards(options: &StoreOptions) -> usize {
@@ -115,75 +296,103 @@ fn write_version(dir: &dyn Dir, n_shards: usize) -> Result<(), StorageError> {
     Ok(())
 }
 
+/// What the logs have in common.
+struct Shared {
+    index: Mutex<Index>,
+    exemplars: Mutex<ReplayedExemplars>,
+    metadata: MetadataStore,
+}
+
 /// One log, read.
 struct Replay {
     shard: Shard,
     log: ShardLog,
     rows: Rows,
+    born: Vec<u32>,
     newest_ms: i64,
     replayed: Replayed,
 }
 
-/// Replays every log, as many at a time as there are cores.
-fn replay_all(
-    dirs: &[Arc<dyn Dir>],
-    options: &StoreOptions,
-    index: &Mutex<Index>,
-) -> Result<Vec<Replay>, StorageError> {
+/// Calls `each` for the numbers below `n`, as many at a time as there are cores, and
+/// returns what it returned, in order.
+pub(super) fn each_core<T: Send>(n: usize, each: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Result<Replay, WalError>)>> = Mutex::default();
+    let done: Mutex<Vec<(usize, T)>> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..cores().min(dirs.len()) {
+        for _ in 0..cores().min(n) {
             scope.spawn(|| {
                 loop {
-                    let shard = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(dir) = dirs.get(shard) else { break };
-                    let options = WalOptions {
-                        shard: shard as u32,
-                        segment_bytes: options.wal_segment_bytes,
-                    };
-                    let replayed = replay(Arc::clone(dir), options, index);
-                    done.lock().push((shard, replayed));
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= n {
+                        break;
+                    }
+                    let result = each(number);
+                    done.lock().push((number, result));
                 }
             });
         }
     });
     let mut done = done.into_inner();
-    done.sort_unstable_by_key(|(shard, _)| *shard);
-    let replays = done
-        .into_iter()
-        .map(|(_, replay)| replay.map_err(Into::into));
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Replays every log onto what a snapshot has.
+fn replay_all(
+    dirs: &[Arc<dyn Dir>],
+    starts: &[Start],
+    options: &StoreOptions,
+    shared: &Shared,
+    shards: Vec<LoadedShard>,
+) -> Result<Vec<Replay>, StorageError> {
+    let shards: Vec<Mutex<LoadedShard>> = shards.into_iter().map(Mutex::new).collect();
+    let replays = each_core(dirs.len(), |shard| {
+        let options = WalOptions {
+            shard: shard as u32,
+            segment_bytes: options.wal_segment_bytes,
+        };
+        let loaded = std::mem::take(&mut *shards[shard].lock());
+        replay(
+            Arc::clone(&dirs[shard]),
+            options,
+            starts[shard],
+            shared,
+            loaded,
+        )
+    });
+    let replays = replays.into_iter().map(|replay| replay.map_err(Into::into));
     replays.collect()
 }
 
 fn replay(
     dir: Arc<dyn Dir>,
     options: WalOptions,
-    index: &Mutex<Index>,
+    start: Start,
+    shared: &Shared,
+    loaded: LoadedShard,
 ) -> Result<Replay, WalError> {
     let mut replayer = Replayer {
-        index,
+        shared,
         known: Dictionary::default(),
         pairs: Vec::new(),
-        rows: Rows::default(),
-        shard: Shard::default(),
+        rows: loaded.rows,
+        shard: loaded.shard,
+        born: loaded.born,
+        defined: loaded.defined,
         newest_ms: NEVER,
-        n_slots: 0,
         row: Vec::new(),
         series: Vec::new(),
         by_value: Vec::new(),
+        labels: HashMap::new(),
     };
-    let opened = ShardLog::open(dir, options, &mut |entry| replayer.apply(entry));
+    let opened = ShardLog::open(dir, options, start, &mut |entry| replayer.apply(entry));
     let (mut log, replayed) = opened?;
-    for slot in 0..replayer.n_slots {
-        if replayer.rows.get(slot).is_some() {
-            log.define(slot);
-        }
-    }
+    log.set_defined(replayer.defined);
     Ok(Replay {
         shard: replayer.shard,
         log,
         rows: replayer.rows,
+        born: replayer.born,
         newest_ms: replayer.newest_ms,
         replayed,
     })
@@ -191,19 +400,23 @@ fn replay(
 
 /// Applies the records of one log.
 struct Replayer<'a> {
-    index: &'a Mutex<Index>,
+    shared: &'a Shared,
     /// The texts this log has named so far, and what the index calls them: threads
     /// meet in the index only for new ones.
     known: Dictionary,
     pairs: Vec<PairId>,
     rows: Rows,
     shard: Shard,
+    /// Creation numbers by slot, as far as they are known.
+    born: Vec<u32>,
+    defined: SlotSet,
     newest_ms: i64,
-    n_slots: u32,
     row: Vec<u8>,
     series: Vec<PairId>,
     /// By value of the frame: the name it came with last, and their pair.
     by_value: Vec<(u32, PairId)>,
+    /// Labels of the series that have exemplars, by slot.
+    labels: HashMap<u32, Labels>,
 }
 
 impl Replayer<'_> {
@@ -218,6 +431,42 @@ impl Replayer<'_> {
                     self.newest_ms = self.newest_ms.max(t_ms);
                 }
             }
+            Entry::Late { ids, t_ms, values } => {
+                for ((&slot, &t_ms), &value) in ids.iter().zip(t_ms).zip(values) {
+                    self.shard.apply_late(slot, 0, t_ms, value, 0);
+                }
+            }
+            Entry::Tombstones(deleted) => {
+                for &(slot, range) in deleted {
+                    self.shard.delete(slot, 0, range);
+                }
+            }
+            Entry::Exemplars(found) => self.exemplars(found),
+            Entry::Metadata(found) => {
+                for &found in found {
+                    self.shared.metadata.replay(found);
+                }
+            }
+        }
+    }
+
+    fn exemplars(&mut self, found: &[LoggedExemplar]) {
+        for logged in found {
+            let labels = match self.labels.entry(logged.id) {
+                hash_map::Entry::Occupied(known) => known.into_mut(),
+                hash_map::Entry::Vacant(new) => {
+                    // As a sample, an exemplar may have outlived the definition.
+                    let Some(row) = self.rows.get(logged.id) else {
+                        continue;
+                    };
+                    let dictionary = self.shared.index.lock().dictionary();
+                    let dictionary = dictionary.read();
+                    let pairs = row.pairs().map(|pair| dictionary.pair_text(pair));
+                    new.insert(Labels::from_sorted(pairs))
+                }
+            };
+            let mut exemplars = self.shared.exemplars.lock();
+            exemplars.push(logged.number, labels, &logged.exemplar);
         }
     }
 
@@ -248,7 +497,7 @@ impl Replayer<'_> {
         let local = self.known.intern(name, value) as usize;
         if local == self.pairs.len() {
             let pair = [(name, value)].into_iter();
-            self.pairs.extend(self.index.lock().intern(pair));
+            self.pairs.extend(self.shared.index.lock().intern(pair));
         }
         self.pairs[local]
     }
@@ -256,23 +505,30 @@ impl Replayer<'_> {
     /// Begins the series of the pairs in `series`.
     fn define(&mut self, slot: u32) {
         encode_row(&self.series, &mut self.row);
-        self.n_slots = self.n_slots.max(slot + 1);
         if let Some(before) = self.rows.get(slot) {
             if before.bytes() == self.row {
+                self.defined.insert(slot);
                 return;
             }
             // Another series has the slot from here on; the one before was removed.
+            self.labels.remove(&slot);
             self.rows.remove(slot);
+            self.defined.remove(slot);
             self.shard.forget_samples(slot);
+            self.shard.forget_extras(slot);
+            if let Some(born) = self.born.get_mut(slot as usize) {
+                *born = UNKNOWN;
+            }
         }
         if !self.series.is_empty() && self.rows.set(slot, &self.row) {
+            self.defined.insert(slot);
             self.shard.create(slot, 0);
         }
     }
 }
 
 /// Fills the index in order of id, which is about the order of creation.
-fn restore_index(index: Index, opened: &mut Opened, rows: &[Rows]) -> Index {
+fn restore_index(index: Index, opened: &mut Opened, rows: &[Rows], born: &[Vec<u32>]) -> Index {
     let layout = opened.layout;
     let n_slots = rows.iter().map(Rows::end_id).max().unwrap_or(0);
     let mut index = index.restore(n_slots as usize * rows.len());
@@ -291,8 +547,12 @@ fn restore_index(index: Index, opened: &mut Opened, rows: &[Rows]) -> Index {
                     continue;
                 }
             }
-            opened.shards[shard].set_born(slot, opened.next_born);
-            opened.next_born += 1;
+            let known = born[shard].get(slot as usize).copied();
+            let born = known.filter(|&born| born != UNKNOWN).unwrap_or_else(|| {
+                opened.next_born += 1;
+                opened.next_born - 1
+            });
+            opened.shards[shard].set_born(slot, born);
         }
     }
     opened.recovery.series = index.len() as u64;
@@ -319,7 +579,12 @@ impl Opened {
         }
         let shard = &mut self.shards[layout.shard(loser)];
         shard.forget_samples(layout.slot(loser));
+        // Late samples tell nothing about who was alive, so none is given up.
+        let late = shard.forget_extras(layout.slot(loser));
         shard.remove(layout.slot(loser));
+        let winner = if loser == id { other } else { id };
+        let (shard, slot) = (layout.shard(winner), layout.slot(winner));
+        self.shards[shard].add_late(slot, &late);
         loser
     }
 }

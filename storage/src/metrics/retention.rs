@@ -6,39 +6,52 @@
 
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
 use roaring::RoaringBitmap;
 
-use super::log;
-use super::shard::NEVER;
 use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
 
 impl MetricStore {
-    /// Drops chunks that end before `t_ms`, series without any sample, and log
-    /// segments that nothing needs. Samples before `t_ms` are out of bounds from now
-    /// on. Chunks go in groups of a few hundred kilobytes, segments as a whole, so
-    /// some older samples may stay for a while.
+    /// Drops chunks of the head that end before `t_ms`, late samples before it, and
+    /// series without any sample. Samples before `t_ms` are out of bounds from now on.
+    /// Chunks go in groups of a few hundred kilobytes, so some older samples may stay for
+    /// a while. Their files and the log go with the next
+    /// [`snapshot_head`](MetricStore::snapshot_head).
     ///
     /// # Errors
-    /// A file could not be removed or written.
+    /// None at present.
     pub fn truncate_before(&self, t_ms: i64) -> Result<(), StorageError> {
-        let _alone = self.truncating.lock();
+        let alone = self.truncating.lock();
+        for shard in &self.shards {
+            shard.lock().forget_late_before(t_ms);
+        }
+        self.truncate_head(&alone, t_ms)
+    }
+
+    /// As [`MetricStore::truncate_before`], but keeps late samples: those before `t_ms` may
+    /// be in no block yet.
+    pub(super) fn truncate_head(
+        &self,
+        _alone: &MutexGuard<'_, ()>,
+        t_ms: i64,
+    ) -> Result<(), StorageError> {
         let mut capture = self.capture.lock();
         self.kept_from_ms.fetch_max(t_ms, Ordering::Relaxed);
         let mut dead = self.remove_doomed(&mut capture);
         for shard in &self.shards {
-            shard.lock().truncate_before(t_ms);
+            self.head.note_dropped(shard.lock().truncate_before(t_ms));
         }
         if capture.doomed_below.is_none() {
             capture.doomed_below = Some(self.active().0);
             dead |= self.remove_doomed(&mut capture);
         }
-        // Files are written without holding up readers.
         drop(capture);
         if !dead.is_empty() {
             self.counters.truncations.fetch_add(1, Ordering::Relaxed);
         }
-        self.truncate_logs(&dead, t_ms)
+        self.keep_back(&dead);
+        Ok(())
     }
 
     /// Removes the marked series, unless a transaction from before the mark is open.
@@ -63,6 +76,7 @@ impl MetricStore {
         }
         if !dead.is_empty() {
             self.aliases.remove_all(&dead);
+            self.targets.remove(&dead, &index);
             index.remove(&dead);
             let removed = &self.counters.series_removed;
             removed.fetch_add(dead.len(), Ordering::Relaxed);
@@ -70,23 +84,11 @@ impl MetricStore {
         dead
     }
 
-    fn truncate_logs(&self, dead: &RoaringBitmap, t_ms: i64) -> Result<(), StorageError> {
-        let newest_ms = self.newest_ms.load(Ordering::Acquire);
+    /// Holds back the ids of removed series until nothing names them.
+    fn keep_back(&self, dead: &RoaringBitmap) {
         for (number, log) in self.logs.iter().enumerate() {
-            {
-                let mut log = log.lock();
-                let ids = dead.iter().filter(|&id| self.layout.shard(id) == number);
-                log.keep_back(self.layout, ids);
-                if newest_ms != NEVER {
-                    log.roll_if_long(t_ms, newest_ms);
-                }
-            }
-            log::truncate(log, &self.index, self.layout, number, t_ms)?;
-            let released = log.lock().released();
-            if !released.is_empty() {
-                self.index.write().release(released);
-            }
+            let ids = dead.iter().filter(|&id| self.layout.shard(id) == number);
+            log.lock().keep_back(self.layout, ids);
         }
-        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! record = codec u8 | samples varint | first time i64 | duration varint
-//!        | previous record u32 | its newest time, as distance from the first, varint
+//!        | previous record u32 | serial of its page, as distance from ours, varint
 //!        | length varint | payload
 //! codec 0  payload = tokens of the open chunk
 //!       1  payload = length varint, timestamps | values
@@ -13,22 +13,24 @@
 //!
 //! The records of a series are a list from the newest to the oldest. Pages fill in
 //! order of sealing, so a page goes as a whole when its newest sample is out of
-//! retention; a list ends where the time of the next record is. Records never change:
-//! a reader that holds the pages can decode at leisure while the shard goes on.
+//! retention; a list ends at a record whose page is gone. Numbers of pages are given
+//! again, which a record notices by the serial. Records never change: a reader that
+//! holds the pages can decode at leisure while the shard goes on.
+//!
+//! A full page waits in memory until it is stored (see `head_files`); which of the two
+//! a page is makes no difference to readers.
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
+use super::page::{FilePlace, HEADER_BYTES, PAGE_BYTES, Page, PageBytes, PageInfo};
 use crate::codec::open::{self, Malformed};
 use crate::codec::{sealed, timestamps, varint};
 use crate::model::TimeRange;
 
-const PAGE_BYTES: usize = 1 << 18;
 /// Records begin at multiples of this.
 const ALIGN: usize = 4;
 const OFFSET_BITS: u32 = 16;
-const _: () = assert!(PAGE_BYTES / ALIGN == 1 << OFFSET_BITS);
+const _: () = assert!(PAGE_BYTES / ALIGN <= 1 << OFFSET_BITS);
 
 /// The tokens of the open chunk as they were.
 const TOKENS: u8 = 0;
@@ -53,6 +55,16 @@ pub(super) struct ChunkRef(u32);
 impl ChunkRef {
     /// No record.
     pub(super) const NONE: ChunkRef = ChunkRef(u32::MAX);
+
+    /// Reads what [`ChunkRef::stored`] returned.
+    pub(super) fn from_stored(stored: u32) -> ChunkRef {
+        ChunkRef(stored)
+    }
+
+    /// Returns the reference as it is stored.
+    pub(super) fn stored(self) -> u32 {
+        self.0
+    }
 
     fn page(self) -> usize {
         (self.0 >> OFFSET_BITS) as usize
@@ -111,15 +123,6 @@ impl Scratch {
     }
 }
 
-/// One page as readers hold it.
-type Page = Arc<RwLock<Vec<u8>>>;
-
-#[derive(Debug)]
-struct PageInfo {
-    range: TimeRange,
-    n_chunks: u64,
-}
-
 /// The sealed chunks of a shard.
 #[derive(Debug, Default)]
 pub(super) struct SealedChunks {
@@ -127,6 +130,9 @@ pub(super) struct SealedChunks {
     pages: Arc<Vec<Option<Page>>>,
     info: Vec<Option<PageInfo>>,
     current: Option<usize>,
+    /// Full pages that are not stored, oldest first.
+    waiting: Vec<usize>,
+    next_serial: u32,
     n_chunks: u64,
     len_bytes: u64,
 }
@@ -142,7 +148,6 @@ pub(super) struct SealedPages {
 impl SealedChunks {
     /// Stores a chunk. `None` when 65,535 pages (16 GiB) are in use.
     pub(super) fn push(&mut self, chunk: &Chunk<'_>, buffers: &mut Scratch) -> Option<ChunkRef> {
-        let previous_end_ms = self.end_ms(chunk.previous).unwrap_or(i64::MIN);
         let codec = buffers.encode(chunk);
         let (scratch, payload) = match codec {
             COLUMNS => (&mut buffers.record, buffers.payload.as_slice()),
@@ -154,72 +159,100 @@ impl SealedChunks {
         let TimeRange { start_ms, end_ms } = chunk.range;
         scratch.extend_from_slice(&start_ms.to_le_bytes());
         varint::write_u64(scratch, end_ms.wrapping_sub(start_ms) as u64);
-        scratch.extend_from_slice(&chunk.previous.0.to_le_bytes());
-        let back = start_ms.wrapping_sub(previous_end_ms);
-        varint::write_u64(scratch, back as u64);
+        // Room for the longest distance is asked for before it is known.
+        let len = scratch.len() + payload.len() + 4 + 2 * varint::MAX_LEN;
+        let number = self.page_for(len)?;
+        let page = self.pages.get(number)?.as_ref()?;
+        let previous = self
+            .pages
+            .get(chunk.previous.page())
+            .and_then(Option::as_ref);
+        let back = previous.and_then(|previous| page.serial.checked_sub(previous.serial));
+        let (previous, back) = match back {
+            Some(back) => (chunk.previous, back),
+            None => (ChunkRef::NONE, 0),
+        };
+        scratch.extend_from_slice(&previous.0.to_le_bytes());
+        varint::write_u64(scratch, u64::from(back));
         varint::write_u64(scratch, payload.len() as u64);
         scratch.extend_from_slice(payload);
 
-        let number = self.page_for(scratch.len())?;
-        let page = self.pages.get(number)?.as_ref()?;
-        let mut bytes = page.write();
-        let padded = bytes.len().next_multiple_of(ALIGN);
-        bytes.resize(padded, 0);
-        bytes.extend_from_slice(scratch);
+        let at = page.push(scratch, ALIGN)?;
         let info = self.info[number].get_or_insert(PageInfo {
-            range: chunk.range,
+            serial: page.serial,
+            len: HEADER_BYTES as u32,
             n_chunks: 0,
+            range: chunk.range,
+            place: None,
         });
+        let len = (at + scratch.len()) as u32;
+        self.len_bytes += u64::from(len - info.len);
+        info.len = len;
         info.range.start_ms = info.range.start_ms.min(start_ms);
         info.range.end_ms = info.range.end_ms.max(end_ms);
         info.n_chunks += 1;
         self.n_chunks += 1;
-        self.len_bytes += scratch.len() as u64;
         Some(ChunkRef(
-            (number as u32) << OFFSET_BITS | (padded / ALIGN) as u32,
+            (number as u32) << OFFSET_BITS | (at / ALIGN) as u32,
         ))
     }
 
     /// Returns the number of a page with room for `len` more bytes.
     fn page_for(&mut self, len: usize) -> Option<usize> {
-        if let Some(number) = self.current
-            && let Some(page) = self.pages.get(number)?
-            && page.read().len() + ALIGN + len <= PAGE_BYTES
-        {
-            return Some(number);
-        }
-        let pages = Arc::make_mut(&mut self.pages);
-        let number = match pages.iter().position(Option::is_none) {
-            Some(number) => number,
-            None => {
-                pages.push(None);
-                self.info.push(None);
-                pages.len() - 1
+        if let Some(number) = self.current {
+            let page = self.pages.get(number)?.as_ref()?;
+            if page.has_room(len, ALIGN) {
+                return Some(number);
             }
+        }
+        let serial = self.next_serial;
+        let next_serial = serial.checked_add(1)?;
+        let number = self.free_number()?;
+        self.waiting.extend(self.current);
+        self.place(number, Page::new(serial));
+        self.current = Some(number);
+        self.next_serial = next_serial;
+        Some(number)
+    }
+
+    /// Returns a number that no page has, and makes room for it.
+    fn free_number(&mut self) -> Option<usize> {
+        let number = match self.pages.iter().position(Option::is_none) {
+            Some(number) => number,
+            None => self.pages.len(),
         };
         // The highest number stays unused so that no record equals `ChunkRef::NONE`.
-        if number >= usize::from(u16::MAX) {
-            return None;
+        (number < usize::from(u16::MAX)).then_some(number)
+    }
+
+    fn place(&mut self, number: usize, page: Page) {
+        let pages = Arc::make_mut(&mut self.pages);
+        if pages.len() <= number {
+            pages.resize(number + 1, None);
+            self.info.resize(number + 1, None);
         }
-        pages[number] = Some(Arc::new(RwLock::new(Vec::with_capacity(PAGE_BYTES))));
-        self.current = Some(number);
-        Some(number)
+        pages[number] = Some(page);
     }
 
     /// Drops pages without a sample at or after `t_ms` and returns how many chunks
     /// went with them.
     pub(super) fn truncate_before(&mut self, t_ms: i64) -> u64 {
+        self.drop_pages(|_, info| info.range.end_ms < t_ms)
+    }
+
+    /// Drops the pages that `is_dropped` picks and returns how many chunks went.
+    fn drop_pages(&mut self, is_dropped: impl Fn(usize, &PageInfo) -> bool) -> u64 {
         let mut dropped = 0;
         for number in 0..self.info.len() {
-            let Some(info) = self.info[number].take_if(|info| info.range.end_ms < t_ms) else {
+            let Some(info) = self.info[number].take_if(|info| is_dropped(number, info)) else {
                 continue;
             };
-            dropped += info.n_chunks;
-            let pages = Arc::make_mut(&mut self.pages);
-            if let Some(page) = pages[number].take() {
-                self.len_bytes = self.len_bytes.saturating_sub(page.read().len() as u64);
-            }
+            dropped += u64::from(info.n_chunks);
+            Arc::make_mut(&mut self.pages)[number] = None;
+            let len = u64::from(info.len).saturating_sub(HEADER_BYTES as u64);
+            self.len_bytes = self.len_bytes.saturating_sub(len);
             self.current = self.current.filter(|&current| current != number);
+            self.waiting.retain(|&waiting| waiting != number);
         }
         self.n_chunks -= dropped;
         dropped
@@ -228,12 +261,6 @@ impl SealedChunks {
     /// Tells whether the page of a record is still there.
     pub(super) fn holds(&self, chunk: ChunkRef) -> bool {
         self.pages.get(chunk.page()).is_some_and(Option::is_some)
-    }
-
-    fn end_ms(&self, chunk: ChunkRef) -> Option<i64> {
-        let page = self.pages.get(chunk.page())?.as_ref()?.read();
-        let record = read_record(&page, chunk.offset()).ok()?;
-        Some(record.range.end_ms)
     }
 
     /// Returns the pages of now; records of chunks that end before `kept_from_ms`
@@ -264,8 +291,84 @@ impl SealedChunks {
     /// Returns the bytes of memory held; of the page being filled only what is
     /// filled, because the rest was never touched.
     pub(super) fn memory_bytes(&self) -> usize {
-        let pages = self.pages.iter().flatten();
-        pages.map(|page| page.read().len()).sum()
+        self.pages.iter().flatten().map(Page::memory_bytes).sum()
+    }
+
+    /// Counts the full pages that are not stored.
+    pub(super) fn n_waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Returns the full pages that are not stored, with their numbers, oldest first.
+    pub(super) fn waiting(&self) -> Vec<(usize, Page, PageInfo)> {
+        let found =
+            |&number: &usize| Some((number, self.pages[number].clone()?, self.info[number]?));
+        self.waiting.iter().filter_map(found).collect()
+    }
+
+    /// Replaces a page by the same one where it is stored, unless it was dropped.
+    pub(super) fn stored(&mut self, number: usize, page: Page, place: FilePlace) {
+        let info = self.info.get_mut(number).and_then(Option::as_mut);
+        let Some(info) = info.filter(|info| info.serial == page.serial) else {
+            return;
+        };
+        info.place = Some(place);
+        self.waiting.retain(|&waiting| waiting != number);
+        Arc::make_mut(&mut self.pages)[number] = Some(page);
+    }
+
+    /// Returns all pages by number, and the number of the one that is filled.
+    pub(super) fn all(&self) -> (Vec<(usize, Page, PageInfo)>, Option<usize>) {
+        let found = |number: usize| Some((number, self.pages[number].clone()?, self.info[number]?));
+        let all = (0..self.pages.len()).filter_map(found).collect();
+        (all, self.current)
+    }
+
+    /// The serial of the next page.
+    pub(super) fn next_serial(&self) -> u32 {
+        self.next_serial
+    }
+
+    /// Makes serials begin at `next` at the earliest.
+    pub(super) fn begin_serials(&mut self, next: u32) {
+        self.next_serial = self.next_serial.max(next);
+    }
+
+    /// Puts back a page that was there before a restart. `false` when its number is
+    /// taken or none.
+    pub(super) fn restore(
+        &mut self,
+        number: usize,
+        page: Page,
+        info: PageInfo,
+        is_current: bool,
+    ) -> bool {
+        let is_free = self.pages.get(number).is_none_or(Option::is_none);
+        if !is_free || number >= usize::from(u16::MAX) || info.serial == u32::MAX {
+            return false;
+        }
+        self.n_chunks += u64::from(info.n_chunks);
+        self.len_bytes += u64::from(info.len).saturating_sub(HEADER_BYTES as u64);
+        if is_current {
+            self.waiting.extend(self.current.replace(number));
+        } else if page.is_in_memory() {
+            self.waiting.push(number);
+        }
+        self.begin_serials(info.serial + 1);
+        self.place(number, page);
+        self.info[number] = Some(info);
+        true
+    }
+
+    /// Drops a page that cannot be read and returns how many chunks went with it.
+    pub(super) fn drop_damaged(&mut self, number: usize, serial: u32) -> u64 {
+        self.drop_pages(|other, info| other == number && info.serial == serial)
+    }
+
+    /// Returns the lowest head file that a page is stored in.
+    pub(super) fn first_file(&self) -> Option<u64> {
+        let places = self.info.iter().flatten().filter_map(|info| info.place);
+        places.map(|place| place.file).min()
     }
 }
 
@@ -275,7 +378,8 @@ struct Record {
     n: u16,
     range: TimeRange,
     previous: ChunkRef,
-    previous_end_ms: i64,
+    /// Distance from the serial of its page.
+    back: u32,
     /// Where the payload begins and ends in the page.
     payload: std::ops::Range<usize>,
 }
@@ -298,7 +402,7 @@ fn read_record(page: &[u8], offset: usize) -> Result<Record, Malformed> {
         n: u16::try_from(n).map_err(|_| Malformed)?,
         range: TimeRange::new(start_ms, start_ms.wrapping_add(duration as i64)),
         previous: ChunkRef(previous),
-        previous_end_ms: start_ms.wrapping_sub(back as i64),
+        back: u32::try_from(back).map_err(|_| Malformed)?,
         payload: begin..begin.checked_add(len).ok_or(Malformed)?,
     })
 }
@@ -313,6 +417,32 @@ impl SealedPages {
             !found && record.range.end_ms >= range.start_ms
         });
         found || walked.is_err()
+    }
+
+    /// As [`SealedPages::any_overlaps`], but without chunks that `hidden` hides.
+    pub(super) fn any_shown(
+        &self,
+        chunk: ChunkRef,
+        range: TimeRange,
+        hidden: impl Fn(TimeRange) -> bool,
+    ) -> bool {
+        let mut found = false;
+        let walked = self.walk(chunk, |record, _| {
+            found = record.range.overlaps(range) && !hidden(record.range);
+            !found && record.range.end_ms >= range.start_ms
+        });
+        found || walked.is_err()
+    }
+
+    /// Returns the time of the oldest sample of the series whose newest record is
+    /// `chunk`, as far as its list can be read.
+    pub(super) fn oldest_ms(&self, chunk: ChunkRef) -> Option<i64> {
+        let mut oldest_ms = None;
+        let _ = self.walk(chunk, |record, _| {
+            oldest_ms = Some(record.range.start_ms);
+            true
+        });
+        oldest_ms
     }
 
     /// Collects the records with samples in `range`, newest first.
@@ -336,21 +466,28 @@ impl SealedPages {
         mut chunk: ChunkRef,
         mut visit: impl FnMut(&Record, ChunkRef) -> bool,
     ) -> Result<(), Malformed> {
-        while chunk != ChunkRef::NONE {
-            let page = self.page(chunk)?;
-            let record = read_record(&page.read(), chunk.offset())?;
-            let kept = record.range.end_ms >= self.kept_from_ms;
-            if !kept || !visit(&record, chunk) || record.previous_end_ms < self.kept_from_ms {
+        let mut serial = None;
+        while let Some(page) = self.page(chunk) {
+            if serial.is_some_and(|serial| serial != page.serial) {
                 break;
             }
+            let record = read_record(&page.bytes()?, chunk.offset())?;
+            let kept = record.range.end_ms >= self.kept_from_ms;
+            if !kept || !visit(&record, chunk) || record.previous == ChunkRef::NONE {
+                break;
+            }
+            // A list leads back, or it would have no end.
+            if record.back == 0 && record.previous.offset() >= chunk.offset() {
+                return Err(Malformed);
+            }
+            serial = Some(page.serial.checked_sub(record.back).ok_or(Malformed)?);
             chunk = record.previous;
         }
         Ok(())
     }
 
-    fn page(&self, chunk: ChunkRef) -> Result<&Page, Malformed> {
-        let page = self.pages.get(chunk.page()).ok_or(Malformed)?;
-        page.as_ref().ok_or(Malformed)
+    fn page(&self, chunk: ChunkRef) -> Option<&Page> {
+        self.pages.get(chunk.page())?.as_ref()
     }
 
     /// Appends the samples of a record that lie in `range`.
@@ -362,7 +499,7 @@ impl SealedPages {
         timestamps: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), Malformed> {
-        let page = self.page(chunk)?.read();
+        let page: PageBytes<'_> = self.page(chunk).ok_or(Malformed)?.bytes()?;
         let record = read_record(&page, chunk.offset())?;
         let payload = page.get(record.payload).ok_or(Malformed)?;
         match record.codec {

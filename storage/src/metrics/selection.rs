@@ -1,93 +1,140 @@
-//! Selected series, as they were at one moment.
+//! Selected series, as they were at one moment: of blocks, of the head, or of both.
+//!
+//! Where one part of the store has all that is asked for, its series come in its own
+//! order (the head's is the order of creation); series of several parts are merged in
+//! label order, as Prometheus does it.
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-use smallvec::SmallVec;
+use parking_lot::Mutex;
 
-use super::sealed::SealedPages;
-use super::shard::{Captured, ReadScratch, Wanted};
+use super::blocks::{BlockSet, Blocks, Served};
+use super::head_selection::HeadSelection;
+use super::label_order::{BlockPart, Member, Merged};
+use super::shard::Wanted;
 use super::store::MetricStore;
+use crate::block::{self, BlockError};
 use crate::error::StorageError;
-use crate::index::{Dictionary, NameId, Row};
 use crate::model::{Labels, Matcher, TimeRange};
 
-/// Series that are copied under one lock of their shard.
-const BATCH: usize = 1024;
-
-/// Bytes that a row of labels and a sample take at least, as a rule.
-const ROW_BYTES: usize = 32;
-const SAMPLE_BYTES: usize = 17;
-
-/// A snapshot of the series that satisfied a selection, in order of creation.
-/// Samples are decoded when they are read, from as many threads as the caller likes.
+/// A snapshot of the series that satisfied a selection. Samples are decoded when they
+/// are read, from as many threads as the caller likes.
 #[derive(Debug)]
 pub struct Selection {
     range: TimeRange,
-    series: Vec<Selected>,
-    /// Rows of labels, one after the other, and the texts of their pairs.
-    rows: Vec<u8>,
-    dictionary: Arc<RwLock<Dictionary>>,
-    /// Bytes of open chunks.
-    bytes: Vec<u8>,
-    /// By shard.
-    pages: Vec<SealedPages>,
+    head: HeadSelection,
+    parts: Vec<BlockPart>,
+    order: Order,
+    /// Told of damage.
+    blocks: Arc<Blocks>,
     /// Buffers of the last reader, for the next one.
     scratch: Mutex<ReadScratch>,
 }
 
-#[derive(Debug, Clone)]
-struct Selected {
-    captured: Captured,
-    id: u32,
-    shard: u32,
-    row_at: usize,
+#[derive(Debug)]
+enum Order {
+    /// All is in the head.
+    Head,
+    /// All is in one block.
+    Block,
+    Merged(Merged),
+}
+
+/// Buffers of a reader.
+#[derive(Debug, Default)]
+struct ReadScratch {
+    block: block::ReadScratch,
+    timestamps: Vec<i64>,
+    values: Vec<f64>,
 }
 
 impl Selection {
     /// Returns how many series were selected.
     pub fn len(&self) -> usize {
-        self.series.len()
+        match &self.order {
+            Order::Head => self.head.len(),
+            Order::Block => self.parts[0].ids.len(),
+            Order::Merged(merged) => merged.len(),
+        }
     }
 
     /// Tells whether nothing was selected.
     pub fn is_empty(&self) -> bool {
-        self.series.is_empty()
+        self.len() == 0
     }
 
     /// Returns the labels of series `index` (below [`Selection::len`], else empty).
     pub fn labels(&self, index: usize) -> Labels {
-        let Some(series) = self.series.get(index) else {
-            return Labels::empty();
-        };
-        let dictionary = self.dictionary.read();
-        let row = Row::new(&self.rows[series.row_at..]);
-        Labels::from_sorted(row.pairs().map(|pair| dictionary.pair_text(pair)))
+        match self.place(index) {
+            None => Labels::empty(),
+            Some(Place::Head(index)) => self.head.labels(index),
+            Some(Place::Block(member)) => Labels::from_sorted(self.block_labels(member)),
+        }
     }
 
     /// As [`Selection::labels`], but only the labels with one of `names`. Costs much
     /// less where those are few.
     pub fn labels_named<S: AsRef<str>>(&self, index: usize, names: &[S]) -> Labels {
-        let Some(series) = self.series.get(index) else {
-            return Labels::empty();
+        match self.place(index) {
+            None => Labels::empty(),
+            Some(Place::Head(index)) => self.head.labels_named(index, names),
+            Some(Place::Block(member)) => {
+                let labels = self.block_labels(member);
+                let is_wanted =
+                    |&(name, _): &(&str, &str)| names.iter().any(|wanted| wanted.as_ref() == name);
+                Labels::from_sorted(labels.filter(is_wanted))
+            }
+        }
+    }
+
+    fn block_labels(
+        &self,
+        Member { part, series }: Member,
+    ) -> impl Iterator<Item = (&str, &str)> + Clone {
+        let block = &self.parts[part as usize].block;
+        let labels = block.labels(series);
+        if let Err(error) = &labels {
+            self.blocks.note(block, error);
+        }
+        labels.into_iter().flatten()
+    }
+
+    /// Returns a place that knows the labels of a series.
+    fn place(&self, index: usize) -> Option<Place> {
+        match &self.order {
+            _ if index >= self.len() => None,
+            Order::Head => Some(Place::Head(index)),
+            Order::Block => Some(Place::Block(self.only_member(index))),
+            Order::Merged(merged) => match merged.members(index).first() {
+                Some(&member) => Some(Place::Block(member)),
+                None => merged.head(index).map(Place::Head),
+            },
+        }
+    }
+
+    /// Returns series `index` where all is in one block.
+    fn only_member(&self, index: usize) -> Member {
+        Member {
+            part: 0,
+            series: self.parts[0].ids[index],
+        }
+    }
+
+    /// Returns how much memory the selection holds for itself, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let ids = self.parts.iter().map(|part| part.ids.capacity());
+        let merged = match &self.order {
+            Order::Merged(merged) => merged.memory_bytes(),
+            _ => 0,
         };
-        let dictionary = self.dictionary.read();
-        let wanted: SmallVec<[NameId; 4]> = names
-            .iter()
-            .filter_map(|name| dictionary.name(name.as_ref()))
-            .collect();
-        let row = Row::new(&self.rows[series.row_at..]);
-        let kept = row
-            .pairs()
-            .filter(|&pair| wanted.contains(&dictionary.pair_name(pair)));
-        Labels::from_sorted(kept.map(|pair| dictionary.pair_text(pair)))
+        self.head.memory_bytes() + ids.sum::<usize>() * size_of::<u32>() + merged
     }
 
     /// Replaces the content of both columns by the samples of series `index` within
     /// the selected range, in order of time, stale markers included.
     ///
     /// # Errors
-    /// A chunk could not be decoded.
+    /// A chunk could not be decoded. A damaged block takes no part in later selections.
     pub fn read(
         &self,
         index: usize,
@@ -96,38 +143,153 @@ impl Selection {
     ) -> Result<(), StorageError> {
         timestamps.clear();
         values.clear();
-        let Some(series) = self.series.get(index) else {
+        if index >= self.len() {
             return Ok(());
-        };
-        let pages = &self.pages[series.shard as usize];
+        }
         // A second reader at the same time has to do with new ones.
         let (mut free, mut own) = (self.scratch.try_lock(), None);
         let scratch = match &mut free {
             Some(scratch) => &mut **scratch,
             None => own.insert(ReadScratch::default()),
         };
-        let read =
-            series
-                .captured
-                .read(pages, &self.bytes, self.range, scratch, timestamps, values);
-        read.map_err(|_| StorageError::Chunk {
-            series: format!("{:?}", self.labels(index)),
-        })
+        match &self.order {
+            Order::Head => self.head.read(index, timestamps, values),
+            Order::Block => self.read_block(self.only_member(index), scratch, timestamps, values),
+            Order::Merged(merged) => {
+                for &member in merged.members(index) {
+                    self.read_block(member, scratch, timestamps, values)?;
+                }
+                match merged.head(index) {
+                    None => Ok(()),
+                    Some(head) if timestamps.is_empty() => self.head.read(head, timestamps, values),
+                    Some(head) => {
+                        let (more_timestamps, more_values) =
+                            (&mut scratch.timestamps, &mut scratch.values);
+                        more_timestamps.clear();
+                        more_values.clear();
+                        self.head.read(head, more_timestamps, more_values)?;
+                        merge_columns(timestamps, values, more_timestamps, more_values);
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends the samples that a block has of a series.
+    fn read_block(
+        &self,
+        Member { part, series }: Member,
+        scratch: &mut ReadScratch,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), StorageError> {
+        let begin = timestamps.len();
+        let block = &self.parts[part as usize].block;
+        let read = block.read(series, self.range, &mut scratch.block, timestamps, values);
+        read.map_err(|error| self.blocks.failed(block, error))?;
+        settle(timestamps, values, begin, scratch);
+        Ok(())
+    }
+}
+
+enum Place {
+    Head(usize),
+    Block(Member),
+}
+
+/// Merges the samples from `begin` on into those before, both in order of time. Of two
+/// samples at the same time the earlier read one stays.
+fn settle(
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+    begin: usize,
+    scratch: &mut ReadScratch,
+) {
+    let in_order = match (begin.checked_sub(1), timestamps.get(begin)) {
+        (Some(last), Some(&first)) => timestamps[last] < first,
+        _ => true,
+    };
+    if !in_order {
+        let ReadScratch {
+            timestamps: late_times,
+            values: late_values,
+            ..
+        } = scratch;
+        late_times.clear();
+        late_values.clear();
+        late_times.extend(timestamps.drain(begin..));
+        late_values.extend(values.drain(begin..));
+        merge_columns(timestamps, values, late_times, late_values);
+    }
+}
+
+/// Merges two series of samples in order of time into the first. Of two samples at the
+/// same time the first one's stays.
+pub(super) fn merge_columns(
+    timestamps: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+    other_timestamps: &[i64],
+    other_values: &[f64],
+) {
+    let Some(&from_ms) = other_timestamps.first() else {
+        return;
+    };
+    // What is before the first of the others stays where it is.
+    if timestamps.last().is_none_or(|&last_ms| last_ms < from_ms) {
+        timestamps.extend_from_slice(other_timestamps);
+        values.extend_from_slice(other_values);
+        return;
+    }
+    let keep = timestamps.partition_point(|&t_ms| t_ms < from_ms);
+    let (tail_times, tail_values) = (timestamps.split_off(keep), values.split_off(keep));
+    let mut tail = tail_times.into_iter().zip(tail_values).peekable();
+    let others = other_timestamps
+        .iter()
+        .copied()
+        .zip(other_values.iter().copied());
+    for (t_ms, value) in others {
+        while let Some((before_ms, before)) = tail.next_if(|&(tail_ms, _)| tail_ms < t_ms) {
+            timestamps.push(before_ms);
+            values.push(before);
+        }
+        let (t_ms, value) = tail
+            .next_if(|&(tail_ms, _)| tail_ms == t_ms)
+            .unwrap_or((t_ms, value));
+        timestamps.push(t_ms);
+        values.push(value);
+    }
+    for (t_ms, value) in tail {
+        timestamps.push(t_ms);
+        values.push(value);
     }
 }
 
 impl MetricStore {
     /// Takes a snapshot of the series that satisfy all matchers and may have samples
-    /// in `range`, in order of creation.
+    /// in `range`: in order of creation where the head has all that is asked for, else
+    /// in label order.
     ///
     /// # Errors
-    /// The store could not be read.
+    /// A block could not be read.
     pub fn select(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, StorageError> {
-        Ok(self.snapshot(matchers, range, Wanted::All))
+        self.snapshot(matchers, range, Wanted::All, false)
+    }
+
+    /// As [`MetricStore::select`], always in label order.
+    ///
+    /// # Errors
+    /// As [`MetricStore::select`].
+    pub fn select_sorted(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Selection, StorageError> {
+        self.snapshot(matchers, range, Wanted::All, true)
     }
 
     /// As [`MetricStore::select`], for a reader that looks only at the newest sample in
@@ -135,79 +297,107 @@ impl MetricStore {
     /// decoding them.
     ///
     /// # Errors
-    /// The store could not be read.
+    /// A block could not be read.
     pub fn select_newest(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, StorageError> {
-        Ok(self.snapshot(matchers, range, Wanted::Newest))
+        self.snapshot(matchers, range, Wanted::Newest, false)
     }
 
-    fn snapshot(&self, matchers: &[Matcher], range: TimeRange, wanted: Wanted) -> Selection {
-        let capture = self.capture.lock();
-        let epoch = {
-            let mut epoch = self.gate.write();
-            *epoch = epoch.wrapping_add(1);
-            *epoch
-        };
-        // Ids stay with their series while `capture` is held.
-        let ids = self.index.read().resolve(matchers);
-        let mut selection = Selection {
-            range,
-            series: Vec::with_capacity(ids.len()),
-            rows: Vec::with_capacity(ids.len() * ROW_BYTES),
-            dictionary: Arc::default(),
-            bytes: Vec::with_capacity(ids.len() * SAMPLE_BYTES),
-            pages: vec![SealedPages::default(); self.shards.len()],
-            scratch: Mutex::default(),
-        };
-        self.capture_all(&ids, epoch, wanted, &mut selection);
-        // Each shard came in order, but for ids that were given again: the stable sort
-        // merges such runs quickly.
-        selection.series.sort_by_key(|series| series.captured.born);
-        self.copy_rows(&mut selection);
-        drop(capture);
-        selection
-    }
-
-    fn capture_all(&self, ids: &[u32], epoch: u32, wanted: Wanted, selection: &mut Selection) {
-        let mut by_shard: Vec<Vec<u32>> = vec![Vec::new(); self.shards.len()];
-        for &id in ids {
-            by_shard[self.layout.shard(id)].push(id);
-        }
-        for (shard, ids) in by_shard.iter().enumerate() {
-            for batch in ids.chunks(BATCH) {
-                let locked = self.shards[shard].lock();
-                // The last ones are good for all, because pages only come while
-                // `capture` is held.
-                let pages = locked.pages();
-                for &id in batch {
-                    let slot = self.layout.slot(id);
-                    let bytes = &mut selection.bytes;
-                    let range = selection.range;
-                    let captured = locked.capture(slot, range, wanted, epoch, &pages, bytes);
-                    selection.series.extend(captured.map(|captured| Selected {
-                        captured,
-                        id,
-                        shard: shard as u32,
-                        row_at: 0,
-                    }));
-                }
-                selection.pages[shard] = pages;
+    fn snapshot(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        wanted: Wanted,
+        sorted: bool,
+    ) -> Result<Selection, StorageError> {
+        let (head, set) = self.capture_head(matchers, range, wanted);
+        let parts = self.select_in_blocks(&set, matchers, range)?;
+        let head_takes_part = set.head_overlaps(range) || head.len() > 0;
+        let order = match (parts.len(), head_takes_part) {
+            (0, _) if !sorted => Order::Head,
+            (1, false) => Order::Block,
+            _ => {
+                let merged = Merged::of_blocks(&parts);
+                let mut merged =
+                    merged.map_err(|unreadable| self.blocks.unreadable(&parts, unreadable))?;
+                head.join(&mut merged, &parts);
+                Order::Merged(merged)
             }
-        }
+        };
+        Ok(Selection {
+            range,
+            head,
+            parts,
+            order,
+            blocks: Arc::clone(&self.blocks),
+            scratch: Mutex::default(),
+        })
     }
 
-    fn copy_rows(&self, selection: &mut Selection) {
-        let index = self.index.read();
-        selection.dictionary = index.dictionary();
-        let rows = &mut selection.rows;
-        selection.series.retain_mut(|series| {
-            series.row_at = rows.len();
-            let row = index.row(series.id);
-            rows.extend_from_slice(row.map_or(&[], Row::bytes));
-            row.is_some()
-        });
+    fn select_in_blocks(
+        &self,
+        set: &BlockSet,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Vec<BlockPart>, StorageError> {
+        let mut parts = Vec::new();
+        for block in set.overlapping(range) {
+            let ids = block
+                .resolve(matchers)
+                .and_then(|ids| with_chunks(block, ids, range))
+                .map_err(|error| self.blocks.failed(block, error))?;
+            parts.push(BlockPart {
+                block: Arc::clone(block),
+                ids,
+            });
+        }
+        Ok(parts)
+    }
+}
+
+/// Keeps the series of a block that have chunks in `range`.
+fn with_chunks(
+    block: &Served,
+    mut ids: Vec<u32>,
+    range: TimeRange,
+) -> Result<Vec<u32>, BlockError> {
+    if block.is_inside(range) && block.n_tombstones() == 0 {
+        return Ok(ids);
+    }
+    let mut outcome = Ok(());
+    ids.retain(|&series| {
+        block.overlaps(series, range).unwrap_or_else(|error| {
+            outcome = Err(error);
+            false
+        })
+    });
+    outcome.map(|()| ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn columns_merge_like_maps(one: BTreeMap<i8, u8>, other: BTreeMap<i8, u8>) {
+            let columns = |map: &BTreeMap<i8, u8>, add: f64| -> (Vec<i64>, Vec<f64>) {
+                map.iter().map(|(&t, &v)| (i64::from(t), f64::from(v) + add)).unzip()
+            };
+            let (mut t, mut v) = columns(&one, 0.0);
+            let (other_t, other_v) = columns(&other, 0.5);
+            merge_columns(&mut t, &mut v, &other_t, &other_v);
+            let mut model: BTreeMap<i64, f64> = other_t.into_iter().zip(other_v).collect();
+            model.extend(one.iter().map(|(&t, &v)| (i64::from(t), f64::from(v))));
+            prop_assert_eq!(t, model.keys().copied().collect::<Vec<_>>());
+            prop_assert_eq!(v, model.values().copied().collect::<Vec<_>>());
+        }
     }
 }

@@ -5,16 +5,25 @@
 //! is no heap object per series. The owner puts the shard behind a mutex that it
 //! takes once per transaction.
 //!
+//! What only few series have, samples that came late and deleted times, lies beside the
+//! rows: see [`extras`](super::extras).
+//!
 //! Samples become visible with their transaction: the first append of an *epoch*
 //! notes how far the series reached before, and a reader that closed the epoch before
 //! it sees no further (see [`store`](super::store)).
 
+use super::appender::Bounds;
 use super::buffers::{Buffers, MAX_BYTES, Place};
+use super::extras::{NO_EXTRA, Taken};
+use super::late::{LateBuffer, LateSample};
 use super::sealed::{self, Chunk, ChunkRef, SealedChunks, SealedPages};
+use super::snapshot_format::{Section, kind};
+use super::tombstones::Tombstones;
 use crate::codec;
 use crate::codec::open::{self, Edit, Malformed, OpenChunk, Scratch};
 use crate::error::AppendError;
 use crate::model::{STALE_NAN_BITS, TimeRange};
+use crate::wal::format::MAX_SERIES;
 
 /// A chunk is sealed at this number of samples whatever they take.
 const MAX_SAMPLES: u16 = 480;
@@ -31,10 +40,12 @@ pub(super) const NEVER: i64 = i64::MIN;
 /// The samples of some series.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    rows: Vec<SeriesRow>,
-    buffers: Buffers,
+    pub(super) rows: Vec<SeriesRow>,
+    pub(super) buffers: Buffers,
     sealed: SealedChunks,
     scratch: sealed::Scratch,
+    pub(super) late: LateBuffer,
+    pub(super) tombstones: Tombstones,
     kept_from_ms: i64,
     /// No sample is older.
     oldest_ms: Option<i64>,
@@ -53,24 +64,28 @@ pub(super) struct ShardCounts {
 
 /// One series; see the module's text.
 #[derive(Debug, Clone, Copy)]
-struct SeriesRow {
-    open: OpenChunk,
+pub(super) struct SeriesRow {
+    pub(super) open: OpenChunk,
     /// Newest time before the first append of `epoch`, [`NEVER`] if there was none.
     seen_ms: i64,
     /// The epoch of the last append.
     epoch: u32,
     /// Number of the creation; tells two series with one id apart.
-    born: u32,
-    place: Place,
-    sealed: ChunkRef,
+    pub(super) born: u32,
+    pub(super) place: Place,
+    pub(super) sealed: ChunkRef,
 }
 
 // Flags of a row.
-const LIVE: u8 = 1;
-/// There are samples.
-const SAMPLES: u8 = 2;
+pub(super) const LIVE: u8 = 1;
+/// There are samples that came in order.
+pub(super) const SAMPLES: u8 = 2;
 /// Empty, and to be removed if nobody uses it soon.
 const DOOMED: u8 = 4;
+/// There are late samples.
+pub(super) const LATE: u8 = 8;
+/// There are deleted times.
+pub(super) const DELETED: u8 = 16;
 
 const EMPTY: SeriesRow = SeriesRow {
     open: OpenChunk::NEW,
@@ -80,6 +95,17 @@ const EMPTY: SeriesRow = SeriesRow {
     place: Place::NONE,
     sealed: ChunkRef::NONE,
 };
+
+/// What a sample is to its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// To be stored; the number of the series' creation.
+    InOrder(u32),
+    /// To be stored among the late samples; the same number.
+    Late(u32),
+    /// It is stored already.
+    Repeated,
+}
 
 /// What became of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +129,28 @@ pub(super) enum Wanted {
     Newest,
 }
 
+/// The times a reader wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Of late samples.
+    pub(super) range: TimeRange,
+    /// Of samples that came in order: what is before is in blocks. `None` where all
+    /// of it is.
+    pub(super) in_order: Option<TimeRange>,
+}
+
+impl Window {
+    /// Returns a window in which samples in order begin at `from_ms` at the earliest.
+    pub(super) fn new(range: TimeRange, from_ms: i64) -> Window {
+        let start_ms = range.start_ms.max(from_ms);
+        let in_order = TimeRange::new(start_ms, range.end_ms);
+        Window {
+            range,
+            in_order: (start_ms <= range.end_ms).then_some(in_order),
+        }
+    }
+}
+
 /// A series as a reader took it: what is needed to read it later.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Captured {
@@ -114,6 +162,8 @@ pub(super) struct Captured {
     pub(super) open_at: usize,
     pub(super) open_len: u16,
     pub(super) open_n: u16,
+    /// Number of what the series has beside these, or [`NO_EXTRA`].
+    pub(super) extra: u32,
 }
 
 /// Buffers of a reader.
@@ -121,28 +171,54 @@ pub(super) struct Captured {
 pub(super) struct ReadScratch {
     chunks: Vec<ChunkRef>,
     codec: codec::sealed::Scratch,
+    pub(super) late: Vec<LateSample>,
+}
+
+/// A series as a snapshot has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SavedRow<'a> {
+    pub(super) slot: u32,
+    pub(super) born: u32,
+    pub(super) sealed: ChunkRef,
+    pub(super) open: OpenChunk,
+    /// The bytes of the open chunk.
+    pub(super) tokens: &'a [u8],
+}
+
+impl SavedRow<'_> {
+    /// Tells whether the series has a sample.
+    pub(super) fn has_samples(&self) -> bool {
+        self.open.flags & SAMPLES != 0
+    }
 }
 
 impl Captured {
-    /// Appends the samples in `range` in order of time. `bytes` is the buffer that was
-    /// given to [`Shard::capture`], `pages` those of the shard then or later.
+    /// Appends the samples in a window, in order of time, to columns that are empty.
+    /// `taken` was given to [`Shard::capture`], `pages` are those of the shard then or
+    /// later.
     pub(super) fn read(
         &self,
         pages: &SealedPages,
-        bytes: &[u8],
-        range: TimeRange,
+        taken: &Taken,
+        window: Window,
         scratch: &mut ReadScratch,
         timestamps: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), Malformed> {
-        let range = TimeRange::new(range.start_ms, range.end_ms.min(self.seen_until_ms));
-        scratch.chunks.clear();
-        pages.overlapping(self.sealed, range, &mut scratch.chunks)?;
-        for &chunk in scratch.chunks.iter().rev() {
-            pages.decode(chunk, range, &mut scratch.codec, timestamps, values)?;
+        if let Some(range) = window.in_order {
+            let seen = TimeRange::new(range.start_ms, range.end_ms.min(self.seen_until_ms));
+            scratch.chunks.clear();
+            pages.overlapping(self.sealed, seen, &mut scratch.chunks)?;
+            for &chunk in scratch.chunks.iter().rev() {
+                pages.decode(chunk, seen, &mut scratch.codec, timestamps, values)?;
+            }
+            let tokens = &taken.bytes[self.open_at..self.open_at + usize::from(self.open_len)];
+            open::decode_into(tokens, self.open_n, seen, timestamps, values)?;
         }
-        let tokens = &bytes[self.open_at..self.open_at + usize::from(self.open_len)];
-        open::decode_into(tokens, self.open_n, range, timestamps, values)
+        match taken.extras.get(self.extra as usize) {
+            Some(extra) => extra.apply(window.range, &mut scratch.late, timestamps, values),
+            None => Ok(()),
+        }
     }
 }
 
@@ -169,8 +245,7 @@ impl Shard {
     }
 
     /// Checks a sample against what is stored; `born` is the creation the caller
-    /// expects in the slot, if any. Returns the creation number for a sample that is
-    /// to be stored and `None` for one that is stored already.
+    /// expects in the slot, if any.
     #[inline]
     pub(super) fn check(
         &mut self,
@@ -178,24 +253,24 @@ impl Shard {
         born: Option<u32>,
         t_ms: i64,
         value: f64,
-        valid_from_ms: i64,
-    ) -> Result<Option<u32>, AppendError> {
+        bounds: &Bounds,
+    ) -> Result<Checked, AppendError> {
         let found = self.touch(slot).ok_or(AppendError::UnknownSeries)?;
         if born.is_some_and(|born| born != found) {
             return Err(AppendError::UnknownSeries);
         }
-        if t_ms < valid_from_ms {
-            return Err(AppendError::OutOfBounds);
-        }
         let row = &self.rows[slot as usize];
+        if t_ms < bounds.valid_from_ms {
+            return bounds.check_late(t_ms).map(|()| Checked::Late(found));
+        }
         if row.open.flags & SAMPLES == 0 || t_ms > row.open.last_ms {
-            return Ok(Some(found));
+            return Ok(Checked::InOrder(found));
         }
         if t_ms < row.open.last_ms {
-            return Err(AppendError::OutOfOrder);
+            return bounds.check_late(t_ms).map(|()| Checked::Late(found));
         }
         if row.open.last_bits == value.to_bits() {
-            return Ok(None);
+            return Ok(Checked::Repeated);
         }
         Err(AppendError::DuplicateTimestamp {
             t_ms,
@@ -259,14 +334,12 @@ impl Shard {
 
     #[inline]
     fn push(&mut self, slot: u32, t_ms: i64, value: f64) -> Applied {
-        let row = &mut self.rows[slot as usize];
-        if row.open.n == 0 {
+        if self.rows[slot as usize].open.n == 0 {
             self.counts.open_chunks += 1;
             self.counts.chunks_created += 1;
-            if self.oldest_ms.is_none_or(|oldest_ms| t_ms < oldest_ms) {
-                self.oldest_ms = Some(t_ms);
-            }
+            self.note_oldest(Some(t_ms));
         }
+        let row = &mut self.rows[slot as usize];
         let len = usize::from(row.open.len_bytes);
         match row.open.append(t_ms, value, &mut Scratch::default()) {
             Edit::Increment => self.buffers.increment_last(row.place, len),
@@ -317,19 +390,38 @@ impl Shard {
     }
 
     /// Copies what is needed to read the series in `slot` later, if a sample of it
-    /// that was there before `epoch` may lie in `range`. The bytes of the open chunk
-    /// go to the end of `bytes`. With `Wanted::Newest` older samples may be left out.
+    /// that was there before `epoch` may lie in `range`. What is copied goes to the end
+    /// of `taken`. With `Wanted::Newest` older samples may be left out.
     #[inline]
     pub(super) fn capture(
         &self,
         slot: u32,
+        window: Window,
+        wanted: Wanted,
+        epoch: u32,
+        pages: &SealedPages,
+        taken: &mut Taken,
+    ) -> Option<Captured> {
+        let row = self.rows.get(slot as usize)?;
+        if row.open.flags & (LATE | DELETED) != 0 {
+            return self.capture_with_extra(slot, window, wanted, epoch, pages, taken);
+        }
+        let range = window.in_order?;
+        Shard::capture_in_order(&self.buffers, row, range, wanted, epoch, pages, taken)
+    }
+
+    /// As [`Shard::capture`], of the samples that came in order.
+    #[inline]
+    pub(super) fn capture_in_order(
+        buffers: &Buffers,
+        row: &SeriesRow,
         range: TimeRange,
         wanted: Wanted,
         epoch: u32,
         pages: &SealedPages,
-        bytes: &mut Vec<u8>,
+        taken: &mut Taken,
     ) -> Option<Captured> {
-        let row = self.rows.get(slot as usize)?;
+        let bytes = &mut taken.bytes;
         if row.open.flags & SAMPLES == 0 || row.open.last_ms < range.start_ms {
             return None;
         }
@@ -340,6 +432,7 @@ impl Shard {
             open_at: bytes.len(),
             open_len: 0,
             open_n: 0,
+            extra: NO_EXTRA,
         };
         if row.epoch == epoch {
             captured.seen_until_ms = row.seen_ms;
@@ -347,7 +440,7 @@ impl Shard {
                 return None;
             }
         }
-        let tokens = &self.buffers.get(row.place)[..usize::from(row.open.len_bytes)];
+        let tokens = &buffers.get(row.place)[..usize::from(row.open.len_bytes)];
         let end_ms = range.end_ms.min(captured.seen_until_ms);
         if wanted == Wanted::Newest
             && let Some((t_ms, bits)) = row.open.newest_until(tokens, end_ms)
@@ -375,13 +468,148 @@ impl Shard {
         (open_overlaps || pages.any_overlaps(row.sealed, visible)).then_some(captured)
     }
 
+    /// Returns one more than the highest slot that was ever in use.
+    pub(super) fn end_slot(&self) -> u32 {
+        self.rows.len() as u32
+    }
+
+    /// Returns the series in `slot` for a snapshot.
+    #[inline]
+    pub(super) fn saved(&self, slot: u32) -> Option<SavedRow<'_>> {
+        let row = self.rows.get(slot as usize)?;
+        (row.open.flags & LIVE != 0).then(|| SavedRow {
+            slot,
+            born: row.born,
+            sealed: row.sealed,
+            open: row.open,
+            tokens: &self.buffers.get(row.place)[..usize::from(row.open.len_bytes)],
+        })
+    }
+
+    /// Puts back a series of a snapshot, under creation number 0. `false` when the
+    /// slot is taken or there is no room.
+    pub(super) fn restore(&mut self, saved: &SavedRow<'_>) -> bool {
+        let (slot, mut open) = (saved.slot as usize, saved.open);
+        let is_free =
+            saved.slot < MAX_SERIES && self.rows.get(slot).is_none_or(|row| row.open.flags == 0);
+        let is_whole = open.flags & LIVE != 0 && (open.n == 0 || saved.has_samples());
+        if !is_free || !is_whole {
+            return false;
+        }
+        open.flags &= LIVE | SAMPLES;
+        let mut place = Place::NONE;
+        if open.n > 0 {
+            let Some(found) = self.buffers.append(Place::NONE, 0, saved.tokens) else {
+                return false;
+            };
+            place = found;
+            self.counts.open_chunks += 1;
+            self.counts.open_bytes += u64::from(open.len_bytes);
+            self.counts.chunks_created += 1;
+            self.note_oldest(open::first_ms(saved.tokens));
+        }
+        if saved.has_samples() && open.last_bits == STALE_NAN_BITS {
+            self.counts.stale += 1;
+        }
+        if self.rows.len() <= slot {
+            self.rows.resize(slot + 1, EMPTY);
+        }
+        self.rows[slot] = SeriesRow {
+            open,
+            place,
+            sealed: saved.sealed,
+            ..EMPTY
+        };
+        true
+    }
+
+    /// Returns what else of the shard a snapshot must hold.
+    pub(super) fn sections(&self) -> Vec<Section> {
+        let (mut late, mut deleted) = (Vec::new(), Vec::new());
+        self.encode_extras(&mut late, &mut deleted);
+        vec![(kind::LATE, late), (kind::TOMBSTONES, deleted)]
+    }
+
+    /// Puts back one of the [`Shard::sections`], in their order, when all rows are
+    /// there; `false` for one that is not known or not sound.
+    pub(super) fn restore_section(&mut self, section: u8, bytes: &[u8]) -> bool {
+        let restored = match section {
+            kind::LATE => self.restore_late(bytes),
+            kind::TOMBSTONES => self.restore_tombstones(bytes),
+            _ => return false,
+        };
+        restored.is_ok()
+    }
+
+    /// Ends a restoration: all rows and pages are there.
+    pub(super) fn finish_restore(&mut self, kept_from_ms: i64) {
+        self.kept_from_ms = kept_from_ms;
+        self.forget_lost_pages();
+        self.counts.chunks_created += self.sealed.n_chunks();
+        self.note_oldest(self.sealed.min_time_ms());
+    }
+
+    fn note_oldest(&mut self, t_ms: Option<i64>) {
+        if let Some(t_ms) = t_ms {
+            self.oldest_ms = Some(self.oldest_ms.map_or(t_ms, |oldest_ms| oldest_ms.min(t_ms)));
+        }
+    }
+
+    /// Cuts the lists that begin in a page that is gone.
+    fn forget_lost_pages(&mut self) {
+        for row in &mut self.rows {
+            if row.sealed != ChunkRef::NONE && !self.sealed.holds(row.sealed) {
+                row.sealed = ChunkRef::NONE;
+            }
+        }
+    }
+
+    /// Drops a page that cannot be read: lists end before it.
+    pub(super) fn drop_damaged(&mut self, number: usize, serial: u32) {
+        self.counts.chunks_removed += self.sealed.drop_damaged(number, serial);
+        self.forget_lost_pages();
+    }
+
+    /// Returns the time before which chunks are gone.
+    pub(super) fn kept_from_ms(&self) -> i64 {
+        self.kept_from_ms
+    }
+
+    /// Seals the open chunks of series that ended before `before_ms` with a stale
+    /// marker, looking at the rows from `slot` on. Stops after `n_rows` rows or after
+    /// `n_seals` chunks and returns where, `None` at the end.
+    pub(super) fn retire_ended(
+        &mut self,
+        slot: u32,
+        before_ms: i64,
+        n_rows: usize,
+        mut n_seals: usize,
+    ) -> Option<u32> {
+        let end = self.rows.len().min(slot as usize + n_rows);
+        for at in slot as usize..end {
+            if n_seals == 0 {
+                return Some(at as u32);
+            }
+            let open = &self.rows[at].open;
+            let ended = open.n > 0 && open.last_bits == STALE_NAN_BITS && open.last_ms < before_ms;
+            if ended {
+                self.seal(at as u32);
+                n_seals -= 1;
+            }
+        }
+        (end < self.rows.len()).then_some(end as u32)
+    }
+
     /// Returns the sealed pages of now.
     pub(super) fn pages(&self) -> SealedPages {
         self.sealed.pages(self.kept_from_ms)
     }
 
-    /// Drops what ends before `t_ms` and marks series that have nothing left.
-    pub(super) fn truncate_before(&mut self, t_ms: i64) {
+    /// Drops samples that came in order and deleted times, as far as they end before
+    /// `t_ms`, and marks series that have nothing left. Returns how many chunks went.
+    pub(super) fn truncate_before(&mut self, t_ms: i64) -> u64 {
+        let removed_before = self.counts.chunks_removed;
+        self.forget_tombstones_before(t_ms);
         self.kept_from_ms = self.kept_from_ms.max(t_ms);
         self.counts.chunks_removed += self.sealed.truncate_before(t_ms);
         for slot in 0..self.rows.len() {
@@ -397,14 +625,15 @@ impl Shard {
             if row.sealed != ChunkRef::NONE && !self.sealed.holds(row.sealed) {
                 row.sealed = ChunkRef::NONE;
             }
-            if row.open.flags & SAMPLES == 0 {
+            if row.open.flags & (SAMPLES | LATE) == 0 {
                 row.open.flags |= DOOMED;
             }
         }
         self.oldest_ms = self.find_oldest_ms();
+        self.counts.chunks_removed - removed_before
     }
 
-    /// Drops all samples of a series; the series stays.
+    /// Drops the samples of a series that came in order; the series stays.
     pub(super) fn forget_samples(&mut self, slot: u32) {
         self.drop_open(slot);
         let row = &mut self.rows[slot as usize];
@@ -419,7 +648,8 @@ impl Shard {
     /// Tells whether the series in `slot` is still marked as having nothing left.
     pub(super) fn is_doomed(&self, slot: u32) -> bool {
         let row = self.rows.get(slot as usize);
-        row.is_some_and(|row| row.open.flags & (LIVE | SAMPLES | DOOMED) == LIVE | DOOMED)
+        let flags = LIVE | SAMPLES | LATE | DOOMED;
+        row.is_some_and(|row| row.open.flags & flags == LIVE | DOOMED)
     }
 
     /// Returns the slots of the marked series.
@@ -429,6 +659,7 @@ impl Shard {
 
     /// Ends a series without samples; its slot can be created again.
     pub(super) fn remove(&mut self, slot: u32) {
+        self.forget_extras(slot);
         if let Some(row) = self.rows.get_mut(slot as usize) {
             *row = EMPTY;
         }
@@ -441,7 +672,7 @@ impl Shard {
         }
     }
 
-    /// Returns the newest time of the series in `slot`.
+    /// Returns the newest time of the series in `slot` of what came in order.
     pub(super) fn last_ms(&self, slot: u32) -> Option<i64> {
         let row = self.rows.get(slot as usize)?;
         (row.open.flags & SAMPLES != 0).then_some(row.open.last_ms)
@@ -452,9 +683,14 @@ impl Shard {
         self.counts
     }
 
-    /// Returns the sealed chunks, for their figures.
+    /// Returns the sealed chunks.
     pub(super) fn sealed(&self) -> &SealedChunks {
         &self.sealed
+    }
+
+    /// Returns the sealed chunks, to move their pages.
+    pub(super) fn sealed_mut(&mut self) -> &mut SealedChunks {
+        &mut self.sealed
     }
 
     /// Returns a time before which there is no sample: that of the oldest one, as of
@@ -486,14 +722,15 @@ mod tests {
     }
 
     fn read(shard: &Shard, slot: u32, range: TimeRange, epoch: u32) -> Option<Vec<i64>> {
-        let (mut bytes, pages) = (Vec::new(), shard.pages());
-        let captured = shard.capture(slot, range, Wanted::All, epoch, &pages, &mut bytes)?;
+        let (mut taken, pages) = (Taken::default(), shard.pages());
+        let window = Window::new(range, i64::MIN);
+        let captured = shard.capture(slot, window, Wanted::All, epoch, &pages, &mut taken)?;
         let (mut t, mut v) = (Vec::new(), Vec::new());
         captured
             .read(
                 &pages,
-                &bytes,
-                range,
+                &taken,
+                window,
                 &mut ReadScratch::default(),
                 &mut t,
                 &mut v,
@@ -532,20 +769,41 @@ mod tests {
         assert_eq!(shard.apply(0, 9, 9, 2.0, 1), Applied::OutOfOrder);
         assert_eq!(shard.apply(0, 8, 11, 2.0, 1), Applied::Lost);
         assert_eq!(shard.apply(1, 9, 11, 2.0, 1), Applied::Lost);
-        assert_eq!(shard.check(0, Some(9), 10, 1.0, NEVER), Ok(None));
-        assert_eq!(shard.check(0, None, 11, 1.0, NEVER), Ok(Some(9)));
+        let none = Bounds::NONE;
         assert_eq!(
-            shard.check(0, Some(9), 11, 1.0, 12),
+            shard.check(0, Some(9), 10, 1.0, &none),
+            Ok(Checked::Repeated)
+        );
+        assert_eq!(
+            shard.check(0, None, 11, 1.0, &none),
+            Ok(Checked::InOrder(9))
+        );
+        let mut bounds = Bounds {
+            valid_from_ms: 12,
+            ..none
+        };
+        assert_eq!(
+            shard.check(0, Some(9), 11, 1.0, &bounds),
             Err(AppendError::OutOfBounds)
         );
         assert_eq!(
-            shard.check(0, Some(9), 9, 1.0, NEVER),
+            shard.check(0, Some(9), 9, 1.0, &none),
             Err(AppendError::OutOfOrder)
         );
         assert_eq!(
-            shard.check(0, Some(7), 11, 1.0, NEVER),
+            shard.check(0, Some(7), 11, 1.0, &none),
             Err(AppendError::UnknownSeries)
         );
+        bounds.late_from_ms = Some(8);
+        for (t_ms, answer) in [
+            (12, Ok(Checked::InOrder(9))),
+            (11, Ok(Checked::Late(9))),
+            (10, Ok(Checked::Late(9))),
+            (8, Ok(Checked::Late(9))),
+            (7, Err(AppendError::TooOld)),
+        ] {
+            assert_eq!(shard.check(0, Some(9), t_ms, 1.0, &bounds), answer);
+        }
     }
 
     #[test]

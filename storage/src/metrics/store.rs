@@ -3,9 +3,12 @@
 //! Series are dealt out to shards by id, so ids that follow each other are spread
 //! evenly and a slot inside a shard is dense.
 //!
-//! **Locks**, in the order in which one thread may take them: `truncating`, `capture`,
-//! `gate`, a log, the index, the aliases, a shard, the dictionary. No file is written
-//! under any of them but a log's own, and a checkpoint under `truncating`.
+//! **Locks**, in the order in which one thread may take them: `maintaining`,
+//! `truncating`, `capture`, the set of blocks, `committing`, `gate`, the head files of a
+//! shard, a log, the index, the aliases, a shard, the dictionary; last and alone the
+//! exemplars, the metadata, the counts by target. No file is written under any of them
+//! but a log's and the head files' own, blocks under `maintaining`, and a snapshot or a
+//! block of the head under `truncating`.
 //!
 //! **Visibility.** Transactions apply their samples under the shared side of `gate`
 //! and stamp them with the epoch found there. A reader takes the exclusive side for a
@@ -19,25 +22,29 @@
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::alias::Aliases;
-use super::appender::{Appender, RawKey, Scratch};
+use super::appender::{Appender, Bounds, RawKey, Scratch};
+use super::blocks::Blocks;
+use super::exemplars::Exemplars;
+use super::flush::Closing;
+use super::limits::Targets;
 use super::log::ShardLog;
+use super::metadata::MetadataStore;
 use super::recovery;
 use super::shard::{NEVER, Shard};
-use super::stats::{Cardinality, Recovery, StoreStats};
+use super::snapshot::Head;
+use super::snapshot_format::{Section, kind};
+use super::stats::{Cardinality, DelayCounters, Recovery, StoreStats};
 use crate::error::StorageError;
 use crate::fs::{Dir, DirLock, RealDir};
 use crate::index::Index;
 use crate::options::{StoreOptions, SyncPolicy};
 use crate::wal::WalError;
-
-/// Half of the range of Prometheus' blocks: samples older than the newest one of the
-/// store by more than this are out of bounds.
-const BOUNDS_MS: i64 = 3_600_000;
 
 /// Buffers of ended transactions that are kept for the next ones.
 const KEPT_SCRATCHES: usize = 16;
@@ -53,19 +60,31 @@ pub struct MetricStore {
     pub(super) layout: Layout,
     /// What raw keys are made with.
     secret: [u8; SECRET_BYTES],
-    /// Held by the one truncation there is at a time.
+    /// Held by the one truncation or snapshot there is at a time.
     pub(super) truncating: Mutex<()>,
+    /// Held by whoever changes blocks: a compaction, a deletion, a backup.
+    pub(super) maintaining: Mutex<()>,
+    pub(super) blocks: Arc<Blocks>,
+    pub(super) closing: Mutex<Option<Closing>>,
+    /// Commits hold the shared side from the log to the shards.
+    pub(super) committing: RwLock<()>,
     pub(super) capture: Mutex<Capture>,
     pub(super) gate: RwLock<u32>,
     pub(super) logs: Box<[Mutex<ShardLog>]>,
+    pub(super) head: Head,
     pub(super) index: RwLock<Index>,
     pub(super) aliases: Aliases,
     pub(super) shards: Box<[Mutex<Shard>]>,
+    pub(super) exemplars: Exemplars,
+    pub(super) metadata: MetadataStore,
+    pub(super) targets: Targets,
     pub(super) counters: Counters,
     /// Newest time of any committed sample, and of the first one of an empty store.
     pub(super) newest_ms: AtomicI64,
     /// Samples before this are out of bounds, because they are out of retention.
     pub(super) kept_from_ms: AtomicI64,
+    /// How far late samples may be behind the newest one; 0 where none may.
+    window_ms: AtomicI64,
     pub(super) next_born: AtomicU32,
     active: Mutex<Active>,
     scratches: Mutex<Vec<Scratch>>,
@@ -95,10 +114,15 @@ pub(super) struct Counters {
     pub(super) series_removed: AtomicU64,
     pub(super) samples: AtomicU64,
     pub(super) out_of_order: AtomicU64,
+    pub(super) too_old: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) delays: DelayCounters,
     pub(super) duplicate: AtomicU64,
     pub(super) out_of_bounds: AtomicU64,
     pub(super) not_found: AtomicU64,
     pub(super) series_limit: AtomicU64,
+    pub(super) metric_series_limit: AtomicU64,
+    pub(super) target_series_limit: AtomicU64,
     pub(super) truncations: AtomicU64,
     pub(super) corruptions: AtomicU64,
 }
@@ -168,20 +192,31 @@ impl MetricStore {
         counters.series_created.store(series, Ordering::Relaxed);
         let damages = opened.recovery.damages.len() as u64;
         counters.corruptions.store(damages, Ordering::Relaxed);
+        let blocks = Arc::new(opened.blocks);
+        let targets = Targets::new(options.max_series_per_target, &opened.index);
         let store = MetricStore {
             options: options.clone(),
             layout: opened.layout,
             secret: random_secret(),
+            maintaining: Mutex::default(),
+            blocks: Arc::clone(&blocks),
+            closing: Mutex::default(),
             truncating: Mutex::default(),
+            committing: RwLock::default(),
             capture: Mutex::default(),
             gate: RwLock::new(1),
             logs: opened.logs.into_iter().map(Mutex::new).collect(),
+            head: opened.head,
             index: RwLock::new(opened.index),
             aliases: Aliases::default(),
             shards: opened.shards.into_iter().map(Mutex::new).collect(),
+            exemplars: opened.exemplars,
+            metadata: opened.metadata,
+            targets,
             counters,
             newest_ms: AtomicI64::new(opened.newest_ms),
-            kept_from_ms: AtomicI64::new(NEVER),
+            kept_from_ms: AtomicI64::new(opened.kept_from_ms),
+            window_ms: AtomicI64::new(options.out_of_order_window_ms),
             next_born: AtomicU32::new(opened.next_born),
             active: Mutex::default(),
             scratches: Mutex::default(),
@@ -231,12 +266,26 @@ impl MetricStore {
         ))
     }
 
-    /// Returns the time before which samples are out of bounds, or `None` while the
-    /// store has seen no sample.
-    pub(super) fn valid_from_ms(&self) -> Option<i64> {
+    /// Returns which times are accepted now, or `None` while the store has seen no
+    /// sample. As in Prometheus, samples are out of bounds half the range of a block before
+    /// the newest one, so that a range that is written to a block changes no more.
+    pub(super) fn bounds(&self) -> Option<Bounds> {
         let newest_ms = self.newest_ms.load(Ordering::Acquire);
         let kept_from_ms = self.kept_from_ms.load(Ordering::Relaxed);
-        (newest_ms != NEVER).then(|| newest_ms.saturating_sub(BOUNDS_MS).max(kept_from_ms))
+        let window_ms = self.window_ms.load(Ordering::Relaxed);
+        let bounds_ms = self.options.block_range_ms / 2;
+        (newest_ms != NEVER).then(|| Bounds {
+            valid_from_ms: newest_ms.saturating_sub(bounds_ms).max(kept_from_ms),
+            newest_ms,
+            late_from_ms: (window_ms > 0).then(|| newest_ms.saturating_sub(window_ms)),
+        })
+    }
+
+    /// Sets how far samples may be behind the newest one of the store and yet be
+    /// accepted when their series has a newer one, in milliseconds; 0 or less is not at
+    /// all. It holds for transactions that begin later. What was accepted stays.
+    pub fn set_out_of_order_window_ms(&self, window_ms: i64) {
+        self.window_ms.store(window_ms, Ordering::Relaxed);
     }
 
     /// Forces to the disk what was written since the last call.
@@ -284,18 +333,37 @@ impl MetricStore {
         super::figures::stats(self)
     }
 
+    /// Returns how much memory the store holds, in bytes; postings are estimated. Cheap
+    /// enough to be asked several times a second, whatever the number of series.
+    pub fn memory_bytes(&self) -> u64 {
+        super::figures::memory(self, super::figures::Postings::Estimated).total()
+    }
+
     /// Describes the label sets; of each list the `top` largest.
     pub fn cardinality(&self, top: usize) -> Cardinality {
         super::figures::cardinality(self, top)
     }
 
-    /// Syncs and releases the directory. Dropping the store does the same, but
-    /// cannot report an error.
+    /// Returns what else of the store a snapshot must hold.
+    pub(super) fn sections(&self) -> Vec<Section> {
+        vec![
+            (kind::EXEMPLARS, self.exemplars.encode()),
+            (kind::METADATA, self.metadata.encode()),
+        ]
+    }
+
+    /// Syncs, takes a last snapshot so that the next opening is quick, and releases the
+    /// directory. Dropping the store only syncs, and cannot report an error.
     ///
     /// # Errors
-    /// The last sync failed.
+    /// The last sync or the snapshot failed. After a sync that succeeded nothing is
+    /// lost, and the next opening reads the log.
     pub fn close(self) -> Result<(), StorageError> {
-        self.sync()
+        self.sync()?;
+        if self.poisoned().is_none() && !self.is_snapshotted() {
+            self.snapshot_head()?;
+        }
+        Ok(())
     }
 }
 
@@ -324,8 +392,13 @@ pub(super) struct Opened {
     pub(super) index: Index,
     pub(super) shards: Vec<Shard>,
     pub(super) logs: Vec<ShardLog>,
+    pub(super) head: Head,
     pub(super) newest_ms: i64,
+    pub(super) kept_from_ms: i64,
     pub(super) next_born: u32,
+    pub(super) blocks: Blocks,
     pub(super) recovery: Recovery,
+    pub(super) exemplars: Exemplars,
+    pub(super) metadata: MetadataStore,
     pub(super) lock: DirLock,
 }

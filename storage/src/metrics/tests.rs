@@ -7,11 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use super::*;
+use crate::fs::Dir;
 use crate::model::{Labels, MatchOp, Matcher, TimeRange, stale_marker};
 use crate::{AppendError, StorageError, StoreOptions, SyncPolicy};
 
+mod blocks;
+mod deletion;
+mod late;
+mod late_model;
+mod model;
 mod reopen;
 mod retention;
+mod snapshots;
 
 const HOUR: i64 = 3_600_000;
 

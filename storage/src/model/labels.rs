@@ -38,6 +38,12 @@ impl Labels {
         }
     }
 
+    /// Returns the bytes of memory that the set and its clones hold together.
+    pub fn memory_bytes(&self) -> usize {
+        // The two counters of the allocation are part of it.
+        self.packed.len() + 2 * size_of::<usize>()
+    }
+
     /// Builds a set from pairs in any order. Of several pairs with one name the
     /// last stays; pairs with an empty value are left out.
     pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(
@@ -108,6 +114,11 @@ impl Labels {
     /// Counts the labels, in one pass.
     pub fn len(&self) -> usize {
         self.iter().count()
+    }
+
+    /// Returns the bytes of memory of the text.
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.packed.len()
     }
 
     /// Tells whether there is no label.

@@ -1,5 +1,4 @@
-//! The bytes of segments and checkpoints, and nothing else. All integers are
-//! little-endian.
+//! The bytes of segments, and nothing else. All integers are little-endian.
 //!
 //! ```text
 //! file    = header frame*
@@ -14,7 +13,7 @@
 //! ```
 //!
 //! The header's crc covers bytes 0..28; a frame's covers its `len` and everything
-//! behind `crc`. A file is named by its number: `00000001.wal`, `00000001.checkpoint`.
+//! behind `crc`. The kind is 1. A file is named by its number: `00000001.wal`.
 
 use crate::codec::crc;
 
@@ -34,42 +33,21 @@ pub const MAX_FILE_BYTES: u64 = 2 << 30;
 /// Series numbers are below this, per log.
 pub const MAX_SERIES: u32 = 1 << 24;
 
-/// What a file of a log is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// Numbered commits.
-    Segment,
-    /// The series of dropped segments.
-    Checkpoint,
+const SUFFIX: &str = ".wal";
+/// The kind in a header. 2 was once the series of dropped segments.
+const KIND_SEGMENT: u8 = 1;
+
+/// Returns the name of segment number `seq`.
+pub fn segment_name(seq: u64) -> String {
+    format!("{seq:08}{SUFFIX}")
 }
 
-impl FileKind {
-    fn byte(self) -> u8 {
-        match self {
-            FileKind::Segment => 1,
-            FileKind::Checkpoint => 2,
-        }
-    }
-
-    fn suffix(self) -> &'static str {
-        match self {
-            FileKind::Segment => ".wal",
-            FileKind::Checkpoint => ".checkpoint",
-        }
-    }
-
-    /// Returns the name of file number `seq` of this kind.
-    pub fn name(self, seq: u64) -> String {
-        format!("{seq:08}{}", self.suffix())
-    }
-
-    /// Returns the number in `name` if it names a file of this kind.
-    pub fn seq(self, name: &str) -> Option<u64> {
-        let digits = name.strip_suffix(self.suffix())?;
-        let seq = digits.parse().ok()?;
-        // One spelling per number, so that two files never claim the same.
-        (self.name(seq) == name).then_some(seq)
-    }
+/// Returns the number in `name` if it names a segment.
+pub fn segment_seq(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    let seq = digits.parse().ok()?;
+    // One spelling per number, so that two files never claim the same.
+    (segment_name(seq) == name).then_some(seq)
 }
 
 /// The header of a file.
@@ -77,8 +55,6 @@ impl FileKind {
 pub struct Header {
     /// Format version.
     pub version: u16,
-    /// Segment or checkpoint.
-    pub kind: FileKind,
     /// The shard the log belongs to.
     pub shard: u32,
     /// The number of the file.
@@ -91,7 +67,7 @@ impl Header {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..10].copy_from_slice(&self.version.to_le_bytes());
-        bytes[10] = self.kind.byte();
+        bytes[10] = KIND_SEGMENT;
         bytes[12..16].copy_from_slice(&self.shard.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.seq.to_le_bytes());
         let sum = crc::ieee(&[&bytes[..28]]);
@@ -102,18 +78,14 @@ impl Header {
     /// Reads a header; `None` when it is short, not ours or damaged.
     pub fn decode(bytes: &[u8]) -> Option<Header> {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
-        let sound = bytes[..8] == MAGIC && u32_at(bytes, 28)? == crc::ieee(&[&bytes[..28]]);
+        let sound = bytes[..8] == MAGIC
+            && bytes[10] == KIND_SEGMENT
+            && u32_at(bytes, 28)? == crc::ieee(&[&bytes[..28]]);
         if !sound {
             return None;
         }
-        let kind = match bytes[10] {
-            1 => FileKind::Segment,
-            2 => FileKind::Checkpoint,
-            _ => return None,
-        };
         Some(Header {
             version: u16::from_le_bytes(*bytes[8..].first_chunk()?),
-            kind,
             shard: u32_at(bytes, 12)?,
             seq: u64::from_le_bytes(*bytes[16..].first_chunk()?),
         })
@@ -129,18 +101,27 @@ pub enum FrameKind {
     Series = 1,
     /// Float samples.
     Floats = 3,
-    /// End of a checkpoint; `body` is the number of its series as u64.
-    CheckpointEnd = 10,
+    /// Float samples that came late, coded as the others.
+    Late = 5,
+    /// Deleted times of series.
+    Tombstones = 6,
+    /// Exemplars of series.
+    Exemplars = 7,
+    /// Type, help and unit of metrics.
+    Metadata = 8,
 }
 
 impl FrameKind {
-    // Reserved: 2 symbols, 4 native histograms, 5 staleness run, 6 tombstone,
-    // 7 exemplars, 8 metadata, 9 sealed-chunk marker.
+    // Reserved: 2 symbols, 4 native histograms, 9 sealed-chunk marker. 10 once ended a
+    // checkpoint.
     fn from_byte(byte: u8) -> Option<FrameKind> {
         match byte {
             1 => Some(FrameKind::Series),
             3 => Some(FrameKind::Floats),
-            10 => Some(FrameKind::CheckpointEnd),
+            5 => Some(FrameKind::Late),
+            6 => Some(FrameKind::Tombstones),
+            7 => Some(FrameKind::Exemplars),
+            8 => Some(FrameKind::Metadata),
             _ => None,
         }
     }

@@ -11,8 +11,8 @@
 //! - Behind a frame that cannot be read no good frame is ever written: a failed write
 //!   is cut back, and when it cannot be, the log is poisoned and refuses all more.
 //! - A segment is decoded from its own bytes: value deltas never reach into another.
-//!   Series are the exception: what is needed of dropped segments is in the
-//!   checkpoint, which is complete and durable before any segment goes.
+//!   Series are the exception: samples may name series that an earlier segment
+//!   defines. Whoever removes segments keeps those series elsewhere.
 //! - A commit is replayed whole or not at all.
 //!
 //! It is not a store: it knows neither which samples are accepted nor what a series
@@ -20,24 +20,27 @@
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 
-mod checkpoint;
+mod exemplars;
 mod floats;
 pub mod format;
 #[cfg(any(test, feature = "internals"))]
 pub mod fuzz;
 mod lanes;
+mod metadata;
 mod reader;
 mod repair;
 mod series;
+mod tombstones;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::CheckpointDone;
+pub use exemplars::{LoggedExemplar, decode_exemplar, encode_exemplar};
+pub use metadata::{LoggedMetadata, decode_metadata, encode_metadata};
 pub use reader::{Entry, Replayed};
 pub use series::Definitions;
-pub use writer::{PendingSync, Wal, WalOptions, WalStats};
+pub use writer::{PendingSync, Start, Wal, WalOptions, WalStats};
 
 use std::path::PathBuf;
 
@@ -72,7 +75,7 @@ pub enum WalError {
         path.display()
     )]
     Version {
-        /// The segment or checkpoint.
+        /// The segment.
         path: PathBuf,
         /// Its version.
         found: u16,
@@ -82,7 +85,7 @@ pub enum WalError {
     /// The segments and this log belong to different shards.
     #[error("{} belongs to shard {found}, not to shard {expected}", path.display())]
     Shard {
-        /// The segment or checkpoint.
+        /// The segment.
         path: PathBuf,
         /// The shard in its header.
         found: u32,

@@ -7,14 +7,17 @@
 use std::path::PathBuf;
 
 use super::WalError;
+use super::exemplars::{self, LoggedExemplar};
 use super::floats::FloatsDecoder;
 use super::format::{
-    FLAG_MORE, FLAG_RESET, FileKind, Frame, FrameFault, FrameKind, HEADER_BYTES, Header, VERSION,
-    read_frame,
+    FLAG_MORE, FLAG_RESET, Frame, FrameFault, FrameKind, HEADER_BYTES, Header, VERSION, read_frame,
 };
 use super::lanes::Lanes;
+use super::metadata::{self, LoggedMetadata};
 use super::series::{self, Definitions};
+use super::tombstones;
 use crate::codec::CodecError;
+use crate::model::TimeRange;
 
 /// One record of the log, in the order of the commits.
 #[derive(Debug)]
@@ -32,6 +35,22 @@ pub enum Entry<'a> {
         /// Values, bit for bit.
         values: &'a [f64],
     },
+    /// Samples that came late; to be held as a set beside the others.
+    Late {
+        /// As of [`Entry::Floats`].
+        ids: &'a [u32],
+        /// As of [`Entry::Floats`].
+        t_ms: &'a [i64],
+        /// As of [`Entry::Floats`].
+        values: &'a [f64],
+    },
+    /// Times of series that were deleted, of samples before and after. Every range has
+    /// a millisecond at least.
+    Tombstones(&'a [(u32, TimeRange)]),
+    /// Exemplars in the order they were logged.
+    Exemplars(&'a [LoggedExemplar]),
+    /// Metrics whose metadata is this from here on.
+    Metadata(&'a [LoggedMetadata<'a>]),
 }
 
 /// What replay found.
@@ -86,10 +105,6 @@ pub(super) struct FileRead {
     pub(super) fault_bytes: usize,
     /// Why reading ended there, unless it was the end of the file.
     pub(super) stop: Option<Stop>,
-    /// The newest timestamp.
-    pub(super) max_t_ms: Option<i64>,
-    /// A checkpoint's end record: the number of its series.
-    pub(super) checkpoint_end: Option<u64>,
     pub(super) series: u64,
     pub(super) samples: u64,
 }
@@ -116,7 +131,6 @@ impl Stop {
 #[derive(Debug, Clone)]
 pub(super) struct Expected {
     pub(super) path: PathBuf,
-    pub(super) kind: FileKind,
     pub(super) shard: u32,
     pub(super) seq: u64,
 }
@@ -126,6 +140,7 @@ pub(super) struct Expected {
 pub(super) struct FileReader {
     lanes: Lanes,
     floats: FloatsDecoder,
+    deleted: Vec<(u32, TimeRange)>,
 }
 
 impl FileReader {
@@ -185,19 +200,26 @@ impl FileReader {
                 apply(Entry::Series(&series::decode(frame.body, n)?));
                 read.series += n as u64;
             }
-            FrameKind::Floats => {
+            FrameKind::Floats | FrameKind::Late => {
                 self.floats.decode(frame.body, n, &mut self.lanes)?;
                 let FloatsDecoder {
                     ids, t_ms, values, ..
                 } = &self.floats;
-                read.max_t_ms = read.max_t_ms.max(t_ms.iter().copied().max());
                 read.samples += n as u64;
-                apply(Entry::Floats { ids, t_ms, values });
+                apply(match frame.kind {
+                    FrameKind::Late => Entry::Late { ids, t_ms, values },
+                    _ => Entry::Floats { ids, t_ms, values },
+                });
             }
-            FrameKind::CheckpointEnd => {
-                let count = frame.body.try_into().map(u64::from_le_bytes);
-                let count = count.map_err(|_| CodecError::Invalid("end of the checkpoint"))?;
-                read.checkpoint_end = Some(count);
+            FrameKind::Tombstones => {
+                tombstones::decode(frame.body, n, &mut self.deleted)?;
+                apply(Entry::Tombstones(&self.deleted));
+            }
+            FrameKind::Exemplars => {
+                apply(Entry::Exemplars(&exemplars::decode(frame.body, n)?));
+            }
+            FrameKind::Metadata => {
+                apply(Entry::Metadata(&metadata::decode(frame.body, n)?));
             }
         }
         Ok(())
@@ -242,5 +264,5 @@ fn check_header(bytes: &[u8], expected: &Expected) -> Result<bool, WalError> {
             expected: expected.shard,
         });
     }
-    Ok(header.kind == expected.kind && header.seq == expected.seq)
+    Ok(header.seq == expected.seq)
 }

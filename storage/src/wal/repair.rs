@@ -8,13 +8,12 @@
 use std::sync::Arc;
 
 use super::WalError;
-use super::format::{FRAME_HEADER_BYTES, FileKind, FrameFault, MAX_FILE_BYTES, read_frame};
+use super::format::{
+    FRAME_HEADER_BYTES, FrameFault, MAX_FILE_BYTES, read_frame, segment_name, segment_seq,
+};
 use super::reader::{Damage, Entry, Expected, FileRead, FileReader, Replayed, Stop, TornTail};
-use super::writer::SegmentInfo;
+use super::writer::{SegmentInfo, Start};
 use crate::fs::{AppendFile, Dir};
-
-/// Ending of a checkpoint that is not finished.
-pub(super) const TEMPORARY: &str = ".tmp";
 
 /// Bytes that may be summed in the search for a sound frame; past it one is assumed.
 const SEARCH_BUDGET_BYTES: usize = 64 << 20;
@@ -45,58 +44,41 @@ struct Recovery<'a> {
 pub(super) fn recover(
     dir: &dyn Dir,
     shard: u32,
+    start: Start,
     apply: &mut dyn FnMut(Entry<'_>),
 ) -> Result<Recovered, WalError> {
-    let files = dir.files()?;
-    for name in files.iter().filter(|name| name.ends_with(TEMPORARY)) {
-        dir.remove(name)?;
-    }
-    let mut segments: Vec<u64> = files
-        .iter()
-        .filter_map(|f| FileKind::Segment.seq(f))
-        .collect();
-    let mut checkpoints: Vec<u64> = files
-        .iter()
-        .filter_map(|f| FileKind::Checkpoint.seq(f))
-        .collect();
-    // Names sort like numbers only up to eight digits.
-    segments.sort_unstable();
-    checkpoints.sort_unstable();
-
-    let mut recovery = Recovery {
+    remove_before(dir, start.keep)?;
+    let recovery = Recovery {
         dir,
         shard,
         reader: FileReader::default(),
         replayed: Replayed::default(),
     };
-    let checkpoint = recovery.replay_checkpoints(&checkpoints, apply)?;
-    if let Some(from) = checkpoint {
-        // A crash inside a truncation leaves files that the checkpoint replaced.
-        remove_before(dir, from)?;
-        segments.retain(|&seq| seq >= from);
-    }
-    recovery.replay_segments(&segments, checkpoint.unwrap_or(1), apply)
+    recovery.replay_segments(&segments(dir)?, start.replay, apply)
 }
 
-/// Removes all segments and checkpoints with numbers below `seq`, oldest first, so
-/// that a crash in between leaves no gap.
+/// Returns the numbers of the segments in ascending order: names sort like numbers
+/// only up to eight digits.
+fn segments(dir: &dyn Dir) -> Result<Vec<u64>, WalError> {
+    let files = dir.files()?;
+    let mut segments: Vec<u64> = files.iter().filter_map(|f| segment_seq(f)).collect();
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// Removes all segments with numbers below `seq`, oldest first, so that a crash in
+/// between leaves no gap.
 pub(super) fn remove_before(dir: &dyn Dir, seq: u64) -> Result<(), WalError> {
-    for kind in [FileKind::Segment, FileKind::Checkpoint] {
-        let mut old: Vec<u64> = dir.files()?.iter().filter_map(|f| kind.seq(f)).collect();
-        old.retain(|&s| s < seq);
-        old.sort_unstable();
-        for s in old {
-            dir.remove(&kind.name(s))?;
-        }
+    for old in segments(dir)?.into_iter().take_while(|&old| old < seq) {
+        dir.remove(&segment_name(old))?;
     }
     Ok(())
 }
 
 impl Recovery<'_> {
-    fn expected(&self, kind: FileKind, seq: u64) -> Expected {
+    fn expected(&self, seq: u64) -> Expected {
         Expected {
-            path: self.dir.path().join(kind.name(seq)),
-            kind,
+            path: self.dir.path().join(segment_name(seq)),
             shard: self.shard,
             seq,
         }
@@ -111,32 +93,6 @@ impl Recovery<'_> {
         });
     }
 
-    /// Replays the newest sound checkpoint and returns its number. Of a damaged one
-    /// everything that can be read is replayed, and an older one is looked for.
-    fn replay_checkpoints(
-        &mut self,
-        seqs: &[u64],
-        apply: &mut dyn FnMut(Entry<'_>),
-    ) -> Result<Option<u64>, WalError> {
-        for &seq in seqs.iter().rev() {
-            let bytes = self
-                .dir
-                .read(&FileKind::Checkpoint.name(seq), MAX_FILE_BYTES)?;
-            let file = self.expected(FileKind::Checkpoint, seq);
-            let read = self.reader.read(&bytes, &file, apply)?;
-            self.replayed.len_bytes += bytes.len() as u64;
-            self.replayed.series += read.series;
-            if read.stop.is_none() && read.checkpoint_end == Some(read.series) {
-                return Ok(Some(seq));
-            }
-            let reason = read
-                .stop
-                .map_or("the checkpoint has no end".to_owned(), Stop::reason);
-            self.damage(&file, &read, bytes.len(), reason);
-        }
-        Ok(None)
-    }
-
     fn replay_segments(
         mut self,
         seqs: &[u64],
@@ -147,16 +103,19 @@ impl Recovery<'_> {
         let mut next = first;
         let mut current = None;
         for (i, &seq) in seqs.iter().enumerate() {
+            if seq < first {
+                let len_bytes = self.dir.len_bytes(&segment_name(seq))?;
+                sealed.push(SegmentInfo { seq, len_bytes });
+                continue;
+            }
             if seq > next {
-                let file = self.expected(FileKind::Segment, next);
+                let file = self.expected(next);
                 let reason = format!("{} segments from this one on are missing", seq - next);
                 self.damage(&file, &FileRead::default(), 0, reason);
             }
             next = seq + 1;
-            let bytes = self
-                .dir
-                .read(&FileKind::Segment.name(seq), MAX_FILE_BYTES)?;
-            let file = self.expected(FileKind::Segment, seq);
+            let bytes = self.dir.read(&segment_name(seq), MAX_FILE_BYTES)?;
+            let file = self.expected(seq);
             let read = self.reader.read(&bytes, &file, apply)?;
             self.replayed.segments += 1;
             self.replayed.len_bytes += bytes.len() as u64;
@@ -165,12 +124,11 @@ impl Recovery<'_> {
             let mut info = SegmentInfo {
                 seq,
                 len_bytes: bytes.len() as u64,
-                max_t_ms: read.max_t_ms,
             };
             let is_last = i + 1 == seqs.len();
             match read.stop {
                 None if is_last => {
-                    let name = FileKind::Segment.name(seq);
+                    let name = segment_name(seq);
                     current = Some((self.dir.open_append(&name)?, info));
                 }
                 None => sealed.push(info),
@@ -210,7 +168,7 @@ impl Recovery<'_> {
             offset: info.len_bytes,
             len_bytes: len_bytes as u64 - info.len_bytes,
         });
-        let name = file.kind.name(file.seq);
+        let name = segment_name(file.seq);
         if info.len_bytes == 0 {
             self.dir.remove(&name)?;
             self.dir.sync()?;

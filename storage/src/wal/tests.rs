@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::fs::Dir;
 use crate::fs::memory::MemoryDir;
-use crate::model::stale_marker;
+use crate::model::{Exemplar, Labels, MetricType, TimeRange, stale_marker};
 
 /// Everything a log holds, as it was replayed.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -11,6 +11,10 @@ pub(super) struct Contents {
     pub(super) series: Vec<(u32, Vec<(String, String)>)>,
     /// Series, time, bits of the value.
     pub(super) samples: Vec<(u32, i64, u64)>,
+    pub(super) late: Vec<(u32, i64, u64)>,
+    pub(super) deleted: Vec<(u32, TimeRange)>,
+    pub(super) exemplars: Vec<String>,
+    pub(super) metadata: Vec<String>,
 }
 
 impl Contents {
@@ -28,6 +32,21 @@ impl Contents {
                     self.samples.push((id, t, v.to_bits()));
                 }
             }
+            Entry::Late { ids, t_ms, values } => {
+                assert!(ids.len() == t_ms.len() && ids.len() == values.len());
+                for ((&id, &t), v) in ids.iter().zip(t_ms).zip(values) {
+                    self.late.push((id, t, v.to_bits()));
+                }
+            }
+            Entry::Tombstones(deleted) => self.deleted.extend_from_slice(deleted),
+            Entry::Exemplars(found) => {
+                let texts = found.iter().map(|logged| format!("{logged:?}"));
+                self.exemplars.extend(texts);
+            }
+            Entry::Metadata(found) => {
+                let texts = found.iter().map(|logged| format!("{logged:?}"));
+                self.metadata.extend(texts);
+            }
         }
     }
 }
@@ -38,8 +57,17 @@ pub(super) const OPTIONS: WalOptions = WalOptions {
 };
 
 pub(super) fn open(dir: &Arc<dyn Dir>, options: WalOptions) -> (Wal, Replayed, Contents) {
+    open_from(dir, options, Start::default())
+}
+
+pub(super) fn open_from(
+    dir: &Arc<dyn Dir>,
+    options: WalOptions,
+    start: Start,
+) -> (Wal, Replayed, Contents) {
     let mut contents = Contents::default();
-    let (wal, replayed) = Wal::open(dir.clone(), options, &mut |e| contents.apply(e)).unwrap();
+    let opened = Wal::open_from(dir.clone(), options, start, &mut |e| contents.apply(e));
+    let (wal, replayed) = opened.unwrap();
     (wal, replayed, contents)
 }
 
@@ -99,6 +127,75 @@ fn replays_what_was_committed_in_order() {
 }
 
 #[test]
+fn late_samples_and_deleted_times_are_told_from_others() {
+    let (_, dir) = memory();
+    let (mut wal, _, _) = open(&dir, OPTIONS);
+    let mut expected = Contents::default();
+    commit_samples(&mut wal, &mut expected, 1000, &[1.5, 2.5]);
+    // Values of both kinds build on each other, in the order of the frames.
+    for round in 0..3 {
+        let (t_ms, value) = (2000 + round, 1.5 + round as f64);
+        wal.float(0, t_ms, value);
+        let late = [(0, 500 + round, value + 0.25), (1, 600, f64::MIN)];
+        wal.late(late.iter().copied());
+        wal.float(1, t_ms, value);
+        let deleted = [
+            (1, TimeRange::new(-5, round)),
+            (0, TimeRange::ALL),
+            (7, TimeRange::new(3, 3)),
+        ];
+        wal.tombstones(&deleted);
+        wal.commit().unwrap();
+        let bits = value.to_bits();
+        expected.samples.extend([(0, t_ms, bits), (1, t_ms, bits)]);
+        let late = late.map(|(id, t, v)| (id, t, v.to_bits()));
+        expected.late.extend(late);
+        expected.deleted.extend(deleted);
+    }
+    // A commit of late samples, or of deleted times, alone; it may begin a segment.
+    wal.roll();
+    wal.late([(0, 7, 0.25)].into_iter());
+    wal.commit().unwrap();
+    wal.roll();
+    wal.tombstones(&[(0, TimeRange::new(1, 2))]);
+    wal.commit().unwrap();
+    expected.late.push((0, 7, 0.25f64.to_bits()));
+    expected.deleted.push((0, TimeRange::new(1, 2)));
+    let (wal, replayed, contents) = open(&dir, OPTIONS);
+    assert_eq!(contents, expected);
+    assert_eq!(
+        (replayed.samples, replayed.damages.len()),
+        (2 + 6 + 6 + 1, 0)
+    );
+    assert_eq!(wal.segments().count(), 3);
+}
+
+#[test]
+fn many_late_samples_and_deleted_times_take_several_frames() {
+    let (_, dir) = memory();
+    let (mut wal, _, _) = open(&dir, OPTIONS);
+    let late = (0..200_000u32).map(|n| (n % 1000, i64::from(n), f64::from(n)));
+    wal.late(late.clone());
+    let deleted = |n: u32| (n % 1000, TimeRange::new(0, i64::from(n)));
+    let deleted: Vec<_> = (0..150_000).map(deleted).collect();
+    wal.tombstones(&deleted);
+    wal.commit().unwrap();
+    // One that is refused leaves nothing, and what follows is sound.
+    wal.late([(format::MAX_SERIES, 1, 1.0)].into_iter());
+    wal.commit().unwrap_err();
+    wal.tombstones(&[(format::MAX_SERIES, TimeRange::ALL)]);
+    wal.commit().unwrap_err();
+    wal.late([(5, 1, 199_005.0)].into_iter());
+    wal.commit().unwrap();
+    let (_, replayed, contents) = open(&dir, OPTIONS);
+    assert_eq!(replayed.damages, []);
+    let last = (5, 1, 199_005.0);
+    let late = late.chain([last]).map(|(id, t, v)| (id, t, v.to_bits()));
+    assert!(contents.late.into_iter().eq(late));
+    assert_eq!(contents.deleted, deleted);
+}
+
+#[test]
 fn goes_on_in_the_same_segment_after_reopening() {
     let (_, dir) = memory();
     let mut expected = Contents::default();
@@ -147,7 +244,7 @@ fn a_full_segment_is_left_behind_and_reads_alone() {
     // The last one on its own, under the first number.
     let last = names.last().unwrap();
     let mut bytes = dir.read(last, 1 << 20).unwrap();
-    let seq = format::FileKind::Segment.seq(last).unwrap();
+    let seq = format::segment_seq(last).unwrap();
     let mut header = format::Header::decode(&bytes).unwrap();
     assert_eq!(header.seq, seq);
     header.seq = 1;
@@ -206,7 +303,7 @@ fn a_commit_can_be_taken_back() {
 }
 
 #[test]
-fn truncation_keeps_the_series_and_drops_old_segments() {
+fn old_segments_are_removed_or_passed_over() {
     let (_, dir) = memory();
     let options = WalOptions {
         segment_bytes: 100,
@@ -214,44 +311,41 @@ fn truncation_keeps_the_series_and_drops_old_segments() {
     };
     let (mut wal, ..) = open(&dir, options);
     let mut expected = Contents::default();
-    let labels = |id: u32| {
-        [
-            ("__name__", "m"),
-            ("id", if id == 0 { "zero" } else { "one" }),
-        ]
-    };
-    wal.series(0, labels(0).into_iter());
-    wal.series(1, labels(1).into_iter());
+    let mut begins = vec![(1, 0)];
     for t_ms in 0..30 {
         commit_samples(&mut wal, &mut expected, t_ms, &[t_ms as f64, 0.5]);
+        if t_ms == 12 || t_ms == 20 {
+            wal.roll();
+            begins.push((wal.stats().current_seq, expected.samples.len()));
+        }
     }
-    assert!(wal.begin_truncation(0).unwrap().is_none());
-    for t_ms in [10, 20] {
-        let mut checkpoint = wal.begin_truncation(t_ms).unwrap().unwrap();
-        checkpoint.series(1, labels(1).into_iter()).unwrap();
-        wal.end_truncation(checkpoint.finish().unwrap()).unwrap();
-    }
-    // One that is given up leaves nothing that counts.
-    drop(wal.begin_truncation(25).unwrap().unwrap());
-
-    let (wal, replayed, contents) = open(&dir, options);
-    assert_eq!(replayed.damages, []);
-    let owned = |id| {
-        labels(id)
-            .map(|(n, v)| (n.to_owned(), v.to_owned()))
-            .to_vec()
+    let n_before = wal.segments().count();
+    let [_, (keep, first), (replay, second)] = begins[..] else {
+        unreachable!("two rolls");
     };
-    assert_eq!(contents.series, [(1, owned(1))]);
-    assert!(expected.samples.ends_with(&contents.samples));
-    let oldest = contents.samples.iter().map(|s| s.1).min().unwrap();
-    assert!((1..=20).contains(&oldest), "{oldest}");
-    let files = dir.files().unwrap();
-    assert_eq!(
-        files.iter().filter(|f| f.contains("checkpoint")).count(),
-        1,
-        "{files:?}"
-    );
-    assert_eq!(wal.segments().count(), files.len() - 1);
+    wal.remove_before(keep).unwrap();
+    wal.remove_before(keep).unwrap();
+    assert_eq!(wal.segments().count(), n_before + 1 - keep as usize);
+    let from = |start| {
+        let (wal, replayed, contents) = open_from(&dir, options, start);
+        assert_eq!((replayed.torn, replayed.damages), (None, vec![]));
+        (wal, contents.samples)
+    };
+    let (all, samples) = from(Start { keep, replay: keep });
+    assert_eq!(samples, expected.samples[first..]);
+    let (some, samples) = from(Start { keep, replay });
+    assert_eq!(samples, expected.samples[second..]);
+    assert_eq!(all.stats(), some.stats());
+    // What is not kept goes with the next opening.
+    let (mut some, samples) = from(Start {
+        keep: replay,
+        replay,
+    });
+    assert_eq!(samples, expected.samples[second..]);
+    assert!(some.segments().all(|segment| segment.seq >= replay));
+    // The current segment stays whatever is asked.
+    some.remove_before(u64::MAX).unwrap();
+    assert_eq!(some.segments().count(), 1);
 }
 
 #[test]
@@ -319,3 +413,62 @@ fn files_of_others_are_refused_with_their_name() {
 
 mod crash;
 mod damage;
+
+#[test]
+fn exemplars_and_metadata_follow_the_samples_of_their_commit() {
+    let (_, dir) = memory();
+    let (mut wal, _, _) = open(&dir, OPTIONS);
+    let exemplar = |n: i64| Exemplar {
+        labels: Labels::from_pairs([("trace_id", format!("{n:x}"))]),
+        value: if n % 7 == 0 { f64::NAN } else { n as f64 },
+        t_ms: 1_000 - n,
+        timed: n % 2 == 0,
+    };
+    let exemplars: Vec<Exemplar> = (0..40_000).map(exemplar).collect();
+    let metadata = LoggedMetadata {
+        name: "up",
+        kind: MetricType::Gauge,
+        help: "Is it?",
+        unit: "",
+    };
+    wal.metadata([metadata].into_iter());
+    wal.exemplars(5, (0..).map(|n| n % 1000).zip(&exemplars));
+    wal.float(7, 1000, 1.5);
+    wal.commit().unwrap();
+    wal.metadata([metadata; 3].into_iter());
+    wal.commit().unwrap();
+    wal.exemplars(9, [(3, &exemplars[1])].into_iter());
+    wal.discard();
+    wal.commit().unwrap();
+
+    let (_, replayed, contents) = open(&dir, OPTIONS);
+    assert_eq!((replayed.torn, replayed.damages), (None, vec![]));
+    assert_eq!(contents.samples, [(7, 1000, 1.5f64.to_bits())]);
+    let logged = exemplars.into_iter().zip(0..).map(|(exemplar, n)| {
+        let id = n as u32 % 1000;
+        let number = n + 5;
+        format!(
+            "{:?}",
+            LoggedExemplar {
+                number,
+                id,
+                exemplar
+            }
+        )
+    });
+    assert_eq!(contents.exemplars, logged.collect::<Vec<_>>());
+    assert_eq!(contents.metadata, vec![format!("{metadata:?}"); 4]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn hostile_records_are_refused(body: Vec<u8>, n in 0usize..70_000) {
+        if let Ok(found) = super::exemplars::decode(&body, n) {
+            assert_eq!(found.len(), n);
+            assert!(found.iter().all(|logged| logged.exemplar.has_short_labels()));
+        }
+        if let Ok(found) = super::metadata::decode(&body, n) {
+            assert_eq!(found.len(), n);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The writing end of a log.
 //!
-//! Records are collected with [`Wal::series`] and [`Wal::float`] and written by
+//! Records are collected with [`Wal::series`], [`Wal::float`] and the like, and written by
 //! [`Wal::commit`] in one append. Segments are not preallocated: their length is then
 //! the truth about their end, which makes a torn tail plain to see, and a store with
 //! many shards and little data does not claim 64 MiB for each. A segment is closed
@@ -9,17 +9,18 @@
 use std::sync::Arc;
 
 use super::WalError;
-use super::checkpoint::{CheckpointDone, CheckpointWriter, check_series};
 use super::floats::{FloatsEncoder, MAX_SAMPLES};
 use super::format::{
-    FLAG_MORE, FLAG_RESET, FileKind, FrameKind, HEADER_BYTES, Header, MAX_FILE_BYTES, MAX_SERIES,
-    VERSION, begin_frame, finish_frame,
+    FLAG_MORE, FLAG_RESET, FrameKind, HEADER_BYTES, Header, MAX_BODY_BYTES, MAX_FILE_BYTES,
+    MAX_SERIES, VERSION, begin_frame, finish_frame, segment_name,
 };
 use super::lanes::Lanes;
 use super::reader::{Entry, Replayed};
 use super::repair::{recover, remove_before};
 use super::series::{MAX_SERIES_PER_FRAME, SeriesEncoder};
+use super::tombstones::{self, MAX_RANGES};
 use crate::fs::{AppendFile, Dir, FsError};
+use crate::model::TimeRange;
 
 /// A frame of series is closed when its body is about this long.
 pub(super) const FRAME_TARGET_BYTES: usize = 1 << 20;
@@ -37,6 +38,22 @@ pub struct WalOptions {
     pub segment_bytes: u64,
 }
 
+/// Where reading a log begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// Segments with lower numbers are not needed: they are removed.
+    pub keep: u64,
+    /// Segments with lower numbers are kept, and not read.
+    pub replay: u64,
+}
+
+impl Default for Start {
+    /// At the first segment.
+    fn default() -> Start {
+        Start { keep: 1, replay: 1 }
+    }
+}
+
 /// A segment as the writer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentInfo {
@@ -44,8 +61,6 @@ pub struct SegmentInfo {
     pub seq: u64,
     /// Its length in bytes.
     pub len_bytes: u64,
-    /// The newest timestamp in it; `None` when it holds no samples.
-    pub max_t_ms: Option<i64>,
 }
 
 /// Figures of a log.
@@ -53,7 +68,7 @@ pub struct SegmentInfo {
 pub struct WalStats {
     /// Segments that exist, the current one included.
     pub segments: u64,
-    /// Their length in bytes; checkpoints do not count.
+    /// Their length in bytes.
     pub len_bytes: u64,
     /// The number of the current segment.
     pub current_seq: u64,
@@ -86,7 +101,8 @@ pub struct Wal {
     floats: FloatsEncoder,
     series_frames: Frames,
     floats_frames: Frames,
-    max_t_ms: Option<i64>,
+    /// Frames of other records; they follow the samples.
+    other_frames: Frames,
     refused: Option<WalError>,
     commits: u64,
     written_bytes: u64,
@@ -99,19 +115,49 @@ struct Frames {
     open: Vec<(usize, FrameKind, u8, u16)>,
 }
 
+impl Frames {
+    /// Takes the frames of `other` to the end.
+    fn append(&mut self, other: &mut Frames) {
+        if self.open.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        let base = self.bytes.len();
+        self.bytes.append(&mut other.bytes);
+        let moved = other.open.drain(..);
+        self.open
+            .extend(moved.map(|(s, k, f, n)| (base + s, k, f, n)));
+    }
+}
+
 impl Wal {
     /// Opens the log in `dir`, replays it into `apply` and repairs its end.
     ///
     /// # Errors
-    /// [`WalError::Fs`] when the directory cannot be read, [`WalError::Version`] and
-    /// [`WalError::Shard`] for files that are sound but not for us. Damage is no
-    /// error: it is in [`Replayed`], and everything else was replayed.
+    /// As [`Wal::open_from`].
+    #[cfg(any(test, feature = "internals"))]
     pub fn open(
         dir: Arc<dyn Dir>,
         options: WalOptions,
         apply: &mut dyn FnMut(Entry<'_>),
     ) -> Result<(Wal, Replayed), WalError> {
-        let recovered = recover(&*dir, options.shard, apply)?;
+        Wal::open_from(dir, options, Start::default(), apply)
+    }
+
+    /// As [`Wal::open`], for a caller that has what the segments before `start.replay`
+    /// say.
+    ///
+    /// # Errors
+    /// [`WalError::Fs`] when the directory cannot be read, [`WalError::Version`] and
+    /// [`WalError::Shard`] for files that are sound but not for us. Damage is no
+    /// error: it is in [`Replayed`], and everything else was replayed.
+    pub fn open_from(
+        dir: Arc<dyn Dir>,
+        options: WalOptions,
+        start: Start,
+        apply: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<(Wal, Replayed), WalError> {
+        let recovered = recover(&*dir, options.shard, start, apply)?;
         let (file, current) = match recovered.current {
             Some((file, info)) => (Some(file), info),
             None => (
@@ -119,7 +165,6 @@ impl Wal {
                 SegmentInfo {
                     seq: recovered.seq,
                     len_bytes: 0,
-                    max_t_ms: None,
                 },
             ),
         };
@@ -139,7 +184,7 @@ impl Wal {
             floats: FloatsEncoder::default(),
             series_frames: Frames::default(),
             floats_frames: Frames::default(),
-            max_t_ms: None,
+            other_frames: Frames::default(),
             refused: None,
             commits: 0,
             written_bytes: 0,
@@ -178,10 +223,39 @@ impl Wal {
             self.refuse_id(id);
             return;
         }
-        self.max_t_ms = self.max_t_ms.max(Some(t_ms));
         self.floats.push(&mut self.lanes, id, t_ms, value);
         if self.floats.len() == MAX_SAMPLES {
-            self.close_floats_frame();
+            self.close_floats_frame(FrameKind::Floats);
+        }
+    }
+
+    /// As [`Wal::float`], for samples that came late: number, time, value.
+    pub fn late(&mut self, samples: impl Iterator<Item = (u32, i64, f64)>) {
+        self.close_floats();
+        for (id, t_ms, value) in samples {
+            self.float(id, t_ms, value);
+            if self.floats.len() + 1 == MAX_SAMPLES {
+                self.close_floats_frame(FrameKind::Late);
+            }
+        }
+        if self.floats.len() > 0 {
+            self.close_floats_frame(FrameKind::Late);
+        }
+    }
+
+    /// Collects deleted times of series that were defined. They are replayed after
+    /// what was collected before.
+    pub fn tombstones(&mut self, deleted: &[(u32, TimeRange)]) {
+        self.close_floats();
+        for ranges in deleted.chunks(MAX_RANGES) {
+            self.begin_floats();
+            if let Some((id, _)) = ranges.iter().find(|(id, _)| *id >= MAX_SERIES) {
+                self.refuse_id(*id);
+                return;
+            }
+            let start = begin_frame(&mut self.floats_frames.bytes);
+            tombstones::encode(ranges, &mut self.floats_frames.bytes);
+            self.push_frame(start, FrameKind::Tombstones, ranges.len());
         }
     }
 
@@ -193,6 +267,23 @@ impl Wal {
             found,
             limit,
         });
+    }
+
+    /// Collects a frame of `n` records of another kind. Within a commit they are replayed after the samples.
+    ///
+    /// What is too large is refused by [`Wal::commit`].
+    pub(super) fn record(&mut self, kind: FrameKind, n: u16, body: &[u8]) {
+        let Frames { bytes, open } = &mut self.other_frames;
+        let start = begin_frame(bytes);
+        bytes.extend_from_slice(body);
+        if body.len() > MAX_BODY_BYTES {
+            self.refused = Some(WalError::TooLarge {
+                what: "record",
+                found: body.len() as u64,
+                limit: MAX_BODY_BYTES as u64,
+            });
+        }
+        open.push((start, kind, 0, n));
     }
 
     /// Before the first sample of a commit: a full segment is left behind, because
@@ -217,19 +308,28 @@ impl Wal {
             .push((start, FrameKind::Series, 0, n));
     }
 
-    fn close_floats_frame(&mut self) {
+    fn close_floats(&mut self) {
+        if self.floats.len() > 0 {
+            self.close_floats_frame(FrameKind::Floats);
+        }
+    }
+
+    fn close_floats_frame(&mut self, kind: FrameKind) {
+        let n = self.floats.len();
+        let start = begin_frame(&mut self.floats_frames.bytes);
+        self.floats.finish(&mut self.floats_frames.bytes);
+        self.push_frame(start, kind, n);
+    }
+
+    /// Notes a frame behind the series, which began at `start`.
+    fn push_frame(&mut self, start: usize, kind: FrameKind, n: usize) {
         let first = self.floats_frames.open.is_empty();
         let flags = if first && self.reset_pending {
             FLAG_RESET
         } else {
             0
         };
-        let n = self.floats.len() as u16;
-        let start = begin_frame(&mut self.floats_frames.bytes);
-        self.floats.finish(&mut self.floats_frames.bytes);
-        self.floats_frames
-            .open
-            .push((start, FrameKind::Floats, flags, n));
+        self.floats_frames.open.push((start, kind, flags, n as u16));
     }
 
     /// Writes what was collected, all or nothing, with one `write(2)`; nothing
@@ -248,25 +348,11 @@ impl Wal {
         if self.series.len() > 0 {
             self.close_series_frame();
         }
-        let has_floats = self.floats.len() > 0 || !self.floats_frames.open.is_empty();
-        if self.floats.len() > 0 {
-            self.close_floats_frame();
-        }
-        let series_only = self.floats_frames.open.is_empty();
+        self.close_floats();
+        let no_floats = self.floats_frames.open.is_empty();
+        self.series_frames.append(&mut self.floats_frames);
+        self.series_frames.append(&mut self.other_frames);
         let Frames { bytes, open } = &mut self.series_frames;
-        let base = bytes.len();
-        if open.is_empty() {
-            std::mem::swap(bytes, &mut self.floats_frames.bytes);
-            std::mem::swap(open, &mut self.floats_frames.open);
-        } else {
-            bytes.append(&mut self.floats_frames.bytes);
-            open.extend(
-                self.floats_frames
-                    .open
-                    .drain(..)
-                    .map(|(s, k, f, n)| (base + s, k, f, n)),
-            );
-        }
         if open.is_empty() {
             return Ok(());
         }
@@ -280,13 +366,12 @@ impl Wal {
             });
         }
         seal_frames(bytes, open);
-        if series_only && self.current.len_bytes >= self.options.segment_bytes {
+        if no_floats && self.current.len_bytes >= self.options.segment_bytes {
             self.roll();
         }
         self.write()?;
-        if has_floats {
+        if !no_floats {
             self.reset_pending = false;
-            self.current.max_t_ms = self.current.max_t_ms.max(self.max_t_ms.take());
         }
         self.commits += 1;
         self.clear_collected();
@@ -333,11 +418,10 @@ impl Wal {
         let file = match &self.file {
             Some(file) => file.clone(),
             None => {
-                let file = self.dir.create(&FileKind::Segment.name(self.current.seq))?;
+                let file = self.dir.create(&segment_name(self.current.seq))?;
                 self.file = Some(file.clone());
                 let header = Header {
                     version: VERSION,
-                    kind: FileKind::Segment,
                     shard: self.options.shard,
                     seq: self.current.seq,
                 };
@@ -353,7 +437,7 @@ impl Wal {
 
     fn forget_new_segment(&mut self) -> Result<(), FsError> {
         match self.file.take() {
-            Some(_) => self.dir.remove(&FileKind::Segment.name(self.current.seq)),
+            Some(_) => self.dir.remove(&segment_name(self.current.seq)),
             None => Ok(()),
         }
     }
@@ -369,8 +453,11 @@ impl Wal {
     fn clear_collected(&mut self) {
         self.series.clear();
         self.floats.clear();
-        self.max_t_ms = None;
-        for frames in [&mut self.series_frames, &mut self.floats_frames] {
+        for frames in [
+            &mut self.series_frames,
+            &mut self.floats_frames,
+            &mut self.other_frames,
+        ] {
             frames.open.clear();
             frames.bytes.clear();
             frames.bytes.shrink_to(KEPT_BUFFER_BYTES);
@@ -411,7 +498,6 @@ impl Wal {
         self.current = SegmentInfo {
             seq: self.current.seq + 1,
             len_bytes: 0,
-            max_t_ms: None,
         };
         self.revert_bytes = None;
         self.lanes.reset();
@@ -472,32 +558,19 @@ impl Wal {
         }
     }
 
-    /// Begins to drop the closed segments at the front that hold only samples older
-    /// than `t_ms`; `None` when there are none. The caller writes every series it
-    /// still has into the checkpoint, without holding the log if it likes, and hands
-    /// the result to [`Wal::end_truncation`]. One truncation at a time.
+    /// Removes the closed segments with numbers below `seq`, oldest first. The series
+    /// that they define, and that later ones only name, are the caller's to keep.
     ///
     /// # Errors
-    /// [`WalError::Fs`]; the log is as before.
-    pub fn begin_truncation(&self, t_ms: i64) -> Result<Option<CheckpointWriter>, WalError> {
-        let old = self
-            .sealed
-            .iter()
-            .take_while(|s| s.max_t_ms.is_none_or(|max| max < t_ms));
-        let Some(last) = old.last() else {
-            return Ok(None);
-        };
-        let dir = self.dir.clone();
-        CheckpointWriter::create(dir, self.options.shard, last.seq + 1).map(Some)
-    }
-
-    /// Removes the segments that a checkpoint replaces.
-    ///
-    /// # Errors
-    /// [`WalError::Fs`]; what is left is removed at the next opening or truncation.
-    pub fn end_truncation(&mut self, done: CheckpointDone) -> Result<(), WalError> {
-        self.sealed.retain(|segment| segment.seq >= done.seq);
-        remove_before(&*self.dir, done.seq)
+    /// [`WalError::Fs`]; what is left is removed by the next call.
+    pub fn remove_before(&mut self, seq: u64) -> Result<(), WalError> {
+        let seq = seq.min(self.current.seq);
+        if self.sealed.first().is_none_or(|first| first.seq >= seq) {
+            return Ok(());
+        }
+        remove_before(&*self.dir, seq)?;
+        self.sealed.retain(|segment| segment.seq >= seq);
+        Ok(())
     }
 
     /// Returns the figures of the log.
@@ -530,6 +603,35 @@ fn seal_frames(bytes: &mut [u8], open: &[(usize, FrameKind, u8, u16)]) {
         more = FLAG_MORE;
         end = start;
     }
+}
+
+/// Refuses what a series record cannot hold.
+fn check_series<'a>(
+    id: u32,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<(), WalError> {
+    if id >= MAX_SERIES {
+        let (found, limit) = (u64::from(id), u64::from(MAX_SERIES - 1));
+        return Err(WalError::TooLarge {
+            what: "series number",
+            found,
+            limit,
+        });
+    }
+    // Twice ten bytes per label bound its lengths and indexes.
+    let len_bytes: usize = labels
+        .map(|(name, value)| name.len() + value.len() + 20)
+        .sum();
+    let limit = MAX_BODY_BYTES - FRAME_TARGET_BYTES - 64;
+    if len_bytes > limit {
+        let (found, limit) = (len_bytes as u64, limit as u64);
+        return Err(WalError::TooLarge {
+            what: "label set",
+            found,
+            limit,
+        });
+    }
+    Ok(())
 }
 
 /// A sync that can run while commits go on.

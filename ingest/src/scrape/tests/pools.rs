@@ -33,7 +33,7 @@ fn running() -> Running {
     let began = Instant::now();
     let clock: Clock = Arc::new(move || 1_000_000_000_000 + began.elapsed().as_nanos() as i64);
     Running {
-        pools: ScrapePools::new(Arc::clone(&stored.store), clock),
+        pools: ScrapePools::new(Arc::clone(&stored.store), clock, Arc::new(|| None)),
         stored,
         source: Arc::default(),
     }

@@ -23,6 +23,8 @@ struct Scraped {
     clock: SetClock,
     subject: Arc<Subject>,
     answer: Arc<Mutex<Answered>>,
+    /// Why nothing may be scraped.
+    shut: Arc<Mutex<Option<String>>>,
     memory: Option<Memory>,
     _server: TestServer,
 }
@@ -41,11 +43,16 @@ async fn scraped(change: impl FnOnce(&mut ScrapeConfig)) -> Scraped {
     change(&mut config);
     let stored = Stored::new();
     let clock = SetClock::default();
+    let shut = Arc::<Mutex<Option<String>>>::default();
     let target = target::resolve(&config).active[0].clone();
     let subject = Subject {
         shared: Arc::new(Shared {
             store: Arc::clone(&stored.store),
             clock: clock.clock(),
+            gate: {
+                let shut = Arc::clone(&shut);
+                Arc::new(move || shut.lock().clone())
+            },
             counters: Counters::default(),
             compute: Semaphore::new(1),
         }),
@@ -62,6 +69,7 @@ async fn scraped(change: impl FnOnce(&mut ScrapeConfig)) -> Scraped {
         stored,
         clock,
         answer,
+        shut,
         _server: server,
     }
 }
@@ -143,6 +151,22 @@ async fn series_that_vanish_are_ended_and_may_return() {
             format!("c{{{LABELS}}} 1=1 11=2 21=stale"),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_shut_gate_fails_scrapes_with_its_reason() {
+    let mut scraped = scraped(|_| {}).await;
+    scraped.text(1000.0, "m 1\n").await;
+    *scraped.shut.lock() = Some("no memory".to_owned());
+    scraped.text(1010.0, "m 2\n").await;
+    assert_eq!(scraped.error(), "no memory");
+    assert_eq!(scraped.report(), ["0", "0", "0", "0"]);
+    let stored = scraped.stored.samples("m");
+    assert!(!stored[0].contains("=2"), "{stored:?}");
+    *scraped.shut.lock() = None;
+    scraped.text(1020.0, "m 3\n").await;
+    assert_eq!(scraped.error(), "");
+    assert_eq!(scraped.report(), ["1", "1", "1", "1"]);
 }
 
 #[tokio::test]

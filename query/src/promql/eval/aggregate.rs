@@ -14,8 +14,9 @@ use super::row::{
     same_labelset, without_metadata,
 };
 use super::sum::{Mean, Sum};
-use super::{Evaluator, Outcome, total_count};
+use super::{Evaluator, Outcome, total_bytes, total_count};
 use crate::error::QueryError;
+use crate::limits::Budget;
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::AggregateOp;
 use crate::promql::plan::{Aggregate, Edges, NodeKind, go_max, go_min};
@@ -46,7 +47,7 @@ impl Evaluator<'_> {
                 // All labels of the rows, once two of them may be equal.
                 let mut suspicious: Option<Vec<Labels>> = None;
                 let names = needed_labels(aggregate);
-                let mut fold = |made: Made<'_>, builder: &mut RowBuilder| {
+                let mut fold = |made: Made<'_>, builder: &mut RowBuilder, budget: &mut Budget| {
                     let drops_name = made.name == NameFate::Drop;
                     let drops = drops_name && !delayed;
                     match &mut suspicious {
@@ -59,8 +60,8 @@ impl Evaluator<'_> {
                             }
                         }
                     }
-                    folding.add(made.labels, drops, drops_name, builder.columns());
-                    Ok(())
+                    let grown = folding.add(made.labels, drops, drops_name, builder.columns());
+                    budget.hold_bytes(grown)
                 };
                 annotations = self.stream_range(call, at, names.as_deref(), grid, &mut fold)?;
                 if let Some(all) = suspicious {
@@ -72,15 +73,16 @@ impl Evaluator<'_> {
                     Keep::Only(names) => Some(names),
                     Keep::AllBut(_) => None,
                 };
-                self.stream_instant(selector, names, grid, &mut |labels, builder| {
-                    folding.add(labels, false, false, builder.columns());
+                self.stream_instant(selector, names, grid, &mut |labels, builder, budget| {
+                    budget.hold_bytes(folding.add(labels, false, false, builder.columns()))
                 })?;
             }
             None => {
                 let (rows, notes) = self.eval(&aggregate.expr, grid)?;
                 annotations = notes;
                 for row in &rows {
-                    folding.add(&row.labels, false, row.drop_name, row.columns());
+                    let grown = folding.add(&row.labels, false, row.drop_name, row.columns());
+                    self.budget.hold_bytes(grown)?;
                 }
             }
         }
@@ -88,6 +90,7 @@ impl Evaluator<'_> {
         let rows = folding.finish();
         self.budget.reset_to(before);
         self.budget.hold(total_count(&rows))?;
+        self.budget.hold_bytes(total_bytes(&rows))?;
         Ok((rows, annotations))
     }
 
@@ -135,6 +138,7 @@ impl Evaluator<'_> {
         }
         self.budget.reset_to(before);
         self.budget.hold(total_count(&result))?;
+        self.budget.hold_bytes(total_bytes(&result))?;
         Ok((result, annotations))
     }
 
@@ -288,6 +292,17 @@ impl Column {
         }
     }
 
+    /// Returns how many bytes of memory one step takes.
+    fn step_bytes(&self) -> usize {
+        match self {
+            Column::Sum { .. } => 2 * size_of::<f64>(),
+            Column::Avg(_) => size_of::<Option<Mean>>(),
+            Column::Count(_) | Column::Min(_) | Column::Max(_) => size_of::<f64>(),
+            Column::Group => 0,
+            Column::Spread { .. } => size_of::<Moments>(),
+        }
+    }
+
     fn add(&mut self, first: usize, values: &[f64], held: Option<&Bits>) {
         match self {
             Column::Sum { sums, lost } => {
@@ -393,25 +408,32 @@ impl<'a> Folding<'a> {
     }
 
     /// Folds one row in. `without_name`: the metric's labels are gone already, though
-    /// still in `labels`; `drop_name`: they go at the end.
+    /// still in `labels`; `drop_name`: they go at the end. Returns how many bytes of
+    /// memory the row's group takes, if it is new.
     fn add(
         &mut self,
         labels: &Labels,
         without_name: bool,
         drop_name: bool,
         (first, values, held): (usize, &[f64], Option<&Bits>),
-    ) {
+    ) -> usize {
         let skip = |name: &str| without_name && is_metadata_label(name);
         let number = self.groups.number(labels, skip);
+        let mut grown = 0;
         if number == self.accumulators.len() {
             let labels = match without_name {
                 true => self.groups.labels(&without_metadata(labels)),
                 false => self.groups.labels(labels),
             };
+            let column = Column::new(self.op, self.steps);
+            grown = size_of::<Accumulator>()
+                + labels.memory_bytes()
+                + self.steps * column.step_bytes()
+                + self.steps / 8;
             self.accumulators.push(Accumulator {
                 labels,
                 drop_name: false,
-                column: Column::new(self.op, self.steps),
+                column,
                 seen: Bits::new(self.steps),
             });
         }
@@ -422,6 +444,7 @@ impl<'a> Folding<'a> {
             Some(_) => each(first, values, held, |step, _| group.seen.set(step)),
         }
         group.column.add(first, values, held);
+        grown
     }
 
     fn finish(self) -> Vec<Row> {

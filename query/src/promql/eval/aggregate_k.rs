@@ -10,7 +10,7 @@ use super::aggregate::keep_of;
 use super::group::{Groups, Keep};
 use super::order::{Best, Direction};
 use super::row::{Grid, Row, RowBuilder};
-use super::{Evaluator, Outcome, total_count};
+use super::{Evaluator, Outcome, total_bytes, total_count};
 use crate::error::QueryError;
 use crate::promql::ast::AggregateOp;
 use crate::promql::plan::Aggregate;
@@ -101,6 +101,7 @@ impl Evaluator<'_> {
         let result = kept.finish();
         self.budget.reset_to(before);
         self.budget.hold(total_count(&result))?;
+        self.budget.hold_bytes(total_bytes(&result))?;
         Ok((result, annotations))
     }
 

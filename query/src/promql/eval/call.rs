@@ -73,6 +73,7 @@ impl Evaluator<'_> {
         let values = (0..grid.steps).map(|step| value(grid.time(step)));
         self.budget.hold(grid.steps)?;
         let row = Row::full(Labels::empty(), values);
+        self.budget.hold_bytes(row.memory_bytes())?;
         Ok((vec![row], Annotations::default()))
     }
 

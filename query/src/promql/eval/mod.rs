@@ -33,7 +33,7 @@ pub(crate) use row::{Grid, Row, into_series};
 use kymo_storage::model::Labels;
 
 use crate::error::QueryError;
-use crate::limits::{Budget, Cancel};
+use crate::limits::{Budget, Cancel, Held, MemoryGrant};
 use crate::promql::annotations::Annotations;
 use crate::promql::engine::EngineOptions;
 use crate::promql::plan::{Node, NodeKind};
@@ -47,6 +47,13 @@ type Outcome = Result<(Vec<Row>, Annotations), QueryError>;
 
 /// Number of steps that every query may have, as many as the API gives points.
 const FEW_STEPS: usize = 11_001;
+
+/// Bytes of buffers for each step: the values of a row being made and the window of
+/// samples that it is made of.
+const STEP_BYTES: usize = 16;
+
+/// Bytes of a point of a result: time and value.
+const POINT_BYTES: usize = 16;
 
 /// The state of one query's evaluation.
 pub(crate) struct Evaluator<'a> {
@@ -72,7 +79,11 @@ impl<'a> Evaluator<'a> {
             options,
             lookback_ms,
             cancel,
-            budget: Budget::new(options.max_samples),
+            budget: Budget::new(
+                options.max_samples,
+                options.max_memory_bytes,
+                options.memory.clone(),
+            ),
             looked: 0,
             read: 0,
         }
@@ -89,6 +100,8 @@ impl<'a> Evaluator<'a> {
             }
             rows = merge_equal_labels(rows, grid.steps)?;
         }
+        // The result has a time beside each value.
+        self.budget.touch_bytes(total_count(&rows) * POINT_BYTES)?;
         Ok((rows, annotations))
     }
 
@@ -131,6 +144,11 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Ends the evaluation and returns the memory held for a result of `bytes` bytes.
+    pub(crate) fn into_grant(self, bytes: u64) -> MemoryGrant {
+        self.budget.into_grant(bytes)
+    }
+
     /// Evaluates a node that is a vector or scalar. A scalar is one row without
     /// labels and with a value at every step.
     fn eval(&mut self, node: &Node, grid: &Grid) -> Outcome {
@@ -142,10 +160,13 @@ impl<'a> Evaluator<'a> {
         if grid.steps > self.options.max_samples.max(FEW_STEPS) {
             return Err(QueryError::TooManySamples);
         }
+        self.budget
+            .touch_bytes(grid.steps.saturating_mul(STEP_BYTES))?;
         match &node.kind {
             NodeKind::Number(number) => {
                 self.budget.hold(grid.steps)?;
                 let row = Row::constant(Labels::empty(), *number, grid.steps);
+                self.budget.hold_bytes(row.memory_bytes())?;
                 Ok((vec![row], Annotations::default()))
             }
             NodeKind::Plus(inner) => self.eval(inner, grid),
@@ -186,6 +207,7 @@ impl<'a> Evaluator<'a> {
         if grid.steps > 1 {
             for row in &mut rows {
                 self.budget.hold(grid.steps - 1)?;
+                self.budget.hold_bytes(grid.steps * size_of::<f64>())?;
                 row.repeat(grid.steps);
             }
         }
@@ -209,7 +231,7 @@ impl<'a> Evaluator<'a> {
     /// `before` is what was held before the operands were evaluated.
     fn settle(
         &mut self,
-        before: usize,
+        before: Held,
         operands: &[&[Row]],
         rows: Vec<Row>,
         grid: &Grid,
@@ -221,7 +243,7 @@ impl<'a> Evaluator<'a> {
         for (gathered, made) in gathered.iter().zip(&made) {
             self.budget.reset_to(kept);
             self.budget.touch(gathered + made)?;
-            kept += made;
+            kept.samples += made;
         }
         let rows = if grid.is_instant() {
             if !self.options.delayed_name_removal && row::has_equal_labels(&rows) {
@@ -231,7 +253,11 @@ impl<'a> Evaluator<'a> {
         } else {
             merge_equal_labels(rows, grid.steps)?
         };
-        self.budget.reset_to(before + total_count(&rows));
+        self.budget.reset_to(Held {
+            samples: before.samples + total_count(&rows),
+            ..before
+        });
+        self.budget.hold_bytes(total_bytes(&rows))?;
         Ok(rows)
     }
 }
@@ -246,6 +272,11 @@ fn out_of_time() -> QueryError {
 /// Returns how many values all rows together have.
 fn total_count(rows: &[Row]) -> usize {
     rows.iter().map(Row::count).sum()
+}
+
+/// Returns how much memory all rows together hold, in bytes.
+fn total_bytes(rows: &[Row]) -> usize {
+    rows.iter().map(Row::memory_bytes).sum()
 }
 
 /// Returns how many values the rows have at each step.

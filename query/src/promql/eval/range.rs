@@ -14,7 +14,7 @@ use super::row::{
 use super::window::{RangeSpec, Windows, drop_stale_markers, each_window};
 use super::{Evaluator, Outcome, out_of_time};
 use crate::error::QueryError;
-use crate::limits::Cancel;
+use crate::limits::{Budget, Cancel, Held};
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
 use crate::promql::plan::{Call, Edges, Node, NodeKind, RangeSelector};
@@ -25,8 +25,10 @@ use crate::source::{SampleBuf, SelectHints, SeriesSet};
 const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
 const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 
-/// Takes the rows of an operator one by one, with the values, which the taker may empty.
-pub(super) type Sink<'s> = dyn FnMut(Made<'_>, &mut RowBuilder) -> Result<(), QueryError> + 's;
+/// Takes the rows of an operator one by one, with the values, which the taker may empty,
+/// and the budget for what it keeps.
+pub(super) type Sink<'s> =
+    dyn FnMut(Made<'_>, &mut RowBuilder, &mut Budget) -> Result<(), QueryError> + 's;
 
 /// What a row was made of.
 #[derive(Clone, Copy)]
@@ -108,7 +110,7 @@ impl Evaluator<'_> {
         }
         let mut rows = Vec::new();
         let delayed = self.options.delayed_name_removal;
-        let mut take = |made: Made<'_>, builder: &mut RowBuilder| {
+        let mut take = |made: Made<'_>, builder: &mut RowBuilder, budget: &mut Budget| {
             let drops = made.name == NameFate::Drop;
             let labels = match drops && !delayed {
                 true => without_metadata(made.labels),
@@ -116,6 +118,7 @@ impl Evaluator<'_> {
             };
             if let Some(mut row) = builder.take(|| labels) {
                 row.drop_name = drops;
+                budget.hold_bytes(row.memory_bytes())?;
                 rows.push(row);
             }
             Ok(())
@@ -140,6 +143,7 @@ impl Evaluator<'_> {
         let held = self.budget.held();
         let (input, spec, edges, mut annotations) =
             self.range_input(call.func, &call.args[at], grid)?;
+        let input_bytes = self.budget.held().bytes - held.bytes;
         let mut params = Vec::with_capacity(call.args.len() - 1);
         for (index, arg) in call.args.iter().enumerate() {
             if index != at {
@@ -204,18 +208,22 @@ impl Evaluator<'_> {
                 index,
                 input: &input,
             };
-            sink(made, &mut builder)?;
+            sink(made, &mut builder, &mut self.budget)?;
             builder.clear();
         }
-        if !from_set {
-            // The subquery's rows are gone; what was made of them stays.
-            let rows = match &input {
-                Input::Rows(rows, _) => super::total_count(rows),
-                Input::Set(_) => 0,
-            };
-            self.budget
-                .reset_to(self.budget.held().saturating_sub(rows).max(held));
-        }
+        // The input is gone; what was made of it stays.
+        let now = self.budget.held();
+        let samples = match &input {
+            Input::Rows(rows, _) => {
+                let left = now.samples.saturating_sub(super::total_count(rows));
+                left.max(held.samples)
+            }
+            Input::Set(_) => now.samples,
+        };
+        self.budget.reset_to(Held {
+            samples,
+            bytes: now.bytes.saturating_sub(input_bytes),
+        });
         Ok(annotations)
     }
 
@@ -247,7 +255,7 @@ impl Evaluator<'_> {
     }
 
     fn select_range(
-        &self,
+        &mut self,
         func: &str,
         selector: &RangeSelector,
         grid: &Grid,
@@ -266,6 +274,7 @@ impl Evaluator<'_> {
         let set = self
             .source
             .select(&selector.selector.matchers, range, &hints)?;
+        self.budget.hold_bytes(set.memory_bytes())?;
         Ok((set, spec))
     }
 
@@ -296,19 +305,24 @@ impl Evaluator<'_> {
             self.read += count as u64;
             self.budget.hold(count)?;
             if count > 0 {
+                let labels = set.labels(index);
+                let samples_bytes = samples.timestamps.capacity() + samples.values.capacity();
+                self.budget
+                    .hold_bytes(size_of::<Series>() + labels.memory_bytes() + samples_bytes * 8)?;
                 series.push(Series {
-                    labels: set.labels(index),
+                    labels,
                     floats: std::mem::take(&mut samples),
                 });
             }
         }
+        self.budget.release_bytes(set.memory_bytes());
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }
 
     fn absent_over_time(&mut self, call: &Call, grid: &Grid) -> Outcome {
         let mut found = super::row::Bits::new(grid.steps);
-        let mut take = |_: Made<'_>, builder: &mut RowBuilder| {
+        let mut take = |_: Made<'_>, builder: &mut RowBuilder, _: &mut Budget| {
             if let Some(row) = builder.take(Labels::empty) {
                 row.add_to(&mut found);
             }

@@ -281,6 +281,15 @@ impl Row {
         }
     }
 
+    /// Returns how much memory the row holds, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let values = match self.values.spilled() {
+            true => self.values.capacity() * size_of::<f64>(),
+            false => 0,
+        };
+        size_of::<Row>() + self.labels.memory_bytes() + values
+    }
+
     /// Returns the value at a step.
     pub(crate) fn get(&self, step: usize) -> Option<f64> {
         let at = step.checked_sub(self.first)?;

@@ -5,6 +5,7 @@ use kymo_storage::model::{Labels, TimeRange, is_stale_marker};
 use super::row::{Grid, Row, RowBuilder};
 use super::{Evaluator, out_of_time};
 use crate::error::QueryError;
+use crate::limits::Budget;
 use crate::promql::plan::{Edges, Selector};
 use crate::source::{SampleBuf, SelectHints, SeriesSet};
 
@@ -18,6 +19,10 @@ pub(super) enum Answer {
     /// Its time in milliseconds.
     TimestampMs,
 }
+
+/// Takes the rows of a selector one by one.
+pub(super) type InstantSink<'s> =
+    dyn FnMut(&Labels, &RowBuilder, &mut Budget) -> Result<(), QueryError> + 's;
 
 impl Evaluator<'_> {
     /// Evaluates a selector.
@@ -48,19 +53,23 @@ impl Evaluator<'_> {
             set.read(index, &mut samples)?;
             self.newest(&samples, selector, answer, grid, &mut builder);
             self.count_selected(builder.count())?;
-            rows.extend(builder.take(|| set.labels(index)));
+            if let Some(row) = builder.take(|| set.labels(index)) {
+                self.budget.hold_bytes(row.memory_bytes())?;
+                rows.push(row);
+            }
         }
+        self.budget.release_bytes(set.memory_bytes());
         Ok(rows)
     }
 
     /// Evaluates a plain selector and hands every row that is not empty to `sink`, with
-    /// the labels that `names` lists, or all.
+    /// the labels that `names` lists, or all, and the budget for what it keeps.
     pub(super) fn stream_instant(
         &mut self,
         selector: &Selector,
         names: Option<&[String]>,
         grid: &Grid,
-        sink: &mut dyn FnMut(&Labels, &RowBuilder),
+        sink: &mut InstantSink<'_>,
     ) -> Result<(), QueryError> {
         let set = self.select(selector, 0, grid)?;
         let mut samples = SampleBuf::default();
@@ -76,16 +85,17 @@ impl Evaluator<'_> {
                     Some(names) => set.labels_named(index, names),
                     None => set.labels(index),
                 };
-                sink(&labels, &builder);
+                sink(&labels, &builder, &mut self.budget)?;
                 builder.clear();
             }
         }
+        self.budget.release_bytes(set.memory_bytes());
         Ok(())
     }
 
     /// Selects the series of an instant selector, with `after_ms` more at the end.
     pub(super) fn select(
-        &self,
+        &mut self,
         selector: &Selector,
         after_ms: i64,
         grid: &Grid,
@@ -105,7 +115,9 @@ impl Evaluator<'_> {
             newest_only: grid.is_instant() && after_ms == 0,
         };
         let range = TimeRange::new(first_ms, last_ms);
-        Ok(self.source.select(&selector.matchers, range, &hints)?)
+        let set = self.source.select(&selector.matchers, range, &hints)?;
+        self.budget.hold_bytes(set.memory_bytes())?;
+        Ok(set)
     }
 
     /// Finds the newest sample of a series at every step.
@@ -186,8 +198,12 @@ impl Evaluator<'_> {
                 }
             }
             self.budget.hold(builder.count())?;
-            rows.extend(builder.take(|| set.labels(index)));
+            if let Some(row) = builder.take(|| set.labels(index)) {
+                self.budget.hold_bytes(row.memory_bytes())?;
+                rows.push(row);
+            }
         }
+        self.budget.release_bytes(set.memory_bytes());
         Ok(rows)
     }
 }

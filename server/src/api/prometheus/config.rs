@@ -15,7 +15,7 @@ struct Yaml {
 pub(crate) async fn config(call: Call) -> ApiResult {
     let app = &call.app;
     Answer::value(&Yaml {
-        yaml: app.config.current().yaml(app.retention()),
+        yaml: app.config.current().yaml(&app.retention()),
     })
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
+use http::StatusCode;
 use kymo_query::{Cancel, QueryError, QueryOptions, QueryResult, Value};
 use kymo_storage::compat::{duration, time};
 use serde::Serialize;
@@ -156,6 +157,14 @@ pub(super) fn api_error(error: QueryError) -> ApiError {
         QueryError::Timeout(_) => ErrorKind::Timeout,
         QueryError::Canceled(_) => ErrorKind::Canceled,
         QueryError::Storage(_) => ErrorKind::Internal,
+        QueryError::NoMemory => {
+            return ApiError::new(ErrorKind::Unavailable, format!("{error} (--memory.limit)"))
+                .with_status(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        QueryError::TooMuchMemory { .. } => {
+            let text = format!("{error}, or raise --memory.limit");
+            return ApiError::new(ErrorKind::Execution, text);
+        }
         _ => ErrorKind::Execution,
     };
     ApiError::new(kind, error.to_string())

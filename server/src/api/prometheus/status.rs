@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use kymo_storage::compat::duration;
 use kymo_storage::compat::time::Instant;
 use serde::Serialize;
 
@@ -64,7 +63,6 @@ struct RuntimeInfo {
 pub(crate) async fn runtimeinfo(call: Call) -> ApiResult {
     let stats = call.core()?.store.stats();
     let app = &call.app;
-    let retention_ns = i64::try_from(app.retention().as_nanos()).unwrap_or(i64::MAX);
     let cwd = std::env::current_dir().unwrap_or_default();
     Answer::value(&RuntimeInfo {
         start_time: Instant::from_ms(app.started_ms).rfc3339_nano(),
@@ -79,7 +77,7 @@ pub(crate) async fn runtimeinfo(call: Call) -> ApiResult {
         gomemlimit: i64::MAX,
         gogc: "",
         godebug: "",
-        storage_retention: duration::format_prometheus(retention_ns),
+        storage_retention: app.retention().text(),
     })
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use kymo_ingest::remote_write::{Reply, WriteError};
+use kymo_ingest::remote_write::{Reply, WriteError, unpacked_bytes};
 
 use crate::app::App;
 use crate::clock;
 use crate::flags::WalSync;
 use crate::http::body::BodyError;
 use crate::http::error::plain;
+use crate::work::memory::Refused;
 
 /// Bytes of a body up to which a request is stored at once; larger ones, and those
 /// that wait for the disk, let the runtime move its other work away from this thread
@@ -19,6 +20,9 @@ use crate::http::error::plain;
 /// below: each move costs a change of threads, and memory that every thread that ever
 /// stored something holds on to.
 const SHORT_BYTES: usize = 1 << 20;
+
+/// Seconds until a sender is to try again: memory and disks are not free at once.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Stores a request where it was received, without handing it to another thread.
 pub(crate) async fn write(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -32,11 +36,22 @@ pub(crate) async fn write(State(app): State<Arc<App>>, request: Request) -> Resp
         Ok(core) => core,
         Err(not_ready) => return not_ready.into_response(),
     };
+    if let Err(full) = app.memory.admit(Refused::Write) {
+        return try_later(plain(StatusCode::SERVICE_UNAVAILABLE, &full.to_string()));
+    }
     let (parts, body) = request.into_parts();
-    let limit_bytes = app.receiver.limits().body_bytes;
-    let body = match app.bodies.read(&parts.headers, body, limit_bytes).await {
+    let limits = app.receiver.limits();
+    let body = match app
+        .bodies
+        .read(&parts.headers, body, limits.body_bytes)
+        .await
+    {
         Ok(body) => body,
         Err(error) => return refused(&error),
+    };
+    let unpacked_bytes = unpacked_bytes(&body, limits);
+    let Some(_unpacked) = app.memory.body(unpacked_bytes as u64) else {
+        return refused(&BodyError::Busy);
     };
     let store = || {
         app.receiver.receive(
@@ -53,6 +68,9 @@ pub(crate) async fn write(State(app): State<Arc<App>>, request: Request) -> Resp
     } else {
         tokio::task::block_in_place(store)
     };
+    if app.memory.received(unpacked_bytes) {
+        app.memory.measured(core.store.memory_bytes());
+    }
     match outcome {
         Ok(receipt) => respond(&receipt.reply()),
         Err(error) => respond(&error.reply()),
@@ -69,7 +87,7 @@ fn refused(error: &BodyError) -> Response {
             respond(&WriteError::BodyTooLarge { limit_bytes }.reply())
         }
         BodyError::TooSlow { .. } => plain(StatusCode::REQUEST_TIMEOUT, &error.to_string()),
-        BodyError::Busy => plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        BodyError::Busy => try_later(plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())),
         BodyError::Broken(_) => plain(StatusCode::BAD_REQUEST, &error.to_string()),
     }
 }
@@ -88,5 +106,17 @@ fn respond(reply: &Reply) -> Response {
                 .insert(name, HeaderValue::from_static(value));
         }
     }
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => try_later(response),
+        _ => response,
+    }
+}
+
+/// Tells a sender when to come back. Prometheus repeats what is answered with 5xx, but
+/// 429 only where it was told to.
+fn try_later(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, RETRY_AFTER);
     response
 }

@@ -12,8 +12,11 @@ struct Workload {
     commits: Vec<(Contents, usize)>,
     /// After so many changes, so many commits were synced.
     syncs: Vec<(usize, usize)>,
-    /// From so many changes on, commits below this may be gone.
-    truncations: Vec<(usize, usize)>,
+    /// From so many changes on, segments below this are not needed, and commits below
+    /// that number may be gone.
+    removals: Vec<(usize, u64, usize)>,
+    /// The segment of each commit.
+    segments: Vec<u64>,
 }
 
 const N_SERIES: u32 = 3;
@@ -32,7 +35,8 @@ impl Workload {
             options,
             commits: vec![],
             syncs: vec![],
-            truncations: vec![],
+            removals: vec![],
+            segments: vec![],
         }
     }
 
@@ -52,6 +56,7 @@ impl Workload {
         ];
         commit_samples(&mut self.wal, &mut contents, t_ms, &values);
         self.commits.push((contents, self.dir.ops()));
+        self.segments.push(self.wal.stats().current_seq);
     }
 
     fn sync(&mut self) {
@@ -59,19 +64,14 @@ impl Workload {
         self.syncs.push((self.dir.ops(), self.commits.len()));
     }
 
-    fn truncate(&mut self, below: usize) {
+    /// Removes the segments before that of commit `below`, which is no longer current.
+    fn remove(&mut self, below: usize) {
+        let keep = self.segments[below];
+        let below = self.segments.partition_point(|&seq| seq < keep);
         // Segments may go as soon as this begins, so that is when it counts.
-        self.truncations.push((self.dir.ops(), below));
-        let checkpoint = self.wal.begin_truncation(below as i64).unwrap();
-        let mut checkpoint = checkpoint.expect("something to drop");
-        for id in 0..N_SERIES {
-            checkpoint
-                .series(id, [("__name__", "m")].into_iter())
-                .unwrap();
-        }
-        self.wal
-            .end_truncation(checkpoint.finish().unwrap())
-            .unwrap();
+        self.removals.push((self.dir.ops(), keep, below));
+        self.wal.remove_before(keep).unwrap();
+        assert!(below > 0, "something to drop");
     }
 
     fn run() -> Workload {
@@ -82,7 +82,7 @@ impl Workload {
                 work.sync();
             }
             if i == 12 || i == 19 {
-                work.truncate(i - 6);
+                work.remove(i - 6);
             }
         }
         work
@@ -91,7 +91,10 @@ impl Workload {
     /// Checks what is found after a crash at `cut`.
     fn check(&self, cut: Cut, loss: Loss) {
         let image: Arc<dyn Dir> = Arc::new(self.dir.image(cut, loss));
-        let (mut wal, replayed, found) = open(&image, self.options);
+        let removal = self.removals.iter().rfind(|(ops, ..)| *ops <= cut.ops);
+        let keep = removal.map_or(1, |(_, keep, _)| *keep);
+        let start = Start { keep, replay: keep };
+        let (mut wal, replayed, found) = open_from(&image, self.options, start);
         let place = format!("{cut:?} {loss:?}: {replayed:?}");
 
         let at_most = |list: &[(usize, usize)]| {
@@ -106,7 +109,7 @@ impl Workload {
             .iter()
             .filter(|(_, ops)| *ops <= cut.ops)
             .count();
-        let oldest = at_most(&self.truncations);
+        let oldest = removal.map_or(0, |(_, _, below)| *below);
         let safe = if loss == Loss::Process {
             returned
         } else {
@@ -134,14 +137,7 @@ impl Workload {
         if loss == Loss::Process {
             assert_eq!(replayed.damages, [], "{place}");
         }
-        // A checkpoint counts only once it is durable.
-        let is_checkpoint =
-            |file: &std::path::Path| file.extension().is_some_and(|e| e == "checkpoint");
-        assert!(
-            !replayed.damages.iter().any(|d| is_checkpoint(&d.file)),
-            "{place}"
-        );
-        if replayed.damages.is_empty() {
+        if replayed.damages.is_empty() && start.keep == 1 {
             let defined = |id| found.series.iter().any(|s| s.0 == id);
             assert!(found.samples.iter().all(|s| defined(s.0)), "{place}");
         }
@@ -150,7 +146,7 @@ impl Workload {
         let mut expected = found.clone();
         commit_samples(&mut wal, &mut expected, 1000, &[0.5, 1.5, 2.5]);
         wal.sync().unwrap();
-        let (_, again, contents) = open(&image, self.options);
+        let (_, again, contents) = open_from(&image, self.options, start);
         assert_eq!(contents.samples, expected.samples, "{place}");
         assert_eq!(
             (again.torn, again.damages),

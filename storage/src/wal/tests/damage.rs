@@ -122,37 +122,6 @@ fn a_missing_segment_is_reported() {
 }
 
 #[test]
-fn a_damaged_checkpoint_is_reported_and_the_samples_are_kept() {
-    let (memory, dir) = memory();
-    let (mut wal, ..) = open(&dir, SMALL);
-    let mut expected = Contents::default();
-    for t_ms in 0..20 {
-        commit_samples(&mut wal, &mut expected, t_ms, &[t_ms as f64, 100.0]);
-    }
-    let mut checkpoint = wal.begin_truncation(10).unwrap().unwrap();
-    checkpoint.series(0, [("a", "b")].into_iter()).unwrap();
-    wal.end_truncation(checkpoint.finish().unwrap()).unwrap();
-    let name = dir
-        .files()
-        .unwrap()
-        .into_iter()
-        .find(|f| f.ends_with("checkpoint"))
-        .unwrap();
-    let bytes = dir.read(&name, 1000).unwrap();
-    let kept = open(&dir, SMALL).2.samples;
-    assert!(expected.samples.ends_with(&kept) && kept.len() >= 20);
-    for len in 0..bytes.len() {
-        memory.put(&name, bytes[..len].to_vec());
-        let (_, replayed, found) = open(&dir, SMALL);
-        assert!(
-            replayed.damages.iter().any(|d| d.file.ends_with(&name)),
-            "{replayed:?}"
-        );
-        assert_eq!(found.samples, kept);
-    }
-}
-
-#[test]
 fn foreign_files_are_left_alone() {
     let (expected, mut files) = written(5);
     for name in [
@@ -160,7 +129,7 @@ fn foreign_files_are_left_alone() {
         "1.wal",
         "+0000001.wal",
         "00000001.wal.bak",
-        ".checkpoint",
+        "00000001.checkpoint",
     ] {
         files.push((name.to_owned(), b"mine".to_vec()));
     }
@@ -171,10 +140,10 @@ fn foreign_files_are_left_alone() {
 
 proptest! {
     #[test]
-    fn arbitrary_files_never_panic(segment: Vec<u8>, checkpoint: Vec<u8>) {
+    fn arbitrary_files_never_panic(one: Vec<u8>, other: Vec<u8>) {
         let files = [
-            ("00000002.wal".to_owned(), segment),
-            ("00000002.checkpoint".to_owned(), checkpoint),
+            ("00000001.wal".to_owned(), one),
+            ("00000002.wal".to_owned(), other),
         ];
         reopened(&files);
     }
@@ -183,24 +152,19 @@ proptest! {
     #[test]
     fn arbitrary_records_never_panic(
         frames in prop::collection::vec(
-            (prop::collection::vec(any::<u8>(), 0..60), 0u8..3, 0u8..4, 0u16..20),
+            (prop::collection::vec(any::<u8>(), 0..60), 0u8..2, 0u8..4, 0u16..20),
             0..6,
         )
     ) {
         let (memory, dir) = memory();
         let header = format::Header {
             version: format::VERSION,
-            kind: format::FileKind::Segment,
             shard: 3,
             seq: 1,
         };
         let mut bytes = header.encode().to_vec();
         for (body, kind, flags, n) in frames {
-            let kinds = [
-                format::FrameKind::Series,
-                format::FrameKind::Floats,
-                format::FrameKind::CheckpointEnd,
-            ];
+            let kinds = [format::FrameKind::Series, format::FrameKind::Floats];
             let start = format::begin_frame(&mut bytes);
             bytes.extend_from_slice(&body);
             format::finish_frame(&mut bytes, start, kinds[usize::from(kind)], flags, n);

@@ -1,0 +1,251 @@
+//! Selected series of the head, as they were at one moment.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use smallvec::SmallVec;
+
+use super::blocks::BlockSet;
+use super::extras::Taken;
+use super::label_order::{BlockPart, Merged};
+use super::sealed::SealedPages;
+use super::shard::{Captured, ReadScratch, Wanted, Window};
+use super::store::{Capture, MetricStore};
+use crate::error::StorageError;
+use crate::index::{Dictionary, NameId, Row};
+use crate::model::{Labels, Matcher, TimeRange};
+
+/// Series that are copied under one lock of their shard.
+const BATCH: usize = 1024;
+
+/// Bytes that a row of labels and a sample take at least, as a rule.
+const ROW_BYTES: usize = 32;
+const SAMPLE_BYTES: usize = 17;
+
+/// The series of the head that satisfied a selection, in order of creation.
+#[derive(Debug)]
+pub(super) struct HeadSelection {
+    window: Window,
+    series: Vec<Selected>,
+    /// Rows of labels, one after the other, and the texts of their pairs.
+    rows: Vec<u8>,
+    dictionary: Arc<RwLock<Dictionary>>,
+    /// What was copied of the shards.
+    taken: Taken,
+    /// By shard.
+    pages: Vec<SealedPages>,
+    /// Buffers of the last reader, for the next one.
+    scratch: Mutex<ReadScratch>,
+}
+
+#[derive(Debug, Clone)]
+struct Selected {
+    captured: Captured,
+    id: u32,
+    shard: u32,
+    row_at: usize,
+}
+
+impl HeadSelection {
+    /// Returns how many series were selected.
+    pub(super) fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Returns the labels of series `index` (below [`HeadSelection::len`], else empty).
+    pub(super) fn labels(&self, index: usize) -> Labels {
+        if index >= self.series.len() {
+            return Labels::empty();
+        }
+        let dictionary = self.dictionary.read();
+        let row = self.row(index);
+        Labels::from_sorted(row.pairs().map(|pair| dictionary.pair_text(pair)))
+    }
+
+    /// As [`HeadSelection::labels`], but only the labels with one of `names`.
+    pub(super) fn labels_named<S: AsRef<str>>(&self, index: usize, names: &[S]) -> Labels {
+        if index >= self.series.len() {
+            return Labels::empty();
+        }
+        let dictionary = self.dictionary.read();
+        let wanted: SmallVec<[NameId; 4]> = names
+            .iter()
+            .filter_map(|name| dictionary.name(name.as_ref()))
+            .collect();
+        let row = self.row(index);
+        let kept = row
+            .pairs()
+            .filter(|&pair| wanted.contains(&dictionary.pair_name(pair)));
+        Labels::from_sorted(kept.map(|pair| dictionary.pair_text(pair)))
+    }
+
+    /// Returns the bytes of memory held, without the pages it shares with the store.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.series.capacity() * size_of::<Selected>()
+            + self.rows.capacity()
+            + self.taken.memory_bytes()
+    }
+
+    /// Adds the series to those of blocks.
+    pub(super) fn join(&self, merged: &mut Merged, parts: &[BlockPart]) {
+        let dictionary = self.dictionary();
+        let dictionary = &*dictionary;
+        merged.join_head(parts, self.len() as u32, |index| {
+            let pairs = self.row(index as usize).pairs();
+            pairs.map(|pair| dictionary.pair_text(pair))
+        });
+    }
+
+    /// Returns the texts of the pairs in the rows.
+    pub(super) fn dictionary(&self) -> RwLockReadGuard<'_, Dictionary> {
+        self.dictionary.read()
+    }
+
+    /// Returns the pairs of series `index`, which is below [`HeadSelection::len`].
+    pub(super) fn row(&self, index: usize) -> Row<'_> {
+        Row::new(&self.rows[self.series[index].row_at..])
+    }
+
+    /// Appends the samples of series `index` within the selected range to both columns,
+    /// which are empty, in order of time, stale markers included.
+    ///
+    /// # Errors
+    /// A chunk could not be decoded.
+    pub(super) fn read(
+        &self,
+        index: usize,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), StorageError> {
+        let Some(series) = self.series.get(index) else {
+            return Ok(());
+        };
+        let pages = &self.pages[series.shard as usize];
+        // A second reader at the same time has to do with new ones.
+        let (mut free, mut own) = (self.scratch.try_lock(), None);
+        let scratch = match &mut free {
+            Some(scratch) => &mut **scratch,
+            None => own.insert(ReadScratch::default()),
+        };
+        let read =
+            series
+                .captured
+                .read(pages, &self.taken, self.window, scratch, timestamps, values);
+        read.map_err(|_| StorageError::Chunk {
+            series: format!("{:?}", self.labels(index)),
+        })
+    }
+}
+
+impl MetricStore {
+    /// Takes a snapshot of the series of the head, and of the blocks that were there at
+    /// the same moment.
+    pub(super) fn capture_head(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        wanted: Wanted,
+    ) -> (HeadSelection, Arc<BlockSet>) {
+        let capture = self.capture.lock();
+        // The head forgets what went to blocks under `capture`, after they were published.
+        let set = self.blocks.set();
+        let window = Window::new(range, set.head_from_ms);
+        // Ids stay with their series while `capture` is held.
+        let late = || self.late_times().is_some_and(|late| late.overlaps(range));
+        let ids = match window.in_order.is_some() || late() {
+            true => self.index.read().resolve(matchers),
+            false => Vec::new(),
+        };
+        let mut selection = self.capture_series(&capture, &ids, window, wanted);
+        // Each shard came in order, but for ids that were given again: the stable sort
+        // merges such runs quickly.
+        selection.series.sort_by_key(|series| series.captured.born);
+        self.copy_rows(&mut selection);
+        (selection, set)
+    }
+
+    /// Takes a snapshot of series by their ids, in this order. The caller keeps series
+    /// from being removed.
+    pub(super) fn capture_ids(&self, ids: &[u32], window: Window) -> HeadSelection {
+        let capture = self.capture.lock();
+        let mut selection = self.capture_series(&capture, ids, window, Wanted::All);
+        drop(capture);
+        let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
+        places.sort_unstable();
+        let place = |id: u32| places.binary_search_by_key(&id, |&(id, _)| id);
+        selection
+            .series
+            .sort_unstable_by_key(|series| place(series.id).map(|at| places[at].1).ok());
+        self.copy_rows(&mut selection);
+        selection
+    }
+
+    /// Copies what is there before the next epoch, shard by shard.
+    fn capture_series(
+        &self,
+        _capture: &MutexGuard<'_, Capture>,
+        ids: &[u32],
+        window: Window,
+        wanted: Wanted,
+    ) -> HeadSelection {
+        let epoch = {
+            let mut epoch = self.gate.write();
+            *epoch = epoch.wrapping_add(1);
+            *epoch
+        };
+        let mut selection = HeadSelection {
+            window,
+            series: Vec::with_capacity(ids.len()),
+            rows: Vec::with_capacity(ids.len() * ROW_BYTES),
+            dictionary: Arc::default(),
+            taken: Taken {
+                bytes: Vec::with_capacity(ids.len() * SAMPLE_BYTES),
+                extras: Vec::new(),
+            },
+            pages: vec![SealedPages::default(); self.shards.len()],
+            scratch: Mutex::default(),
+        };
+        self.capture_all(ids, epoch, wanted, &mut selection);
+        selection
+    }
+
+    fn capture_all(&self, ids: &[u32], epoch: u32, wanted: Wanted, selection: &mut HeadSelection) {
+        let mut by_shard: Vec<Vec<u32>> = vec![Vec::new(); self.shards.len()];
+        for &id in ids {
+            by_shard[self.layout.shard(id)].push(id);
+        }
+        for (shard, ids) in by_shard.iter().enumerate() {
+            for batch in ids.chunks(BATCH) {
+                let locked = self.shards[shard].lock();
+                // The last ones are good for all, because pages only come while
+                // `capture` is held.
+                let pages = locked.pages();
+                for &id in batch {
+                    let slot = self.layout.slot(id);
+                    let taken = &mut selection.taken;
+                    let window = selection.window;
+                    let captured = locked.capture(slot, window, wanted, epoch, &pages, taken);
+                    selection.series.extend(captured.map(|captured| Selected {
+                        captured,
+                        id,
+                        shard: shard as u32,
+                        row_at: 0,
+                    }));
+                }
+                selection.pages[shard] = pages;
+            }
+        }
+    }
+
+    fn copy_rows(&self, selection: &mut HeadSelection) {
+        let index = self.index.read();
+        selection.dictionary = index.dictionary();
+        let rows = &mut selection.rows;
+        selection.series.retain_mut(|series| {
+            series.row_at = rows.len();
+            let row = index.row(series.id);
+            rows.extend_from_slice(row.map_or(&[], Row::bytes));
+            row.is_some()
+        });
+    }
+}

@@ -1,0 +1,301 @@
+//! Whole lives of a store: every kind of operation in random order, with restarts and
+//! with crashes at random moments, against a plain map of what has to be there.
+//!
+//! `KYMO_CRASH_LIVES` sets how many lives are lived (each is cut in
+//! `CUTS_PER_LIFE` places), `KYMO_CRASH_SEED` where to begin; a failure names its seed.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use super::*;
+use crate::fs::crash::{CrashDir, Cut, Loss};
+use crate::model::{Labels, MatchOp, Matcher, TimeRange, stale_marker};
+use crate::{AppendError, StoreOptions, SyncPolicy};
+
+/// Lives in an ordinary test run.
+const LIVES: u64 = 24;
+/// Crashes that are tried of each.
+const CUTS_PER_LIFE: usize = 24;
+/// Operations of a life.
+const STEPS: usize = 70;
+/// Range of a block in milliseconds.
+const RANGE_MS: i64 = 1000;
+
+/// Samples by series and time.
+type Content = BTreeMap<Labels, BTreeMap<i64, u64>>;
+
+/// A small source of chance (splitmix64).
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    let value = std::env::var(name).ok();
+    value.map_or(default, |value| value.parse().expect(name))
+}
+
+/// A store on a recording directory, and what it has to hold.
+struct Life {
+    chance: Chance,
+    options: StoreOptions,
+    dir: CrashDir,
+    store: Option<MetricStore>,
+    now_ms: i64,
+    content: Content,
+    /// Times of deletions. Nothing is written there any more: late samples that follow
+    /// a deletion may be hidden by it, as in Prometheus.
+    deleted: Vec<std::ops::RangeInclusive<i64>>,
+    /// After how many changes of the disk which content was acknowledged.
+    ledger: Vec<(usize, Content)>,
+}
+
+fn labels_of(n: u64) -> Labels {
+    Labels::from_pairs([("__name__", format!("m{}", n % 3)), ("n", n.to_string())])
+}
+
+impl Life {
+    fn begin(seed: u64, wal_sync: SyncPolicy) -> Life {
+        let mut chance = Chance(seed);
+        let mut options = StoreOptions::new("/life");
+        options.shards = 1 << chance.below(3);
+        options.wal_sync = wal_sync;
+        options.wal_segment_bytes = 512 << chance.below(4);
+        options.block_range_ms = RANGE_MS;
+        options.out_of_order_window_ms = [0, 400, 5000][chance.below(3) as usize];
+        let mut life = Life {
+            chance,
+            options,
+            dir: CrashDir::new("/life"),
+            store: None,
+            now_ms: 0,
+            content: Content::new(),
+            deleted: Vec::new(),
+            ledger: Vec::new(),
+        };
+        life.open();
+        life
+    }
+
+    fn open(&mut self) {
+        let (store, recovery) = MetricStore::open_in(&self.dir, &self.options).unwrap();
+        assert_eq!(recovery.damages, []);
+        self.store = Some(store);
+    }
+
+    fn store(&self) -> &MetricStore {
+        self.store.as_ref().unwrap()
+    }
+
+    fn step(&mut self) {
+        match self.chance.below(20) {
+            0..=11 => self.write(),
+            12 | 13 => {
+                self.store()
+                    .compact(&Retention::default(), &mut on)
+                    .unwrap();
+            }
+            14 | 15 => {
+                self.store().snapshot_head().unwrap();
+            }
+            16 => {
+                self.store().flush_pages().unwrap();
+            }
+            17 => self.delete(),
+            18 => self.store().clean_tombstones(&mut on).unwrap(),
+            _ => self.restart(),
+        }
+        self.ledger.push((self.dir.ops(), self.content.clone()));
+    }
+
+    fn write(&mut self) {
+        let n_times = 1 + self.chance.below(6);
+        for _ in 0..n_times {
+            self.now_ms += [5, 20, 90][self.chance.below(3) as usize];
+            let mut pending = Vec::new();
+            let store = self.store.take().unwrap();
+            let mut appender = store.appender();
+            // One sample a series: what is accepted is stored, then.
+            for n in 0..9 {
+                if self.chance.below(3) == 0 {
+                    continue;
+                }
+                let labels = labels_of(n);
+                let t_ms = match self.chance.below(4) {
+                    0 => self.now_ms - self.chance.below(6000) as i64,
+                    _ => self.now_ms,
+                };
+                if self.deleted.iter().any(|range| range.contains(&t_ms)) {
+                    continue;
+                }
+                let value = match self.chance.below(8) {
+                    0 => stale_marker(),
+                    1 => f64::from_bits(self.chance.next()),
+                    _ => self.chance.below(1000) as f64 / 10.0,
+                };
+                let series = appender.series(&labels).unwrap();
+                match appender.append(series, t_ms, value) {
+                    Ok(()) => pending.push((labels, t_ms, value.to_bits())),
+                    Err(
+                        AppendError::OutOfOrder
+                        | AppendError::OutOfBounds
+                        | AppendError::TooOld
+                        | AppendError::DuplicateTimestamp { .. },
+                    ) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            appender.commit().unwrap();
+            self.store = Some(store);
+            for (labels, t_ms, bits) in pending {
+                let samples = self.content.entry(labels).or_default();
+                samples.entry(t_ms).or_insert(bits);
+            }
+        }
+    }
+
+    fn delete(&mut self) {
+        let name = format!("m{}", self.chance.below(3));
+        let start_ms = self.chance.below(self.now_ms as u64 + 1) as i64;
+        let range = TimeRange::new(start_ms, start_ms + self.chance.below(1500) as i64);
+        let matcher = Matcher::new(MatchOp::Equal, "__name__", &name).unwrap();
+        self.store().delete_series(&[vec![matcher]], range).unwrap();
+        self.deleted.push(range.start_ms..=range.end_ms);
+        for (labels, samples) in &mut self.content {
+            if labels.get("__name__") == Some(&name) {
+                samples.retain(|&t_ms, _| !(range.start_ms..=range.end_ms).contains(&t_ms));
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        let store = self.store.take().unwrap();
+        match self.chance.below(2) {
+            0 => store.close().unwrap(),
+            _ => drop(store),
+        }
+        self.open();
+    }
+
+    fn check(&self) {
+        assert_eq!(read(self.store()), without_empty(&self.content));
+    }
+}
+
+fn on() -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn without_empty(content: &Content) -> Content {
+    let mut content = content.clone();
+    content.retain(|_, samples| !samples.is_empty());
+    content
+}
+
+fn read(store: &MetricStore) -> Content {
+    let selection = store.select(&[], TimeRange::ALL).unwrap();
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    let mut content = Content::new();
+    for index in 0..selection.len() {
+        selection.read(index, &mut timestamps, &mut values).unwrap();
+        assert!(timestamps.is_sorted_by(|one, next| one < next));
+        let bits = values.iter().map(|value| value.to_bits());
+        let samples: BTreeMap<i64, u64> = timestamps.iter().copied().zip(bits).collect();
+        if !samples.is_empty() {
+            let before = content.insert(selection.labels(index), samples);
+            assert_eq!(before, None, "a series comes once");
+        }
+    }
+    content
+}
+
+/// Checks what a crash left: all that had been acknowledged, and nothing but what was
+/// being done besides.
+fn check_crash(found: &Content, before: &Content, after: &Content) {
+    let has = |content: &Content, labels: &Labels, t_ms: i64, bits: u64| {
+        let samples = content.get(labels);
+        samples.is_some_and(|samples| samples.get(&t_ms) == Some(&bits))
+    };
+    for (labels, samples) in found {
+        for (&t_ms, &bits) in samples {
+            let known = [before, after];
+            let known = known.iter().any(|content| has(content, labels, t_ms, bits));
+            assert!(known, "{labels:?} at {t_ms} was never there");
+        }
+    }
+    for (labels, samples) in before {
+        for (&t_ms, &bits) in samples {
+            if has(after, labels, t_ms, bits) {
+                assert!(
+                    has(found, labels, t_ms, bits),
+                    "{labels:?} at {t_ms} is lost"
+                );
+            }
+        }
+    }
+}
+
+fn live(seed: u64) {
+    let (wal_sync, losses) = match seed % 2 {
+        0 => (SyncPolicy::Never, [Loss::Process, Loss::Process]),
+        _ => (SyncPolicy::Always, [Loss::Everything, Loss::Chance(seed)]),
+    };
+    let mut life = Life::begin(seed, wal_sync);
+    let begun = life.dir.ops();
+    life.ledger.push((begun, Content::new()));
+    for _ in 0..STEPS {
+        life.step();
+        life.check();
+    }
+    life.store = None;
+    let ops = life.dir.ops();
+    for turn in 0..CUTS_PER_LIFE {
+        let cut = begun + life.chance.below((ops - begun) as u64) as usize;
+        let len = life.dir.write_len(cut) as u64;
+        let partial_bytes = life.chance.below(len + 1) as usize;
+        let cut = Cut {
+            ops: cut,
+            partial_bytes,
+        };
+        let loss = losses[turn % 2];
+        let image = life.dir.image(cut, loss);
+        let (store, _) = MetricStore::open_in(&image, &life.options)
+            .unwrap_or_else(|error| panic!("{cut:?} {loss:?}: {error}"));
+        let next = life.ledger.partition_point(|(done, _)| *done <= cut.ops);
+        let before = &life.ledger[next - 1].1;
+        let after = life.ledger.get(next).map_or(before, |(_, content)| content);
+        check_crash(&read(&store), before, after);
+        // It goes on as if nothing had happened.
+        let found = read(&store);
+        store.compact(&Retention::default(), &mut on).unwrap();
+        store.snapshot_head().unwrap();
+        assert_eq!(read(&store), found);
+        drop(store);
+        let (store, _) = MetricStore::open_in(&image, &life.options).unwrap();
+        assert_eq!(read(&store), found);
+    }
+}
+
+/// Process kills and power losses, torn and unsynced writes.
+#[test]
+fn lives_end_anywhere_and_lose_nothing_acknowledged() {
+    let begin = setting("KYMO_CRASH_SEED", 0);
+    for seed in begin..begin + setting("KYMO_CRASH_LIVES", LIVES) {
+        let lived = std::panic::catch_unwind(|| live(seed));
+        if let Err(panic) = lived {
+            println!("seed {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
