@@ -63,11 +63,11 @@ impl Name {
     /// Returns the text of one of the values.
     #[inline]
     pub(super) fn value<'a>(&'a self, pair: PairId, dictionary: &Dictionary<'a>) -> &'a str {
-        let few = self
-            .few
-            .get()
-            .and_then(|few| few.get((pair - self.base) as usize));
-        few.map_or_else(|| dictionary.text(pair), |text| text)
+        let at = (pair - self.base) as usize;
+        match self.few.get().and_then(|few| few.get(at)) {
+            Some(text) => text,
+            None => dictionary.text(pair),
+        }
     }
 }
 
