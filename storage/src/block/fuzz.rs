@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
-use super::grouped::{GroupedFile, GroupedWriter};
+use super::grouped::{GroupReader, GroupWriter};
 use super::layout::{DATA_FILE, DATA_GROUP_BYTES, INDEX_FILE, INDEX_GROUP_BYTES, index_header};
 use super::tombstones::TOMBSTONES_FILE;
 use super::{Block, BlockError, BlockMeta, BlockOptions, BlockWriter, META_FILE};
@@ -166,8 +166,8 @@ fn repair(
 ) -> Result<u64, BlockError> {
     let scratch = MemoryDir::new("original");
     scratch.put(name, original.to_vec());
-    let file = GroupedFile::open(&scratch, name, original.len() as u64, group_bytes)?;
-    let mut writer = GroupedWriter::create(memory, name, group_bytes)?;
+    let file = GroupReader::open(&scratch, name, original.len() as u64, group_bytes)?;
+    let mut writer = GroupWriter::create(memory, name, group_bytes)?;
     writer.append(&damaged[..file.len()])?;
     writer.finish(file.word())
 }

@@ -26,7 +26,7 @@ const WRITE_BYTES: usize = 1 << 18;
 
 /// Writes such a file from front to back.
 #[derive(Debug)]
-pub(super) struct GroupedWriter {
+pub(super) struct GroupWriter {
     file: Arc<dyn AppendFile>,
     group_bytes: usize,
     buffer: Vec<u8>,
@@ -35,14 +35,14 @@ pub(super) struct GroupedWriter {
     written: u64,
 }
 
-impl GroupedWriter {
+impl GroupWriter {
     /// Creates the file.
     pub(super) fn create(
         dir: &dyn Dir,
         name: &str,
         group_bytes: usize,
-    ) -> Result<GroupedWriter, BlockError> {
-        Ok(GroupedWriter {
+    ) -> Result<GroupWriter, BlockError> {
+        Ok(GroupWriter {
             file: dir.create(name)?,
             group_bytes,
             buffer: Vec::with_capacity(WRITE_BYTES + group_bytes),
@@ -109,7 +109,7 @@ impl GroupedWriter {
 }
 
 /// Reads such a file through a map.
-pub(super) struct GroupedFile {
+pub(super) struct GroupReader {
     path: PathBuf,
     map: FileMap,
     content_len: usize,
@@ -119,7 +119,7 @@ pub(super) struct GroupedFile {
     checked: Box<[AtomicU64]>,
 }
 
-impl GroupedFile {
+impl GroupReader {
     /// Opens a file that should have `len_bytes` bytes and groups of `group_bytes`, a
     /// power of two.
     pub(super) fn open(
@@ -127,7 +127,7 @@ impl GroupedFile {
         name: &str,
         len_bytes: u64,
         group_bytes: usize,
-    ) -> Result<GroupedFile, BlockError> {
+    ) -> Result<GroupReader, BlockError> {
         let path = dir.path().join(name);
         let found = dir.len_bytes(name)?;
         if found != len_bytes {
@@ -135,10 +135,10 @@ impl GroupedFile {
             return Err(BlockError::corrupt(&path, found.min(len_bytes), detail));
         }
         let map = dir.map(name, 0..len_bytes)?;
-        GroupedFile::new(path, map, group_bytes)
+        GroupReader::new(path, map, group_bytes)
     }
 
-    fn new(path: PathBuf, map: FileMap, group_bytes: usize) -> Result<GroupedFile, BlockError> {
+    fn new(path: PathBuf, map: FileMap, group_bytes: usize) -> Result<GroupReader, BlockError> {
         let corrupt = |at: usize, detail: &str| BlockError::corrupt(&path, at as u64, detail);
         let footer_at = map.len().checked_sub(FOOTER_BYTES);
         let footer_at = footer_at.ok_or_else(|| corrupt(0, "it is too short for its footer"))?;
@@ -166,7 +166,7 @@ impl GroupedFile {
                 "the checksum of its table of checksums does not fit",
             ));
         }
-        Ok(GroupedFile {
+        Ok(GroupReader {
             content_len,
             group_shift: group_bytes.trailing_zeros(),
             word: word(8),
@@ -252,9 +252,9 @@ impl GroupedFile {
     }
 }
 
-impl std::fmt::Debug for GroupedFile {
+impl std::fmt::Debug for GroupReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GroupedFile")
+        f.debug_struct("GroupReader")
             .field("path", &self.path)
             .field("content_len", &self.content_len)
             .finish_non_exhaustive()
@@ -271,7 +271,7 @@ mod tests {
     fn file(len: usize) -> (MemoryDir, u64, Vec<u8>) {
         let dir = MemoryDir::new("g");
         let content: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8).collect();
-        let mut writer = GroupedWriter::create(&dir, "f", GROUP).unwrap();
+        let mut writer = GroupWriter::create(&dir, "f", GROUP).unwrap();
         for part in content.chunks(13) {
             writer.append(part).unwrap();
         }
@@ -283,13 +283,13 @@ mod tests {
     fn comes_back_at_every_length() {
         for len in [0, 1, 63, 64, 65, 128, 1000] {
             let (dir, len_bytes, content) = file(len);
-            let file = GroupedFile::open(&dir, "f", len_bytes, GROUP).unwrap();
+            let file = GroupReader::open(&dir, "f", len_bytes, GROUP).unwrap();
             assert_eq!((file.len(), file.word()), (len, 99));
             assert_eq!(file.get(0..len).unwrap(), content);
             assert_eq!(file.get(len..len).unwrap(), b"");
             assert!(file.get(0..len + 1).unwrap_err().is_corrupt());
             assert!(file.get(len + 1..len + 1).is_err());
-            assert!(GroupedFile::open(&dir, "f", len_bytes + 1, GROUP).is_err());
+            assert!(GroupReader::open(&dir, "f", len_bytes + 1, GROUP).is_err());
         }
     }
 
@@ -301,7 +301,7 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x10;
             dir.put("f", damaged);
-            match GroupedFile::open(&dir, "f", len_bytes, GROUP) {
+            match GroupReader::open(&dir, "f", len_bytes, GROUP) {
                 Ok(file) => {
                     let group = at / GROUP * GROUP..(at / GROUP * GROUP + GROUP).min(300);
                     let error = file.get(group.clone()).unwrap_err().to_string();
@@ -312,7 +312,7 @@ mod tests {
                 Err(error) => assert!(at >= 300 && error.is_corrupt(), "{at}"),
             }
             dir.put("f", whole[..at].to_vec());
-            assert!(GroupedFile::open(&dir, "f", at as u64, GROUP).is_err());
+            assert!(GroupReader::open(&dir, "f", at as u64, GROUP).is_err());
         }
     }
 }

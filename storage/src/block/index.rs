@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::grouped::GroupedFile;
+use super::grouped::GroupReader;
 use super::index_writer::{SeriesLayout, SeriesRow, TOP};
 #[cfg(any(test, feature = "internals"))]
 use super::layout::SECTIONS;
@@ -29,7 +29,7 @@ const MAX_KEPT_BYTES: usize = 1 << 18;
 /// An open index.
 #[derive(Debug)]
 pub(super) struct Index {
-    pub(super) file: GroupedFile,
+    pub(super) file: GroupReader,
     sections: [Range<usize>; N_SECTIONS],
     pub(super) names: Vec<Name>,
     n_pairs: u32,
@@ -63,11 +63,8 @@ impl Name {
     /// Returns the text of one of the values.
     #[inline]
     pub(super) fn value<'a>(&'a self, pair: PairId, dictionary: &Dictionary<'a>) -> &'a str {
-        let few = self
-            .few
-            .get()
-            .and_then(|few| few.get((pair - self.base) as usize));
-        match few {
+        let at = (pair - self.base) as usize;
+        match self.few.get().and_then(|few| few.get(at)) {
             Some(text) => text,
             None => dictionary.text(pair),
         }
@@ -95,7 +92,7 @@ struct Ends {
 impl Ends {
     /// Returns where part `i` is in the file.
     #[inline]
-    fn part(&self, file: &GroupedFile, i: usize) -> Result<Range<usize>, BlockError> {
+    fn part(&self, file: &GroupReader, i: usize) -> Result<Range<usize>, BlockError> {
         if i >= self.n {
             let detail = format!("part {i} is asked of {}", self.n);
             return Err(file.corrupt(self.at, detail));
@@ -119,7 +116,7 @@ impl Ends {
 impl Index {
     /// Opens the index of the block that is `meta`.
     pub(super) fn open(dir: &dyn Dir, meta: &BlockMeta) -> Result<Index, BlockError> {
-        let file = GroupedFile::open(dir, INDEX_FILE, meta.bytes_index, INDEX_GROUP_BYTES)?;
+        let file = GroupReader::open(dir, INDEX_FILE, meta.bytes_index, INDEX_GROUP_BYTES)?;
         let sections = open_index(&file, meta)?;
         let section = |section: Section| sections[section as usize].clone();
         let at = section(Section::Names);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::fixed::{self, BitPacker};
-use super::grouped::GroupedWriter;
+use super::grouped::GroupWriter;
 use super::layout::{INDEX_FILE, INDEX_GROUP_BYTES, N_SECTIONS, Section, index_header};
 use super::vectors::Vectors;
 use super::{BlockError, BlockMeta, lists};
@@ -244,7 +244,7 @@ impl Column {
 }
 
 struct Writer<'a> {
-    out: GroupedWriter,
+    out: GroupWriter,
     sections: [Range<u64>; N_SECTIONS],
     order: Order<'a>,
     scratch: Vec<u8>,
@@ -258,7 +258,7 @@ pub(super) fn write(
     chunks: Chunks,
     vectors: Vectors,
 ) -> Result<u64, BlockError> {
-    let mut out = GroupedWriter::create(dir, INDEX_FILE, INDEX_GROUP_BYTES)?;
+    let mut out = GroupWriter::create(dir, INDEX_FILE, INDEX_GROUP_BYTES)?;
     out.append(&index_header(meta))?;
     let mut writer = Writer {
         out,

@@ -14,7 +14,7 @@
 
 use std::ops::Range;
 
-use super::grouped::GroupedFile;
+use super::grouped::GroupReader;
 use super::{BlockError, BlockMeta, Ulid, fixed};
 
 /// Name of the file with the index.
@@ -117,7 +117,7 @@ fn header(magic: &[u8; 8], word: u32, ulid: Ulid) -> Vec<u8> {
 }
 
 /// Checks the header of a data file.
-pub(super) fn check_data_header(file: &GroupedFile, ulid: Ulid) -> Result<(), BlockError> {
+pub(super) fn check_data_header(file: &GroupReader, ulid: Ulid) -> Result<(), BlockError> {
     let found = file.get(0..DATA_HEADER_BYTES.min(file.len()))?;
     check_header(file, found, &data_header(ulid))
 }
@@ -125,7 +125,7 @@ pub(super) fn check_data_header(file: &GroupedFile, ulid: Ulid) -> Result<(), Bl
 /// Checks the header of an index against what the block should be, and returns where its
 /// sections are.
 pub(super) fn open_index(
-    file: &GroupedFile,
+    file: &GroupReader,
     meta: &BlockMeta,
 ) -> Result<[Range<usize>; N_SECTIONS], BlockError> {
     let found = file.get(0..INDEX_HEADER_BYTES.min(file.len()))?;
@@ -150,7 +150,7 @@ pub(super) fn open_index(
     Ok(sections)
 }
 
-fn check_header(file: &GroupedFile, found: &[u8], expected: &[u8]) -> Result<(), BlockError> {
+fn check_header(file: &GroupReader, found: &[u8], expected: &[u8]) -> Result<(), BlockError> {
     if found == expected {
         return Ok(());
     }

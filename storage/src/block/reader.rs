@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::grouped::GroupedFile;
+use super::grouped::GroupReader;
 use super::index::{Dictionary, Index, NameStats, Pairs};
 use super::layout::{DATA_FILE, DATA_GROUP_BYTES, INDEX_FILE, check_data_header};
 use super::meta::MAX_BYTES;
@@ -31,7 +31,7 @@ pub struct Block {
     dir: Arc<dyn Dir>,
     meta: BlockMeta,
     index: Index,
-    data: GroupedFile,
+    data: GroupReader,
     regexes: Regexes,
     tombstones: RwLock<Arc<Tombstones>>,
     /// Whether there are tombstones: a look at this is cheaper than the lock.
@@ -73,7 +73,7 @@ impl Block {
             return Err(BlockError::corrupt(&path, 0, "its range of time is empty"));
         }
         let index = Index::open(dir.as_ref(), &meta)?;
-        let data = GroupedFile::open(dir.as_ref(), DATA_FILE, meta.bytes_data, DATA_GROUP_BYTES)?;
+        let data = GroupReader::open(dir.as_ref(), DATA_FILE, meta.bytes_data, DATA_GROUP_BYTES)?;
         check_data_header(&data, meta.ulid)?;
         let tombstones = read_tombstones(dir.as_ref(), &meta, index.n_series)?;
         Ok(Block {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::entry::{Entries, Entry, Times, Values};
-use super::grouped::GroupedFile;
+use super::grouped::GroupReader;
 use super::index::Index;
 use super::vectors::Vector;
 use super::{BlockError, Ulid};
@@ -63,7 +63,7 @@ impl ReadScratch {
 #[derive(Debug)]
 pub(super) struct SeriesChunks<'a> {
     pub(super) index: &'a Index,
-    pub(super) data: &'a GroupedFile,
+    pub(super) data: &'a GroupReader,
     pub(super) ulid: Ulid,
     /// First millisecond of the block.
     pub(super) base: i64,

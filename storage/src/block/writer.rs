@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::entry::{Entry, MAX_INLINE, Times, Values};
-use super::grouped::GroupedWriter;
+use super::grouped::GroupWriter;
 use super::index_writer::{self, Chunks, Labels};
 use super::layout::{DATA_FILE, DATA_GROUP_BYTES, data_header};
 use super::place::{WRITING, remove_block, remove_tree};
@@ -32,7 +32,7 @@ pub struct BlockWriter {
     ulid: Ulid,
     options: BlockOptions,
     /// Taken at the end.
-    data: Option<GroupedWriter>,
+    data: Option<GroupWriter>,
     labels: Labels,
     chunks: Chunks,
     vectors: Vectors,
@@ -83,7 +83,7 @@ impl BlockWriter {
             options,
             dir,
         };
-        let mut data = GroupedWriter::create(writer.dir.as_ref(), DATA_FILE, DATA_GROUP_BYTES)?;
+        let mut data = GroupWriter::create(writer.dir.as_ref(), DATA_FILE, DATA_GROUP_BYTES)?;
         data.append(&data_header(ulid))?;
         writer.data = Some(data);
         Ok(writer)
