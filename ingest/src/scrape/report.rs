@@ -56,10 +56,11 @@ impl Reporter {
     /// Creates the series that there are not. Where the store refuses, writing the
     /// report will tell.
     pub(super) fn reserve(&mut self, appender: &mut Appender<'_>) {
-        for index in 0..self.count() {
-            if self.series[index].is_none() {
-                let labels = labels::of_report(&self.target, NAMES[index]);
-                self.series[index] = appender.series(&labels).ok();
+        let count = self.count();
+        for (name, series) in NAMES.iter().zip(&mut self.series).take(count) {
+            if series.is_none() {
+                let labels = labels::of_report(&self.target, name);
+                *series = appender.series(&labels).ok();
             }
         }
     }
