@@ -5,9 +5,40 @@
     reason = "the whole target is a test, its helper functions too"
 )]
 
+use std::process::Command;
 use std::time::Duration;
 
 use kymo_tests::{Kymo, WriteBody, wait_until};
+
+#[test]
+fn a_server_that_opens_its_store_is_healthy_and_not_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    // Whoever opens a pipe waits until the other end is open, too.
+    let version = data.join("VERSION");
+    let made = Command::new("mkfifo").arg(&version).status().unwrap();
+    assert!(made.success());
+    let mut kymo = Kymo::spawn_in(dir.path(), &[]);
+    let healthy = kymo.get("/-/healthy");
+    assert_eq!(healthy.status, 200);
+    for target in ["/-/ready", "/api/v1/query?query=1", "/api/v1/status/tsdb"] {
+        let answer = kymo.get(target);
+        assert_eq!(answer.status, 503, "{target}: {answer:?}");
+        assert_eq!(answer.text(), "Service Unavailable\n", "{target}");
+    }
+    assert_eq!(kymo.write_bytes(b"x").status, 503);
+    let replay = kymo.get("/api/v1/status/walreplay");
+    assert_eq!(replay.status, 200);
+    assert!(replay.json()["data"]["current"].is_u64(), "{replay:?}");
+    let metrics = kymo.get("/metrics").text();
+    assert!(metrics.contains("\nprometheus_ready 0\n"), "{metrics}");
+
+    std::fs::write(&version, "kymo-store 1\nshards 2\n").unwrap();
+    kymo.wait_ready();
+    assert_eq!(kymo.get("/api/v1/query?query=1").status, 200);
+    assert_eq!(kymo.get("/-/healthy").status, 200);
+}
 
 #[test]
 fn a_server_starts_answers_and_stops_cleanly() {
@@ -28,7 +59,7 @@ fn an_address_in_use_is_an_error_that_names_it() {
     let first = Kymo::start(&[]);
     let dir = tempfile::tempdir().unwrap();
     let address = first.address().to_string();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
+    let output = Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
         .current_dir(dir.path())
         .arg(format!("--web.listen-address={address}"))
         .output()
@@ -46,7 +77,7 @@ fn a_wrong_configuration_ends_the_start_and_names_the_line() {
         "global:\n  scrape_intervall: 5s\n",
     )
     .unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
+    let output = Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
         .current_dir(dir.path())
         .args(["--config.file=p.yml", "--web.listen-address=127.0.0.1:0"])
         .output()
@@ -170,7 +201,7 @@ fn writes_are_forced_to_the_disk_by_a_timer_or_before_the_answer() {
 fn a_directory_in_use_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let _first = Kymo::start_in(dir.path(), &[]);
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
+    let output = Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
         .current_dir(dir.path())
         .args(["--storage.path=data", "--web.listen-address=127.0.0.1:0"])
         .output()

@@ -68,6 +68,7 @@ impl Served {
             min_t_ms: meta.min_t_ms,
             max_t_ms: meta.max_t_ms,
             level: meta.level,
+            sources: meta.sources.iter().map(Ulid::to_string).collect(),
             series: meta.n_series,
             samples: meta.n_samples,
             chunks: meta.n_chunks,

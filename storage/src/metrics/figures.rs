@@ -140,7 +140,7 @@ fn wal(store: &MetricStore) -> WalStats {
     all
 }
 
-fn newest_ms(store: &MetricStore) -> Option<i64> {
+pub(super) fn newest_ms(store: &MetricStore) -> Option<i64> {
     let newest_ms = store.newest_ms.load(Ordering::Acquire);
     (newest_ms != NEVER).then_some(newest_ms)
 }

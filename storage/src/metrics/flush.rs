@@ -75,9 +75,42 @@ impl MetricStore {
 
     /// Writes the oldest range of the head to a block if the head is long enough.
     pub(super) fn flush_head(&self, pace: &mut Pace<'_>) -> Result<Flushed, StorageError> {
-        let Some((start_ms, end_ms)) = self.due_range() else {
-            return Ok(Flushed::Nothing);
-        };
+        match self.due_range() {
+            Some((start_ms, end_ms)) => self.flush_range(start_ms, end_ms, pace),
+            None => Ok(Flushed::Nothing),
+        }
+    }
+
+    /// Moves what the head has before `end_ms` to blocks, however short the head is then:
+    /// for when memory is short. Series without newer samples go. Returns whether it is
+    /// done; where not, transactions that are open have to end first, and it is to be
+    /// called again.
+    ///
+    /// # Errors
+    /// As [`MetricStore::compact`].
+    pub fn flush_before(&self, end_ms: i64, pace: &mut Pace<'_>) -> Result<bool, StorageError> {
+        let _alone = self.maintaining.lock();
+        let range_ms = self.options.block_range_ms;
+        while let Some(oldest_ms) = self
+            .head_oldest_ms()
+            .filter(|&oldest_ms| oldest_ms < end_ms)
+        {
+            let aligned_ms = oldest_ms.div_euclid(range_ms) * range_ms;
+            let start_ms = aligned_ms.max(self.blocks.set().head_from_ms);
+            let until_ms = aligned_ms.saturating_add(range_ms).min(end_ms);
+            if self.flush_range(start_ms, until_ms, pace)? == Flushed::Waiting {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn flush_range(
+        &self,
+        start_ms: i64,
+        end_ms: i64,
+        pace: &mut Pace<'_>,
+    ) -> Result<Flushed, StorageError> {
         if !self.close_range(end_ms) {
             return Ok(Flushed::Waiting);
         }

@@ -52,6 +52,7 @@ mod import;
 mod log;
 mod lookup;
 mod maintenance;
+mod opening;
 mod recovery;
 mod retention;
 mod snapshot;
@@ -75,6 +76,7 @@ pub use compaction::{Compacted, Retention};
 pub use exemplars::SeriesExemplars;
 pub use flush::Pace;
 pub use import::Import;
+pub use opening::OpenProgress;
 pub use selection::Selection;
 pub use snapshot::Snapshotted;
 pub use stats::{

@@ -18,6 +18,7 @@ use super::exemplars::{Exemplars, ReplayedExemplars};
 use super::head_files::{self, HeadFiles};
 use super::log::{ShardLog, SlotSet};
 use super::metadata::MetadataStore;
+use super::opening::OpenProgress;
 use super::shard::{NEVER, Shard};
 use super::snapshot::Head;
 use super::snapshot_format::{Manifest, Section, kind};
@@ -29,6 +30,7 @@ use crate::fs::Dir;
 use crate::index::{Dictionary, Index, PairId, Restoring, Row, Rows, encode_row};
 use crate::model::Labels;
 use crate::options::StoreOptions;
+use crate::wal::format::segment_seq;
 use crate::wal::{Definitions, Entry, LoggedExemplar, Replayed, Start, WalError, WalOptions};
 
 const VERSION_FILE: &str = "VERSION";
@@ -44,8 +46,12 @@ const MAX_SHARDS: usize = 1 << 10;
 /// Stands for a creation number that is not known.
 const UNKNOWN: u32 = u32::MAX;
 
-/// Opens everything a store consists of.
-pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, StorageError> {
+/// Opens everything a store consists of, and says how far it came.
+pub(super) fn open(
+    dir: &dyn Dir,
+    options: &StoreOptions,
+    progress: &OpenProgress,
+) -> Result<Opened, StorageError> {
     let lock = dir.lock()?;
     let n_shards = match read_version(dir)? {
         Some(n_shards) => n_shards,
@@ -79,7 +85,12 @@ pub(super) fn open(dir: &dyn Dir, options: &StoreOptions) -> Result<Opened, Stor
         exemplars,
         metadata,
     } = restore_sections(&base.sections, options, dir, &mut recovery.damages);
+    for (dir, start) in dirs.iter().zip(&starts) {
+        let seqs = dir.files()?.into_iter().filter_map(|n| segment_seq(&n));
+        progress.expect(seqs.filter(|&seq| seq >= start.replay).count() as u64);
+    }
     let shared = Shared {
+        progress,
         index: Mutex::new(base.index),
         exemplars: Mutex::new(ReplayedExemplars::new(options.max_exemplars)),
         metadata,
@@ -297,7 +308,8 @@ fn write_version(dir: &dyn Dir, n_shards: usize) -> Result<(), StorageError> {
 }
 
 /// What the logs have in common.
-struct Shared {
+struct Shared<'p> {
+    progress: &'p OpenProgress,
     index: Mutex<Index>,
     exemplars: Mutex<ReplayedExemplars>,
     metadata: MetadataStore,
@@ -342,7 +354,7 @@ fn replay_all(
     dirs: &[Arc<dyn Dir>],
     starts: &[Start],
     options: &StoreOptions,
-    shared: &Shared,
+    shared: &Shared<'_>,
     shards: Vec<LoadedShard>,
 ) -> Result<Vec<Replay>, StorageError> {
     let shards: Vec<Mutex<LoadedShard>> = shards.into_iter().map(Mutex::new).collect();
@@ -352,15 +364,14 @@ fn replay_all(
             segment_bytes: options.wal_segment_bytes,
         };
         let loaded = std::mem::take(&mut *shards[shard].lock());
-        replay(
-            Arc::clone(&dirs[shard]),
-            options,
-            starts[shard],
-            shared,
-            loaded,
-        )
+        let dir = Arc::clone(&dirs[shard]);
+        let replay = replay(dir, options, starts[shard], shared, loaded)?;
+        shared.progress.done(replay.replayed.segments);
+        Ok(replay)
     });
-    let replays = replays.into_iter().map(|replay| replay.map_err(Into::into));
+    let replays = replays
+        .into_iter()
+        .map(|replay: Result<Replay, WalError>| replay.map_err(Into::into));
     replays.collect()
 }
 
@@ -368,7 +379,7 @@ fn replay(
     dir: Arc<dyn Dir>,
     options: WalOptions,
     start: Start,
-    shared: &Shared,
+    shared: &Shared<'_>,
     loaded: LoadedShard,
 ) -> Result<Replay, WalError> {
     let mut replayer = Replayer {
@@ -400,7 +411,7 @@ fn replay(
 
 /// Applies the records of one log.
 struct Replayer<'a> {
-    shared: &'a Shared,
+    shared: &'a Shared<'a>,
     /// The texts this log has named so far, and what the index calls them: threads
     /// meet in the index only for new ones.
     known: Dictionary,

@@ -318,6 +318,8 @@ pub struct BlockInfo {
     pub max_t_ms: i64,
     /// 1 for a block from the head, more for one that was merged.
     pub level: u32,
+    /// Names of the blocks of level 1 whose data is in this one.
+    pub sources: Vec<String>,
     /// Series.
     pub series: u64,
     /// Samples, deleted ones included.

@@ -35,6 +35,7 @@ use super::flush::Closing;
 use super::limits::Targets;
 use super::log::ShardLog;
 use super::metadata::MetadataStore;
+use super::opening::OpenProgress;
 use super::recovery;
 use super::shard::{NEVER, Shard};
 use super::snapshot::Head;
@@ -177,16 +178,36 @@ impl MetricStore {
     /// version. Damage inside the log is no error: it is reported in [`Recovery`], and
     /// the rest is served.
     pub fn open(options: &StoreOptions) -> Result<(MetricStore, Recovery), StorageError> {
+        MetricStore::open_watched(options, &OpenProgress::default())
+    }
+
+    /// As [`MetricStore::open`], and tells `progress` how far it came.
+    ///
+    /// # Errors
+    /// As [`MetricStore::open`].
+    pub fn open_watched(
+        options: &StoreOptions,
+        progress: &OpenProgress,
+    ) -> Result<(MetricStore, Recovery), StorageError> {
         let dir = RealDir::open(&options.dir)?;
-        MetricStore::open_in(&dir, options)
+        MetricStore::open_in_watched(&dir, options, progress)
     }
 
     /// Opens the store in a directory that may be none of the disk.
+    #[cfg(test)]
     pub(super) fn open_in(
         dir: &dyn Dir,
         options: &StoreOptions,
     ) -> Result<(MetricStore, Recovery), StorageError> {
-        let opened = recovery::open(dir, options)?;
+        MetricStore::open_in_watched(dir, options, &OpenProgress::default())
+    }
+
+    fn open_in_watched(
+        dir: &dyn Dir,
+        options: &StoreOptions,
+        progress: &OpenProgress,
+    ) -> Result<(MetricStore, Recovery), StorageError> {
+        let opened = recovery::open(dir, options, progress)?;
         let counters = Counters::default();
         let series = opened.index.len() as u64;
         counters.series_created.store(series, Ordering::Relaxed);
@@ -353,18 +374,32 @@ impl MetricStore {
         ]
     }
 
-    /// Syncs, takes a last snapshot so that the next opening is quick, and releases the
-    /// directory. Dropping the store only syncs, and cannot report an error.
+    /// Returns the time of the newest sample in milliseconds, `None` while there is none.
+    pub fn newest_time_ms(&self) -> Option<i64> {
+        super::figures::newest_ms(self)
+    }
+
+    /// Syncs, and takes a last snapshot so that the next opening is quick: what is to be
+    /// done before a store goes that others may still hold.
     ///
     /// # Errors
     /// The last sync or the snapshot failed. After a sync that succeeded nothing is
     /// lost, and the next opening reads the log.
-    pub fn close(self) -> Result<(), StorageError> {
+    pub fn settle(&self) -> Result<(), StorageError> {
         self.sync()?;
         if self.poisoned().is_none() && !self.is_snapshotted() {
             self.snapshot_head()?;
         }
         Ok(())
+    }
+
+    /// Does what [`MetricStore::settle`] does and releases the directory. Dropping the
+    /// store only syncs, and cannot report an error.
+    ///
+    /// # Errors
+    /// As [`MetricStore::settle`].
+    pub fn close(self) -> Result<(), StorageError> {
+        self.settle()
     }
 }
 
