@@ -23,4 +23,4 @@ mod write;
 
 pub use http::{Answer, Client};
 pub use server::{Kymo, wait_until};
-pub use write::WriteBody;
+pub use write::{Exemplar, WriteBody};

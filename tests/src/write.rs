@@ -1,5 +1,16 @@
 //! Bodies of remote write 1.0, written by hand so that wrong ones can be built too.
 
+/// An exemplar of a request.
+#[derive(Debug, Clone)]
+pub struct Exemplar {
+    /// Milliseconds since the epoch.
+    pub t_ms: i64,
+    /// Its value.
+    pub value: f64,
+    /// Its labels.
+    pub labels: Vec<(String, String)>,
+}
+
 /// A `prometheus.WriteRequest` under construction.
 #[derive(Debug, Clone, Default)]
 pub struct WriteBody {
@@ -36,26 +47,26 @@ impl WriteBody {
         push_bytes(&mut self.message, 1, &series);
     }
 
-    /// Adds a series with one sample and exemplars: milliseconds, value and labels.
-    pub fn push_exemplars<S: AsRef<[u8]>>(
+    /// Adds a series with exemplars, and a sample if there is one.
+    pub fn push_exemplars<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &mut self,
-        labels: &[(S, S)],
+        labels: &[(N, V)],
         sample: Option<(i64, f64)>,
-        exemplars: &[(i64, f64, Vec<(S, S)>)],
+        exemplars: &[Exemplar],
     ) {
         let mut series = Vec::new();
         push_labels(&mut series, labels);
         if let Some((t_ms, value)) = sample {
             push_sample(&mut series, t_ms, value);
         }
-        for (t_ms, value, labels) in exemplars {
-            let mut exemplar = Vec::new();
-            push_labels(&mut exemplar, labels);
-            exemplar.push(0x11);
-            exemplar.extend_from_slice(&value.to_bits().to_le_bytes());
-            exemplar.push(0x18);
-            push_varint(&mut exemplar, *t_ms as u64);
-            push_bytes(&mut series, 3, &exemplar);
+        for exemplar in exemplars {
+            let mut bytes = Vec::new();
+            push_labels(&mut bytes, &exemplar.labels);
+            bytes.push(0x11);
+            bytes.extend_from_slice(&exemplar.value.to_bits().to_le_bytes());
+            bytes.push(0x18);
+            push_varint(&mut bytes, exemplar.t_ms as u64);
+            push_bytes(&mut series, 3, &bytes);
         }
         push_bytes(&mut self.message, 1, &series);
     }

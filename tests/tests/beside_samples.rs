@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use kymo_tests::{Kymo, WriteBody};
+use kymo_tests::{Exemplar, Kymo, WriteBody};
 use serde_json::{Value, json};
 
 const EXEMPLARS: &str = "--enable-feature=exemplar-storage";
@@ -14,12 +14,15 @@ const T_MS: i64 = 1_700_000_000_000;
 
 /// A request with series `m`, and an exemplar of it at every second up to `n`.
 fn with_exemplars(n: i64) -> WriteBody {
-    let exemplars: Vec<_> = (0..n)
-        .map(|at| {
-            let labels = vec![("trace_id", ["a", "b", "c"][at as usize % 3])];
-            (T_MS + at * 1000, at as f64 + 0.5, labels)
-        })
-        .collect();
+    let exemplar = |at: i64| Exemplar {
+        t_ms: T_MS + at * 1000,
+        value: at as f64 + 0.5,
+        labels: vec![(
+            "trace_id".to_owned(),
+            ["a", "b", "c"][at as usize % 3].to_owned(),
+        )],
+    };
+    let exemplars: Vec<_> = (0..n).map(exemplar).collect();
     let mut body = WriteBody::new();
     body.push_exemplars(&[("__name__", "m")], Some((T_MS, 1.0)), &exemplars);
     body

@@ -57,7 +57,7 @@ impl Reporter {
     /// report will tell.
     pub(super) fn reserve(&mut self, appender: &mut Appender<'_>) {
         let count = self.count();
-        for (series, name) in self.series.iter_mut().zip(NAMES).take(count) {
+        for (name, series) in NAMES.iter().zip(&mut self.series).take(count) {
             if series.is_none() {
                 let labels = labels::of_report(&self.target, name);
                 *series = appender.series(&labels).ok();

@@ -52,22 +52,6 @@ impl Presence {
         (self.n - self.n_missing) as usize
     }
 
-    /// Returns how many positions are missing between the first and the last present one.
-    pub fn n_holes(&self) -> usize {
-        let at_the_ends = |run: &&Range<u32>| run.start == 0 || run.end == self.n;
-        let outside = self.runs.iter().filter(at_the_ends);
-        self.n_missing as usize - outside.map(|run| run.len()).sum::<usize>()
-    }
-
-    /// Returns how many present positions there are before `position`: the place that
-    /// the sample at `position` has among the values.
-    pub fn present_before(&self, position: usize) -> usize {
-        let position = u32::try_from(position).unwrap_or(u32::MAX).min(self.n);
-        let before = self.runs.iter().take_while(|run| run.start < position);
-        let missing: u32 = before.map(|run| run.end.min(position) - run.start).sum();
-        (position - missing) as usize
-    }
-
     /// Appends the present ones of those times of a vector that stand at `positions`.
     ///
     /// `times` is that part of the vector.
@@ -151,7 +135,7 @@ mod tests {
         let mut present = times[100..].to_vec();
         present.remove(50);
         let presence = Presence::of(&times, &present).unwrap();
-        assert_eq!((presence.n_present(), presence.n_holes()), (379, 1));
+        assert_eq!(presence.n_present(), 379);
         let mut bytes = Vec::new();
         presence.encode(&mut bytes);
         assert_eq!(bytes, [2, 0, 99, 50, 0]);
@@ -188,7 +172,6 @@ mod tests {
             prop_assert_eq!(read.n_present(), kept(0..n).len());
             let [a, b] = [ends.0, ends.1].map(|end| end.index(n + 1));
             let range = a.min(b)..a.max(b);
-            prop_assert_eq!(read.present_before(range.start), kept(0..range.start).len());
             let mut out = vec![5];
             read.keep(range.clone(), &times[range.clone()], &mut out);
             prop_assert_eq!(&out[1..], &kept(range)[..]);
@@ -198,8 +181,6 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>, n in 0usize..1000) {
             if let Ok(presence) = Presence::decode(&mut &bytes[..], n) {
                 prop_assert!(presence.n_present() <= n);
-                prop_assert!(presence.n_holes() <= n);
-                prop_assert!(presence.present_before(n) == presence.n_present());
                 let mut out = Vec::new();
                 presence.keep(0..n, &vector(n), &mut out);
                 prop_assert_eq!(out.len(), presence.n_present());

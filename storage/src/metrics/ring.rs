@@ -29,6 +29,9 @@ pub(super) const MAX_EXEMPLARS: usize = 1 << 31;
 const MIN_ENTRY_BYTES: usize = 12;
 const MIN_SERIES_BYTES: usize = 4;
 
+/// Entries that room is made for at first.
+const MIN_GROWTH: usize = 64;
+
 /// Number of no entry.
 const NONE: u64 = u64::MAX;
 
@@ -215,6 +218,12 @@ impl Ring {
         }
         let text_at = self.first_text + self.texts.len() as u64;
         self.texts.extend(&text);
+        if self.entries.len() == self.entries.capacity() {
+            // Doubled as usual, but not past what a full ring needs.
+            let room = self.max.saturating_sub(self.entries.len());
+            let more = self.entries.len().max(MIN_GROWTH);
+            self.entries.reserve_exact(more.min(room));
+        }
         self.entries.push_back(Entry {
             t_ms: exemplar.t_ms,
             value: exemplar.value,

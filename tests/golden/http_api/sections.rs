@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kymo_tests::{Client, Kymo, WriteBody, wait_until};
+use kymo_tests::{Client, Exemplar, Kymo, WriteBody, wait_until};
 use serde_json::Value;
 
 use crate::corpus;
@@ -158,10 +158,12 @@ fn load(kymo: &Kymo, folder: &Path, document: &Value) {
     send(kymo, &body);
 }
 
-fn exemplar(exemplar: &Value) -> (i64, f64, Vec<(String, String)>) {
-    let t_ms = exemplar["t"].as_i64().unwrap();
-    let value = corpus_float(&exemplar["value"]);
-    (t_ms, value, pairs(&exemplar["labels"]))
+fn exemplar(exemplar: &Value) -> Exemplar {
+    Exemplar {
+        t_ms: exemplar["t"].as_i64().unwrap(),
+        value: corpus_float(&exemplar["value"]),
+        labels: pairs(&exemplar["labels"]),
+    }
 }
 
 fn pairs(labels: &Value) -> Vec<(String, String)> {
