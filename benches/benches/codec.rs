@@ -1,5 +1,6 @@
 //! Chunk codecs: bytes per value (printed first) and time per value, by class of
-//! series. 12 series of 480 values each; sealed into chunks of 120 and 480.
+//! series. 12 series each; sealed into chunks of 120, 480 and 8192, with the effort of
+//! memory, of young blocks and of cold ones.
 #![allow(
     missing_docs,
     reason = "criterion's macros make undocumented functions"
@@ -12,13 +13,16 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kymo_storage::codec::open::{self, Edit, OpenChunk};
-use kymo_storage::codec::{sealed, timestamps, xor};
+use kymo_storage::codec::sealed::{self, Effort};
+use kymo_storage::codec::{timestamps, xor};
 
 mod shapes;
 use shapes::{CLASSES, Random, series};
 
 const VALUES: usize = 480;
+const LONG: usize = 8192;
 const SERIES: u64 = 12;
+
 /// The samples of one chunk that was appended to, 15 s apart.
 fn opened(values: &[f64], bytes: &mut Vec<u8>) -> OpenChunk {
     let mut chunk = OpenChunk::NEW;
@@ -33,51 +37,59 @@ fn opened(values: &[f64], bytes: &mut Vec<u8>) -> OpenChunk {
     chunk
 }
 
-fn data(class: &str) -> Vec<Vec<f64>> {
-    (0..SERIES)
-        .map(|seed| series(class, seed, VALUES))
-        .collect()
+fn data(class: &str, n: usize) -> Vec<Vec<f64>> {
+    (0..SERIES).map(|seed| series(class, seed, n)).collect()
 }
 
-fn sealed_bytes(chunks: &[&[f64]]) -> (usize, String) {
+/// Bytes per value of the chunks, and the codecs that they got.
+fn sealed_size(chunks: &[&[f64]], effort: Effort) -> (f64, String) {
     let mut scratch = sealed::Scratch::default();
     let mut out = Vec::new();
     let mut codecs: Vec<String> = chunks
         .iter()
-        .map(|c| format!("{:?}", sealed::seal(c, None, &mut scratch, &mut out)))
+        .map(|c| {
+            let codec = sealed::seal_with(c, None, effort, &mut scratch, &mut out);
+            format!("{codec:?}")
+        })
         .collect();
     codecs.sort();
     codecs.dedup();
-    (out.len(), codecs.join("+"))
+    let n: usize = chunks.iter().map(|chunk| chunk.len()).sum();
+    (out.len() as f64 / n as f64, codecs.join("+"))
 }
 
 fn print_sizes() {
     println!("bytes per value, headers included");
     println!(
-        "{:16} {:>8} {:>8} {:>8} {:>8}  codecs at 480",
-        "class", "xor 120", "open 120", "seal 120", "seal 480"
+        "{:16} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9}  codecs of blocks, of cold ones",
+        "class", "xor 120", "open 120", "seal 120", "seal 480", "block 480", "cold 8192"
     );
     for class in CLASSES {
-        let data = data(class);
+        let (data, cold) = (data(class, VALUES), data(class, LONG));
         let short: Vec<&[f64]> = data.iter().flat_map(|values| values.chunks(120)).collect();
         let long: Vec<&[f64]> = data.iter().map(|values| &values[..]).collect();
+        let cold: Vec<&[f64]> = cold.iter().map(|values| &values[..]).collect();
         let n = (VALUES as u64 * SERIES) as f64;
         let xor: usize = short.iter().map(|c| xor::encoded_len(c)).sum();
         let mut tokens = Vec::new();
         let open = short.iter().map(|c| opened(c, &mut tokens).len_bytes);
         let open: usize = open.map(usize::from).sum();
-        let (seal_short, _) = sealed_bytes(&short);
-        let (seal_long, codecs) = sealed_bytes(&long);
-        let [xor, open, short, long] =
-            [xor, open, seal_short, seal_long].map(|bytes| bytes as f64 / n);
-        println!("{class:16} {xor:8.3} {open:8.3} {short:8.3} {long:8.3}  {codecs}");
+        let [xor, open] = [xor, open].map(|bytes| bytes as f64 / n);
+        let (sealed_short, _) = sealed_size(&short, Effort::Quick);
+        let (sealed_long, _) = sealed_size(&long, Effort::Quick);
+        let (block, block_codecs) = sealed_size(&long, Effort::Block);
+        let (cold, cold_codecs) = sealed_size(&cold, Effort::Cold);
+        println!(
+            "{class:16} {xor:8.3} {open:8.3} {sealed_short:8.3} {sealed_long:8.3} {block:9.3} \
+             {cold:9.3}  {block_codecs}, {cold_codecs}"
+        );
     }
 }
 
 fn values(c: &mut Criterion) {
     print_sizes();
     for class in CLASSES {
-        let data = data(class);
+        let data = data(class, VALUES);
         let mut group = c.benchmark_group(class);
         group.throughput(Throughput::Elements(VALUES as u64 * SERIES));
         let mut bytes = Vec::new();
@@ -135,7 +147,58 @@ fn values(c: &mut Criterion) {
             });
         });
         group.finish();
+        cold(c, class);
     }
+}
+
+/// Long chunks, whole and a twentieth of them.
+fn cold(c: &mut Criterion, class: &str) {
+    let mut scratch = sealed::Scratch::default();
+    let data = data(class, LONG);
+    let mut group = c.benchmark_group(class);
+    group.throughput(Throughput::Elements(LONG as u64 * SERIES));
+    let mut bytes = Vec::new();
+    group.bench_function("seal cold 8192", |b| {
+        b.iter(|| {
+            for values in &data {
+                bytes.clear();
+                let effort = Effort::Cold;
+                black_box(sealed::seal_with(
+                    values,
+                    None,
+                    effort,
+                    &mut scratch,
+                    &mut bytes,
+                ));
+            }
+        });
+    });
+    let chunks: Vec<Vec<u8>> = data
+        .iter()
+        .map(|values| {
+            let mut bytes = Vec::new();
+            sealed::seal_with(values, None, Effort::Cold, &mut scratch, &mut bytes);
+            bytes
+        })
+        .collect();
+    let mut out = Vec::new();
+    let ranges = [
+        ("cold decode 8192", 0..LONG),
+        ("cold decode 400 of 8192", LONG / 2 + 100..LONG / 2 + 500),
+    ];
+    for (name, range) in ranges {
+        group.throughput(Throughput::Elements(range.len() as u64 * SERIES));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                for chunk in &chunks {
+                    out.clear();
+                    let range = range.clone();
+                    sealed::decode_range(chunk, LONG, range, &mut scratch, &mut out).unwrap();
+                }
+            });
+        });
+    }
+    group.finish();
 }
 
 fn times(c: &mut Criterion) {

@@ -5,7 +5,7 @@
 //! kinds   = times in bits 0..2, values in bits 2..4
 //! times 0 = vector varint                                          all of a shared vector
 //!       1 = vector | start varint | len varint                     a slice of one
-//!       2 = vector | start | len | n varint | n x gap varint       a slice with n left out
+//!       2 = vector | start | len | presence                        a slice without some
 //!       3 = first varint | span varint | n varint | bytes varint   its own, in `data`
 //! values 0 = len varint       a sealed chunk in `data`
 //!       1 = len varint, bytes a short sealed chunk right here
@@ -13,16 +13,18 @@
 //!       3 = bits u64          the same value throughout
 //! ```
 //!
-//! `first` counts from the first millisecond of the block, `span` from `first`. What is
-//! in `data` are the times, then the values. The first entry of a series that has
-//! something there is followed by its offset (varint); the next one lies right behind.
+//! `first` counts from the first millisecond of the block, `span` from `first`; `presence`
+//! is the codec's, of the slice. What is in `data` are the times, then the values. The
+//! first entry of a series that has something there is followed by its offset (varint);
+//! the next one lies right behind.
 
+use crate::codec::CodecError;
+use crate::codec::presence::Presence;
 use crate::codec::varint::{read_i64, read_u64, write_i64, write_u64};
-use crate::codec::{CodecError, sealed};
 
 const TIMES_WHOLE: u8 = 0;
 const TIMES_SLICE: u8 = 1;
-const TIMES_GAPS: u8 = 2;
+const TIMES_SOME: u8 = 2;
 const TIMES_OWN: u8 = 3;
 const VALUES_IN_DATA: u8 = 0;
 const VALUES_INLINE: u8 = 1;
@@ -33,16 +35,16 @@ const VALUES_BITS: u8 = 3;
 pub(super) const MAX_INLINE: usize = 12;
 
 /// Where the times of a chunk come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Times<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Times {
     /// All of a shared vector.
     Whole { vector: u32 },
-    /// `len` times of a shared vector from `start` on, without some.
+    /// `len` times of a shared vector from `start` on, or some of them.
     Slice {
         vector: u32,
         start: u32,
         len: u32,
-        missing: Missing<'a>,
+        presence: Option<Presence>,
     },
     /// `n` times of its own, `len_bytes` of `data`.
     Own {
@@ -51,41 +53,6 @@ pub(super) enum Times<'a> {
         n: u32,
         len_bytes: u64,
     },
-}
-
-/// Positions left out of a slice, as ascending gaps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Missing<'a> {
-    pub(super) n: u32,
-    gaps: &'a [u8],
-}
-
-impl<'a> Missing<'a> {
-    /// Writes positions, which ascend, to `gaps`.
-    pub(super) fn encode(positions: &[u32], gaps: &'a mut Vec<u8>) -> Missing<'a> {
-        gaps.clear();
-        let mut next = 0;
-        for &at in positions {
-            write_u64(gaps, u64::from(at - next));
-            next = at + 1;
-        }
-        Missing {
-            n: positions.len() as u32,
-            gaps,
-        }
-    }
-
-    /// Reads the positions; what the checks of the entry did not see is left out.
-    pub(super) fn positions(self) -> impl Iterator<Item = usize> + use<'a> {
-        let mut rest = self.gaps;
-        let mut next = 0usize;
-        (0..self.n).map_while(move |_| {
-            let gap = read_u64(&mut rest).ok()?;
-            let at = next.saturating_add(usize::try_from(gap).ok()?);
-            next = at.saturating_add(1);
-            Some(at)
-        })
-    }
 }
 
 /// The values of a chunk, or where they are.
@@ -100,9 +67,9 @@ pub(super) enum Values<'a> {
 }
 
 /// One chunk of a series.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry<'a> {
-    pub(super) times: Times<'a>,
+    pub(super) times: Times,
     pub(super) values: Values<'a>,
 }
 
@@ -125,8 +92,8 @@ impl Entry<'_> {
     pub(super) fn encode(&self, data_at: Option<u64>, out: &mut Vec<u8>) {
         let head = out.len();
         out.push(0);
-        let times = match self.times {
-            Times::Whole { vector } => {
+        let times = match &self.times {
+            &Times::Whole { vector } => {
                 write_u64(out, u64::from(vector));
                 TIMES_WHOLE
             }
@@ -134,20 +101,20 @@ impl Entry<'_> {
                 vector,
                 start,
                 len,
-                missing,
+                presence,
             } => {
-                for word in [vector, start, len] {
+                for &word in [vector, start, len] {
                     write_u64(out, u64::from(word));
                 }
-                if missing.n == 0 {
-                    TIMES_SLICE
-                } else {
-                    write_u64(out, u64::from(missing.n));
-                    out.extend_from_slice(missing.gaps);
-                    TIMES_GAPS
+                match presence {
+                    None => TIMES_SLICE,
+                    Some(presence) => {
+                        presence.encode(out);
+                        TIMES_SOME
+                    }
                 }
             }
-            Times::Own {
+            &Times::Own {
                 first,
                 span,
                 n,
@@ -227,12 +194,19 @@ impl<'a> Entries<'a> {
                 n: read_u32(rest)?,
                 len_bytes: read_u64(rest)?,
             },
-            kind => Times::Slice {
-                vector: read_u32(rest)?,
-                start: read_u32(rest)?,
-                len: read_u32(rest)?,
-                missing: read_missing(rest, kind)?,
-            },
+            kind => {
+                let (vector, start, len) = (read_u32(rest)?, read_u32(rest)?, read_u32(rest)?);
+                let presence = match kind {
+                    TIMES_SOME => Some(Presence::decode(rest, len as usize)?),
+                    _ => None,
+                };
+                Times::Slice {
+                    vector,
+                    start,
+                    len,
+                    presence,
+                }
+            }
         };
         let values = match kinds >> 2 {
             VALUES_IN_DATA => Values::InData {
@@ -270,24 +244,6 @@ fn read_u32(bytes: &mut &[u8]) -> Result<u32, CodecError> {
     u32::try_from(read_u64(bytes)?).map_err(|_| CodecError::Invalid("number in a chunk entry"))
 }
 
-fn read_missing<'a>(bytes: &mut &'a [u8], kind: u8) -> Result<Missing<'a>, CodecError> {
-    if kind != TIMES_GAPS {
-        return Ok(Missing::default());
-    }
-    let n = read_u32(bytes)?;
-    if n as usize > sealed::MAX_VALUES {
-        return Err(CodecError::Invalid("number of missing times"));
-    }
-    let start = *bytes;
-    for _ in 0..n {
-        read_u64(bytes)?;
-    }
-    Ok(Missing {
-        n,
-        gaps: &start[..start.len() - bytes.len()],
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -321,14 +277,13 @@ mod tests {
     #[test]
     fn entries_come_back_and_usual_ones_are_short() {
         let whole = Times::Whole { vector: 1000 };
-        let mut gaps = Vec::new();
-        let missing = Missing::encode(&[0, 1, 200, 300], &mut gaps);
-        assert_eq!(missing.positions().collect::<Vec<_>>(), [0, 1, 200, 300]);
+        let all: Vec<i64> = (0..470).collect();
+        let some: Vec<i64> = (0..470).filter(|t| ![7, 8, 200].contains(t)).collect();
         let slice = Times::Slice {
             vector: 3,
             start: 10,
             len: 470,
-            missing,
+            presence: Presence::of(&all, &some),
         };
         let own = Times::Own {
             first: 5,
@@ -339,26 +294,32 @@ mod tests {
         let in_data = Values::InData { len_bytes: 400 };
         for value in [-0.0, 0.5, f64::NAN, f64::INFINITY, 1e300, 1e15] {
             let entry = Entry {
-                times: whole,
+                times: whole.clone(),
                 values: Values::Constant(value),
             };
             assert_eq!(round_trip(&[entry], 0), 3 + 8, "{value}");
         }
         for (value, len) in [(0.0, 1), (1.0, 1), (-64.0, 1), (1e6, 3), (1e12, 6)] {
             let entry = Entry {
-                times: whole,
+                times: whole.clone(),
                 values: Values::Constant(value),
             };
             assert_eq!(round_trip(&[entry], 0), 3 + len, "{value}");
         }
-        let entry = |times, values| Entry { times, values };
-        assert_eq!(round_trip(&[entry(whole, in_data)], 100_000_000), 3 + 2 + 4);
+        let entry = |times: &Times, values| Entry {
+            times: times.clone(),
+            values,
+        };
+        assert_eq!(
+            round_trip(&[entry(&whole, in_data)], 100_000_000),
+            3 + 2 + 4
+        );
         let all = [
-            entry(whole, in_data),
-            entry(slice, Values::Inline(b"abc")),
-            entry(own, Values::Constant(2.0)),
-            entry(own, in_data),
-            entry(slice, Values::Constant(0.25)),
+            entry(&whole, in_data),
+            entry(&slice, Values::Inline(b"abc")),
+            entry(&own, Values::Constant(2.0)),
+            entry(&own, in_data),
+            entry(&slice, Values::Constant(0.25)),
         ];
         round_trip(&all, 1 << 40);
         round_trip(&all[1..], 77);
@@ -369,8 +330,8 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             let mut entries = Entries::new(&bytes);
             while let Ok(Some((entry, _))) = entries.next() {
-                if let Times::Slice { missing, .. } = entry.times {
-                    prop_assert!(missing.positions().count() <= bytes.len());
+                if let Times::Slice { presence: Some(presence), len, .. } = entry.times {
+                    prop_assert!(presence.n_present() <= len as usize);
                 }
             }
         }

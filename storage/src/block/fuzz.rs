@@ -208,9 +208,13 @@ fn ask(block: &Block) {
         check(block.labels(series).map(|labels| labels.for_each(drop)));
         for range in [TimeRange::ALL, TimeRange::new(100_000, 200_000)] {
             check(block.overlaps(series, range).map(drop));
-            (t.clear(), v.clear());
+            t.clear();
+            v.clear();
             check(block.read(series, range, &mut scratch, &mut t, &mut v));
             assert_eq!(t.len(), v.len());
+            assert!(t.is_sorted_by(|a, b| a < b) && t.iter().all(|&t| range.contains(t)));
+            let last = t.last().copied().unwrap_or(0);
+            assert!(last < block.meta().max_t_ms && t.first().is_none_or(|&t| t >= 0));
         }
     }
     check(block.verify(&mut || ControlFlow::Continue(())));

@@ -4,6 +4,7 @@
 //! values is checked as a whole when it is first needed; all else in groups.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::grouped::GroupedFile;
@@ -19,6 +20,11 @@ use crate::index::{NameId, PairId};
 
 /// Widths of all columns of all shapes that are taken.
 const MAX_COLUMNS: usize = 1 << 24;
+
+/// Names with so many values at most have them in memory, too, as long as all of them
+/// together are not more than so many bytes.
+const MAX_FEW: u32 = 64;
+const MAX_KEPT_BYTES: usize = 1 << 18;
 
 /// An open index.
 #[derive(Debug)]
@@ -48,6 +54,21 @@ pub(super) struct Name {
     /// Its transducer in the file; empty where there is none.
     transducer: Range<usize>,
     is_transducer_checked: AtomicBool,
+    /// Its values, where they are few; most labels of most series are such. Filled when
+    /// the dictionary is checked.
+    few: OnceLock<Box<[Box<str>]>>,
+}
+
+impl Name {
+    /// Returns the text of one of the values.
+    #[inline]
+    pub(super) fn value<'a>(&'a self, pair: PairId, dictionary: &Dictionary<'a>) -> &'a str {
+        let few = self
+            .few
+            .get()
+            .and_then(|few| few.get((pair - self.base) as usize));
+        few.map_or_else(|| dictionary.text(pair), |text| text)
+    }
 }
 
 /// A label of the series of a shape.
@@ -183,16 +204,36 @@ impl Index {
             self.section(Section::Texts),
             self.section(Section::TextEnds),
         );
-        if !self.is_dictionary_checked.load(Ordering::Acquire) {
+        let is_checked = self.is_dictionary_checked.load(Ordering::Acquire);
+        if !is_checked {
             self.file.get(texts.clone())?;
             self.file.get(ends.clone())?;
-            self.is_dictionary_checked.store(true, Ordering::Release);
         }
-        Ok(Dictionary {
+        let dictionary = Dictionary {
             texts: self.file.get_checked(texts.clone()),
             ends: self.file.get_checked(ends.clone()),
             width: self.text_ends.width,
-        })
+        };
+        if !is_checked {
+            self.keep_few(&dictionary);
+            self.is_dictionary_checked.store(true, Ordering::Release);
+        }
+        Ok(dictionary)
+    }
+
+    /// Copies the values of names that have few.
+    #[cold]
+    fn keep_few(&self, dictionary: &Dictionary<'_>) {
+        let mut left = MAX_KEPT_BYTES;
+        for name in self.names.iter().filter(|name| name.n_values <= MAX_FEW) {
+            let pairs = name.base..name.base + name.n_values;
+            let len_bytes: usize = pairs.clone().map(|pair| dictionary.bytes(pair).len()).sum();
+            if let Some(rest) = left.checked_sub(len_bytes) {
+                left = rest;
+                name.few
+                    .get_or_init(|| pairs.map(|pair| dictionary.text(pair).into()).collect());
+            }
+        }
     }
 
     /// Returns the transducer of a name that has many values.
@@ -435,6 +476,7 @@ fn read_names(mut bytes: &[u8], transducers: Range<usize>) -> Result<Vec<Name>, 
             n_values,
             transducer: transducer_at..end,
             is_transducer_checked: AtomicBool::new(false),
+            few: OnceLock::new(),
         });
         base = base.checked_add(n_values).ok_or(BAD)?;
         transducer_at = end;

@@ -44,12 +44,13 @@ mod vectors;
 mod writer;
 
 pub use error::BlockError;
+#[cfg(feature = "internals")]
 pub use index::NameStats;
 pub use meta::{BlockMeta, BlockOptions, BlockParent, META_FILE};
 pub use place::{list_blocks, remove_block};
 pub use reader::{Block, SeriesLabels};
 pub use samples::ReadScratch;
-pub use ulid::{Ulid, UlidError};
+pub use ulid::Ulid;
 pub use writer::BlockWriter;
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl<'a> Iterator for SeriesLabels<'a> {
     fn next(&mut self) -> Option<(&'a str, &'a str)> {
         let (name, pair) = self.pairs.next()?;
         let name = &self.index.names[name as usize];
-        Some((&name.text, self.dictionary.text(pair)))
+        Some((&name.text, name.value(pair, &self.dictionary)))
     }
 }
 
@@ -186,6 +186,7 @@ impl Block {
             data: &self.data,
             ulid: self.meta.ulid,
             base: self.meta.min_t_ms,
+            end: self.meta.max_t_ms,
             at,
         })
     }

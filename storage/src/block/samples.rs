@@ -14,6 +14,13 @@ use crate::model::TimeRange;
 /// the other, and then the next series of all of them.
 const KEPT_VECTORS: usize = 64;
 
+/// Of longer vectors a narrow range is read without the rest.
+const LONG_VECTOR: usize = 256;
+
+/// Times that are read to either side of such a range, for scrapes are not where the
+/// mean step says.
+const WINDOW_MARGIN: usize = 8;
+
 /// Buffers that a reader keeps between series, of whatever blocks.
 #[derive(Debug, Default)]
 pub struct ReadScratch {
@@ -30,6 +37,12 @@ struct Kept {
 }
 
 impl ReadScratch {
+    /// Tells whether a vector is decoded already.
+    fn has(&self, key: (Ulid, u32)) -> bool {
+        let place = self.kept.get(key.1 as usize % KEPT_VECTORS);
+        place.is_some_and(|kept| kept.key == Some(key))
+    }
+
     /// Returns the times of a vector of a block.
     fn vector(&mut self, key: (Ulid, u32), vector: &Vector<'_>) -> Result<&[i64], CodecError> {
         if self.kept.is_empty() {
@@ -54,6 +67,8 @@ pub(super) struct SeriesChunks<'a> {
     pub(super) ulid: Ulid,
     /// First millisecond of the block.
     pub(super) base: i64,
+    /// First millisecond after it.
+    pub(super) end: i64,
     /// Where the entries are in the index.
     pub(super) at: Range<usize>,
 }
@@ -108,16 +123,42 @@ impl SeriesChunks<'_> {
         Ok(false)
     }
 
+    /// Returns a shared vector.
+    #[inline]
+    fn vector(&self, number: u32) -> Result<Vector<'_>, Failure> {
+        let vector = Vector::read(self.index.vector(number)?, self.base)?;
+        self.within_block(vector)
+    }
+
+    /// Returns a vector that belongs to a chunk.
+    fn own<'a>(
+        &self,
+        first: u64,
+        span: u64,
+        n: u32,
+        bytes: &'a [u8],
+    ) -> Result<Vector<'a>, Failure> {
+        let vector = Vector::of_parts(self.base, first, span, u64::from(n), bytes)?;
+        self.within_block(vector)
+    }
+
+    fn within_block<'a>(&self, vector: Vector<'a>) -> Result<Vector<'a>, Failure> {
+        if vector.last < self.end {
+            return Ok(vector);
+        }
+        Err(CodecError::Invalid("time behind the end of the block").into())
+    }
+
     fn bounds(&self, entry: &Entry<'_>) -> Result<TimeRange, Failure> {
         let range = match entry.times {
             Times::Whole { vector } => {
-                let vector = Vector::read(self.index.vector(vector)?, self.base)?;
+                let vector = self.vector(vector)?;
                 vector.first..=vector.last
             }
             Times::Slice {
                 vector, start, len, ..
             } => {
-                let vector = Vector::read(self.index.vector(vector)?, self.base)?;
+                let vector = self.vector(vector)?;
                 let slice = slice_of(&vector, start, len)?;
                 let mut ends = Vec::new();
                 if let Some(step) = vector.step() {
@@ -129,7 +170,7 @@ impl SeriesChunks<'_> {
                 ends[0]..=ends[ends.len() - 1]
             }
             Times::Own { first, span, n, .. } => {
-                let vector = Vector::of_parts(self.base, first, span, u64::from(n), &[])?;
+                let vector = self.own(first, span, n, &[])?;
                 vector.first..=vector.last
             }
         };
@@ -145,13 +186,24 @@ impl SeriesChunks<'_> {
         values: &mut Vec<f64>,
     ) -> Result<(), BlockError> {
         let mut entries = Entries::new(self.index.file.get(self.at.clone())?);
+        let mut last = None;
         loop {
             let entry = entries.next().map_err(|e| self.fail(e.into()))?;
             let Some((entry, data_at)) = entry else {
                 return Ok(());
             };
+            let n = timestamps.len();
             self.chunk(&entry, data_at, range, scratch, timestamps, values)
                 .map_err(|e| self.fail(e))?;
+            // Times ascend from chunk to chunk, so there are no more than the block has
+            // milliseconds.
+            if let Some(new) = timestamps.get(n..).filter(|new| !new.is_empty()) {
+                if last.is_some_and(|last| new[0] <= last) {
+                    let error = CodecError::Invalid("order of the chunks of a series");
+                    return Err(self.fail(error.into()));
+                }
+                last = new.last().copied();
+            }
         }
     }
 
@@ -167,7 +219,7 @@ impl SeriesChunks<'_> {
         let (n, kept) = match entry.times {
             Times::Whole { vector } => {
                 let number = vector;
-                let vector = Vector::read(self.index.vector(number)?, self.base)?;
+                let vector = self.vector(number)?;
                 let all = 0..vector.n;
                 let kept = self.shared(number, &vector, all, range, scratch, timestamps)?;
                 (vector.n, kept)
@@ -176,32 +228,28 @@ impl SeriesChunks<'_> {
                 vector,
                 start,
                 len,
-                missing,
+                ref presence,
             } => {
                 let number = vector;
-                let vector = Vector::read(self.index.vector(number)?, self.base)?;
+                let vector = self.vector(number)?;
                 let slice = slice_of(&vector, start, len)?;
-                if missing.n == 0 {
-                    let n = slice.len();
-                    let kept = self.shared(number, &vector, slice, range, scratch, timestamps)?;
-                    (n, kept)
-                } else {
-                    let mut times = std::mem::take(&mut scratch.times);
-                    times.clear();
-                    let whole = scratch.vector((self.ulid, number), &vector)?;
-                    let whole = &whole[slice];
-                    let mut next = 0;
-                    for at in missing.positions() {
-                        let present = whole.get(next..at);
-                        times.extend_from_slice(present.ok_or(BAD_SLICE)?);
-                        next = at + 1;
+                match presence {
+                    None => {
+                        let n = slice.len();
+                        let kept =
+                            self.shared(number, &vector, slice, range, scratch, timestamps)?;
+                        (n, kept)
                     }
-                    times.extend_from_slice(whole.get(next..).ok_or(BAD_SLICE)?);
-                    let kept = within(&times, range);
-                    timestamps.extend_from_slice(&times[kept.clone()]);
-                    let n = times.len();
-                    scratch.times = times;
-                    (n, kept)
+                    Some(presence) => {
+                        let mut times = std::mem::take(&mut scratch.times);
+                        times.clear();
+                        let whole = scratch.vector((self.ulid, number), &vector)?;
+                        presence.keep(0..slice.len(), &whole[slice], &mut times);
+                        let kept = within(&times, range);
+                        timestamps.extend_from_slice(&times[kept.clone()]);
+                        scratch.times = times;
+                        (presence.n_present(), kept)
+                    }
                 }
             }
             Times::Own {
@@ -210,12 +258,12 @@ impl SeriesChunks<'_> {
                 n,
                 len_bytes,
             } => {
-                let head = Vector::of_parts(self.base, first, span, u64::from(n), &[])?;
+                let head = self.own(first, span, n, &[])?;
                 if !range.overlaps(TimeRange::new(head.first, head.last)) {
                     return Ok(());
                 }
                 let bytes = self.data(data_at, len_bytes)?;
-                let vector = Vector::of_parts(self.base, first, span, u64::from(n), bytes)?;
+                let vector = self.own(first, span, n, bytes)?;
                 scratch.times.clear();
                 vector.decode(0..vector.n, &mut scratch.times)?;
                 let kept = within(&scratch.times, range);
@@ -256,18 +304,35 @@ impl SeriesChunks<'_> {
         if !range.overlaps(TimeRange::new(vector.first, vector.last)) {
             return Ok(0..0);
         }
-        let kept = if let Some(step) = vector.step() {
+        if let Some(step) = vector.step() {
             let kept = steps_within(vector, step, &slice, range);
             vector.decode(kept.clone(), timestamps)?;
-            kept
-        } else {
-            let whole = scratch.vector((self.ulid, number), vector)?;
-            let times = &whole[slice.clone()];
-            let kept = within(times, range);
-            timestamps.extend_from_slice(&times[kept.clone()]);
-            return Ok(kept);
-        };
-        Ok(kept.start - slice.start..kept.end - slice.start)
+            return Ok(kept.start - slice.start..kept.end - slice.start);
+        }
+        let key = (self.ulid, number);
+        if slice.len() > LONG_VECTOR && !scratch.has(key) {
+            let window = window_of(vector, &slice, range);
+            if window.len() < slice.len() / 2 {
+                scratch.times.clear();
+                vector.decode(window.clone(), &mut scratch.times)?;
+                let times = scratch.times.as_slice();
+                // The guess was good if there are others on both sides.
+                let is_before = |t: &i64| *t < range.start_ms;
+                let is_behind = |t: &i64| *t > range.end_ms;
+                if (window.start == slice.start || times.first().is_some_and(is_before))
+                    && (window.end == slice.end || times.last().is_some_and(is_behind))
+                {
+                    let kept = within(times, range);
+                    timestamps.extend_from_slice(&times[kept.clone()]);
+                    let skipped = window.start - slice.start;
+                    return Ok(skipped + kept.start..skipped + kept.end);
+                }
+            }
+        }
+        let times = &scratch.vector(key, vector)?[slice];
+        let kept = within(times, range);
+        timestamps.extend_from_slice(&times[kept.clone()]);
+        Ok(kept)
     }
 
     fn data(&self, at: u64, len_bytes: u64) -> Result<&[u8], BlockError> {
@@ -277,8 +342,6 @@ impl SeriesChunks<'_> {
     }
 }
 
-const BAD_SLICE: CodecError = CodecError::Invalid("slice of a timestamp vector");
-
 fn slice_of(vector: &Vector<'_>, start: u32, len: u32) -> Result<Range<usize>, CodecError> {
     let (start, len) = (start as usize, len as usize);
     match start
@@ -286,8 +349,22 @@ fn slice_of(vector: &Vector<'_>, start: u32, len: u32) -> Result<Range<usize>, C
         .filter(|&end| end <= vector.n && len > 0)
     {
         Some(end) => Ok(start..end),
-        None => Err(BAD_SLICE),
+        None => Err(CodecError::Invalid("slice of a timestamp vector")),
     }
+}
+
+/// Guesses from the mean step which of the times of a slice are in a range, with some to
+/// either side.
+fn window_of(vector: &Vector<'_>, slice: &Range<usize>, range: TimeRange) -> Range<usize> {
+    let span = i128::from(vector.last) - i128::from(vector.first);
+    let place = |t: i64| {
+        let distance = i128::from(t.clamp(vector.first, vector.last)) - i128::from(vector.first);
+        (distance * (vector.n as i128 - 1) / span.max(1)) as usize
+    };
+    let start = place(range.start_ms).saturating_sub(WINDOW_MARGIN);
+    let end = place(range.end_ms) + WINDOW_MARGIN;
+    let start = start.clamp(slice.start, slice.end);
+    start..end.clamp(start, slice.end)
 }
 
 /// Returns which of ascending times are in a range.
@@ -344,12 +421,10 @@ fn decode(
     scratch: &mut sealed::Scratch,
     values: &mut Vec<f64>,
 ) -> Result<(), CodecError> {
-    let start = values.len();
-    sealed::decode(bytes, n, scratch, values)?;
-    if values.len() != start + n {
+    let end = values.len() + kept.len();
+    sealed::decode_range(bytes, n, kept, scratch, values)?;
+    if values.len() != end {
         return Err(CodecError::Invalid("number of values of a chunk"));
     }
-    values.truncate(start + kept.end);
-    values.drain(start..start + kept.start);
     Ok(())
 }

@@ -561,6 +561,9 @@ fn series_of_one_scrape_share_their_times() {
     // Constants with shared times have nothing in the data but the first's own times.
     assert!(meta.bytes_data < 800, "{meta:?}");
     assert!(meta.bytes_index < 500 * 40, "{meta:?}");
+    let sizes: BTreeMap<String, usize> = block.section_sizes().into_iter().collect();
+    assert!(sizes["Vectors"] < 400, "{sizes:?}");
+    assert!(sizes["Chunks"] < 500 * 6, "{sizes:?}");
 }
 
 #[test]
@@ -623,4 +626,47 @@ fn what_interrupted_work_left_is_removed_and_links_are_blocks() {
         read(&block, 1, TimeRange::ALL, &mut scratch).unwrap().len(),
         480
     );
+}
+
+#[test]
+fn narrow_ranges_of_long_chunks_are_those_of_the_whole() {
+    let times: Vec<i64> = (0..5760).map(|i| i * 15_000 + i * i % 97).collect();
+    let mut outage = times.clone();
+    outage.drain(1000..3000);
+    let mut model = Model::new();
+    let all = [("a", &times), ("b", &times), ("c", &outage), ("d", &outage)];
+    for (name, times) in all {
+        for kind in [2, 3, 4, 6] {
+            let values = values(kind, 77, times.len());
+            let samples = times.iter().copied().zip(values).collect();
+            let labels = [("kind", kind.to_string()), ("n", name.to_owned())];
+            model.insert(Labels::from_pairs(labels), samples);
+        }
+    }
+    let cold = BlockOptions {
+        cold: true,
+        ..options(0, 24 * HOUR)
+    };
+    let (_, block) = written(cold, &model);
+    assert_eq!(block.meta().n_chunks, 16);
+    for (series, samples) in model.values().enumerate() {
+        let mut kept = ReadScratch::default();
+        for i in 0..200 {
+            let start = i * 433_000 - 100_000;
+            let range = TimeRange::new(
+                start,
+                start + [0, 16_000, 300_000, 20 * HOUR][i as usize % 4],
+            );
+            let expected: Vec<_> = samples
+                .iter()
+                .copied()
+                .filter(|s| range.contains(s.0))
+                .collect();
+            let mut fresh = ReadScratch::default();
+            for scratch in [&mut fresh, &mut kept] {
+                let found = read(&block, series as u32, range, scratch).unwrap();
+                assert_eq!(bits(&found), bits(&expected), "{series} {range:?}");
+            }
+        }
+    }
 }

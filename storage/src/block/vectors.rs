@@ -18,6 +18,8 @@ use std::ops::Range;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::entry::Times;
+use crate::codec::presence::Presence;
 use crate::codec::varint::{read_u64, write_u64};
 use crate::codec::{CodecError, sealed, timestamps};
 
@@ -36,21 +38,6 @@ const MAX_PLACES: usize = 1 << 20;
 /// Times that are kept decoded, for comparisons.
 const MAX_DECODED: usize = 2 << 20;
 
-/// What was found for the times of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    Whole {
-        vector: u32,
-    },
-    /// The positions left out are in [`Vectors::missing`].
-    Slice {
-        vector: u32,
-        start: u32,
-        len: u32,
-    },
-    Own,
-}
-
 /// The dictionary while it is written.
 #[derive(Debug)]
 pub(super) struct Vectors {
@@ -66,7 +53,6 @@ pub(super) struct Vectors {
     places: HashMap<i64, u32, RandomState>,
     decoded: HashMap<u32, Box<[i64]>, RandomState>,
     n_decoded: usize,
-    missing: Vec<u32>,
     hasher: RandomState,
 }
 
@@ -83,35 +69,28 @@ impl Vectors {
             places: HashMap::default(),
             decoded: HashMap::default(),
             n_decoded: 0,
-            missing: Vec::new(),
             hasher: RandomState::default(),
         }
     }
 
-    /// Finds times, which ascend and are not empty, or adds them, or says that they are
-    /// to be stored with their chunk.
-    pub(super) fn place(&mut self, t_ms: &[i64]) -> Found {
-        self.missing.clear();
+    /// Finds times, which ascend and are not empty, or adds them. `None` where they are to
+    /// be stored with their chunk.
+    pub(super) fn place(&mut self, t_ms: &[i64]) -> Option<Times> {
         let hash = self.hasher.hash_one(t_ms);
         if let Some(vector) = self.find(hash, t_ms) {
-            return Found::Whole { vector };
+            return Some(Times::Whole { vector });
         }
-        if let Some(found) = self.find_around(t_ms) {
-            return found;
+        if let Some(slice) = self.find_around(t_ms) {
+            return Some(slice);
         }
         if is_regular(t_ms) || self.seen.contains(&hash) {
-            if let Some(vector) = self.add(hash, t_ms) {
-                return Found::Whole { vector };
-            }
-        } else if self.seen.len() < MAX_SEEN {
+            let vector = self.add(hash, t_ms)?;
+            return Some(Times::Whole { vector });
+        }
+        if self.seen.len() < MAX_SEEN {
             self.seen.insert(hash);
         }
-        Found::Own
-    }
-
-    /// Returns the positions that the last slice found leaves out.
-    pub(super) fn missing(&self) -> &[u32] {
-        &self.missing
+        None
     }
 
     /// Returns the bytes of all vectors and where each ends.
@@ -127,7 +106,7 @@ impl Vectors {
     }
 
     /// Finds a vector that has all these times and few others between.
-    fn find_around(&mut self, t_ms: &[i64]) -> Option<Found> {
+    fn find_around(&mut self, t_ms: &[i64]) -> Option<Times> {
         let mut tried = None;
         let mut rest = t_ms;
         while let Some(&first) = rest.first() {
@@ -145,16 +124,20 @@ impl Vectors {
         None
     }
 
-    fn is_within(&mut self, vector: u32, t_ms: &[i64]) -> Option<Found> {
-        let mut missing = std::mem::take(&mut self.missing);
+    fn is_within(&mut self, vector: u32, t_ms: &[i64]) -> Option<Times> {
         let whole = self.decoded(vector);
-        let start = whole.binary_search(&t_ms[0]).ok();
-        let len = start.and_then(|start| slice_len(&whole[start..], t_ms, &mut missing));
-        self.missing = missing;
-        Some(Found::Slice {
+        let start = whole.binary_search(&t_ms[0]).ok()?;
+        let len = slice_len(&whole[start..], t_ms)?;
+        let presence = if len == t_ms.len() {
+            None
+        } else {
+            Some(Presence::of(&whole[start..start + len], t_ms)?)
+        };
+        Some(Times::Slice {
             vector,
-            start: start? as u32,
-            len: len? as u32,
+            start: start as u32,
+            len: len as u32,
+            presence,
         })
     }
 
@@ -220,16 +203,14 @@ impl Vectors {
 }
 
 /// Returns how many times of `whole`, from its first on, hold all of `t_ms`, which begins
-/// with the same, and appends the positions of the others to `missing`. `None` where some
-/// are not in `whole`, or too many others are.
-fn slice_len(whole: &[i64], t_ms: &[i64], missing: &mut Vec<u32>) -> Option<usize> {
-    missing.clear();
-    let mut at = 0;
+/// with the same. `None` where some are not in `whole`, or too many others are.
+fn slice_len(whole: &[i64], t_ms: &[i64]) -> Option<usize> {
+    let (mut at, mut missing) = (0, 0);
     for &t in t_ms {
         while *whole.get(at)? < t {
-            missing.push(at as u32);
             at += 1;
-            if missing.len() * MISSING_SHARE > t_ms.len() {
+            missing += 1;
+            if missing * MISSING_SHARE > t_ms.len() {
                 return None;
             }
         }
@@ -304,7 +285,8 @@ impl<'a> Vector<'a> {
         }
     }
 
-    /// Returns the step, where all steps are equal and that is how it is coded.
+    /// Returns the step, where all steps are equal and that is how it is coded. It is
+    /// above 0 but for a single time.
     #[inline]
     pub(super) fn step(&self) -> Option<i64> {
         if self.times.first() != Some(&(timestamps::Kind::Regular as u8)) {
@@ -315,11 +297,11 @@ impl<'a> Vector<'a> {
         if steps == 0 {
             return (span == 0).then_some(0);
         }
-        // A span that is no multiple comes of damage; decoding will say so.
-        (span % steps == 0).then_some(span / steps)
+        // Another span comes of damage; decoding will say so.
+        (span >= steps && span % steps == 0).then_some(span / steps)
     }
 
-    /// Appends the times at the positions in `range`.
+    /// Appends the times at the positions in `range`; they ascend.
     #[inline]
     pub(super) fn decode(&self, range: Range<usize>, out: &mut Vec<i64>) -> Result<(), CodecError> {
         if range.end > self.n {
@@ -330,18 +312,19 @@ impl<'a> Vector<'a> {
             return Ok(());
         }
         let start = out.len();
-        let n = timestamps::decode(self.times, self.n, out)?;
-        let times = &mut out[start..];
+        let n = timestamps::decode_range(self.times, self.n, range.clone(), out)?;
+        let times = out.get_mut(start..).unwrap_or_default();
         times
             .iter_mut()
             .for_each(|t| *t = t.wrapping_add(self.first));
-        let fits =
-            n == self.n && times.first() == Some(&self.first) && times.last() == Some(&self.last);
+        let fits = n == self.n
+            && times.len() == range.len()
+            && times.is_sorted_by(|a, b| a < b)
+            && (range.start > 0 || times.first().is_none_or(|&t| t == self.first))
+            && (range.end < n || times.last().is_none_or(|&t| t == self.last));
         if !fits {
             return Err(CodecError::Invalid("timestamp vector"));
         }
-        out.truncate(start + range.end);
-        out.drain(start..start + range.start);
         Ok(())
     }
 }
@@ -363,12 +346,13 @@ mod tests {
     fn the_second_of_its_kind_is_shared() {
         let mut vectors = Vectors::new(0..2 * HOUR);
         let times = jittered(480);
-        assert_eq!(vectors.place(&times), Found::Own);
-        assert_eq!(vectors.place(&times), Found::Whole { vector: 0 });
-        assert_eq!(vectors.place(&times), Found::Whole { vector: 0 });
+        let whole = |vector| Some(Times::Whole { vector });
+        assert_eq!(vectors.place(&times), None);
+        assert_eq!(vectors.place(&times), whole(0));
+        assert_eq!(vectors.place(&times), whole(0));
         let regular: Vec<i64> = (0..480).map(|i| 7 + i * 15_000).collect();
-        assert_eq!(vectors.place(&regular), Found::Whole { vector: 1 });
-        assert_eq!(vectors.place(&[77]), Found::Whole { vector: 2 });
+        assert_eq!(vectors.place(&regular), whole(1));
+        assert_eq!(vectors.place(&[77]), whole(2));
         let (bytes, ends) = vectors.finish();
         assert_eq!(ends.len(), 3);
         let read = |from: u32, to: u32| {
@@ -390,25 +374,34 @@ mod tests {
         let times = jittered(480);
         vectors.place(&times);
         vectors.place(&times);
-        let slice = |start, len| Found::Slice {
-            vector: 0,
-            start,
-            len,
+        let slice = |start: usize, len: usize, of: &[i64]| {
+            let whole = &times[start..start + len];
+            Some(Times::Slice {
+                vector: 0,
+                start: start as u32,
+                len: len as u32,
+                presence: Presence::of(whole, of).filter(|_| whole != of),
+            })
         };
-        assert_eq!(vectors.place(&times[13..400]), slice(13, 387));
-        assert_eq!(vectors.missing(), [0; 0]);
+        let part = &times[13..400];
+        assert_eq!(vectors.place(part), slice(13, 387, part));
         let mut gaps = times.clone();
         gaps.remove(300);
         gaps.drain(1..3);
-        assert_eq!(vectors.place(&gaps), slice(0, 480));
-        assert_eq!(vectors.missing(), [1, 2, 300]);
-        assert_eq!(vectors.place(&times[..479]), slice(0, 479));
+        let found = vectors.place(&gaps);
+        assert_eq!(found, slice(0, 480, &gaps));
+        let Some(Times::Slice { presence, .. }) = found else {
+            unreachable!();
+        };
+        assert_eq!(presence.unwrap().n_present(), 477);
+        let part = &times[..479];
+        assert_eq!(vectors.place(part), slice(0, 479, part));
         // Half of them are missing: that is another rhythm.
         let half: Vec<i64> = times.iter().copied().step_by(2).collect();
-        assert_eq!(vectors.place(&half), Found::Own);
-        let mut other = times;
+        assert_eq!(vectors.place(&half), None);
+        let mut other = times.clone();
         other[200] += 1;
-        assert_eq!(vectors.place(&other), Found::Own);
+        assert_eq!(vectors.place(&other), None);
     }
 
     proptest! {

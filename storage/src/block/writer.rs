@@ -7,14 +7,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::entry::{Entry, MAX_INLINE, Missing, Times, Values};
+use super::entry::{Entry, MAX_INLINE, Times, Values};
 use super::grouped::GroupedWriter;
 use super::index_writer::{self, Chunks, Labels};
 use super::layout::{DATA_FILE, DATA_GROUP_BYTES, data_header};
 use super::place::{WRITING, remove_block, remove_tree};
-use super::vectors::{self, Found, Vectors};
+use super::vectors::{self, Vectors};
 use super::{BlockError, BlockMeta, BlockOptions, META_FILE, Ulid};
-use crate::codec::sealed::{self, Codec};
+use crate::codec::sealed::{self, Codec, Effort};
 use crate::fs::Dir;
 
 /// Values of a chunk, about. Chunks end at certain times, so that series of one rhythm
@@ -45,7 +45,6 @@ pub struct BlockWriter {
 struct Scratch {
     sealed: sealed::Scratch,
     payload: Vec<u8>,
-    gaps: Vec<u8>,
 }
 
 impl BlockWriter {
@@ -166,33 +165,25 @@ impl BlockWriter {
     /// Writes a chunk; `is_first` where the series has no bytes in `data` yet. Returns
     /// whether this one has.
     fn chunk(&mut self, t_ms: &[i64], values: &[f64], is_first: bool) -> Result<bool, BlockError> {
-        let Scratch {
-            sealed,
-            payload,
-            gaps,
-        } = &mut self.scratch;
+        let Scratch { sealed, payload } = &mut self.scratch;
         payload.clear();
-        let times = match self.vectors.place(t_ms) {
-            Found::Whole { vector } => Times::Whole { vector },
-            Found::Slice { vector, start, len } => Times::Slice {
-                vector,
-                start,
-                len,
-                missing: Missing::encode(self.vectors.missing(), gaps),
-            },
-            Found::Own => {
-                vectors::encode_times(t_ms, payload);
-                let (first, last) = (t_ms[0], t_ms[t_ms.len() - 1]);
-                Times::Own {
-                    first: (first - self.options.min_t_ms) as u64,
-                    span: (last - first) as u64,
-                    n: t_ms.len() as u32,
-                    len_bytes: payload.len() as u64,
-                }
+        let times = self.vectors.place(t_ms).unwrap_or_else(|| {
+            vectors::encode_times(t_ms, payload);
+            let (first, last) = (t_ms[0], t_ms[t_ms.len() - 1]);
+            Times::Own {
+                first: (first - self.options.min_t_ms) as u64,
+                span: (last - first) as u64,
+                n: t_ms.len() as u32,
+                len_bytes: payload.len() as u64,
             }
+        });
+        let effort = if self.options.cold {
+            Effort::Cold
+        } else {
+            Effort::Block
         };
         let at = payload.len();
-        let codec = sealed::seal(values, None, sealed, payload);
+        let codec = sealed::seal_with(values, None, effort, sealed, payload);
         let mut in_data = payload.len();
         let values = if codec == Codec::Const {
             in_data = at;

@@ -125,6 +125,12 @@ pub fn width(value: u64) -> u32 {
     64 - value.leading_zeros()
 }
 
+/// Returns how many bytes `value` takes as a varint.
+#[inline]
+pub fn varint_len(value: u64) -> usize {
+    width(value).div_ceil(7).max(1) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,15 +9,19 @@
 //!
 //! Reading order: [`varint`] and [`bits`] (the alphabet), [`decimal`] (floats that
 //! were decimals become integers), [`open`] (the chunk being appended to), [`sealed`]
-//! with [`packed`] and [`xor`] (the chunk at rest), [`timestamps`], [`crc`].
+//! with [`packed`], [`xor`] and [`pages`] (the chunk at rest), [`timestamps`], [`presence`], [`crc`].
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 
 pub mod bits;
 pub mod crc;
 pub mod decimal;
+#[cfg(any(test, feature = "internals"))]
+pub mod fuzz;
 pub mod open;
 pub mod packed;
+pub mod pages;
+pub mod presence;
 pub mod sealed;
 pub mod text;
 pub mod timestamps;

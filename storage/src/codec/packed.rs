@@ -12,6 +12,8 @@
 //! This module is also the guard in front of that crate, which panics on a width over
 //! 32 or a short buffer and silently cuts values when the width is too small.
 
+use std::ops::Range;
+
 use bitpacking::{BitPacker, BitPacker4x};
 
 use super::bits::{low_mask, width};
@@ -27,14 +29,6 @@ struct BlockPlan {
     width: u32,
     exceptions: usize,
     len_bytes: usize,
-}
-
-/// Returns how many bytes [`pack`] appends.
-pub fn packed_len(values: &[u64]) -> usize {
-    values
-        .chunks(BLOCK_LEN)
-        .map(|block| plan(block).len_bytes)
-        .sum()
 }
 
 /// Appends `values`.
@@ -79,24 +73,67 @@ pub fn unpack(bytes: &mut &[u8], n: usize, out: &mut Vec<u64>) -> Result<(), Cod
     Ok(())
 }
 
+/// Takes those of `n` packed values whose positions are in `range` and appends them to
+/// `out`. Only the blocks that hold some are unpacked; those before are stepped over,
+/// those after are not looked at.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_range(
+    mut bytes: &[u8],
+    n: usize,
+    range: Range<usize>,
+    out: &mut Vec<u64>,
+) -> Result<(), CodecError> {
+    let (first, end) = (range.start / BLOCK_LEN, range.end.min(n));
+    if range.start >= end {
+        return Ok(());
+    }
+    if end.div_ceil(BLOCK_LEN) > bytes.len() {
+        return Err(SHORT);
+    }
+    let bytes = &mut bytes;
+    for _ in 0..first {
+        // Before the block of `range.start` all are full.
+        let (width, _) = take_head(bytes)?;
+        bytes.split_off(..bits_len(BLOCK_LEN, width)).ok_or(SHORT)?;
+    }
+    let start = out.len();
+    out.reserve(end - first * BLOCK_LEN);
+    for block in first..end.div_ceil(BLOCK_LEN) {
+        unpack_block(bytes, (n - block * BLOCK_LEN).min(BLOCK_LEN), out)?;
+    }
+    out.truncate(start + (end - first * BLOCK_LEN));
+    out.drain(start..start + range.start % BLOCK_LEN);
+    Ok(())
+}
+
 const SHORT: CodecError = CodecError::Truncated("packed integers");
 
-fn unpack_block(bytes: &mut &[u8], len: usize, out: &mut Vec<u64>) -> Result<(), CodecError> {
+/// Exceptions of a block: how many, and their bytes with whatever follows.
+type Exceptions<'a> = (u8, &'a [u8]);
+
+/// Takes width and exceptions off the front of a block.
+fn take_head<'a>(bytes: &mut &'a [u8]) -> Result<(u32, Exceptions<'a>), CodecError> {
     let &mark = bytes.split_off_first().ok_or(SHORT)?;
     let width = u32::from(mark & !HAS_EXCEPTIONS);
     if width > 64 {
         return Err(CodecError::Invalid("width of packed integers"));
     }
-    let mut exceptions: &[u8] = &[];
-    let mut n_exceptions = 0;
-    if mark & HAS_EXCEPTIONS != 0 {
-        n_exceptions = *bytes.split_off_first().ok_or(SHORT)?;
-        exceptions = bytes;
-        for _ in 0..n_exceptions {
-            bytes.split_off_first().ok_or(SHORT)?;
-            varint::read_u64(bytes)?;
-        }
+    if mark & HAS_EXCEPTIONS == 0 {
+        return Ok((width, (0, &[])));
     }
+    let count = *bytes.split_off_first().ok_or(SHORT)?;
+    let exceptions = *bytes;
+    for _ in 0..count {
+        bytes.split_off_first().ok_or(SHORT)?;
+        varint::read_u64(bytes)?;
+    }
+    Ok((width, (count, exceptions)))
+}
+
+fn unpack_block(bytes: &mut &[u8], len: usize, out: &mut Vec<u64>) -> Result<(), CodecError> {
+    let (width, (n_exceptions, mut exceptions)) = take_head(bytes)?;
     let start = out.len();
     let bits = bytes.split_off(..bits_len(len, width)).ok_or(SHORT)?;
     unpack_bits(bits, len, width, out);
@@ -111,39 +148,99 @@ fn unpack_block(bytes: &mut &[u8], len: usize, out: &mut Vec<u64>) -> Result<(),
     Ok(())
 }
 
-/// Finds the shortest form of a block from the histogram of widths.
+/// Finds the shortest form of a block.
 fn plan(block: &[u64]) -> BlockPlan {
-    let mut counts = [0u32; 65];
-    let mut widest = 0;
-    for &value in block {
-        counts[width(value) as usize] += 1;
-        widest = widest.max(width(value));
+    let mut counts = Counts::default();
+    for (i, &value) in block.iter().enumerate() {
+        counts.add(i, width(value));
     }
-    // A width that no value has is never better than the next smaller one that some
-    // have, but for the bytes of the exceptions' upper parts, which is not worth more.
-    let mut best = BlockPlan {
-        width: 64,
-        exceptions: 0,
-        len_bytes: usize::MAX,
-    };
-    for candidate in (0..=widest).filter(|&w| counts[w as usize] > 0 || w == 0) {
-        let mut exceptions = 0;
-        let mut len_bytes = 1 + bits_len(block.len(), candidate);
-        for wider in candidate + 1..=widest {
-            let count = counts[wider as usize] as usize;
-            exceptions += count;
-            len_bytes += count * (1 + (wider - candidate).div_ceil(7) as usize);
+    counts.plan(block.len())
+}
+
+/// How many values of a block have each width. Neighbours count in two tables: they
+/// tend to be of one width, and a counter that is raised twice in a row waits for itself.
+#[derive(Debug, Clone)]
+struct Counts([[u16; 65]; 2]);
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts([[0; 65]; 2])
+    }
+}
+
+impl Counts {
+    #[inline]
+    fn add(&mut self, i: usize, width: u32) {
+        self.0[i % 2][width as usize] += 1;
+    }
+
+    /// An exception takes a byte for its index and one for each seven bits that it is
+    /// too wide. So all exceptions to width `w` together take one byte for each value
+    /// wider than `w`, than `w + 7`, than `w + 14` and so on, and one more each: a sum
+    /// that is known from the one for `w + 7`.
+    fn plan(&self, len: usize) -> BlockPlan {
+        let mut best = BlockPlan {
+            width: 64,
+            exceptions: 0,
+            len_bytes: usize::MAX,
+        };
+        let mut parts = [0usize; 72];
+        let mut wider = 0;
+        let mut of_width = 0;
+        for candidate in (0..=64usize).rev() {
+            wider += of_width;
+            of_width = usize::from(self.0[0][candidate]) + usize::from(self.0[1][candidate]);
+            parts[candidate] = wider + parts[candidate + 7];
+            let len_bytes = 1
+                + bits_len(len, candidate as u32)
+                + usize::from(wider > 0)
+                + wider
+                + parts[candidate];
+            // Of equals the wider one, which has fewer exceptions.
+            if len_bytes < best.len_bytes {
+                best = BlockPlan {
+                    width: candidate as u32,
+                    exceptions: wider,
+                    len_bytes,
+                };
+            }
         }
-        len_bytes += usize::from(exceptions > 0);
-        if len_bytes < best.len_bytes {
-            best = BlockPlan {
-                width: candidate,
-                exceptions,
-                len_bytes,
-            };
+        best
+    }
+}
+
+/// Computes how many bytes [`pack`] would append from the widths of the values alone.
+#[derive(Debug, Default)]
+pub struct Length {
+    counts: Counts,
+    in_block: usize,
+    full_blocks: usize,
+}
+
+impl Length {
+    /// Goes on with the next value.
+    #[inline]
+    pub fn add(&mut self, value: u64) {
+        self.counts.add(self.in_block, width(value));
+        self.in_block += 1;
+        if self.in_block == BLOCK_LEN {
+            self.end_block();
         }
     }
-    best
+
+    fn end_block(&mut self) {
+        self.full_blocks += self.counts.plan(self.in_block).len_bytes;
+        self.counts = Counts::default();
+        self.in_block = 0;
+    }
+
+    /// Returns the bytes that the values so far would take.
+    pub fn len_bytes(mut self) -> usize {
+        if self.in_block > 0 {
+            self.end_block();
+        }
+        self.full_blocks
+    }
 }
 
 /// Returns the bytes that the bits of `len` values take.
@@ -217,10 +314,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn packed_len(values: &[u64]) -> usize {
+        let mut length = Length::default();
+        values.iter().for_each(|&value| length.add(value));
+        length.len_bytes()
+    }
+
+    /// The shortest form of a block by trying all.
+    fn shortest(block: &[u64]) -> usize {
+        let len_bytes = |w: u32| {
+            let wider = block.iter().map(|&v| width(v)).filter(|&wide| wide > w);
+            let bytes: Vec<usize> = wider
+                .map(|wide| 1 + (wide - w).div_ceil(7) as usize)
+                .collect();
+            let count = usize::from(!bytes.is_empty());
+            1 + bits_len(block.len(), w) + count + bytes.iter().sum::<usize>()
+        };
+        (0..=64).map(len_bytes).min().unwrap()
+    }
+
     fn round_trip(values: &[u64]) -> usize {
         let mut bytes = vec![9];
         pack(values, &mut bytes);
         assert_eq!(bytes.len() - 1, packed_len(values));
+        let expected: usize = values.chunks(BLOCK_LEN).map(shortest).sum();
+        assert_eq!(bytes.len() - 1, expected);
         bytes.push(77);
         let mut rest = &bytes[1..];
         let mut out = vec![5];
@@ -262,9 +380,24 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, n in 0usize..3000) {
+        fn a_range_is_a_slice(
+            values in prop::collection::vec(prop_oneof![0u64..9, any::<u64>()], 0..700),
+            ends: (prop::sample::Index, prop::sample::Index),
+        ) {
+            let [a, b] = [ends.0, ends.1].map(|end| end.index(values.len() + 1));
+            let range = a.min(b)..a.max(b);
+            let mut bytes = Vec::new();
+            pack(&values, &mut bytes);
+            let mut out = vec![5];
+            unpack_range(&bytes, values.len(), range.clone(), &mut out).unwrap();
+            prop_assert_eq!(&out[1..], &values[range]);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, n in 0usize..3000, start in 0usize..3000) {
             let mut out = Vec::new();
             let _ = unpack(&mut &bytes[..], n, &mut out);
+            let _ = unpack_range(&bytes, n, start..start + 200, &mut out);
         }
     }
 }

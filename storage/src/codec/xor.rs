@@ -7,11 +7,22 @@
 //!               11  leading u5, count u6, bits        a new window; count 0 means 64
 //! ```
 //!
+//! Long chunks are cut into runs that are read alone:
+//!
+//! ```text
+//! runs = length varint, of all runs but the last | runs of 512 values, the last of the rest
+//! ```
+//!
 //! Exact for every bit pattern. Bit by bit it is slow to decode (some 6 ns a value),
 //! so it is used only where integers do not serve.
 
-use super::CodecError;
-use super::bits::{BitReader, BitWriter, low_mask};
+use std::ops::Range;
+
+use super::bits::{BitReader, BitWriter, low_mask, varint_len};
+use super::{CodecError, varint};
+
+/// Values of a run; a chunk of no more has no list of lengths.
+pub const RUN_LEN: usize = 512;
 
 /// What both sides know between two values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -131,6 +142,79 @@ pub fn decode(bytes: &[u8], n: usize, out: &mut Vec<f64>) -> Result<(), CodecErr
     Ok(())
 }
 
+/// Appends the code of `values` in runs.
+pub fn encode_runs(values: &[f64], out: &mut Vec<u8>) {
+    let mut runs = Vec::new();
+    let (mut start, last) = (0, values.len().saturating_sub(1) / RUN_LEN);
+    for (i, run) in values.chunks(RUN_LEN).enumerate() {
+        encode(run, &mut runs);
+        if i < last {
+            varint::write_u64(out, (runs.len() - start) as u64);
+            start = runs.len();
+        }
+    }
+    out.extend_from_slice(&runs);
+}
+
+/// Returns how many bytes [`encode_runs`] appends.
+pub fn runs_len(values: &[f64]) -> usize {
+    let last = values.len().saturating_sub(1) / RUN_LEN;
+    let run_len = |(i, run)| {
+        let len_bytes = encoded_len(run);
+        let head = if i < last {
+            varint_len(len_bytes as u64)
+        } else {
+            0
+        };
+        head + len_bytes
+    };
+    values.chunks(RUN_LEN).enumerate().map(run_len).sum()
+}
+
+/// Appends those of the `n` values whose positions are in `range` to `out`. Reads the
+/// runs that hold some, each up to the last one that is wanted.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_runs(
+    mut bytes: &[u8],
+    n: usize,
+    range: Range<usize>,
+    out: &mut Vec<f64>,
+) -> Result<(), CodecError> {
+    const SHORT: CodecError = CodecError::Truncated("XOR values");
+    let end = range.end.min(n);
+    if range.start >= end {
+        return Ok(());
+    }
+    let (first, last) = (range.start / RUN_LEN, (n - 1) / RUN_LEN);
+    if last > bytes.len() {
+        return Err(SHORT);
+    }
+    let mut skipped = 0u64;
+    let mut lens = Vec::with_capacity(last);
+    for run in 0..last {
+        let len = varint::read_u64(&mut bytes)?;
+        if run < first {
+            skipped = skipped.saturating_add(len);
+        } else {
+            lens.push(len);
+        }
+    }
+    let as_len = |len: u64| usize::try_from(len).map_err(|_| SHORT);
+    bytes.split_off(..as_len(skipped)?).ok_or(SHORT)?;
+    let start = out.len();
+    for run in first..=(end - 1) / RUN_LEN {
+        let run_bytes = match lens.get(run - first) {
+            Some(&len) => bytes.split_off(..as_len(len)?).ok_or(SHORT)?,
+            None => bytes,
+        };
+        decode(run_bytes, (end - run * RUN_LEN).min(RUN_LEN), out)?;
+    }
+    out.drain(start..start + range.start % RUN_LEN);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::value_tests::{check_bits, values};
@@ -149,10 +233,26 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, n in 0usize..5000) {
+        fn a_range_of_runs_is_a_slice(
+            values in values(1500),
+            ends: (prop::sample::Index, prop::sample::Index),
+        ) {
+            let [a, b] = [ends.0, ends.1].map(|end| end.index(values.len() + 1));
+            let range = a.min(b)..a.max(b);
+            let mut bytes = Vec::new();
+            encode_runs(&values, &mut bytes);
+            prop_assert_eq!(bytes.len(), runs_len(&values));
+            let mut out = vec![1.0];
+            decode_runs(&bytes, values.len(), range.clone(), &mut out).unwrap();
+            check_bits(&values[range], &out[1..]);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, n in 0usize..5000, start in 0usize..3000) {
             let mut out = Vec::new();
             let _ = decode(&bytes, n, &mut out);
             prop_assert!(out.len() <= 1 + bytes.len() * 8);
+            let _ = decode_runs(&bytes, n, start..start + 200, &mut out);
         }
     }
 }

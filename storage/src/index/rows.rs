@@ -127,6 +127,11 @@ impl Rows {
         self.at.len() as u32
     }
 
+    /// Makes room for the places of rows to come.
+    pub(crate) fn reserve(&mut self, n_rows: usize) {
+        self.at.reserve_exact(n_rows);
+    }
+
     /// Stores the row of a series whose id is not in use.
     ///
     /// Returns whether there was room: 4 GiB of rows are addressable, and one row is

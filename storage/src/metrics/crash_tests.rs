@@ -118,6 +118,78 @@ fn a_failing_disk_stops_writes_and_leaves_reads() {
     }
 }
 
+/// A commit that finds samples late only when it applies them writes to the log twice.
+/// When the disk is full in between, those samples are dropped and no others.
+#[test]
+fn a_full_disk_drops_what_turned_late() {
+    let mut n_dropped = 0;
+    for room_bytes in 0..300 {
+        let dir = CrashDir::new("/test");
+        let mut options = options(SyncPolicy::Never);
+        options.shards = 1;
+        options.out_of_order_window_ms = 1000;
+        let (store, _) = MetricStore::open_in(&dir, &options).unwrap();
+        write(&store, 1).unwrap();
+        dir.set_faults(Faults {
+            capacity_bytes: Some(dir.written_bytes() + room_bytes),
+            ..Faults::default()
+        });
+        let mut appender = store.appender();
+        let labels = Labels::from_pairs([("n", "3"), ("job", "x")]);
+        let series = appender.series(&labels).unwrap();
+        for t_ms in [100, 50] {
+            let value = (3000 + t_ms) as f64;
+            appender.append(series, t_ms, value).unwrap();
+        }
+        let mut expected = whole(1..=1);
+        if let Ok(done) = appender.commit() {
+            assert_eq!(done.samples + done.dropped, 2);
+            n_dropped += done.dropped;
+            expected.insert(100, 1);
+            if done.dropped == 0 {
+                expected.insert(50, 1);
+            }
+        }
+        assert_eq!(read(&store), expected);
+        drop(store);
+        let (store, recovery) = MetricStore::open_in(&dir, &options).unwrap();
+        assert_eq!(recovery.damages, []);
+        assert_eq!(read(&store), expected);
+    }
+    assert!(n_dropped > 0, "the second write failed once");
+}
+
+#[test]
+fn a_full_disk_deletes_nothing() {
+    let dir = CrashDir::new("/test");
+    let options = options(SyncPolicy::Never);
+    let (store, _) = MetricStore::open_in(&dir, &options).unwrap();
+    for t_ms in 1..=5 {
+        write(&store, t_ms).unwrap();
+    }
+    // Room for the part of one shard, not for those of all.
+    let capacity_bytes = Some(dir.written_bytes() + 40);
+    dir.set_faults(Faults {
+        capacity_bytes,
+        ..Faults::default()
+    });
+    let sets = [Vec::new()];
+    let range = TimeRange::new(2, 4);
+    let error = store.delete_in_head(&sets, range).unwrap_err();
+    assert!(matches!(error, StorageError::DiskFull { .. }), "{error}");
+    assert_eq!(read(&store), whole(1..=5));
+    let cut = Cut {
+        ops: dir.ops(),
+        partial_bytes: 0,
+    };
+    let (again, _) = MetricStore::open_in(&dir.image(cut, Loss::Process), &options).unwrap();
+    assert_eq!(read(&again), whole(1..=5));
+    dir.set_faults(Faults::default());
+    let n_series = store.delete_in_head(&sets, range).unwrap();
+    assert_eq!(n_series, N_SERIES as u64);
+    assert_eq!(read(&store), whole([1, 5].into_iter()));
+}
+
 /// As below, with samples that come late, some of them settled only at commit, and
 /// with deletions.
 #[test]

@@ -40,6 +40,7 @@ impl MetricStore {
         // While it is open no series goes, so that a slot cannot change hands between
         // the log and the shard.
         let open = self.appender();
+        let _snapshots_wait = self.committing.read();
         let stones = self.stones(sets, range);
         self.write_stones(&stones)?;
         let mut n_series = 0;

@@ -44,7 +44,10 @@ impl Exemplars {
     /// Makes the exemplars of an empty store.
     pub(super) fn new(options: &StoreOptions) -> Exemplars {
         Exemplars {
-            ring: RwLock::new(Ring::new(options.max_exemplars, 0)),
+            ring: RwLock::new(Ring::new(
+                options.max_exemplars,
+                options.out_of_order_window_ms,
+            )),
             ..Exemplars::default()
         }
     }
@@ -55,7 +58,6 @@ impl Exemplars {
     }
 
     /// Takes exemplars that are late by less than this, see [`Ring::set_window_ms`].
-    #[expect(dead_code, reason = "for the out-of-order window of samples")]
     pub(super) fn set_window_ms(&self, window_ms: i64) {
         self.ring.write().set_window_ms(window_ms);
     }

@@ -186,9 +186,9 @@ pub(super) struct SavedRow<'a> {
 }
 
 impl SavedRow<'_> {
-    /// Tells whether the series has a sample.
+    /// Tells whether the series has a sample, in order or late.
     pub(super) fn has_samples(&self) -> bool {
-        self.open.flags & SAMPLES != 0
+        self.open.flags & (SAMPLES | LATE) != 0
     }
 }
 
@@ -486,13 +486,19 @@ impl Shard {
         })
     }
 
+    /// Makes room for rows to come.
+    pub(super) fn reserve(&mut self, n_rows: usize) {
+        self.rows.reserve_exact(n_rows);
+    }
+
     /// Puts back a series of a snapshot, under creation number 0. `false` when the
     /// slot is taken or there is no room.
     pub(super) fn restore(&mut self, saved: &SavedRow<'_>) -> bool {
         let (slot, mut open) = (saved.slot as usize, saved.open);
         let is_free =
             saved.slot < MAX_SERIES && self.rows.get(slot).is_none_or(|row| row.open.flags == 0);
-        let is_whole = open.flags & LIVE != 0 && (open.n == 0 || saved.has_samples());
+        let has_samples = open.flags & SAMPLES != 0;
+        let is_whole = open.flags & LIVE != 0 && (open.n == 0 || has_samples);
         if !is_free || !is_whole {
             return false;
         }
@@ -508,7 +514,7 @@ impl Shard {
             self.counts.chunks_created += 1;
             self.note_oldest(open::first_ms(saved.tokens));
         }
-        if saved.has_samples() && open.last_bits == STALE_NAN_BITS {
+        if has_samples && open.last_bits == STALE_NAN_BITS {
             self.counts.stale += 1;
         }
         if self.rows.len() <= slot {

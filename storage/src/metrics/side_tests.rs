@@ -126,6 +126,64 @@ fn exemplars_come_with_their_transaction_and_survive_a_restart() {
 }
 
 #[test]
+fn a_snapshot_keeps_what_its_logs_are_cut_off() {
+    let dir = MemoryDir::new("side");
+    let store = open(&dir, &options());
+    let fill = |store: &MetricStore, from_ms: i64| {
+        let mut appender = store.appender();
+        for t_ms in from_ms..from_ms + 60 {
+            let series = appender.series(&labels("m", t_ms as usize % 4)).unwrap();
+            let id = t_ms.to_string();
+            appender.append(series, t_ms, 1.0).unwrap();
+            appender
+                .append_exemplar(series, &exemplar(t_ms, &id))
+                .unwrap();
+            appender.set_metadata(&format!("m{}", t_ms % 7), &help(MetricType::Info, &id));
+        }
+        appender.commit().unwrap();
+    };
+    fill(&store, 0);
+    let (exemplars, metadata) = (stored(&store), store.metadata(None));
+    store.close().unwrap();
+    let (store, recovery) = MetricStore::open_in(&dir, &options()).unwrap();
+    assert_eq!((recovery.samples, recovery.damages), (0, vec![]));
+    assert_eq!(stored(&store), exemplars);
+    assert_eq!(store.metadata(None), metadata);
+    // What comes after the snapshot is newer than all in it.
+    fill(&store, 60);
+    let (exemplars, metadata) = (stored(&store), store.metadata(None));
+    assert_eq!(exemplars.len(), 100);
+    drop(store);
+    let store = open(&dir, &options());
+    assert_eq!(stored(&store), exemplars);
+    assert_eq!(store.metadata(None), metadata);
+}
+
+#[test]
+fn exemplars_may_be_as_late_as_samples() {
+    let dir = MemoryDir::new("side");
+    let mut options = options();
+    options.out_of_order_window_ms = 10;
+    let store = open(&dir, &options);
+    let mut appender = store.appender();
+    let series = appender.series(&labels("m", 0)).unwrap();
+    let mut append = |t_ms, id: &str| appender.append_exemplar(series, &exemplar(t_ms, id));
+    append(100, "a").unwrap();
+    append(95, "b").unwrap();
+    appender.commit().unwrap();
+    let kept = stored(&store);
+    assert_eq!(kept.len(), 2);
+    assert!(kept[0].contains(" 95 "), "{kept:?}");
+    store.set_out_of_order_window_ms(0);
+    let mut appender = store.appender();
+    let refused = appender.append_exemplar(series, &exemplar(97, "c"));
+    assert_eq!(refused, Err(AppendError::OutOfOrderExemplar));
+    drop(appender);
+    drop(store);
+    assert_eq!(stored(&open(&dir, &options)), kept);
+}
+
+#[test]
 fn a_log_that_is_replayed_over_a_snapshot_changes_nothing() {
     let dir = MemoryDir::new("side");
     let store = open(&dir, &options());

@@ -384,7 +384,8 @@ impl Manifest {
     }
 }
 
-const ROW_BYTES: usize = 13 + STATE_BYTES;
+/// Bytes of a row beside its labels and tokens.
+pub(super) const ROW_BYTES: usize = 13 + STATE_BYTES;
 
 /// Collects the rows of a frame.
 #[derive(Debug, Default)]
@@ -429,6 +430,12 @@ impl RowsEncoder {
         self.tokens.clear();
         Ok(())
     }
+}
+
+/// Returns how many rows a frame says it has, at most as many as it has room for.
+pub(super) fn n_rows(body: &[u8]) -> usize {
+    let n = Fields(body).u32().unwrap_or(0) as usize;
+    n.min(body.len() / ROW_BYTES)
 }
 
 /// Calls `each` for the rows of a frame: the series, whether the log defined it, and

@@ -14,7 +14,7 @@ use super::recovery::each_core;
 use super::shard::Shard;
 use super::snapshot_format::{
     Fault, Fields, Frame, Manifest, Part, STORE_SECTIONS, Section, VERSION, decode_page_info,
-    decode_pages, decode_rows, kind, manifest_seq, read_part, seq_of,
+    decode_pages, decode_rows, kind, manifest_seq, n_rows, read_part, seq_of,
 };
 use super::stats::Damage;
 use crate::codec::varint;
@@ -308,6 +308,11 @@ pub(super) fn read_shard(
     needs_pages: bool,
 ) -> Result<LoadedShard, Fault> {
     let mut loaded = LoadedShard::default();
+    let rows = frames.iter().filter(|frame| frame.kind == kind::ROWS);
+    let n_rows = rows.map(|frame| n_rows(frame.body)).sum();
+    loaded.shard.reserve(n_rows);
+    loaded.rows.reserve(n_rows);
+    loaded.born.reserve_exact(n_rows);
     let mut kept_from_ms = None;
     let mut sections = Vec::new();
     for frame in frames {

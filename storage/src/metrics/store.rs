@@ -307,6 +307,7 @@ impl MetricStore {
     /// all. It holds for transactions that begin later. What was accepted stays.
     pub fn set_out_of_order_window_ms(&self, window_ms: i64) {
         self.window_ms.store(window_ms, Ordering::Relaxed);
+        self.exemplars.set_window_ms(window_ms);
     }
 
     /// Forces to the disk what was written since the last call.

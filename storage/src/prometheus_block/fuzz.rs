@@ -251,24 +251,45 @@ fn read(reader: &Reader, ranges: &[TimeRange]) -> Option<(Samples, ImportReport)
 mod tests {
     use proptest::prelude::*;
 
-    #[test]
-    fn the_seeds_of_the_fuzz_target_pass() {
+    fn seeds() -> Vec<Vec<u8>> {
         let seeds = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../fuzz/corpus/prometheus_block"
         );
-        let mut n = 0;
-        for seed in std::fs::read_dir(seeds).unwrap() {
-            super::check_reader(&std::fs::read(seed.unwrap().path()).unwrap());
-            n += 1;
+        let entries = std::fs::read_dir(seeds).unwrap();
+        let read = entries.map(|seed| std::fs::read(seed.unwrap().path()).unwrap());
+        let seeds: Vec<_> = read.collect();
+        assert!(!seeds.is_empty(), "there are seeds");
+        seeds
+    }
+
+    #[test]
+    fn the_seeds_of_the_fuzz_target_pass() {
+        for seed in seeds() {
+            super::check_reader(&seed);
         }
-        assert!(n > 0, "there are seeds in {seeds}");
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
         #[test]
         fn arbitrary_bytes_never_panic(data in prop::collection::vec(any::<u8>(), 0..60)) {
+            super::check_reader(&data);
+        }
+
+        #[test]
+        fn changed_seeds_never_panic(
+            mut data in prop::sample::select(seeds()),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            more in prop::collection::vec(any::<u8>(), 0..4),
+        ) {
+            for (at, byte) in changes {
+                // The first byte says what the rest is.
+                let at = at.index(data.len() - 1) + 1;
+                data[at] = byte;
+            }
+            data.extend(more);
             super::check_reader(&data);
         }
     }

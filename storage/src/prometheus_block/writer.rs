@@ -65,7 +65,7 @@ pub struct Writer {
     parent: Arc<dyn Dir>,
     dir: Arc<dyn Dir>,
     options: WriterOptions,
-    /// `None` once the block is finished.
+    /// Taken when the block is finished.
     index: Option<IndexWriter>,
     segments: SegmentWriter,
     last: Option<Labels>,
@@ -205,8 +205,8 @@ impl Writer {
     /// behind, when no series was written.
     ///
     /// # Errors
-    /// [`PrometheusBlockError::Io`], and [`PrometheusBlockError::TooLarge`]; nothing is
-    /// left behind.
+    /// [`PrometheusBlockError::Io`], and [`PrometheusBlockError::TooLarge`]. Nothing is
+    /// left behind, but for the whole block when the last sync of its name fails.
     pub fn finish(mut self) -> Result<Option<BlockMeta>> {
         let Some(index) = self.index.take() else {
             return Ok(None);

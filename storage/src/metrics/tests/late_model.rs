@@ -82,16 +82,23 @@ struct Model {
 }
 
 impl Model {
-    /// `Ok(true)` for a late sample, for a transaction that began at `newest_ms`.
-    fn check(&self, n: u8, t_ms: i64, value: f64, newest_ms: i64) -> Result<bool, AppendError> {
+    /// Tells whether a sample is late, for a transaction that began at `newest_ms`;
+    /// `None` for one that is there and need not wait for the commit.
+    fn check(
+        &self,
+        n: u8,
+        t_ms: i64,
+        value: f64,
+        newest_ms: i64,
+    ) -> Result<Option<bool>, AppendError> {
         if t_ms >= newest_ms - HOUR {
             match self.series.get(&n).and_then(Series::last) {
-                None => return Ok(false),
-                Some((last, _)) if t_ms > last => return Ok(false),
+                None => return Ok(Some(false)),
+                Some((last, _)) if t_ms > last => return Ok(Some(false)),
                 Some((last, existing)) if t_ms == last => {
                     let new = value;
                     return if existing.to_bits() == new.to_bits() {
-                        Ok(false)
+                        Ok(None)
                     } else {
                         Err(AppendError::DuplicateTimestamp {
                             t_ms,
@@ -104,7 +111,7 @@ impl Model {
             }
         }
         if self.window_ms > 0 && t_ms >= newest_ms - self.window_ms {
-            return Ok(true);
+            return Ok(Some(true));
         }
         Err(if self.window_ms > 0 {
             AppendError::TooOld
@@ -120,13 +127,17 @@ impl Model {
         let (mut stored, mut late) = (0, Vec::new());
         for &(n, t_ms, value, _) in accepted.iter().filter(|s| !s.3) {
             match self.check(n, t_ms, value, newest_ms) {
-                Ok(false) => {
-                    let series = self.series.entry(n).or_default();
-                    stored += u64::from(series.in_order.insert(t_ms, value).is_none());
+                Ok(Some(false)) => {
+                    self.series
+                        .entry(n)
+                        .or_default()
+                        .in_order
+                        .insert(t_ms, value);
+                    stored += 1;
                     self.newest_ms = self.newest_ms.max(Some(t_ms));
                 }
-                Ok(true) => late.push((n, t_ms, value)),
-                Err(_) => {}
+                Ok(Some(true)) => late.push((n, t_ms, value)),
+                Ok(None) | Err(_) => {}
             }
         }
         let first = accepted
@@ -185,7 +196,7 @@ proptest! {
                         let expected = model.check(n, t_ms, value, newest_ms);
                         let same = expected.clone().map(|_| ());
                         prop_assert_eq!(format!("{answer:?}"), format!("{same:?}"));
-                        accepted.extend(expected.ok().map(|late| (n, t_ms, value, late)));
+                        accepted.extend(expected.ok().flatten().map(|late| (n, t_ms, value, late)));
                     }
                     let stored = model.commit(&accepted, newest_ms);
                     prop_assert_eq!(appender.commit().unwrap().samples, stored);
