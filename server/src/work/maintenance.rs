@@ -109,7 +109,8 @@ struct Caretaker {
     store: Arc<MetricStore>,
     signal: Arc<Signal>,
     next_snapshot: Instant,
-    next_compaction: Instant,
+    /// End of the last compaction.
+    compacted: Option<Instant>,
     next_scrub: Instant,
     /// Jobs whose last try failed.
     failing: BTreeSet<&'static str>,
@@ -123,7 +124,7 @@ impl Caretaker {
             store,
             signal,
             next_snapshot: now,
-            next_compaction: now,
+            compacted: None,
             next_scrub: now + SCRUB_EVERY,
             failing: BTreeSet::new(),
         }
@@ -139,7 +140,7 @@ impl Caretaker {
             if now >= self.next_snapshot && self.store.snapshot_is_due() {
                 self.snapshot();
             }
-            if now >= self.next_compaction {
+            if self.compaction_is_due(now) {
                 self.compact();
             }
             if now >= self.next_scrub {
@@ -169,6 +170,15 @@ impl Caretaker {
         self.judge("take a snapshot of the head", taken);
     }
 
+    fn compaction_is_due(&self, now: Instant) -> bool {
+        let pause = match self.app.memory.is_full() {
+            true => COMPACT_EVERY_WHEN_FULL,
+            false => COMPACT_EVERY,
+        };
+        self.compacted
+            .is_none_or(|last| now.duration_since(last) >= pause)
+    }
+
     fn compact(&mut self) {
         let (store, metrics) = (Arc::clone(&self.store), &self.app.metrics.store);
         let began = clock::monotonic();
@@ -194,11 +204,7 @@ impl Caretaker {
         if outcome.is_ok() && self.app.memory.is_full() {
             outcome = self.relieve();
         }
-        let pause = match self.app.memory.is_full() {
-            true => COMPACT_EVERY_WHEN_FULL,
-            false => COMPACT_EVERY,
-        };
-        self.next_compaction = clock::monotonic() + pause;
+        self.compacted = Some(clock::monotonic());
         self.judge("compact the store", outcome);
     }
 
