@@ -91,7 +91,10 @@ fn old_hours_move_to_blocks_that_are_merged_and_outlive_restarts() {
     assert_eq!(block["compaction"]["level"], 2);
     assert_eq!(block["compaction"]["sources"].as_array().unwrap().len(), 4);
     assert!(metric(&kymo, "prometheus_tsdb_blocks_loaded 1"));
-    assert!(metric(&kymo, "prometheus_tsdb_compactions_total 5"));
+    // A block is seen a moment before it is counted.
+    wait_until("five counts", LIMIT, || {
+        metric(&kymo, "prometheus_tsdb_compactions_total 5")
+    });
     assert!(metric(&kymo, "prometheus_tsdb_compactions_failed_total 0"));
     assert!(metric(
         &kymo,
@@ -149,8 +152,10 @@ fn a_damaged_block_is_set_aside_by_name_and_the_rest_is_served() {
             .join(format!("{ulid}.damaged"))
             .is_dir()
     });
-    assert!(metric(&kymo, "kymo_storage_blocks_set_aside_total 1"));
-    assert!(metric(&kymo, "prometheus_tsdb_blocks_loaded 0"));
+    wait_until("a count", LIMIT, || {
+        metric(&kymo, "kymo_storage_blocks_set_aside_total 1")
+            && metric(&kymo, "prometheus_tsdb_blocks_loaded 0")
+    });
     wait_until("a log line", LIMIT, || {
         kymo.log().contains("stored bytes are damaged")
     });
