@@ -5,10 +5,12 @@
     reason = "the whole target is a test, its helper functions too"
 )]
 
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
-use kymo_tests::{Kymo, WriteBody};
+use kymo_tests::{Client, Kymo, WriteBody, wait_until};
 
 fn tsdb(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
@@ -183,6 +185,7 @@ fn blocks_of_prometheus_come_in_and_go_out_unchanged() {
         listed.lines().count(),
         text(&exported.stdout).lines().count()
     );
+    served_by_prometheus(at, "back");
     let analysed = promtool(at, &["tsdb", "analyze", "back"]).unwrap();
     assert!(analysed.contains("Series: 3\n"), "{analysed}");
     let part = tsdb(
@@ -199,6 +202,52 @@ fn blocks_of_prometheus_come_in_and_go_out_unchanged() {
     std::fs::create_dir(at.join("part/wal")).unwrap();
     let part = promtool(at, &["tsdb", "dump", "part"]).unwrap();
     assert_eq!(part.lines().count(), 2 + 5 + 1);
+}
+
+/// A process that ends with the test.
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lets a real Prometheus serve exported blocks.
+fn served_by_prometheus(dir: &Path, data: &str) {
+    std::fs::write(dir.join("empty.yml"), "").unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let child = Command::new("prometheus")
+        .current_dir(dir)
+        .arg("--config.file=empty.yml")
+        .arg(format!("--storage.tsdb.path={data}"))
+        .arg(format!("--web.listen-address={address}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(child) = child else {
+        println!("tsdb: skipped, prometheus is not installed");
+        return;
+    };
+    let _peer = Peer(child);
+    let client = Client::new(address);
+    wait_until("prometheus is ready", Duration::from_secs(60), || {
+        let ready = client.try_call("GET", "/-/ready", &[], b"");
+        ready.is_ok_and(|answer| answer.status == 200)
+    });
+    for (query, expected) in [
+        ("count_over_time(a{x=\"2\"}[31h])", "7200"),
+        ("count_over_time(b_total[31h])", "180"),
+        ("a{x=\"1\"} @ 1700000180", "-0"),
+    ] {
+        let params = [("query", query), ("time", "1700109000")];
+        let answer = client.post_form("/api/v1/query", &params).json();
+        let value = &answer["data"]["result"][0]["value"][1];
+        assert_eq!(value, expected, "{query}: {answer}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::shard::NEVER;
 use super::stats::{Cardinality, MemoryStats, StoreStats, WalStats};
 use super::store::MetricStore;
+use crate::error::StorageError;
 use crate::model::METRIC_NAME;
 
 fn load(counter: &AtomicU64) -> u64 {
@@ -78,8 +79,18 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
 
 impl MetricStore {
     /// Returns the bytes on disk of what is not in blocks.
-    pub(super) fn head_disk_bytes(&self) -> u64 {
-        wal(self).bytes
+    pub(super) fn head_disk_bytes(&self) -> Result<u64, StorageError> {
+        let dir = &self.head.dir;
+        let mut sum = wal(self).bytes;
+        for name in dir.files()? {
+            match dir.len_bytes(&name) {
+                Ok(len_bytes) => sum += len_bytes,
+                // A snapshot may have removed it meanwhile.
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(sum)
     }
 }
 

@@ -97,6 +97,7 @@ impl MetricStore {
     pub fn flush_before(&self, end_ms: i64, pace: &mut Pace<'_>) -> Result<bool, StorageError> {
         let _alone = self.maintaining.lock();
         let range_ms = self.options.block_range_ms;
+        let mut n_flushed = 0;
         while let Some(oldest_ms) = self
             .head_oldest_ms()
             .filter(|&oldest_ms| oldest_ms < end_ms)
@@ -107,8 +108,22 @@ impl MetricStore {
             if self.flush_range(start_ms, until_ms, pace)? == Flushed::Waiting {
                 return Ok(false);
             }
+            n_flushed += 1;
+        }
+        if n_flushed > 0 {
+            self.settle_flushed()?;
         }
         Ok(true)
+    }
+
+    /// Makes a restart find the head without what went to blocks. Until then it would
+    /// bring that back from the log, also what was deleted from the blocks meanwhile; so
+    /// this comes before anybody else may touch the blocks.
+    pub(super) fn settle_flushed(&self) -> Result<(), StorageError> {
+        if self.poisoned().is_none() {
+            self.snapshot_head()?;
+        }
+        Ok(())
     }
 
     fn flush_range(

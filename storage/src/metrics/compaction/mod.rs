@@ -93,6 +93,7 @@ impl MetricStore {
         }
         if done.flushed > 0 {
             done.late_blocks += self.flush_late(pace)?;
+            self.settle_flushed()?;
         }
         while self.merge_next(pace)? {
             done.merged += 1;
@@ -168,7 +169,7 @@ impl MetricStore {
             let set = self.blocks.set();
             let mut newest_first: Vec<&Arc<Served>> = set.blocks.iter().collect();
             newest_first.sort_by_key(|block| std::cmp::Reverse(block.meta().max_t_ms));
-            let mut taken = self.head_disk_bytes();
+            let mut taken = self.head_disk_bytes()?;
             let mut old = Vec::new();
             for block in newest_first {
                 taken = taken.saturating_add(block.len_bytes());

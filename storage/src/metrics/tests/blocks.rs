@@ -196,7 +196,7 @@ fn old_blocks_go_by_time_and_by_size() {
     assert_eq!(left, before[1..]);
     assert!(read(&store, &all(), TimeRange::new(0, 11_999)).is_empty());
     let bytes: u64 = left[1..].iter().map(|b| b.index_bytes + b.data_bytes).sum();
-    let log = store.stats().wal.bytes;
+    let log = store.head_disk_bytes().unwrap();
     let done = store
         .compact(&keep(None, Some(bytes + log)), &mut on)
         .unwrap();
