@@ -2,18 +2,20 @@
 //!
 //! The listener is bound first and answers 503 while the store replays its log.
 //! Stopping goes the other way round: no new connections and scrapes, requests that
-//! run are finished, the log is synced, the directory is released.
+//! run are finished, maintenance is broken off, the log is synced and a last snapshot
+//! taken, the directory is released.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use kymo_ingest::remote_write::Receiver;
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::{Engine, EngineOptions, MemoryPool};
-use kymo_storage::StoreOptions;
-use kymo_storage::metrics::{MetricStore, Recovery};
+use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
+use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -28,9 +30,10 @@ use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
 use crate::scraping;
 use crate::urls::Urls;
+use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
-use crate::work::{background, machine};
+use crate::work::{background, machine, maintenance};
 
 /// Threads for short blocking calls.
 const BLOCKING_THREADS: usize = 16;
@@ -49,6 +52,8 @@ pub(crate) struct App {
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
     addresses: Vec<SocketAddr>,
+    /// How far the opening of the store is.
+    pub(crate) opening: Arc<OpenProgress>,
     core: OnceLock<Arc<Core>>,
     me: Weak<App>,
     stop: watch::Sender<bool>,
@@ -98,6 +103,30 @@ impl App {
         self.flags.retention(configured)
     }
 
+    /// Returns the same as the store takes it; a part of the disk becomes bytes.
+    pub(crate) fn store_retention(&self) -> metrics::Retention {
+        let Retention {
+            time,
+            size_bytes,
+            percentage,
+        } = self.retention();
+        let mut limits = Vec::new();
+        if size_bytes > 0 {
+            limits.push(size_bytes);
+        }
+        if percentage > 0.0 {
+            let disk_bytes = machine::disk_bytes(&self.flags.storage_path);
+            limits.extend(disk_bytes.map(|bytes| (bytes as f64 * percentage / 100.0) as u64));
+        }
+        metrics::Retention {
+            time_ms: match time {
+                Duration::ZERO => None,
+                time => Some(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
+            },
+            size_bytes: limits.into_iter().min(),
+        }
+    }
+
     /// Reads the configuration again and applies it.
     ///
     /// # Errors
@@ -105,8 +134,11 @@ impl App {
     pub(crate) async fn reload(&self) -> Result<(), String> {
         let apply = async |config: &Config| {
             if let Ok(core) = self.core() {
-                let max = config.storage.max_exemplars;
-                core.store.set_max_exemplars(self.flags.max_exemplars(max));
+                let storage = &config.storage;
+                let max = self.flags.max_exemplars(storage.max_exemplars);
+                core.store.set_max_exemplars(max);
+                let window_ms = storage.out_of_order_window_ms();
+                core.store.set_out_of_order_window_ms(window_ms);
             }
             scraping::apply(self, config).await
         };
@@ -185,6 +217,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         config,
         started_ms: clock::now_ms(),
         addresses,
+        opening: Arc::default(),
         core: OnceLock::new(),
         me: Weak::clone(me),
         stop,
@@ -197,18 +230,17 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let serving = tokio::spawn(listener.serve(handler, stopped.clone()));
     let signals = tokio::spawn(signals(Arc::clone(&app)));
 
-    let store = open_store(&app.flags, &app.config.current()).await?;
+    let store = open_store(&app).await?;
     app.memory.measured(store.memory_bytes());
     let measuring = tokio::spawn(background::measure(
         Arc::clone(&app.memory),
         Arc::clone(&store),
         stopped.clone(),
     ));
-    let maintenance = tokio::spawn(background::maintain(
-        Arc::clone(&app),
-        Arc::clone(&store),
-        stopped.clone(),
-    ));
+    let policy = SyncPolicy::from(app.flags.wal_sync);
+    let syncing = (policy == SyncPolicy::Interval)
+        .then(|| tokio::spawn(background::sync(Arc::clone(&store), stopped.clone())));
+    let maintenance = Maintenance::start(Arc::clone(&app), Arc::clone(&store))?;
     let core = Arc::new(Core {
         engine: Engine::new(EngineOptions {
             max_memory_bytes: app.memory.query_share(),
@@ -233,17 +265,23 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     info!("stopping");
     core.scraping.shutdown().await;
     app.queries.close();
-    for (name, task) in [
-        ("listener", serving),
-        ("maintenance", maintenance),
-        ("memory", measuring),
-    ] {
+    let tasks = [
+        ("listener", Some(serving)),
+        ("memory", Some(measuring)),
+        ("sync", syncing),
+    ];
+    for (name, task) in tasks {
+        let Some(task) = task else { continue };
         if let Err(panic) = task.await {
             error!(%panic, name, "a task ended in a panic");
         }
     }
     signals.abort();
-    tokio::task::spawn_blocking(move || store.sync()).await??;
+    tokio::task::spawn_blocking(move || {
+        maintenance.stop();
+        store.settle()
+    })
+    .await??;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -279,35 +317,43 @@ async fn wait_for(mut stopped: watch::Receiver<bool>) {
     let _closed = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn open_store(flags: &Flags, config: &Config) -> anyhow::Result<Arc<MetricStore>> {
+async fn open_store(app: &App) -> anyhow::Result<Arc<MetricStore>> {
+    let (flags, storage) = (&app.flags, &app.config.current().storage);
     let mut options = StoreOptions::new(flags.storage_path.clone());
     options.wal_sync = flags.wal_sync.into();
     options.max_series = flags.max_series;
     options.max_series_per_metric = flags.max_series_per_metric;
     options.max_series_per_target = flags.max_series_per_target;
-    options.max_exemplars = flags.max_exemplars(config.storage.max_exemplars);
+    options.max_exemplars = flags.max_exemplars(storage.max_exemplars);
+    options.out_of_order_window_ms = storage.out_of_order_window_ms();
     let began = clock::monotonic();
-    let (store, recovery) =
-        tokio::task::spawn_blocking(move || MetricStore::open(&options)).await??;
+    let progress = Arc::clone(&app.opening);
+    let opened =
+        tokio::task::spawn_blocking(move || MetricStore::open_watched(&options, &progress));
+    let (store, recovery) = opened.await??;
     let Recovery {
         segments,
         bytes,
+        snapshot_series,
         series,
         samples,
         damages,
         ..
     } = &recovery;
     for damage in damages {
-        warn!(
-            file = %damage.path.display(),
-            offset = damage.offset,
-            lost_bytes = damage.lost_bytes,
-            detail = %damage.detail,
-            "a part of the log could not be read"
-        );
+        maintenance::report(damage);
     }
     let took = began.elapsed();
-    info!(segments, bytes, series, samples, ?took, "store is open");
+    app.metrics.store.opened(took);
+    info!(
+        segments,
+        bytes,
+        snapshot_series,
+        series,
+        samples,
+        ?took,
+        "store is open"
+    );
     Ok(Arc::new(store))
 }
 

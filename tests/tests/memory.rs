@@ -163,3 +163,24 @@ fn a_query_over_its_share_of_memory_is_refused_by_name() {
         used() == 0.0
     });
 }
+
+#[test]
+fn memory_is_free_again_once_what_is_old_is_in_blocks() {
+    let kymo = Kymo::start(&["--memory.limit=16MiB"]);
+    // Older than what the head keeps when memory is short.
+    let t_ms = now_ms() - 20 * 60_000;
+    let mut stored = 0;
+    while kymo.write(&new_series(stored, t_ms)).status == 204 {
+        stored += 1;
+        assert!(stored < 1_000, "two million series in 16 MiB");
+    }
+    wait_until("storing again", Duration::from_secs(60), || {
+        kymo.write(&new_series(stored, now_ms())).status == 204
+    });
+    let time_s = t_ms as f64 / 1000.0;
+    for round in 0..stored {
+        let count = kymo.instant(&format!("count(filling{{id=~\"{round}-.*\"}})"), time_s);
+        let value = &count["data"]["result"][0]["value"][1];
+        assert_eq!(*value, SERIES.to_string(), "{round}: {count}");
+    }
+}

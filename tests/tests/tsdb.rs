@@ -1,5 +1,6 @@
 //! The commands that look into a data directory, as programs of their own.
 #![allow(
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "the whole target is a test, its helper functions too"
 )]
@@ -64,4 +65,173 @@ fn wrong_command_lines_are_told_what_would_be_right() {
     let missing = tsdb(dir.path(), &["dump", "nowhere"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("nowhere"));
+}
+
+const PROMTOOL: &str = "promtool";
+
+/// Runs promtool; `None` where it is not installed.
+fn promtool(dir: &Path, args: &[&str]) -> Option<String> {
+    match Command::new(PROMTOOL).current_dir(dir).args(args).output() {
+        Ok(output) => {
+            assert!(
+                output.status.success(),
+                "{args:?}: {}",
+                text(&output.stderr)
+            );
+            Some(text(&output.stdout))
+        }
+        Err(_) => {
+            println!("tsdb: skipped, {PROMTOOL} is not installed");
+            None
+        }
+    }
+}
+
+/// Lines in order, because promtool prints series in an order of its own.
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// Samples of three series over thirty hours, with values of all kinds.
+fn openmetrics() -> String {
+    let mut lines = String::new();
+    for (series, every) in [("a{x=\"1\"}", 60), ("a{x=\"2\"}", 15), ("b_total", 600)] {
+        for k in 0..(30 * 3600 / every) {
+            let value = match k % 5 {
+                0 => f64::from(k) * 0.1,
+                1 => f64::from(k).sqrt(),
+                2 => f64::INFINITY,
+                3 => -0.0,
+                _ => 1e-300,
+            };
+            let value = match value.is_infinite() {
+                true => "+Inf".to_owned(),
+                false => format!("{value:e}"),
+            };
+            lines.push_str(&format!("{series} {value} {}\n", 1_700_000_000 + k * every));
+        }
+    }
+    lines + "# EOF\n"
+}
+
+#[test]
+fn blocks_of_prometheus_come_in_and_go_out_unchanged() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::write(at.join("in.om"), openmetrics()).unwrap();
+    let create = [
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        "in.om",
+        "theirs",
+    ];
+    if promtool(at, &create).is_none() {
+        return;
+    }
+    std::fs::create_dir(at.join("theirs/wal")).unwrap();
+    let theirs = promtool(at, &["tsdb", "dump", "theirs"]).unwrap();
+    assert_eq!(theirs.lines().count(), 1800 + 7200 + 180);
+
+    let imported = tsdb(at, &["import", "theirs", "ours"]);
+    let log = text(&imported.stdout);
+    assert_eq!(
+        imported.status.code(),
+        Some(0),
+        "{}",
+        text(&imported.stderr)
+    );
+    assert!(log.contains("2023-11-14 22:13:20 +0000 UTC"), "{log}");
+    assert!(log.contains("in no block yet"), "{log}");
+    let ours = tsdb(at, &["dump", "ours"]);
+    assert_eq!(sorted(&text(&ours.stdout)), sorted(&theirs));
+
+    let listed = text(&tsdb(at, &["list", "ours"]).stdout);
+    assert!(listed.starts_with("BLOCK ULID "), "{listed}");
+    let newest = listed.lines().last().unwrap().split(' ').next().unwrap();
+    let analysed = text(&tsdb(at, &["analyze", "ours", newest]).stdout);
+    assert!(
+        analysed.starts_with(&format!("Block ID: {newest}\nDuration: ")),
+        "{analysed}"
+    );
+    assert!(analysed.contains("\nTotal Series: 3\n"), "{analysed}");
+    let unknown = tsdb(at, &["analyze", "ours", "01BX5ZZKBKACTAV9WEVGEMMVRY"]);
+    assert!(text(&unknown.stderr).contains("invalid block ID 01BX5ZZKBKACTAV9WEVGEMMVRY"));
+    let sound = tsdb(at, &["scrub", "ours"]);
+    assert_eq!(sound.status.code(), Some(0), "{}", text(&sound.stderr));
+    assert!(
+        text(&sound.stdout).starts_with("no damage in "),
+        "{}",
+        text(&sound.stdout)
+    );
+
+    let exported = tsdb(at, &["export", "back", "ours"]);
+    assert_eq!(
+        exported.status.code(),
+        Some(0),
+        "{}",
+        text(&exported.stderr)
+    );
+    std::fs::create_dir(at.join("back/wal")).unwrap();
+    let back = promtool(at, &["tsdb", "dump", "back"]).unwrap();
+    assert_eq!(sorted(&back), sorted(&theirs));
+    let listed = promtool(at, &["tsdb", "list", "back"]).unwrap();
+    // A line of titles there, and one of advice here.
+    assert_eq!(
+        listed.lines().count(),
+        text(&exported.stdout).lines().count()
+    );
+    let analysed = promtool(at, &["tsdb", "analyze", "back"]).unwrap();
+    assert!(analysed.contains("Series: 3\n"), "{analysed}");
+    let part = tsdb(
+        at,
+        &[
+            "export",
+            "part",
+            "ours",
+            "--min-time=1700000000000",
+            "--max-time=1700000060000",
+        ],
+    );
+    assert_eq!(part.status.code(), Some(0), "{}", text(&part.stderr));
+    std::fs::create_dir(at.join("part/wal")).unwrap();
+    let part = promtool(at, &["tsdb", "dump", "part"]).unwrap();
+    assert_eq!(part.lines().count(), 2 + 5 + 1);
+}
+
+#[test]
+fn scrub_names_a_damaged_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    std::fs::write(at.join("in.om"), openmetrics()).unwrap();
+    let create = [
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        "in.om",
+        "theirs",
+    ];
+    if promtool(at, &create).is_none() {
+        return;
+    }
+    assert_eq!(
+        tsdb(at, &["import", "theirs", "ours"]).status.code(),
+        Some(0)
+    );
+    let blocks = at.join("ours/blocks");
+    let block = std::fs::read_dir(&blocks).unwrap().next().unwrap().unwrap();
+    let data = block.path().join("data");
+    let mut bytes = std::fs::read(&data).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&data, bytes).unwrap();
+    let scrubbed = tsdb(at, &["scrub", "ours"]);
+    assert_eq!(scrubbed.status.code(), Some(1));
+    let name = block.file_name().into_string().unwrap();
+    assert!(text(&scrubbed.stdout).contains(&format!("set aside as {name}.damaged")));
+    assert!(text(&scrubbed.stderr).contains("one place is damaged"));
+    assert!(blocks.join(format!("{name}.damaged")).is_dir());
+    assert_eq!(tsdb(at, &["scrub", "ours"]).status.code(), Some(0));
 }

@@ -102,6 +102,13 @@ fn percentage(fields: &mut Fields<'_>, problems: &mut Problems) -> f64 {
     number
 }
 
+impl StorageConfig {
+    /// Returns the out-of-order window in milliseconds.
+    pub(crate) fn out_of_order_window_ms(&self) -> i64 {
+        i64::try_from(self.out_of_order_window.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
 impl Retention {
     /// Returns the limits with those of `above` in the place of what they set.
     pub(crate) fn with(self, above: Retention) -> Retention {

@@ -14,7 +14,7 @@ use super::build;
 use super::exposition::{Format, Kind, TextWriter};
 use super::process;
 use super::scrape;
-use super::store;
+use super::store::{self, StoreMetrics};
 use super::summary::{Histogram, Summary};
 use crate::app::App;
 use crate::work::memory::{Memory, Refused};
@@ -28,6 +28,7 @@ pub(crate) struct Metrics {
     pub(crate) http: HttpMetrics,
     pub(crate) queries: QueryMetrics,
     pub(crate) reload: ReloadMetrics,
+    pub(crate) store: StoreMetrics,
 }
 
 /// Requests by route.
@@ -89,7 +90,7 @@ impl HttpMetrics {
             "Histogram of latencies for HTTP requests.",
         );
         for (path, route) in &named {
-            route.durations.write(writer, name, ("handler", path));
+            route.durations.write(writer, name, &[("handler", path)]);
         }
         let name = "prometheus_http_response_size_bytes";
         writer.family(
@@ -98,7 +99,7 @@ impl HttpMetrics {
             "Histogram of response size for HTTP requests, before compression, of answers that are not streamed.",
         );
         for (path, route) in &named {
-            route.sizes.write(writer, name, ("handler", path));
+            route.sizes.write(writer, name, &[("handler", path)]);
         }
     }
 }

@@ -81,8 +81,8 @@ impl Histogram {
         self.sum += value;
     }
 
-    /// Writes the samples of a histogram.
-    pub(crate) fn write(&self, writer: &mut TextWriter, name: &str, label: (&str, &str)) {
+    /// Writes the samples of a histogram that has these labels.
+    pub(crate) fn write(&self, writer: &mut TextWriter, name: &str, labels: &[(&str, &str)]) {
         let bucket_name = format!("{name}_bucket");
         let mut total = 0;
         for (i, count) in self.counts.iter().enumerate() {
@@ -90,10 +90,12 @@ impl Histogram {
             let mut bound = String::new();
             let upper = self.bounds.get(i).copied().unwrap_or(f64::INFINITY);
             kymo_storage::compat::float::push_exposition(&mut bound, upper);
-            writer.sample(&bucket_name, &[label, ("le", &bound)], total as f64);
+            let mut with_bound = labels.to_vec();
+            with_bound.push(("le", &bound));
+            writer.sample(&bucket_name, &with_bound, total as f64);
         }
-        writer.sample(&format!("{name}_sum"), &[label], self.sum);
-        writer.sample(&format!("{name}_count"), &[label], total as f64);
+        writer.sample(&format!("{name}_sum"), labels, self.sum);
+        writer.sample(&format!("{name}_count"), labels, total as f64);
     }
 }
 
@@ -125,7 +127,7 @@ mod tests {
             histogram.observe(value);
         }
         let mut writer = TextWriter::new(Format::Text);
-        histogram.write(&mut writer, "h", ("handler", "/"));
+        histogram.write(&mut writer, "h", &[("handler", "/")]);
         assert_eq!(
             writer.finish(),
             "h_bucket{handler=\"/\",le=\"0.1\"} 1\nh_bucket{handler=\"/\",le=\"1\"} 3\n\

@@ -3,26 +3,50 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use anyhow::{Context, bail};
 use kymo_storage::compat::duration;
 use kymo_storage::metrics::MetricStore;
 use kymo_storage::model::{Labels, METRIC_NAME, Matcher, TimeRange};
 
-/// Analyses the head of a store.
-pub(super) fn head(
+/// What stands for the head in the place of a block's name.
+const HEAD: &str = "head";
+
+/// Analyses the block of a name, or the head; without a name the newest block.
+pub(super) fn analyze(
     store: &MetricStore,
+    name: Option<&str>,
     matchers: &[Matcher],
     limit: usize,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let stats = store.stats();
-    let (Some(min_ms), Some(max_ms)) = (stats.min_time_ms, stats.max_time_ms) else {
-        anyhow::bail!("there are no samples in the data directory");
+    let blocks = store.blocks();
+    let block = match name {
+        Some(HEAD) => None,
+        Some(name) => {
+            let named = blocks.iter().find(|block| block.ulid == name);
+            Some(named.with_context(|| format!("invalid block ID {name}"))?)
+        }
+        None => blocks.iter().max_by_key(|block| block.max_t_ms),
     };
-    let range = TimeRange::new(min_ms, max_ms);
+    let (name, range) = match block {
+        Some(block) => {
+            let range = TimeRange::new(block.min_t_ms, block.max_t_ms - 1);
+            (block.ulid.as_str(), range)
+        }
+        None => (HEAD, head_range(store)?),
+    };
     let analysis = Analysis::of(store, matchers, range)?;
-    writeln!(out, "Block ID: head")?;
+    writeln!(out, "Block ID: {name}")?;
     analysis.write(limit, out)?;
     Ok(())
+}
+
+fn head_range(store: &MetricStore) -> anyhow::Result<TimeRange> {
+    let stats = store.stats();
+    match (stats.min_time_ms, stats.max_time_ms) {
+        (Some(min_ms), Some(max_ms)) => Ok(TimeRange::new(min_ms, max_ms)),
+        _ => bail!("there are no samples in the head"),
+    }
 }
 
 /// What the series of a time range have in common.

@@ -32,7 +32,7 @@ pub(super) fn dump(
     let selections: Vec<Selection> = select
         .matchers
         .iter()
-        .map(|matchers| store.select(&matchers.0, select.range()))
+        .map(|matchers| store.select(&matchers.0, select.times.range()))
         .collect::<Result<_, _>>()?;
     let mut series: Vec<(Labels, usize, usize)> = Vec::new();
     for (number, selection) in selections.iter().enumerate() {

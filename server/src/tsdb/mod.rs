@@ -1,4 +1,4 @@
-//! `kymo tsdb`: looking into a data directory without a server.
+//! `kymo tsdb`: looking into a data directory without a server, and moving in and out.
 //!
 //! The commands answer as those of `promtool tsdb` do, so that scripts keep working.
 //! They open the directory as a server does, with its lock and the replay of its log,
@@ -6,6 +6,10 @@
 
 mod analyze;
 mod dump;
+mod export;
+mod import;
+mod list;
+mod scrub;
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -15,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use kymo_query::promql::{Features, parse_selector};
-use kymo_storage::metrics::MetricStore;
+use kymo_storage::metrics::{Damage, MetricStore};
 use kymo_storage::model::{Matcher, TimeRange};
 use kymo_storage::{StorageError, StoreOptions, SyncPolicy};
 
@@ -26,8 +30,9 @@ use crate::flags::{Exit, exit};
 #[command(
     name = "kymo tsdb",
     bin_name = "kymo tsdb",
-    about = "Look into the data directory of a stopped server",
-    long_about = "Look into the data directory of a stopped server.\n\n\
+    about = "Look into the data directory of a stopped server, and move data in and out",
+    long_about = "Look into the data directory of a stopped server, and move data in and \
+        out.\n\n\
         PATH is the directory given as --storage.path, ./data unless told otherwise. A \
         server that runs holds it: stop the server first, or ask it over its API \
         (/api/v1/status/tsdb, /api/v1/query).",
@@ -40,9 +45,12 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show the blocks: their times, and what they hold.
+    List(ListArgs),
     /// Show which labels have most values and series, and which change most.
     #[command(after_help = "EXAMPLE:\n    \
-        kymo tsdb analyze --limit=5 ./data\n\n\
+        kymo tsdb analyze --limit=5 ./data\n    \
+        kymo tsdb analyze ./data head\n\n\
         A label pair is involved in churning as often as its series cover the whole time \
         not at all: two series that each cover half of it count as one.")]
     Analyze(AnalyzeArgs),
@@ -53,6 +61,59 @@ enum Command {
     /// Print samples in the format of OpenMetrics, which `promtool tsdb create-blocks-from
     /// openmetrics` reads.
     DumpOpenmetrics(SelectArgs),
+    /// Import the blocks of a Prometheus.
+    #[command(
+        long_about = "Import the blocks of a Prometheus: all of a data directory, or one block. \
+            What is in PATH stays. FROM is only read, and a Prometheus may run on it.",
+        after_help = "EXAMPLE:\n    \
+            kymo tsdb import /var/lib/prometheus ./data\n\n\
+            Native histograms are not stored yet; they are left out and counted."
+    )]
+    Import(ImportArgs),
+    /// Export to blocks that Prometheus reads.
+    #[command(after_help = "EXAMPLE:\n    \
+        kymo tsdb export ./exported ./data\n    \
+        promtool tsdb list ./exported")]
+    Export(ExportArgs),
+    /// Check every stored byte against its checksum.
+    #[command(
+        long_about = "Check every stored byte against its checksum. A damaged block is set \
+            aside: its directory gets the end .damaged, and is not read any more."
+    )]
+    Scrub(Place),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Print times and sizes as people read them.
+    #[arg(short = 'r', long)]
+    human_readable: bool,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// The data directory of the Prometheus, or a block.
+    #[arg(value_name = "FROM")]
+    from: PathBuf,
+
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    /// The directory that the blocks are written to; it is created if absent.
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+
+    #[command(flatten)]
+    times: Times,
+
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +128,10 @@ struct AnalyzeArgs {
 
     #[command(flatten)]
     place: Place,
+
+    /// The block, or the word head; default: the newest block.
+    #[arg(value_name = "BLOCK")]
+    block: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -81,15 +146,8 @@ struct DumpArgs {
 
 #[derive(Debug, Args)]
 struct SelectArgs {
-    /// Oldest time, milliseconds since 1970.
-    #[arg(long, value_name = "MS", default_value_t = i64::MIN, hide_default_value = true,
-          allow_negative_numbers = true)]
-    min_time: i64,
-
-    /// Newest time, milliseconds since 1970.
-    #[arg(long, value_name = "MS", default_value_t = i64::MAX, hide_default_value = true,
-          allow_negative_numbers = true)]
-    max_time: i64,
+    #[command(flatten)]
+    times: Times,
 
     /// Series selector; may be given several times, for more series.
     #[arg(long = "match", value_name = "SELECTOR", value_parser = parse_matchers,
@@ -100,7 +158,20 @@ struct SelectArgs {
     place: Place,
 }
 
-impl SelectArgs {
+#[derive(Debug, Args)]
+struct Times {
+    /// Oldest time, milliseconds since 1970.
+    #[arg(long, value_name = "MS", default_value_t = i64::MIN, hide_default_value = true,
+          allow_negative_numbers = true)]
+    min_time: i64,
+
+    /// Newest time, milliseconds since 1970.
+    #[arg(long, value_name = "MS", default_value_t = i64::MAX, hide_default_value = true,
+          allow_negative_numbers = true)]
+    max_time: i64,
+}
+
+impl Times {
     fn range(&self) -> TimeRange {
         TimeRange::new(self.min_time, self.max_time)
     }
@@ -144,11 +215,18 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
 
 fn execute(command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
     match command {
+        Command::List(args) => {
+            let numbers = match args.human_readable {
+                true => list::Numbers::Readable,
+                false => list::Numbers::Plain,
+            };
+            Ok(list::list(&open(&args.place.path)?, numbers, out)?)
+        }
         Command::Analyze(args) => {
             let store = open(&args.place.path)?;
             let all = Matchers(Vec::new());
-            let matchers = args.matchers.as_ref().unwrap_or(&all);
-            analyze::head(&store, &matchers.0, args.limit, out)
+            let matchers = &args.matchers.as_ref().unwrap_or(&all).0;
+            analyze::analyze(&store, args.block.as_deref(), matchers, args.limit, out)
         }
         Command::Dump(args) => {
             let select = &args.select;
@@ -158,17 +236,54 @@ fn execute(command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
             let format = dump::Format::OpenMetrics;
             dump::dump(&open(&select.place.path)?, select, format, out)
         }
+        Command::Import(args) => {
+            let store = open_or_create(&args.place.path)?;
+            import::import(&store, &args.from, out)
+        }
+        Command::Export(args) => {
+            let store = open(&args.place.path)?;
+            export::export(&store, args.times.range(), &args.to, out)
+        }
+        Command::Scrub(place) => {
+            let (store, damages) = open_damaged(&place.path)?;
+            scrub::scrub(&store, damages, out)
+        }
     }
 }
 
-/// Opens the store in a directory that has one.
+/// Opens the store in a directory, or makes one of a directory that is empty or absent.
+fn open_or_create(path: &Path) -> anyhow::Result<MetricStore> {
+    let is_empty = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
+    match is_empty {
+        true => Ok(MetricStore::open(&StoreOptions::new(path))?.0),
+        false => open(path),
+    }
+}
+
+/// Opens the store in a directory that has one, and names what of it cannot be read.
 fn open(path: &Path) -> anyhow::Result<MetricStore> {
+    let (store, damages) = open_damaged(path)?;
+    for damage in damages {
+        // What can be read is worth more than none of it, but it is not all.
+        writeln!(
+            io::stderr(),
+            "kymo tsdb: {} is damaged at byte {}: {}",
+            damage.path.display(),
+            damage.offset,
+            damage.detail
+        )?;
+    }
+    Ok(store)
+}
+
+/// Opens the store in a directory that has one, with what of it cannot be read.
+fn open_damaged(path: &Path) -> anyhow::Result<(MetricStore, Vec<Damage>)> {
     // Opening creates what is not there, which nobody wants who mistyped a path.
     std::fs::metadata(path).with_context(|| format!("opening the data directory {path:?}"))?;
     if !path.join("VERSION").is_file() {
         let foreign = path.join("chunks_head").is_dir() || path.join("wal/00000000").is_file();
         let whose = match foreign {
-            true => "it looks like one of Prometheus; use promtool tsdb",
+            true => "it looks like one of Prometheus; see kymo tsdb import --help",
             false => "name the one given to the server as --storage.path",
         };
         bail!("{path:?} is no data directory of Kymo: there is no file VERSION in it; {whose}");
@@ -176,19 +291,7 @@ fn open(path: &Path) -> anyhow::Result<MetricStore> {
     let mut options = StoreOptions::new(path);
     options.wal_sync = SyncPolicy::Never;
     match MetricStore::open(&options) {
-        Ok((store, recovery)) => {
-            for damage in recovery.damages {
-                let (file, offset) = (damage.path.display(), damage.offset);
-                let detail = damage.detail;
-                // What can be read is worth more than none of it, but it is not all.
-                writeln!(
-                    io::stderr(),
-                    "kymo tsdb: {file} is damaged at byte {offset}, {} bytes are left out: {detail}",
-                    damage.lost_bytes
-                )?;
-            }
-            Ok(store)
-        }
+        Ok((store, recovery)) => Ok((store, recovery.damages)),
         Err(StorageError::Locked { path }) => bail!(
             "the data directory {path:?} is in use by a server; stop the server first, or ask \
              it over its API"

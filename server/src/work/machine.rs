@@ -1,4 +1,5 @@
-//! How much memory there is: the machine's, or what its cgroups leave of it.
+//! How much memory there is, the machine's or what its cgroups leave of it, and how much
+//! disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,13 @@ pub(crate) fn memory_bytes() -> Option<u64> {
     let cgroup = cgroup_bytes(Path::new(CGROUPS), &membership);
     let known = machine.filter(|bytes| *bytes > 0).into_iter();
     known.chain(cgroup).min()
+}
+
+/// Returns the size of the file system that holds `path`, in bytes; `None` where the
+/// system does not tell.
+pub(crate) fn disk_bytes(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some(stat.f_blocks.saturating_mul(stat.f_frsize)).filter(|bytes| *bytes > 0)
 }
 
 /// Returns the smallest limit of the cgroups that `membership` (`/proc/self/cgroup`)
@@ -67,8 +75,11 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_memory() {
+    fn this_machine_has_memory_and_disk() {
         assert!(memory_bytes().unwrap() > 64 << 20);
+        let dir = tempfile::tempdir().unwrap();
+        assert!(disk_bytes(dir.path()).unwrap() > 1 << 20);
+        assert_eq!(disk_bytes(&dir.path().join("missing")), None);
     }
 
     #[test]

@@ -2,5 +2,6 @@
 
 pub(crate) mod background;
 pub(crate) mod machine;
+pub(crate) mod maintenance;
 pub(crate) mod memory;
 pub(crate) mod queries;

@@ -54,6 +54,12 @@ pub(super) struct Closing {
 }
 
 impl MetricStore {
+    /// Tells whether the head is so long that [`MetricStore::compact`] would move a range
+    /// of it to a block. Costs a look at each shard.
+    pub fn flush_is_due(&self) -> bool {
+        self.due_range().is_some()
+    }
+
     /// Returns the range of the next block, its end exclusive.
     fn due_range(&self) -> Option<(i64, i64)> {
         let newest_ms = self.newest_ms.load(Ordering::Acquire);

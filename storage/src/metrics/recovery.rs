@@ -15,14 +15,12 @@ use parking_lot::Mutex;
 
 use super::blocks::Blocks;
 use super::exemplars::{Exemplars, ReplayedExemplars};
-use super::head_files::{self, HeadFiles};
 use super::log::{ShardLog, SlotSet};
 use super::metadata::MetadataStore;
 use super::opening::OpenProgress;
 use super::shard::{NEVER, Shard};
-use super::snapshot::Head;
-use super::snapshot_format::{Manifest, Section, kind};
-use super::snapshot_load::{self, Found, Loaded, LoadedShard};
+use super::snapshot_format::{Section, kind};
+use super::snapshot_load::{self, Loaded, LoadedShard};
 use super::stats::{Damage, Recovery};
 use super::store::{Layout, Opened};
 use crate::error::StorageError;
@@ -79,7 +77,7 @@ pub(super) fn open(
         recovery.snapshot_series = manifest.n_series;
         recovery.snapshot_bytes = manifest.len_bytes();
     }
-    let starts = starts(&found.kept, n_shards);
+    let starts = snapshot_load::starts(&found.kept, n_shards);
     let base = Base::new(loaded, n_shards);
     let Restored {
         exemplars,
@@ -102,7 +100,7 @@ pub(super) fn open(
         index: Index::default(),
         shards: Vec::new(),
         logs: Vec::new(),
-        head: open_head(head_dir, found, n_shards)?,
+        head: snapshot_load::open_head(head_dir, found, n_shards)?,
         newest_ms: base.newest_ms,
         kept_from_ms: base.kept_from_ms.max(blocks.set().head_from_ms),
         next_born: base.next_born,
@@ -181,23 +179,6 @@ pub(super) fn blocks_dir(dir: &dyn Dir) -> Result<Arc<dyn Dir>, StorageError> {
     Ok(dir.subdir(BLOCKS_DIR)?)
 }
 
-/// Returns where each log is read from: the older snapshot may be needed, too.
-fn starts(kept: &[Manifest], n_shards: usize) -> Vec<Start> {
-    let position = |manifest: &Manifest, shard: usize| manifest.shards[shard].position;
-    let start = |shard| match (kept.first(), kept.last()) {
-        (Some(oldest), Some(newest)) if kept.len() > 1 => Start {
-            keep: position(oldest, shard),
-            replay: position(newest, shard),
-        },
-        (Some(only), _) => Start {
-            keep: 1,
-            replay: position(only, shard),
-        },
-        _ => Start::default(),
-    };
-    (0..n_shards).map(start).collect()
-}
-
 /// What there is before the logs are replayed.
 struct Base {
     index: Index,
@@ -239,26 +220,6 @@ impl Base {
             sections: loaded.sections,
         }
     }
-}
-
-/// Removes files that are not needed and returns what goes on writing.
-fn open_head(dir: Arc<dyn Dir>, found: Found, n_shards: usize) -> Result<Head, StorageError> {
-    snapshot_load::clean(&*dir, &found)?;
-    let names = dir.files()?;
-    let left: Vec<(usize, u64)> = names.iter().filter_map(|n| head_files::parse(n)).collect();
-    let files = (0..n_shards).map(|shard| {
-        let left = left.iter().filter(|(of, _)| *of == shard);
-        let left = left.map(|(_, file)| *file);
-        let named = found
-            .kept
-            .iter()
-            .map(|manifest| manifest.shards[shard].next_file);
-        let next = left.clone().map(|file| file.saturating_add(1)).chain(named);
-        let next = next.max().unwrap_or(1);
-        HeadFiles::new(Arc::clone(&dir), shard, left.min().unwrap_or(next), next)
-    });
-    let files = files.collect();
-    Ok(Head::new(dir, files, found.kept, found.next_seq))
 }
 
 fn wanted_shards(options: &StoreOptions) -> usize {

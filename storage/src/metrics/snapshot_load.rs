@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use super::head_files;
+use super::head_files::{self, HeadFiles};
 use super::log::SlotSet;
 use super::page::{HEADER_BYTES, PAGE_BYTES, Page};
 use super::recovery::each_core;
 use super::shard::Shard;
+use super::snapshot::Head;
 use super::snapshot_format::{
     Fault, Fields, Frame, Manifest, Part, STORE_SECTIONS, Section, VERSION, decode_page_info,
     decode_pages, decode_rows, kind, manifest_seq, n_rows, read_part, seq_of,
@@ -21,6 +22,7 @@ use crate::codec::varint;
 use crate::error::StorageError;
 use crate::fs::{Dir, FsError};
 use crate::index::{Dictionary, Index, Rows};
+use crate::wal::Start;
 
 /// Longest manifest in bytes.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
@@ -104,9 +106,50 @@ pub(super) fn load(dir: &Arc<dyn Dir>, n_shards: usize) -> Result<Found, Storage
     Ok(found)
 }
 
+/// Returns where each log is read from: the older snapshot may be needed, too.
+pub(super) fn starts(kept: &[Manifest], n_shards: usize) -> Vec<Start> {
+    let position = |manifest: &Manifest, shard: usize| manifest.shards[shard].position;
+    let start = |shard| match (kept.first(), kept.last()) {
+        (Some(oldest), Some(newest)) if kept.len() > 1 => Start {
+            keep: position(oldest, shard),
+            replay: position(newest, shard),
+        },
+        (Some(only), _) => Start {
+            keep: 1,
+            replay: position(only, shard),
+        },
+        _ => Start::default(),
+    };
+    (0..n_shards).map(start).collect()
+}
+
+/// Removes files that are not needed and returns what goes on writing.
+pub(super) fn open_head(
+    dir: Arc<dyn Dir>,
+    found: Found,
+    n_shards: usize,
+) -> Result<Head, StorageError> {
+    clean(&*dir, &found)?;
+    let names = dir.files()?;
+    let left: Vec<(usize, u64)> = names.iter().filter_map(|n| head_files::parse(n)).collect();
+    let files = (0..n_shards).map(|shard| {
+        let left = left.iter().filter(|(of, _)| *of == shard);
+        let left = left.map(|(_, file)| *file);
+        let named = found
+            .kept
+            .iter()
+            .map(|manifest| manifest.shards[shard].next_file);
+        let next = left.clone().map(|file| file.saturating_add(1)).chain(named);
+        let next = next.max().unwrap_or(1);
+        HeadFiles::new(Arc::clone(&dir), shard, left.min().unwrap_or(next), next)
+    });
+    let files = files.collect();
+    Ok(Head::new(dir, files, found.kept, found.next_seq))
+}
+
 /// Removes what no kept snapshot needs. Where damage left none, the files of those that
 /// were there keep their bytes under another name, for whoever can read them.
-pub(super) fn clean(dir: &dyn Dir, found: &Found) -> Result<(), FsError> {
+fn clean(dir: &dyn Dir, found: &Found) -> Result<(), FsError> {
     let nothing_left = found.kept.is_empty() && found.is_damaged;
     for name in dir.files()? {
         let is_needed = match (seq_of(&name), head_files::parse(&name)) {

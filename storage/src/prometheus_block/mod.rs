@@ -50,8 +50,15 @@ pub use writer::{Writer, WriterOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::block::Ulid;
 use crate::fs::FsError;
 use crate::model::Labels;
+
+/// Returns a name for a new block: a ULID of a time in milliseconds since the epoch and
+/// bytes taken by chance.
+pub fn ulid(t_ms: u64, chance: [u8; 10]) -> String {
+    Ulid::new(t_ms, chance).to_string()
+}
 
 /// Why a block of Prometheus cannot be read or written.
 #[derive(Debug, thiserror::Error)]

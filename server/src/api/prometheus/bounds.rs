@@ -60,6 +60,20 @@ pub(super) fn atoi(text: &str) -> Result<i64, String> {
     })
 }
 
+/// Reads a boolean as Go's `strconv.ParseBool` does, with its error text.
+pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => {
+            let quoted = kymo_storage::compat::quote::quote(text);
+            Err(format!(
+                "strconv.ParseBool: parsing {quoted}: invalid syntax"
+            ))
+        }
+    }
+}
+
 /// Reads every `match[]` as a set of matchers.
 ///
 /// # Errors
@@ -136,6 +150,14 @@ mod tests {
                  cannot parse \"tomorrow\" to a valid timestamp"
             ))
         );
+    }
+
+    #[test]
+    fn booleans_are_read_as_go_reads_them() {
+        assert_eq!(parse_bool("T"), Ok(true));
+        assert_eq!(parse_bool("False"), Ok(false));
+        let text = "strconv.ParseBool: parsing \"maybe\": invalid syntax";
+        assert_eq!(parse_bool("maybe"), Err(text.to_owned()));
     }
 
     #[test]

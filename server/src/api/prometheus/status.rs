@@ -1,13 +1,17 @@
 //! What is running, with which settings, holding what.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use kymo_storage::metrics::BlockInfo;
 
 use kymo_storage::compat::time::Instant;
 use serde::Serialize;
 
 use super::bounds::atoi;
 use crate::api::call::Call;
-use crate::app::hostname;
+use crate::app::{App, hostname};
 use crate::clock;
 use crate::http::answer::{Answer, ApiResult};
 use crate::http::error::ApiError;
@@ -149,12 +153,70 @@ pub(crate) async fn tsdb(call: Call) -> ApiResult {
 
 #[derive(Serialize)]
 struct Blocks {
-    blocks: [(); 0],
+    blocks: Vec<Block>,
 }
 
-/// `/api/v1/status/tsdb/blocks`: everything is in the head so far.
-pub(crate) async fn blocks(_call: Call) -> ApiResult {
-    Answer::value(&Blocks { blocks: [] })
+/// A block as its `meta.json` has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Block {
+    ulid: String,
+    min_time: i64,
+    max_time: i64,
+    stats: BlockStats,
+    compaction: BlockCompaction,
+    version: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockStats {
+    num_samples: u64,
+    num_float_samples: u64,
+    num_series: u64,
+    num_chunks: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    num_tombstones: u64,
+}
+
+#[derive(Serialize)]
+struct BlockCompaction {
+    level: u32,
+    sources: Vec<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl From<BlockInfo> for Block {
+    fn from(block: BlockInfo) -> Block {
+        Block {
+            ulid: block.ulid,
+            min_time: block.min_t_ms,
+            max_time: block.max_t_ms,
+            stats: BlockStats {
+                num_samples: block.samples,
+                num_float_samples: block.samples,
+                num_series: block.series,
+                num_chunks: block.chunks,
+                num_tombstones: block.tombstones,
+            },
+            compaction: BlockCompaction {
+                level: block.level,
+                sources: block.sources,
+            },
+            version: 1,
+        }
+    }
+}
+
+/// `/api/v1/status/tsdb/blocks`
+pub(crate) async fn blocks(call: Call) -> ApiResult {
+    let blocks = call.core()?.store.blocks();
+    let blocks = blocks.into_iter().map(Block::from).collect();
+    Answer::value(&Blocks { blocks })
 }
 
 #[derive(Serialize)]
@@ -165,12 +227,13 @@ struct WalReplay {
 }
 
 /// `/api/v1/status/walreplay`, which is answered while the log is replayed too.
-pub(crate) async fn walreplay() -> ApiResult {
-    // Replay is not watched while it runs; it takes less than a second.
+///
+/// Shards have logs of their own, so what is counted are the segments of all.
+pub(crate) async fn walreplay(State(app): State<Arc<App>>) -> ApiResult {
     Answer::value(&WalReplay {
         min: 0,
-        max: 0,
-        current: 0,
+        max: app.opening.segments(),
+        current: app.opening.segments_read(),
     })
 }
 
