@@ -83,6 +83,7 @@ pub(super) fn measure(
             interval_ms: 15_000,
             jitter_ms: kind.jitter_ms,
             end_ms,
+            round_takes: Duration::ZERO,
         };
         let sent = send_pattern(&mut running, (kind.series)(SERIES), pattern)?;
         instances.push((kind, running, sent.samples as u64, dir.join("data")));
@@ -106,7 +107,7 @@ pub(super) fn measure(
             let bytes = data_bytes + index_bytes;
             add("bytes per sample, merged", per_sample(bytes, *samples));
             let index = per_sample(index_bytes, *samples);
-            add("of these, index", index);
+            add("of these the index, merged", index);
             continue;
         }
         for (what, levels) in [("2 h blocks", 1..=1), ("merged", 2..=u64::MAX)] {
@@ -116,7 +117,7 @@ pub(super) fn measure(
                 let text = format!("bytes per sample, {what}");
                 add(&text, per_sample(bytes, taken.samples));
                 let index = per_sample(taken.index_bytes, taken.samples);
-                add("of these, index", index);
+                add(&format!("of these the index, {what}"), index);
             }
         }
     }
@@ -124,8 +125,8 @@ pub(super) fn measure(
 }
 
 /// Waits until no file changes any more.
-fn wait_until_quiet<'a>(dirs: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
-    let dirs: Vec<PathBuf> = dirs.map(Path::to_path_buf).collect();
+pub(super) fn wait_until_quiet<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> anyhow::Result<()> {
+    let dirs: Vec<PathBuf> = dirs.into_iter().map(Path::to_path_buf).collect();
     let sizes = || -> Vec<Option<u64>> { dirs.iter().map(|dir| folder_bytes(dir).ok()).collect() };
     let start = Instant::now();
     let (mut before, mut since) = (sizes(), Instant::now());

@@ -22,6 +22,10 @@ use system::{Running, System};
 /// Series of one remote-write request, one sample each, as Prometheus sends them.
 const SERIES_PER_REQUEST: usize = 2_000;
 
+/// Least time of a round while blocks are to be written: it takes minutes until a system
+/// looks at what is due.
+const ROUND_WITH_BLOCKS: Duration = Duration::from_millis(60);
+
 /// What to measure and with what.
 #[derive(Args)]
 pub(crate) struct CompareArgs {
@@ -47,10 +51,13 @@ enum Workload {
     Steady,
     /// 1,000,000 series, 6 samples each: creation dominates.
     Million,
-    /// 11,640 series over 8 h, then queries, kill -9 and restart.
+    /// 11,640 series over 8 h, then queries, kill -9 and restart; the same queries again
+    /// when all that is due has gone to blocks.
     Query,
-    /// 12,000 series over 10 h as fast as they go: blocks are written meanwhile.
+    /// 12,000 series over 10 h, slow enough that blocks are written meanwhile.
     Blocks,
+    /// 1,000,000 series over 4 h, the older half of which goes to a block.
+    Wide,
     /// Bytes per sample by kind of data, 26 h of each.
     Disk,
     /// 0.1, 0.3, 1 and 3 million series: what each costs, and how that grows.
@@ -134,24 +141,52 @@ fn measure(
         }
         Workload::Steady => {
             let series = dataset::node_series(12_000);
+            let what = "12 k series steady x 480";
             let sent = send(running, series, 500, 20, 15_000, end_ms)?;
-            write_rows("12 k series steady x 480", running, &sent, table)
+            write_rows(what, running, &sent, table)?;
+            restart_rows(what, running, table)
         }
         Workload::Million => {
             let series = dataset::node_series(1_000_000);
             let sent = send(running, series, 6, 0, 15_000, end_ms)?;
             write_rows("1 M series x 6", running, &sent, table)?;
-            restart_row("1 M series x 6", running, table)
+            restart_rows("1 M series x 6", running, table)
         }
         Workload::Query => {
             send(running, dataset::query_series(), 480, 0, 60_000, end_ms)?;
-            query_rows(running, end_ms, table)?;
-            restart_row("11,640 series x 480", running, table)
+            query_rows("", running, end_ms, table)?;
+            restart_rows("11,640 series x 480", running, table)?;
+            disk::wait_until_quiet([running.data().as_path()])?;
+            query_rows(", after compaction", running, end_ms, table)
         }
         Workload::Blocks => {
+            let what = "12 k series over 10 h";
             let series = dataset::node_series(12_000);
-            let sent = send(running, series, 2_400, 20, 15_000, end_ms)?;
-            write_rows("12 k series over 10 h", running, &sent, table)
+            let pattern = Pattern {
+                rounds: 2_400,
+                uncounted: 20,
+                interval_ms: 15_000,
+                jitter_ms: 0,
+                end_ms,
+                round_takes: ROUND_WITH_BLOCKS,
+            };
+            let sent = send_pattern(running, series, pattern)?;
+            let p99 = percentile(&sent.latencies_with_blocks, 99);
+            if let Some(p99) = p99 {
+                let row = format!("{what}: p99 of a write while a block is written");
+                running.set(table, row, Unit::Milliseconds, p99.as_secs_f64() * 1e3);
+            }
+            disk::wait_until_quiet([running.data().as_path()])?;
+            write_rows(what, running, &sent, table)?;
+            restart_rows(what, running, table)
+        }
+        Workload::Wide => {
+            let what = "1 M series over 4 h x 6";
+            let series = dataset::node_series(1_000_000);
+            let sent = send(running, series, 6, 0, 45 * 60_000, end_ms)?;
+            disk::wait_until_quiet([running.data().as_path()])?;
+            write_rows(what, running, &sent, table)?;
+            restart_rows(what, running, table)
         }
         // They start their own instances.
         Workload::Disk | Workload::Growth => Ok(()),
@@ -165,6 +200,8 @@ struct Sent {
     wall: Duration,
     /// Latency of each request, ascending.
     latencies: Vec<Duration>,
+    /// Of those that began while a block was being written, ascending.
+    latencies_with_blocks: Vec<Duration>,
 }
 
 /// When samples are sent.
@@ -179,6 +216,8 @@ struct Pattern {
     jitter_ms: u64,
     /// Time of the last round.
     end_ms: i64,
+    /// Least time that a round takes.
+    round_takes: Duration,
 }
 
 fn send(
@@ -195,6 +234,7 @@ fn send(
         interval_ms,
         jitter_ms: 0,
         end_ms,
+        round_takes: Duration::ZERO,
     };
     send_pattern(running, series, pattern)
 }
@@ -211,11 +251,12 @@ fn send_pattern(
         interval_ms,
         jitter_ms,
         end_ms,
+        round_takes,
     } = pattern;
     let mut random = Random::new(42);
     let mut encoder = snap::raw::Encoder::new();
     let (mut message, mut body) = (Vec::new(), Vec::new());
-    let mut latencies = Vec::new();
+    let (mut latencies, mut latencies_with_blocks) = (Vec::new(), Vec::new());
     let (mut start_cpu, mut samples) = (running.cpu_seconds()?, 0);
     let mut wall = Duration::ZERO;
     for round in 0..rounds {
@@ -226,6 +267,7 @@ fn send_pattern(
             latencies.clear();
         }
         let t_ms = end_ms - (rounds - 1 - round) as i64 * interval_ms;
+        let began = Instant::now();
         for batch in series.chunks_mut(SERIES_PER_REQUEST) {
             message.clear();
             let late_ms = random.next().checked_rem(jitter_ms).unwrap_or(0) as i64;
@@ -236,6 +278,7 @@ fn send_pattern(
             }
             body.resize(snap::raw::max_compress_len(message.len()), 0);
             let len = encoder.compress(&message, &mut body)?;
+            let with_block = !round_takes.is_zero() && running.writes_block();
             let start = Instant::now();
             let answer = running.client.write("/api/v1/write", &body[..len])?;
             let took = start.elapsed();
@@ -244,32 +287,45 @@ fn send_pattern(
                 bail!("write answered {}: {text}", answer.status);
             }
             latencies.push(took);
+            if with_block {
+                latencies_with_blocks.push(took);
+            }
             wall += took;
             samples += batch.len();
         }
+        std::thread::sleep(round_takes.saturating_sub(began.elapsed()));
     }
     running.settle()?;
     let cpu_seconds = running.cpu_seconds()? - start_cpu;
     latencies.sort_unstable();
+    latencies_with_blocks.sort_unstable();
     Ok(Sent {
         samples,
         cpu_seconds,
         wall,
         latencies,
+        latencies_with_blocks,
     })
 }
 
-fn write_rows(what: &str, running: &Running, sent: &Sent, table: &mut Table) -> anyhow::Result<()> {
-    let system = running.system.name();
+/// Returns the latency that so many of a hundred do not exceed.
+fn percentile(ascending: &[Duration], percent: usize) -> Option<Duration> {
+    let last = ascending.len().checked_sub(1)?;
+    Some(ascending[last * percent / 100])
+}
+
+fn write_rows(
+    what: &str,
+    running: &mut Running,
+    sent: &Sent,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    if running.system == System::VictoriaMetrics {
+        // What it holds in memory is to count, too.
+        running.client.get("/internal/force_flush")?;
+    }
     let mut add = |row: &str, unit, value| {
-        table.set(
-            Row {
-                text: format!("{what}: {row}"),
-                unit,
-            },
-            system,
-            value,
-        );
+        running.set(table, format!("{what}: {row}"), unit, value);
     };
     add(
         "samples per server CPU-second",
@@ -281,16 +337,21 @@ fn write_rows(what: &str, running: &Running, sent: &Sent, table: &mut Table) -> 
         Unit::PerSecond,
         sent.samples as f64 / sent.wall.as_secs_f64(),
     );
-    let p99 = sent.latencies[(sent.latencies.len() - 1) * 99 / 100];
+    let p99 = percentile(&sent.latencies, 99).unwrap_or_default();
     add(
         "p99 of a write",
         Unit::Milliseconds,
         p99.as_secs_f64() * 1e3,
     );
     add(
-        "peak RSS",
+        "peak resident memory",
         Unit::Megabytes,
         running.peak_rss_bytes()? as f64 / 1e6,
+    );
+    add(
+        "anonymous memory at the end",
+        Unit::Megabytes,
+        running.anonymous_bytes()? as f64 / 1e6,
     );
     add(
         "bytes on disk per sample",
@@ -300,7 +361,12 @@ fn write_rows(what: &str, running: &Running, sent: &Sent, table: &mut Table) -> 
     Ok(())
 }
 
-fn query_rows(running: &mut Running, end_ms: i64, table: &mut Table) -> anyhow::Result<()> {
+fn query_rows(
+    when: &str,
+    running: &mut Running,
+    end_ms: i64,
+    table: &mut Table,
+) -> anyhow::Result<()> {
     const RANGES: [&str; 4] = [
         "sum by (mode) (rate(cpu[5m]))",
         "histogram_quantile(0.95, sum by (le, endpoint) (rate(b[5m])))",
@@ -314,11 +380,13 @@ fn query_rows(running: &mut Running, end_ms: i64, table: &mut Table) -> anyhow::
             "/api/v1/query_range?query={}&start={start}&end={end}&step=60",
             form_encode(query)
         );
-        latency_row(running, &format!("`{query}`, 8 h, step 60 s"), &path, table)?;
+        let what = format!("`{query}`, 8 h, step 60 s{when}");
+        latency_row(running, &what, &path, table)?;
     }
     let instant = "count by (__name__) ({__name__=~\".+\"})";
     let path = format!("/api/v1/query?query={}&time={end}", form_encode(instant));
-    latency_row(running, &format!("`{instant}`, instant"), &path, table)
+    let what = format!("`{instant}`, instant{when}");
+    latency_row(running, &what, &path, table)
 }
 
 /// Median of seven runs after one that warms up.
@@ -343,30 +411,19 @@ fn latency_row(
     times.remove(0);
     times.sort_unstable();
     let median_ms = times[times.len() / 2].as_secs_f64() * 1e3;
+    running.set(table, what.to_owned(), Unit::Milliseconds, median_ms);
     let system = running.system.name();
-    table.set(
-        Row {
-            text: what.to_owned(),
-            unit: Unit::Milliseconds,
-        },
-        system,
-        median_ms,
-    );
     eprintln!("{system}: {what}: {median_ms:.1} ms, {bytes} bytes");
     Ok(())
 }
 
-fn restart_row(what: &str, running: &mut Running, table: &mut Table) -> anyhow::Result<()> {
-    let took = running.kill_and_restart()?;
-    let text = format!("{what}: ready again after kill -9");
-    table.set(
-        Row {
-            text,
-            unit: Unit::Milliseconds,
-        },
-        running.system.name(),
-        took.as_secs_f64() * 1e3,
-    );
+fn restart_rows(what: &str, running: &mut Running, table: &mut Table) -> anyhow::Result<()> {
+    let killed = running.kill_and_restart()?.as_secs_f64() * 1e3;
+    let row = format!("{what}: ready again after kill -9");
+    running.set(table, row, Unit::Milliseconds, killed);
+    let stopped = running.stop_and_restart()?.as_secs_f64() * 1e3;
+    let row = format!("{what}: ready again after a clean stop");
+    running.set(table, row, Unit::Milliseconds, stopped);
     Ok(())
 }
 

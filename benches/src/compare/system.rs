@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use super::client::Client;
+use super::report::{Row, Table, Unit};
 
 /// A system that can be measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -198,9 +199,30 @@ impl Running {
         Ok(kib.parse::<u64>()? * 1024)
     }
 
+    /// Returns the folder of its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
     /// Returns the bytes that its data take on disk.
     pub(crate) fn disk_bytes(&self) -> anyhow::Result<u64> {
-        folder_bytes(&self.dir.join("data"))
+        folder_bytes(&self.data())
+    }
+
+    /// Tells whether a block is being written now: there is a folder with a temporary name.
+    pub(crate) fn writes_block(&self) -> bool {
+        let is_temporary =
+            |name: &str| name.ends_with(".tmp") || name.contains(".tmp-for-creation");
+        ["", "blocks"].iter().any(|below| {
+            let entries = fs::read_dir(self.data().join(below)).into_iter().flatten();
+            let mut names = entries.flatten().map(|entry| entry.file_name());
+            names.any(|name| name.to_str().is_some_and(is_temporary))
+        })
+    }
+
+    /// Notes a value of this system.
+    pub(crate) fn set(&self, table: &mut Table, text: String, unit: Unit, value: f64) {
+        table.set(Row { text, unit }, self.system.name(), value);
     }
 }
 

@@ -78,13 +78,39 @@ impl<'a> BitReader<'a> {
         }
     }
 
+    /// Returns the next bits, left-aligned, at least `count` of them (at most 56) where
+    /// there are so many; zeroes follow the last one.
+    #[inline]
+    pub fn peek(&mut self, count: u32) -> u64 {
+        if self.have < count {
+            self.refill();
+        }
+        self.word
+    }
+
+    /// Passes over `count` bits that were looked at.
+    ///
+    /// # Errors
+    /// [`CodecError::Truncated`] when there are fewer.
+    #[inline]
+    pub fn skip(&mut self, count: u32) -> Result<(), CodecError> {
+        if self.have < count {
+            return Err(CodecError::Truncated("bits"));
+        }
+        self.word <<= count;
+        self.have -= count;
+        Ok(())
+    }
+
     /// Takes `count` bits, at most 64, as the low bits of the result.
     ///
     /// # Errors
     /// [`CodecError::Truncated`] when there are fewer.
     #[inline]
     pub fn read(&mut self, count: u32) -> Result<u64, CodecError> {
-        if count > 32 {
+        /// A refill leaves so many bits.
+        const AT_ONCE: u32 = 56;
+        if count > AT_ONCE {
             let high = self.read_short(count - 32)?;
             return Ok(high << 32 | self.read_short(32)?);
         }
@@ -93,19 +119,10 @@ impl<'a> BitReader<'a> {
 
     #[inline]
     fn read_short(&mut self, count: u32) -> Result<u64, CodecError> {
-        if self.have < count {
-            self.refill();
-            if self.have < count {
-                return Err(CodecError::Truncated("bits"));
-            }
-        }
-        if count == 0 {
-            return Ok(0);
-        }
-        let value = self.word >> (64 - count);
-        self.word <<= count;
-        self.have -= count;
-        Ok(value)
+        let word = self.peek(count);
+        self.skip(count)?;
+        // In two steps, because `count` may be 0.
+        Ok(word >> 1 >> (63 - count))
     }
 }
 

@@ -72,24 +72,37 @@ impl XorState {
         )
     }
 
-    #[inline]
+    /// Reads the code of the next value.
+    ///
+    /// # Errors
+    /// [`CodecError`] when the bits end, or are not valid.
+    // Two readers use it; as a call it costs half as much again.
+    #[inline(always)]
     pub fn read(&mut self, bits: &mut BitReader<'_>) -> Result<f64, CodecError> {
-        if bits.read(1)? == 1 {
-            if bits.read(1)? == 1 {
-                self.leading = bits.read(5)? as u8;
-                let count = bits.read(6)? as u8;
-                self.significant = if count == 0 { 64 } else { count };
-                if self.leading + self.significant > 64 {
-                    return Err(CodecError::Invalid("window of an XOR value"));
-                }
-            }
-            let window = u32::from(self.significant);
-            if window == 0 {
-                return Err(CodecError::Invalid("XOR value before its window"));
-            }
-            let significant = bits.read(window)?;
-            self.last ^= significant << (64 - window - u32::from(self.leading));
+        /// Control bits and a new window.
+        const HEAD: u32 = 13;
+        let head = bits.peek(HEAD);
+        if head >> 63 == 0 {
+            bits.skip(1)?;
+            return Ok(f64::from_bits(self.last));
         }
+        if head >> 62 == 0b10 {
+            bits.skip(2)?;
+        } else {
+            bits.skip(HEAD)?;
+            self.leading = (head >> 57 & 31) as u8;
+            let count = (head >> 51 & 63) as u8;
+            self.significant = if count == 0 { 64 } else { count };
+            if self.leading + self.significant > 64 {
+                return Err(CodecError::Invalid("window of an XOR value"));
+            }
+        }
+        let window = u32::from(self.significant);
+        if window == 0 {
+            return Err(CodecError::Invalid("XOR value before its window"));
+        }
+        let significant = bits.read(window)?;
+        self.last ^= significant << (64 - window - u32::from(self.leading));
         Ok(f64::from_bits(self.last))
     }
 }

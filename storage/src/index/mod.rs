@@ -12,6 +12,7 @@
 mod planner;
 mod postings;
 mod regexes;
+mod renumber;
 mod restore;
 mod rows;
 mod text;
@@ -33,9 +34,6 @@ pub(crate) use regexes::Regexes;
 pub(crate) use restore::Restoring;
 pub(crate) use rows::{Row, Rows, encode as encode_row};
 pub(crate) use text::{Dictionary, NameId, PairId};
-
-/// Dead pairs are tolerated up to this number, and up to a quarter of all pairs.
-const DEAD_PAIRS: usize = 1 << 14;
 
 /// Label sets of the series in memory; see the module's text.
 #[derive(Debug, Default)]
@@ -228,45 +226,6 @@ impl Index {
             self.postings[pair as usize].remove_all(dead);
         }
         self.live -= dead;
-        let dead_pairs = self.postings.iter().filter(|p| p.is_empty()).count();
-        if dead_pairs > DEAD_PAIRS && dead_pairs > self.postings.len() / 4 {
-            self.rebuild();
-        }
-    }
-
-    /// Numbers the pairs anew without the dead ones. Ids of series stay.
-    fn rebuild(&mut self) {
-        let old = self.dictionary();
-        let old = old.read();
-        let mut dictionary = Dictionary::default();
-        let mut postings = Vec::new();
-        let mut renamed = vec![PairId::MAX; self.postings.len()];
-        for (pair, ids) in self.postings.iter_mut().enumerate() {
-            if !ids.is_empty() {
-                let (name, value) = old.pair_text(pair as PairId);
-                renamed[pair] = dictionary.intern(name, value);
-                postings.push(std::mem::take(ids));
-            }
-        }
-        let mut rows = Rows::default();
-        let mut canonical = HashTable::with_capacity(self.live.len() as usize);
-        let mut row = Vec::new();
-        for id in &self.live {
-            let Some(old_row) = self.rows.get(id) else {
-                continue;
-            };
-            let pairs: Pairs = old_row.pairs().map(|pair| renamed[pair as usize]).collect();
-            rows::encode(&pairs, &mut row);
-            rows.set(id, &row);
-            let hash = self.hasher.hash_one(row.as_slice());
-            canonical.insert_unique(hash, id, |&id| rows::hash(rows.get(id), &self.hasher));
-        }
-        self.dictionary = Arc::new(RwLock::new(dictionary));
-        self.postings = postings;
-        self.rows = rows;
-        self.canonical = canonical;
-        self.regexes.clear();
-        self.generation += 1;
     }
 
     /// Calls `each(name, value, n_series)` for every pair with series, in no

@@ -131,11 +131,20 @@ proptest! {
                     let set = model.remove(&id).unwrap();
                     prop_assert_eq!(index.find(&set), None);
                 }
-                index.rebuild();
-                for n in 0..5u32 {
+                // Some come before, some while, and some after pairs are numbered anew.
+                let mut renumbering = index.begin_renumbering();
+                for n in 0..9u32 {
+                    if n == 3 {
+                        prop_assert!(index.renumber_slice(&mut renumbering));
+                        prop_assert!(!index.renumber_slice(&mut renumbering));
+                    }
                     let set = labels(&[("a", value(n)), ("new", "y".into())]);
                     let (id, _) = index.find_or_create_after(&set, u32::MAX, &mut search).unwrap();
                     prop_assert!(model.insert(id, set).is_none());
+                    if n == 6 {
+                        index.adopt(renumbering);
+                        renumbering = index.begin_renumbering();
+                    }
                 }
             }
         }
@@ -152,7 +161,9 @@ fn rows_copied_before_a_rebuild_keep_their_texts() {
     let dictionary = index.dictionary();
     let row: Vec<PairId> = index.row(gone_id).unwrap().pairs().collect();
     index.remove(&RoaringBitmap::from_iter([gone_id]));
-    index.rebuild();
+    let mut renumbering = index.begin_renumbering();
+    while index.renumber_slice(&mut renumbering) {}
+    index.adopt(renumbering);
     let dictionary = dictionary.read();
     let texts: Vec<(&str, &str)> = row.iter().map(|&pair| dictionary.pair_text(pair)).collect();
     assert_eq!(texts, [("a", "gone"), ("b", "2")]);

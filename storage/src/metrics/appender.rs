@@ -627,8 +627,8 @@ impl Drop for Appender<'_> {
     }
 }
 
-/// Returns the reference of an id that cannot be removed meanwhile, because the caller
-/// holds the table it found the id in.
+/// Returns the reference of an id, `None` where its series was removed. The id is not
+/// given again meanwhile, because the caller holds the table it found the id in.
 pub(super) fn touch(store: &MetricStore, id: u32) -> Option<SeriesRef> {
     let mut shard = store.shards[store.layout.shard(id)].lock();
     let born = shard.touch(store.layout.slot(id))?;

@@ -12,6 +12,9 @@ use roaring::RoaringBitmap;
 use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
 
+/// Series that are removed under one lock of the index.
+const SLICE_SLOTS: usize = 2048;
+
 impl MetricStore {
     /// Drops chunks of the head that end before `t_ms`, late samples before it, and
     /// series without any sample. Samples before `t_ms` are out of bounds from now on.
@@ -41,6 +44,7 @@ impl MetricStore {
         let mut dead = self.remove_doomed(&mut capture);
         for shard in &self.shards {
             self.head.note_dropped(shard.lock().truncate_before(t_ms));
+            MutexGuard::bump(&mut capture);
         }
         if capture.doomed_below.is_none() {
             capture.doomed_below = Some(self.active().0);
@@ -55,7 +59,8 @@ impl MetricStore {
     }
 
     /// Removes the marked series, unless a transaction from before the mark is open.
-    fn remove_doomed(&self, capture: &mut Capture) -> RoaringBitmap {
+    /// Readers and writers get their turn between slices.
+    fn remove_doomed(&self, capture: &mut MutexGuard<'_, Capture>) -> RoaringBitmap {
         let mut dead = RoaringBitmap::new();
         let Some(below) = capture.doomed_below else {
             return dead;
@@ -65,21 +70,47 @@ impl MetricStore {
             return dead;
         }
         capture.doomed_below = None;
-        let mut index = self.index.write();
         for (number, shard) in self.shards.iter().enumerate() {
-            let mut shard = shard.lock();
-            let slots: Vec<u32> = shard.doomed().collect();
-            for slot in slots {
-                shard.remove(slot);
-                dead.insert(self.layout.id(number, slot));
+            let slots: Vec<u32> = shard.lock().doomed().collect();
+            for slots in slots.chunks(SLICE_SLOTS) {
+                dead |= self.remove_slots(number, slots);
+                MutexGuard::bump(capture);
             }
         }
         if !dead.is_empty() {
+            // Until now they led to slots without a series, and no id is given again
+            // before `keep_back`.
             self.aliases.remove_all(&dead);
-            self.targets.remove(&dead, &index);
-            index.remove(&dead);
+            self.forget_dead_pairs();
             let removed = &self.counters.series_removed;
             removed.fetch_add(dead.len(), Ordering::Relaxed);
+        }
+        dead
+    }
+
+    /// Numbers the pairs of labels anew when many have no series any more.
+    fn forget_dead_pairs(&self) {
+        if !self.index.read().has_dead_pairs() {
+            return;
+        }
+        let mut renumbering = self.index.read().begin_renumbering();
+        while self.index.read().renumber_slice(&mut renumbering) {}
+        self.index.write().adopt(renumbering);
+    }
+
+    /// Removes those of the series in some slots of a shard that are still marked.
+    fn remove_slots(&self, number: usize, slots: &[u32]) -> RoaringBitmap {
+        let mut index = self.index.write();
+        let mut shard = self.shards[number].lock();
+        let mut dead = RoaringBitmap::new();
+        for &slot in slots.iter().filter(|&&slot| shard.is_doomed(slot)) {
+            dead.insert(self.layout.id(number, slot));
+        }
+        // While their labels are there.
+        self.targets.remove(&dead, &index);
+        index.remove(&dead);
+        for id in &dead {
+            shard.remove(self.layout.slot(id));
         }
         dead
     }
