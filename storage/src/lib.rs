@@ -141,6 +141,7 @@ pub mod wal;
 
 mod error;
 mod options;
+mod sync;
 
 pub mod metrics;
 pub mod prometheus_block;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -19,6 +19,7 @@ use super::{BlockError, BlockMeta, META_FILE};
 use crate::fs::Dir;
 use crate::index::{Regexes, resolve};
 use crate::model::{Matcher, TimeRange};
+use crate::sync::atomic::AtomicBool;
 
 /// Numbers of values that are remembered as answers to patterns.
 const MAX_REMEMBERED: usize = 1 << 16;

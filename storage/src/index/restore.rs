@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::postings::Postings;
 use super::{Index, Row, rows};
+use crate::sync::thread;
 
 /// Each thread reads all rows to find its pairs, so more do not help for long.
 const MAX_THREADS: usize = 8;
@@ -67,11 +68,11 @@ impl Restoring {
         let in_use = (0..rows.end_id()).filter(|&id| rows.get(id).is_some());
         index.live =
             RoaringBitmap::from_sorted_iter(in_use).expect("invariant: a range of ids ascends");
-        let parts: Vec<Vec<Postings>> = std::thread::scope(|scope| {
+        let parts: Vec<Vec<Postings>> = thread::scope(|scope| {
             let threads: Vec<_> = (0..n_threads)
                 .map(|part| scope.spawn(move || postings_of(rows, n_pairs, part, n_threads)))
                 .collect();
-            let parts = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            let parts = threads.into_iter().map(thread::ScopedJoinHandle::join);
             parts
                 .map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect()

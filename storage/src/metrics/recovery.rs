@@ -28,6 +28,7 @@ use crate::fs::Dir;
 use crate::index::{Dictionary, Index, PairId, Restoring, Row, Rows, encode_row};
 use crate::model::Labels;
 use crate::options::StoreOptions;
+use crate::sync::thread;
 use crate::wal::format::segment_seq;
 use crate::wal::{Definitions, Entry, LoggedExemplar, Replayed, Start, WalError, WalOptions};
 
@@ -291,7 +292,7 @@ struct Replay {
 pub(super) fn each_core<T: Send>(n: usize, each: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, T)>> = Mutex::default();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..cores().min(n) {
             scope.spawn(|| {
                 loop {

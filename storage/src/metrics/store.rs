@@ -23,7 +23,7 @@
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -45,6 +45,7 @@ use crate::error::StorageError;
 use crate::fs::{Dir, DirLock, RealDir};
 use crate::index::Index;
 use crate::options::{StoreOptions, SyncPolicy};
+use crate::sync::atomic::{AtomicI64, AtomicU32};
 use crate::wal::WalError;
 
 /// Buffers of ended transactions that are kept for the next ones.
