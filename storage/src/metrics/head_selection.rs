@@ -147,6 +147,8 @@ impl MetricStore {
         wanted: Wanted,
     ) -> (HeadSelection, Arc<BlockSet>) {
         let capture = self.capture.lock();
+        // First of all: the series of every transaction that is seen are in the index then.
+        let epoch = self.next_epoch(&capture);
         // The head forgets what went to blocks under `capture`, after they were published.
         let set = self.blocks.set();
         let window = Window::new(range, set.head_from_ms);
@@ -156,7 +158,7 @@ impl MetricStore {
             true => self.index.read().resolve(matchers),
             false => Vec::new(),
         };
-        let mut selection = self.capture_series(&capture, &ids, window, wanted);
+        let mut selection = self.capture_series(&ids, epoch, window, wanted);
         // Each shard came in order, but for ids that were given again: the stable sort
         // merges such runs quickly.
         selection.series.sort_by_key(|series| series.captured.born);
@@ -168,7 +170,8 @@ impl MetricStore {
     /// from being removed.
     pub(super) fn capture_ids(&self, ids: &[u32], window: Window) -> HeadSelection {
         let capture = self.capture.lock();
-        let mut selection = self.capture_series(&capture, ids, window, Wanted::All);
+        let epoch = self.next_epoch(&capture);
+        let mut selection = self.capture_series(ids, epoch, window, Wanted::All);
         drop(capture);
         let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
         places.sort_unstable();
@@ -180,19 +183,22 @@ impl MetricStore {
         selection
     }
 
-    /// Copies what is there before the next epoch, shard by shard.
+    /// Begins the next epoch, which the caller does not see.
+    fn next_epoch(&self, _capture: &MutexGuard<'_, Capture>) -> u32 {
+        let mut epoch = self.gate.write();
+        *epoch = epoch.wrapping_add(1);
+        *epoch
+    }
+
+    /// Copies what is there before an epoch, which is the newest one, shard by shard.
+    /// The caller holds `capture`.
     fn capture_series(
         &self,
-        _capture: &MutexGuard<'_, Capture>,
         ids: &[u32],
+        epoch: u32,
         window: Window,
         wanted: Wanted,
     ) -> HeadSelection {
-        let epoch = {
-            let mut epoch = self.gate.write();
-            *epoch = epoch.wrapping_add(1);
-            *epoch
-        };
         let mut selection = HeadSelection {
             window,
             series: Vec::with_capacity(ids.len()),

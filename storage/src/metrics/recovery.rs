@@ -18,7 +18,7 @@ use super::exemplars::{Exemplars, ReplayedExemplars};
 use super::log::{ShardLog, SlotSet};
 use super::metadata::MetadataStore;
 use super::opening::OpenProgress;
-use super::shard::{NEVER, Shard};
+use super::shard::{Applied, NEVER, Shard};
 use super::snapshot_format::{Section, kind};
 use super::snapshot_load::{self, Loaded, LoadedShard};
 use super::stats::{Damage, Recovery};
@@ -42,6 +42,8 @@ const FORMAT: &str = "kymo-store 1";
 /// The version file is two short lines.
 const MAX_VERSION_BYTES: u64 = 4096;
 const MAX_SHARDS: usize = 1 << 10;
+/// What is replayed is stamped with this, and what a snapshot has is not.
+const REPLAY_EPOCH: u32 = 1;
 /// Stands for a creation number that is not known.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -353,6 +355,7 @@ fn replay(
         born: loaded.born,
         defined: loaded.defined,
         newest_ms: NEVER,
+        overtaken: Vec::new(),
         row: Vec::new(),
         series: Vec::new(),
         by_value: Vec::new(),
@@ -384,6 +387,8 @@ struct Replayer<'a> {
     born: Vec<u32>,
     defined: SlotSet,
     newest_ms: i64,
+    /// Samples of a frame that are older than the newest of their series.
+    overtaken: Vec<usize>,
     row: Vec<u8>,
     series: Vec<PairId>,
     /// By value of the frame: the name it came with last, and their pair.
@@ -396,14 +401,7 @@ impl Replayer<'_> {
     fn apply(&mut self, entry: Entry<'_>) {
         match entry {
             Entry::Series(found) => self.define_all(found),
-            Entry::Floats { ids, t_ms, values } => {
-                for ((&slot, &t_ms), &value) in ids.iter().zip(t_ms).zip(values) {
-                    // A slot without a series belonged to one that was removed; its
-                    // definition went with older segments.
-                    self.shard.apply(slot, 0, t_ms, value, 0);
-                    self.newest_ms = self.newest_ms.max(t_ms);
-                }
-            }
+            Entry::Floats { ids, t_ms, values } => self.floats(ids, t_ms, values),
             Entry::Late { ids, t_ms, values } => {
                 for ((&slot, &t_ms), &value) in ids.iter().zip(t_ms).zip(values) {
                     self.shard.apply_late(slot, 0, t_ms, value, 0);
@@ -420,6 +418,40 @@ impl Replayer<'_> {
                     self.shared.metadata.replay(found);
                 }
             }
+        }
+    }
+
+    fn floats(&mut self, slots: &[u32], times: &[i64], values: &[f64]) {
+        self.overtaken.clear();
+        for (at, ((&slot, &t_ms), &value)) in slots.iter().zip(times).zip(values).enumerate() {
+            // A slot without a series belonged to one that was removed; its definition
+            // went with older segments.
+            let applied = self.shard.apply(slot, 0, t_ms, value, REPLAY_EPOCH);
+            if applied == Applied::OutOfOrder {
+                self.overtaken.push(at);
+            }
+            self.newest_ms = self.newest_ms.max(t_ms);
+        }
+        if !self.overtaken.is_empty() {
+            self.keep_overtaken(slots, times, values);
+        }
+    }
+
+    /// Keeps samples of a frame that came in order although an earlier frame has a newer
+    /// one of their series: two transactions may reach the shard in the other order than
+    /// the log. What a snapshot has is left out, and what is behind another sample of
+    /// its own transaction, which dropped it.
+    #[cold]
+    fn keep_overtaken(&mut self, slots: &[u32], times: &[i64], values: &[f64]) {
+        let mut newest: HashMap<u32, i64> = HashMap::new();
+        let mut overtaken = self.overtaken.iter().copied().peekable();
+        for (at, ((&slot, &t_ms), &value)) in slots.iter().zip(times).zip(values).enumerate() {
+            let newest_ms = newest.entry(slot).or_insert(NEVER);
+            let is_overtaken = overtaken.next_if_eq(&at).is_some();
+            if is_overtaken && *newest_ms < t_ms && self.shard.is_since(slot, t_ms, REPLAY_EPOCH) {
+                self.shard.apply_late(slot, 0, t_ms, value, 0);
+            }
+            *newest_ms = t_ms.max(*newest_ms);
         }
     }
 

@@ -524,6 +524,13 @@ impl Shard {
         }
     }
 
+    /// Tells whether `t_ms` is after what the series in `slot` had before the first
+    /// append of `epoch`, which is the one of its last append.
+    pub(super) fn is_since(&self, slot: u32, t_ms: i64, epoch: u32) -> bool {
+        let row = self.rows.get(slot as usize);
+        row.is_some_and(|row| row.epoch == epoch && row.seen_ms < t_ms)
+    }
+
     /// Returns the newest time of the series in `slot` of what came in order.
     pub(super) fn last_ms(&self, slot: u32) -> Option<i64> {
         let row = self.rows.get(slot as usize)?;

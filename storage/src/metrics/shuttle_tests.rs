@@ -143,7 +143,9 @@ impl<D: Dir> World<D> {
     fn committed(&self) -> Samples {
         let ledger = self.ledger.lock().unwrap();
         let committed = ledger.committed.iter();
-        committed.flat_map(|&number| ledger.offered[number].clone()).collect()
+        committed
+            .flat_map(|&number| ledger.offered[number].clone())
+            .collect()
     }
 
     fn offered(&self) -> Vec<Samples> {
@@ -175,21 +177,38 @@ impl<D: Dir> World<D> {
         let selection = self.store.select_newest(&[], TimeRange::ALL).unwrap();
         let seen = samples_of(&selection);
         for &(n, t_ms, _) in &committed {
-            let newest = seen.iter().filter(|(series, ..)| *series == n).map(|s| s.1).max();
-            assert!(newest >= Some(t_ms), "series {n}: {newest:?} is not {t_ms} or later");
+            let newest = seen
+                .iter()
+                .filter(|(series, ..)| *series == n)
+                .map(|s| s.1)
+                .max();
+            assert!(
+                newest >= Some(t_ms),
+                "series {n}: {newest:?} is not {t_ms} or later"
+            );
         }
     }
 
     /// Ends the store and opens it again: everything is still there.
     fn reopen(self) -> World<D> {
         self.check();
-        let World { dir, options, store, ledger } = self;
+        let World {
+            dir,
+            options,
+            store,
+            ledger,
+        } = self;
         let before = content(&store);
         drop(store);
         let (store, recovery) = MetricStore::open_in(&dir, &options).unwrap();
         assert_eq!(recovery.damages, []);
         assert_eq!(content(&store), before);
-        World { dir, options, store, ledger }
+        World {
+            dir,
+            options,
+            store,
+            ledger,
+        }
     }
 }
 
@@ -207,7 +226,12 @@ fn samples_of(selection: &Selection) -> Samples {
         let in_order = timestamps.is_sorted_by(|one, next| one < next);
         assert!(in_order, "series {n}: {timestamps:?}");
         let bits = values.iter().map(|value| value.to_bits());
-        samples.extend(timestamps.iter().zip(bits).map(|(&t_ms, bits)| (n, t_ms, bits)));
+        samples.extend(
+            timestamps
+                .iter()
+                .zip(bits)
+                .map(|(&t_ms, bits)| (n, t_ms, bits)),
+        );
     }
     samples
 }

@@ -32,7 +32,13 @@ fn a_block_takes_over_from_the_head_unnoticed() {
             }
             world.check_newest();
         });
-        while world.store.compact(&Retention::default(), &mut on).unwrap().flushed > 0 {}
+        while world
+            .store
+            .compact(&Retention::default(), &mut on)
+            .unwrap()
+            .flushed
+            > 0
+        {}
         assert!(world.store.stats().blocks.blocks > 0);
         world.reopen();
     });

@@ -11,7 +11,11 @@ struct Deletion {
 impl Deletion {
     fn begin<D: Dir>(world: &World<D>, name: &'static str, range: TimeRange) -> Deletion {
         let mut before = world.committed();
-        let deletion = Deletion { name, range, before: Samples::new() };
+        let deletion = Deletion {
+            name,
+            range,
+            before: Samples::new(),
+        };
         before.retain(|sample| deletion.hits(sample));
         Deletion { before, ..deletion }
     }
@@ -31,7 +35,9 @@ impl Deletion {
         let seen = content(&world.store);
         let back: Vec<_> = self.before.intersection(&seen).collect();
         assert!(back.is_empty(), "deleted and seen: {back:?}");
-        let lost = committed.difference(&seen).find(|sample| !self.hits(sample));
+        let lost = committed
+            .difference(&seen)
+            .find(|sample| !self.hits(sample));
         assert_eq!(lost, None, "committed, not deleted and not seen");
     }
 }
@@ -62,7 +68,9 @@ fn deleting(with: impl Fn(&World<MemoryDir>) + Send + Sync + 'static) {
         let late = &world.offered()[number];
         assert!(late.is_subset(&content(&world.store)));
         let before = content(&world.store);
-        drop(with_reopened(world, |store| assert_eq!(content(store), before)));
+        drop(with_reopened(world, |store| {
+            assert_eq!(content(store), before)
+        }));
     });
 }
 

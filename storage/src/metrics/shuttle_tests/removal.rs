@@ -37,7 +37,10 @@ impl<D: Dir> World<D> {
 #[test]
 fn a_series_that_goes_may_come_back() {
     explore(|| {
-        let world = World::new(options());
+        let mut options = options();
+        // Two threads write to the same series.
+        options.out_of_order_window_ms = 1000;
+        let world = World::new(options);
         // Series without newer samples, known by raw keys.
         for n in 0..4 {
             world.write_raw(n, 10);
@@ -67,11 +70,21 @@ fn a_series_that_goes_may_come_back() {
         });
         world.check_kept();
         let before: BTreeMap<u32, usize> = by_series(&world);
-        let World { dir, options, store, ledger } = world;
+        let World {
+            dir,
+            options,
+            store,
+            ledger,
+        } = world;
         drop(store);
         let (store, recovery) = MetricStore::open_in(&dir, &options).unwrap();
         assert_eq!(recovery.damages, []);
-        let world = World { dir, options, store, ledger };
+        let world = World {
+            dir,
+            options,
+            store,
+            ledger,
+        };
         world.check_kept();
         assert_eq!(by_series(&world), before);
     });

@@ -1,6 +1,9 @@
 //! What a store finds again when its directory is opened anew.
 
 use super::*;
+use crate::metrics::appender::Pending;
+use crate::metrics::shard::Applied;
+use crate::metrics::side::Side;
 
 #[test]
 fn a_killed_store_has_everything_again() {
@@ -126,5 +129,52 @@ fn the_number_of_shards_stays_that_of_the_directory() {
     let before = content(&store);
     drop(store);
     place.options.shards = 16;
+    assert_eq!(content(&place.open()), before);
+}
+
+#[test]
+fn transactions_that_overtake_each_other_are_all_found_again() {
+    let place = place();
+    let store = place.open();
+    write(&store, &[("n=a", 10, 1.0), ("n=b", 10, 1.0)]);
+    // Two transactions: the log has the later times first, the shard the earlier ones.
+    let mut appender = store.appender();
+    let series = appender.series(&labels("n=a")).unwrap();
+    drop(appender);
+    let shard = store.layout.shard(series.id());
+    let slot = store.layout.slot(series.id());
+    let born = store.shards[shard].lock().touch(slot).unwrap();
+    let pending = |times: &[i64]| -> Vec<Pending> {
+        let pending = |&t_ms: &i64| Pending {
+            slot,
+            born,
+            t_ms,
+            value: t_ms as f64,
+        };
+        times.iter().map(pending).collect()
+    };
+    for times in [&[40, 35, 50][..], &[20, 30]] {
+        let mut log = store.logs[shard].lock();
+        let (pending, side) = (pending(times), Side::default());
+        log.write(&store.index, store.layout, shard, &pending, &[], &side)
+            .unwrap();
+    }
+    for t_ms in [20, 30, 40, 50] {
+        let applied = store.shards[shard]
+            .lock()
+            .apply(slot, born, t_ms, t_ms as f64, 1);
+        assert_eq!(applied, Applied::Stored);
+    }
+    let before = content(&store);
+    assert_eq!(before[&labels("n=a")].len(), 5);
+    drop(store);
+    // Without the one that its own transaction dropped, and as often as it is read.
+    for _ in 0..2 {
+        let store = place.open();
+        assert_eq!(content(&store), before);
+    }
+    let store = place.open();
+    store.snapshot_head().unwrap();
+    drop(store);
     assert_eq!(content(&place.open()), before);
 }
