@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use dataset::{BenchSeries, Random};
-use report::{Row, Table, Unit};
+use report::{Table, Unit};
 use system::{Running, System};
 
 /// Series of one remote-write request, one sample each, as Prometheus sends them.
@@ -84,7 +84,8 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
     for workload in &args.workloads {
         for (system, program) in &systems {
             eprintln!("{} ...", system.name());
-            let dir = args.dir.join(system.name());
+            // The systems run inside it.
+            let dir = std::path::absolute(&args.dir)?.join(system.name());
             if dir.exists() {
                 std::fs::remove_dir_all(&dir)?;
             }

@@ -1,7 +1,7 @@
 //! The thread that keeps the store in shape.
 //!
 //! ```text
-//! every second   full pages of the head to disk; a snapshot of the head when one is due;
+//! every 250 ms   full pages of the head to disk; a snapshot of the head when one is due;
 //!                the oldest range of a head that is long to a block
 //! every minute   merges of blocks, retention
 //! every day      every byte of the blocks against its checksum
@@ -32,7 +32,7 @@ use crate::app::App;
 use crate::clock;
 
 /// Pause between two looks at what is due.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(250);
 /// Pause between two compactions; Prometheus' own.
 const COMPACT_EVERY: Duration = Duration::from_secs(60);
 /// The same while nothing is stored for want of memory.
@@ -40,7 +40,7 @@ const COMPACT_EVERY_WHEN_FULL: Duration = Duration::from_secs(5);
 /// Pause between two scrubs.
 const SCRUB_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Least pause behind a snapshot, and how many times as long as it took.
-const SNAPSHOT_PAUSE: Duration = Duration::from_secs(5);
+const SNAPSHOT_PAUSE: Duration = Duration::from_millis(500);
 const SNAPSHOT_SHARE: u32 = 10;
 /// Work after which the thread sleeps, and how long it sleeps at most.
 const SLICE: Duration = Duration::from_millis(2);

@@ -42,7 +42,7 @@ const DUE_BYTES: u64 = 4 << 20;
 /// or this part of the snapshot, if that is more. Reading a byte of a log takes several
 /// times as long as reading one of a snapshot, and writing snapshots costs the disk.
 const DUE_SHARE: u64 = 6;
-/// One is also due when this part of the chunks was dropped since the last.
+/// One is also due when this part of the chunks was dropped since the one before the last.
 const DUE_DROPPED: u64 = 4;
 /// Full pages of a shard that wait in memory before a commit stores them.
 pub(super) const MAX_WAITING: usize = 4;
@@ -68,6 +68,8 @@ pub(super) struct Head {
     next_seq: AtomicU64,
     /// Chunks dropped since the last snapshot.
     dropped: AtomicU64,
+    /// Chunks dropped between the last two: the older one keeps their files.
+    dropped_before: AtomicU64,
     pub(super) snapshots: AtomicU64,
     pub(super) failures: AtomicU64,
 }
@@ -85,6 +87,7 @@ impl Head {
             kept: Mutex::new(kept),
             next_seq: AtomicU64::new(next_seq),
             dropped: AtomicU64::new(0),
+            dropped_before: AtomicU64::new(0),
             snapshots: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
@@ -145,7 +148,7 @@ impl MetricStore {
     fn take_snapshot(&self) -> Result<Snapshotted, StorageError> {
         let head = &self.head;
         let seq = head.next_seq.fetch_add(1, Ordering::Relaxed);
-        if self.much_was_dropped() {
+        if self.is_much(head.dropped.load(Ordering::Relaxed)) {
             // What is stored from here on must not keep files of what was dropped.
             for files in &head.files {
                 files.lock().roll();
@@ -169,6 +172,7 @@ impl MetricStore {
             }
         };
         head.dropped.fetch_sub(dropped, Ordering::Relaxed);
+        head.dropped_before.store(dropped, Ordering::Relaxed);
         let taken = Snapshotted {
             series: manifest.n_series,
             bytes: manifest.len_bytes(),
@@ -213,8 +217,8 @@ impl MetricStore {
         Ok(())
     }
 
-    fn much_was_dropped(&self) -> bool {
-        let dropped = self.head.dropped.load(Ordering::Relaxed);
+    /// Tells whether so many chunks are worth a snapshot that lets their files go.
+    fn is_much(&self, dropped: u64) -> bool {
         let n_chunks = self.shards.iter().map(|s| s.lock().sealed().n_chunks());
         dropped > 0 && dropped >= n_chunks.sum::<u64>() / DUE_DROPPED
     }
@@ -223,7 +227,12 @@ impl MetricStore {
     /// should be taken.
     pub fn snapshot_is_due(&self) -> bool {
         let due = DUE_BYTES.max(self.head.snapshot_bytes() / DUE_SHARE);
-        self.unsnapshotted_bytes() >= due || self.much_was_dropped()
+        // The files of what was dropped are kept until two snapshots came after it.
+        let dropped = &self.head.dropped;
+        let dropped_before = &self.head.dropped_before;
+        self.unsnapshotted_bytes() >= due
+            || self.is_much(dropped.load(Ordering::Relaxed))
+            || self.is_much(dropped_before.load(Ordering::Relaxed))
     }
 
     /// Returns the bytes of the log that a restart would replay.
