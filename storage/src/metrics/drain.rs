@@ -110,6 +110,8 @@ impl MetricStore {
                 outcome = Err(error);
                 continue;
             }
+            // A reader that is copying may not look at the block yet.
+            let _capture = self.capture.lock();
             let mut shard = self.shards[series.shard].lock();
             shard.forget_late(series.slot, series.born, series.range, &timestamps);
         }
