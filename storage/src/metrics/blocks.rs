@@ -122,12 +122,21 @@ impl BlockSet {
             .sort_by_key(|block| (block.meta().min_t_ms, block.meta().ulid));
     }
 
-    /// Returns the sound blocks that may hold samples in `range`.
+    /// Returns the sound blocks that may hold samples in `range`, those that were written
+    /// first first.
     pub(super) fn overlapping(&self, range: TimeRange) -> impl Iterator<Item = &Arc<Served>> {
-        self.blocks.iter().filter(move |block| {
-            let meta = block.meta();
-            !block.is_damaged() && meta.min_t_ms <= range.end_ms && range.start_ms < meta.max_t_ms
-        })
+        let mut found: Vec<&Arc<Served>> = self
+            .blocks
+            .iter()
+            .filter(|block| {
+                let meta = block.meta();
+                !block.is_damaged()
+                    && meta.min_t_ms <= range.end_ms
+                    && range.start_ms < meta.max_t_ms
+            })
+            .collect();
+        found.sort_unstable_by_key(|block| block.meta().ulid);
+        found.into_iter()
     }
 
     /// Tells whether in-order samples of the head can lie in `range`.
@@ -195,15 +204,22 @@ impl Blocks {
         Arc::clone(&self.set.read())
     }
 
-    /// Returns the name of a new block; `t_ms`, a time of its data, makes names sort by
-    /// age.
-    pub(super) fn new_ulid(&self, t_ms: i64) -> Ulid {
+    /// Returns the name of a new block of samples in `range`. Names sort by the end of
+    /// the data, and after those of all blocks in the same range: of two samples at the
+    /// same time that of the earlier block stays, so what came first must come first.
+    pub(super) fn new_ulid(&self, range: TimeRange) -> Ulid {
         let state = RandomState::default();
         let (one, other) = (state.hash_one(0u8), state.hash_one(1u8));
         let mut chance = [0; 10];
         chance[..8].copy_from_slice(&one.to_le_bytes());
         chance[8..].copy_from_slice(&other.to_le_bytes()[..2]);
-        Ulid::new(t_ms.max(0) as u64, chance)
+        let ulid = Ulid::new(range.end_ms.max(0) as u64, chance);
+        let before = self.set().overlapping(range).last().map(|b| b.meta().ulid);
+        match before {
+            // A millisecond later: chance keeps names apart that follow the same block.
+            Some(before) if before >= ulid => Ulid::new((before.bits() >> 80) as u64 + 1, chance),
+            _ => ulid,
+        }
     }
 
     /// Returns the directory of the blocks.

@@ -182,8 +182,9 @@ impl MetricStore {
             level: 1,
             ..BlockOptions::default()
         };
+        let range = TimeRange::new(start_ms, end_ms - 1);
         let mut writer =
-            BlockWriter::create(self.blocks.dir(), self.blocks.new_ulid(end_ms), options)?;
+            BlockWriter::create(self.blocks.dir(), self.blocks.new_ulid(range), options)?;
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
         for series in late {
             go_on(pace)?;
@@ -224,7 +225,7 @@ impl MetricStore {
             head_until_ms: Some(range.end_ms.saturating_add(1)),
             ..BlockOptions::default()
         };
-        let ulid = self.blocks.new_ulid(range.end_ms);
+        let ulid = self.blocks.new_ulid(range);
         let mut writer = BlockWriter::create(blocks, ulid, options)?;
         let window = Window::new(range, range.start_ms);
         let ids = self.in_label_order(pace)?;

@@ -52,7 +52,7 @@ impl MetricStore {
             cold: level as usize == LADDER_STEPS.len(),
             ..BlockOptions::default()
         };
-        let ulid = self.blocks.new_ulid(range.end_ms);
+        let ulid = self.blocks.new_ulid(range);
         let writer = BlockWriter::create(self.blocks.dir(), ulid, options)?;
         Ok(Import {
             store: self,

@@ -26,8 +26,11 @@ impl MetricStore {
         pace: &mut Pace<'_>,
     ) -> Result<Option<Arc<Served>>, StorageError> {
         let options = options_of(old, level, cold);
-        let ulid = self.blocks.new_ulid(options.max_t_ms);
+        let range = TimeRange::new(options.min_t_ms, options.max_t_ms.saturating_sub(1));
+        let ulid = self.blocks.new_ulid(range);
         let mut writer = BlockWriter::create(self.blocks.dir(), ulid, options)?;
+        let mut old: Vec<&Arc<Served>> = old.iter().collect();
+        old.sort_unstable_by_key(|block| block.meta().ulid);
         let parts: Vec<BlockPart> = old
             .iter()
             .map(|block| BlockPart {

@@ -331,3 +331,26 @@ fn late_samples_are_seen_in_whole_transactions() {
     let found = read(&store, &[matcher], TimeRange::ALL);
     assert!(found.iter().all(|(_, samples)| samples.len() == 3000));
 }
+
+/// Blocks of late samples take their names from the same range.
+#[test]
+fn the_first_of_two_late_samples_stays_whatever_their_blocks_are_called() {
+    for _ in 0..12 {
+        let mut place = place();
+        place.options.block_range_ms = 100;
+        place.options.out_of_order_window_ms = 10_000;
+        let store = place.open();
+        let compact = || {
+            let retention = Retention::default();
+            let go_on = &mut || std::ops::ControlFlow::Continue(());
+            store.compact(&retention, go_on).unwrap();
+        };
+        for (turn, t_ms) in [1000, 1200, 1400, 1600].into_iter().enumerate() {
+            write(&store, &[("n=a", t_ms, 0.0)]);
+            write(&store, &[("n=a", 50, turn as f64)]);
+            compact();
+        }
+        let samples = &content(&store)[&labels("n=a")];
+        assert_eq!(samples.first(), Some(&(50, 0f64.to_bits())));
+    }
+}
