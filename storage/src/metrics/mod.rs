@@ -66,7 +66,8 @@ mod crash_tests;
 mod life_tests;
 #[cfg(test)]
 mod ring_tests;
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
 mod shuttle_tests;
 #[cfg(test)]
 mod side_tests;

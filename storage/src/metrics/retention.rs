@@ -46,10 +46,10 @@ impl MetricStore {
             self.head.note_dropped(shard.lock().truncate_before(t_ms));
             MutexGuard::bump(&mut capture);
         }
-        if capture.doomed_below.is_none() {
-            capture.doomed_below = Some(self.active().0);
-            dead |= self.remove_doomed(&mut capture);
-        }
+        // Those that were marked before wait as long as those that were marked now: one
+        // that lost its mark may have got it again.
+        capture.doomed_below = Some(self.active().0);
+        dead |= self.remove_doomed(&mut capture);
         drop(capture);
         if !dead.is_empty() {
             self.counters.truncations.fetch_add(1, Ordering::Relaxed);

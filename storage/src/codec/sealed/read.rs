@@ -226,6 +226,9 @@ impl Scratch {
                 };
                 let n_words = n - 1;
                 let start = if codec == Codec::PcoIntegers {
+                    if n_words == 0 {
+                        return Err(CodecError::Invalid("differences of one value"));
+                    }
                     let page_len = pages::page_len(n_words);
                     read_anchors(rest, n, page_len, first, range.start, decimals)?
                 } else if n > ANCHORED_LEN {

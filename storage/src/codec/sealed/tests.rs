@@ -234,6 +234,15 @@ proptest! {
     }
 }
 
+#[test]
+fn one_value_has_no_paged_differences() {
+    let bytes = [Codec::PcoIntegers as u8, 0, PAGED_DELTAS | 1, 0, 0, 0];
+    let mut out = Vec::new();
+    assert!(decode(&bytes, 1, &mut Scratch::default(), &mut out).is_err());
+    assert!(decode_range(&bytes, 1, 0..1, &mut Scratch::default(), &mut out).is_err());
+    assert!(out.is_empty());
+}
+
 proptest! {
     #[test]
     fn round_trips_bit_by_bit(values in values(600)) {

@@ -117,3 +117,36 @@ fn blocks_are_merged_unnoticed() {
         world.reopen();
     });
 }
+
+#[test]
+fn a_copy_has_all_that_was_committed_before() {
+    explore(|| {
+        let world = long_head(0);
+        let copy = MemoryDir::new("/copy");
+        let before = thread::scope(|scope| {
+            scope.spawn(|| {
+                for t_ms in [160, 200] {
+                    world.write(&[(0, t_ms), (1, t_ms), (3, t_ms)]);
+                }
+            });
+            scope.spawn(|| {
+                let retention = Retention::default();
+                world.store.compact(&retention, &mut on).unwrap();
+                world.store.snapshot_head().unwrap();
+            });
+            let before = world.committed();
+            world.store.backup_to(&copy, true, &mut on).unwrap();
+            before
+        });
+        let (copied, recovery) = MetricStore::open_in(&copy, &world.options).unwrap();
+        assert_eq!(recovery.damages, []);
+        let seen = content(&copied);
+        let lost: Vec<_> = before.difference(&seen).collect();
+        assert!(lost.is_empty(), "committed and not copied: {lost:?}");
+        assert!(seen.is_subset(&content(&world.store)));
+        for transaction in world.offered() {
+            let n_seen = transaction.intersection(&seen).count();
+            assert!(n_seen == 0 || n_seen == transaction.len());
+        }
+    });
+}

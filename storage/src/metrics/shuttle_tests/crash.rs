@@ -7,6 +7,8 @@ fn crashing(sync: SyncPolicy, losses: [Loss; CUTS]) {
     explore(move || {
         let mut options = options();
         options.wal_sync = sync;
+        // Both threads write to series 4, and some samples are late.
+        options.out_of_order_window_ms = 1000;
         let world = World::on(CrashDir::new("/store"), options);
         for t_ms in [0, 40, 80, 120] {
             world.write(&[(0, t_ms), (1, t_ms)]);
@@ -22,7 +24,13 @@ fn crashing(sync: SyncPolicy, losses: [Loss; CUTS]) {
                 let (world, returned) = (&world, &returned);
                 scope.spawn(move || {
                     for t_ms in [160, 200] {
-                        let number = world.write(&[(n, t_ms), (n + 2, t_ms), (n + 4, t_ms + 1)]);
+                        let samples = [
+                            (n, t_ms),
+                            (n + 2, t_ms),
+                            (n, t_ms - 130),
+                            (4, t_ms + i64::from(n)),
+                        ];
+                        let number = world.write(&samples);
                         let ops = world.dir.ops();
                         returned.lock().unwrap().push((ops, number));
                     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::stale_marker;
 
 #[test]
 fn readers_see_whole_transactions_while_a_snapshot_is_taken() {
@@ -43,16 +44,25 @@ fn pages_go_to_files_unnoticed() {
                 appender.append(series, t_ms, value).unwrap();
                 samples.push((n, t_ms, value.to_bits()));
             }
+            // One has ended.
+            if n == 3 {
+                let end = stale_marker();
+                appender.append(series, 401, end).unwrap();
+                samples.push((n, 401, end.to_bits()));
+            }
         }
         world.commit(appender, samples);
         assert!(world.store.stats().chunks > 4, "nothing is finished");
         thread::scope(|scope| {
-            scope.spawn(|| world.store.flush_pages().unwrap());
+            scope.spawn(|| {
+                world.store.flush_pages().unwrap();
+                world.store.retire_ended(1000);
+            });
             scope.spawn(|| {
                 world.store.snapshot_head().unwrap();
             });
             scope.spawn(|| {
-                world.write(&[(0, 400), (1, 400), (2, 400), (3, 400)]);
+                world.write(&[(0, 400), (1, 400), (2, 400)]);
             });
             world.check();
             world.check();

@@ -133,3 +133,24 @@ fn a_series_in_use_is_not_removed() {
         Err(AppendError::UnknownSeries)
     );
 }
+
+#[test]
+fn a_series_stays_for_every_transaction_that_found_it() {
+    let place = place();
+    let store = place.open();
+    write(&store, &[("n=old", 0, 1.0), ("n=new", 10_000, 1.0)]);
+    let first = store.appender();
+    // Marks the series, and has to wait for the first transaction.
+    store.truncate_before(5000).unwrap();
+    let mut second = store.appender();
+    let series = second.series(&labels("n=old")).unwrap();
+    second.append(series, 10_000, 2.0).unwrap();
+    // Marks it once more, and now has to wait for the second one, too.
+    store.truncate_before(5000).unwrap();
+    drop(first);
+    store.truncate_before(5000).unwrap();
+    let done = second.commit().unwrap();
+    assert_eq!((done.samples, done.dropped), (1, 0));
+    assert_eq!(content(&store)[&labels("n=old")].len(), 1);
+    assert_eq!(store.stats().series_removed_total, 0);
+}
