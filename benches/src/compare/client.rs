@@ -3,14 +3,19 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
 pub(crate) struct Client {
     address: String,
     connection: Option<BufReader<TcpStream>>,
+    /// When the last answer came.
+    last: Instant,
 }
+
+/// Servers close connections that are quiet for a while.
+const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// Status and body of an answer.
 pub(crate) struct Answer {
@@ -23,6 +28,7 @@ impl Client {
         Client {
             address: format!("127.0.0.1:{port}"),
             connection: None,
+            last: Instant::now(),
         }
     }
 
@@ -44,7 +50,8 @@ impl Client {
     }
 
     fn call(&mut self, head: &[u8], body: &[u8]) -> anyhow::Result<Answer> {
-        let mut connection = match self.connection.take() {
+        let kept = self.connection.take();
+        let mut connection = match kept.filter(|_| self.last.elapsed() < KEPT_FOR) {
             Some(connection) => connection,
             None => {
                 let stream = TcpStream::connect(&self.address)
@@ -57,6 +64,7 @@ impl Client {
         connection.get_mut().write_all(head)?;
         connection.get_mut().write_all(body)?;
         let (answer, keep) = read_answer(&mut connection)?;
+        self.last = Instant::now();
         if keep {
             self.connection = Some(connection);
         }

@@ -1,6 +1,7 @@
 //! How costs grow with the number of series.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::report::{Row, Table, Unit};
 use super::system::{Running, System};
@@ -17,8 +18,18 @@ const SIZES: [(usize, &str); 4] = [
 struct Costs {
     ns_per_sample: f64,
     anonymous_bytes: f64,
+    /// CPU of restarts.
     kill_ms: f64,
     stop_ms: f64,
+}
+
+/// Returns the CPU that a restart takes until the system is ready, in milliseconds.
+fn cpu_ms(
+    running: &mut Running,
+    restart: fn(&mut Running) -> anyhow::Result<Duration>,
+) -> anyhow::Result<f64> {
+    restart(running)?;
+    Ok(running.cpu_seconds()? * 1e3)
 }
 
 /// Measures one system at every size, six samples of each series.
@@ -45,8 +56,8 @@ pub(super) fn measure(
         let cost = Costs {
             ns_per_sample: sent.cpu_seconds * 1e9 / sent.samples as f64,
             anonymous_bytes: running.anonymous_bytes()? as f64,
-            kill_ms: running.kill_and_restart()?.as_secs_f64() * 1e3,
-            stop_ms: running.stop_and_restart()?.as_secs_f64() * 1e3,
+            kill_ms: cpu_ms(&mut running, Running::kill_and_restart)?,
+            stop_ms: cpu_ms(&mut running, Running::stop_and_restart)?,
         };
         drop(running);
         std::fs::remove_dir_all(&dir)?;
@@ -63,11 +74,11 @@ pub(super) fn measure(
             per_series,
         );
         add(
-            format!("{name}: ready again after kill -9"),
+            format!("{name}: CPU until ready after kill -9"),
             Unit::Milliseconds,
             cost.kill_ms,
         );
-        let text = format!("{name}: ready again after a clean stop");
+        let text = format!("{name}: CPU until ready after a clean stop");
         add(text, Unit::Milliseconds, cost.stop_ms);
         costs.push((n_series as f64, cost));
     }
@@ -81,6 +92,6 @@ pub(super) fn measure(
     };
     slope("CPU", |n, cost| n * cost.ns_per_sample);
     slope("anonymous memory", |_, cost| cost.anonymous_bytes);
-    slope("a restart after kill -9", |_, cost| cost.kill_ms);
+    slope("CPU of a restart after kill -9", |_, cost| cost.kill_ms);
     Ok(())
 }
