@@ -2,9 +2,6 @@
 
 use std::path::PathBuf;
 
-/// Default length of history, 200 h.
-const RETENTION_MS: i64 = 200 * 3_600_000;
-
 /// Default range of a block, 2 h.
 const BLOCK_RANGE_MS: i64 = 2 * 3_600_000;
 
@@ -23,10 +20,6 @@ pub struct StoreOptions {
     pub wal_sync: SyncPolicy,
     /// Size in bytes after which a WAL segment is closed and the next one begun.
     pub wal_segment_bytes: u64,
-    /// How far back data is kept, in milliseconds before the newest sample.
-    /// The store does not look at a clock: the caller turns this into calls of
-    /// [`truncate_before`](crate::metrics::MetricStore::truncate_before).
-    pub retention_ms: i64,
     /// How far samples may be behind the newest one of the store and yet be accepted
     /// when their series has a newer one, in milliseconds. 0 is not at all.
     pub out_of_order_window_ms: i64,
@@ -52,7 +45,6 @@ impl StoreOptions {
             shards: 0,
             wal_sync: SyncPolicy::Interval,
             wal_segment_bytes: WAL_SEGMENT_BYTES,
-            retention_ms: RETENTION_MS,
             out_of_order_window_ms: 0,
             block_range_ms: BLOCK_RANGE_MS,
             max_series: 0,

@@ -19,7 +19,11 @@
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 #![cfg_attr(
     not(any(test, feature = "internals")),
-    allow(dead_code, unused_imports, reason = "the store is about to use it")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the format is whole and tested; the store uses a part of it"
+    )
 )]
 
 mod entry;

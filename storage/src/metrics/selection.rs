@@ -235,12 +235,12 @@ pub(super) fn merge_columns(
     let Some(&from_ms) = other_timestamps.first() else {
         return;
     };
-    // What is before the first of the others stays where it is.
     if timestamps.last().is_none_or(|&last_ms| last_ms < from_ms) {
         timestamps.extend_from_slice(other_timestamps);
         values.extend_from_slice(other_values);
         return;
     }
+    // What is before the first of the others stays where it is.
     let keep = timestamps.partition_point(|&t_ms| t_ms < from_ms);
     let (tail_times, tail_values) = (timestamps.split_off(keep), values.split_off(keep));
     let mut tail = tail_times.into_iter().zip(tail_values).peekable();
