@@ -90,6 +90,7 @@
 //! ```
 
 pub mod promql;
+pub mod rules;
 
 mod error;
 mod limits;

@@ -14,6 +14,7 @@ mod flags;
 mod http;
 mod observe;
 mod reload;
+mod rules;
 mod scraping;
 mod tsdb;
 mod urls;

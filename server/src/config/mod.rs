@@ -14,7 +14,7 @@ mod discovery;
 mod emit;
 mod error;
 mod expand;
-mod fields;
+pub(crate) mod fields;
 mod global;
 mod http_client;
 mod print;
@@ -146,7 +146,7 @@ fn read_runtime(fields: &mut Fields<'_>, problems: &mut Problems) {
 }
 
 /// Returns an operating system's error as Go prints it: lower case, no number.
-fn os_text(error: &std::io::Error) -> String {
+pub(crate) fn os_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     text.to_lowercase()

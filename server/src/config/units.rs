@@ -19,7 +19,7 @@ const SIZE_UNITS: [(&str, u32); 7] = [
 ///
 /// # Errors
 /// The text is not of that form.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let ns = duration::parse_prometheus(text)?;
     Ok(Duration::from_nanos(ns.unsigned_abs()))
 }

@@ -1,0 +1,5 @@
+//! Recording and alerting rules.
+
+mod definition;
+
+pub use definition::{AlertSettings, GroupDefinition, Pairs, RuleDefinition, RuleKind};
