@@ -274,6 +274,18 @@ pub(super) fn uint(node: &Node, problems: &mut Problems) -> Option<u64> {
     value
 }
 
+/// Reads a whole number.
+pub(super) fn int(node: &Node, problems: &mut Problems) -> Option<i64> {
+    let value = match &node.value {
+        Value::Scalar { text, plain: true } => yaml_int(text).and_then(|n| i64::try_from(n).ok()),
+        _ => None,
+    };
+    if value.is_none() {
+        wrong_type(node, "int", problems);
+    }
+    value
+}
+
 /// Reads a whole number that is not negative where any number may be written; what is
 /// behind the point is cut, as Go's reader does.
 pub(super) fn uint_from_number(node: &Node, go_type: &str, problems: &mut Problems) -> Option<u64> {
