@@ -1,8 +1,8 @@
 //! The object graph: what exists, in which order it starts and stops.
 //!
 //! The listener is bound first and answers 503 while the store replays its log.
-//! Stopping goes the other way round: no new connections and scrapes, requests that
-//! run are finished, maintenance is broken off, the log is synced and a last snapshot
+//! Stopping goes the other way round: no new connections and scrapes, alerts that wait
+//! are sent, requests that run are finished, maintenance is broken off, the log is synced and a last snapshot
 //! taken, the directory is released.
 
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use kymo_ingest::discovery::{Discovery, SourceStats};
 use kymo_ingest::remote_write::Receiver;
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::{Engine, EngineOptions, MemoryPool};
@@ -26,6 +27,7 @@ use crate::flags::Flags;
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Limits, Listener};
+use crate::notify::Notifier;
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
 use crate::scraping;
@@ -66,6 +68,11 @@ pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
     pub(crate) engine: Engine,
     pub(crate) scraping: ScrapePools,
+    /// What finds the targets of jobs.
+    pub(crate) discovery: Discovery,
+    pub(crate) notifier: Arc<Notifier>,
+    /// What all sources of targets count together.
+    pub(crate) source_stats: Arc<SourceStats>,
 }
 
 /// The server is not ready to answer.
@@ -140,7 +147,12 @@ impl App {
                 let window_ms = storage.out_of_order_window_ms();
                 core.store.set_out_of_order_window_ms(window_ms);
             }
-            scraping::apply(self, config).await
+            let scraped = scraping::apply(self, config).await;
+            let notified = match self.core() {
+                Ok(core) => core.notifier.apply(config),
+                Err(_) => Ok(()),
+            };
+            scraped.and(notified)
         };
         self.config.reload(&self.metrics.reload, apply).await
     }
@@ -241,7 +253,14 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let syncing = (policy == SyncPolicy::Interval)
         .then(|| tokio::spawn(background::sync(Arc::clone(&store), stopped.clone())));
     let maintenance = Maintenance::start(Arc::clone(&app), Arc::clone(&store))?;
+    let surroundings = scraping::surroundings(&app.flags);
     let core = Arc::new(Core {
+        source_stats: Arc::clone(&surroundings.stats),
+        notifier: Arc::new(Notifier::new(
+            app.flags.notify_options(),
+            surroundings.clone(),
+        )),
+        discovery: scraping::discovery(surroundings),
         engine: Engine::new(EngineOptions {
             max_memory_bytes: app.memory.query_share(),
             memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
@@ -253,17 +272,32 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     if app.core.set(Arc::clone(&core)).is_ok() {
         info!("server is ready to receive web requests");
     }
-    match scraping::apply(&app, &app.config.current()).await {
+    let notified = core.notifier.apply(&app.config.current());
+    match scraping::apply(&app, &app.config.current())
+        .await
+        .and(notified)
+    {
         Ok(()) => app.metrics.reload.succeeded(clock::now_ms()),
         Err(problem) => {
             app.metrics.reload.failed();
-            error!(problem, "some jobs cannot be scraped");
+            error!(problem, "some parts of the configuration are not in force");
         }
     }
+    let pace = app.flags.discovery_reload_interval;
+    let discovering = [
+        tokio::spawn(scraping::discover(Arc::clone(&core), pace)),
+        tokio::spawn(Arc::clone(&core.notifier).discover()),
+    ];
 
     wait_for(stopped).await;
     info!("stopping");
+    for task in &discovering {
+        task.abort();
+    }
+    core.discovery.stop();
     core.scraping.shutdown().await;
+    // Last of those that make alerts or may send them.
+    core.notifier.stop().await;
     app.queries.close();
     let tasks = [
         ("listener", Some(serving)),

@@ -5,6 +5,7 @@
 //! or `--x=true|false`; everything else is [`Flags`].
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use kymo_query::promql::Features;
 use kymo_storage::SyncPolicy;
 
 use crate::config::{Retention, units};
+use crate::notify::NotifyOptions;
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
 const FEATURES: [&str; 6] = [
@@ -107,6 +109,49 @@ pub(crate) struct Flags {
         default_value_t = 0
     )]
     pub(crate) max_series_per_target: usize,
+
+    /// Most alerts that wait for one Alertmanager.
+    #[arg(
+        long = "alertmanager.notification-queue-capacity",
+        value_name = "N",
+        default_value_t = 10_000
+    )]
+    notification_queue_capacity: usize,
+
+    /// Most alerts in one request to an Alertmanager.
+    #[arg(
+        long = "alertmanager.notification-batch-size",
+        value_name = "N",
+        default_value_t = 256
+    )]
+    notification_batch_size: usize,
+
+    /// Whether alerts that wait are sent before the server stops.
+    #[arg(
+        long = "alertmanager.drain-notification-queue-on-shutdown",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
+    drain_notification_queue: bool,
+
+    /// Longest distance between changes of targets where discovery finds new ones all the
+    /// time.
+    #[arg(
+        long = "scrape.discovery-reload-interval",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = parse_duration
+    )]
+    pub(crate) discovery_reload_interval: Duration,
+
+    /// Server that dns_sd_configs ask, such as 127.0.0.1:8600; default: those of
+    /// /etc/resolv.conf.
+    #[arg(long = "discovery.dns-server", value_name = "ADDRESS")]
+    pub(crate) dns_server: Option<SocketAddr>,
 
     /// Memory for series, request bodies and queries together: a size such as 4GiB, or a
     /// part of what the machine or its cgroup has. Near it nothing more is stored, and
@@ -332,6 +377,15 @@ impl Flags {
             retention.time = Duration::ZERO;
         }
         retention.with(configured)
+    }
+
+    /// Returns how alerts are queued and sent.
+    pub(crate) fn notify_options(&self) -> NotifyOptions {
+        NotifyOptions {
+            capacity: self.notification_queue_capacity,
+            batch_size: self.notification_batch_size,
+            drain: self.drain_notification_queue,
+        }
     }
 
     /// Returns the configuration file; an empty name is none.

@@ -12,6 +12,7 @@ mod api;
 mod app;
 mod flags;
 mod http;
+mod notify;
 mod observe;
 mod reload;
 mod rules;

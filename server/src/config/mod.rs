@@ -32,6 +32,7 @@ use kymo_storage::compat::quote::quote;
 use fields::{Fields, Problems};
 
 pub use alerting::{Alerting, Alertmanager};
+pub use discovery::parse_groups as parse_target_groups;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
 pub use relabel::parse_rules as parse_relabel_rules;
@@ -42,7 +43,7 @@ pub use storage::{Retention, StorageConfig};
 pub struct Config {
     /// What jobs inherit, and the server's own labels.
     pub global: Global,
-    /// Where alerts would be sent.
+    /// Where alerts are sent.
     pub alerting: Alerting,
     /// The jobs, in the order of the file; names are unique.
     pub scrape_configs: Vec<ScrapeConfig>,
@@ -100,10 +101,6 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     }
     if let Some(node) = fields.take("alerting") {
         config.alerting = alerting::read(node, config.global.name_validation, dir, problems);
-        if config.alerting.has_receivers() {
-            let text = "alerting: this version of Kymo evaluates no rules, so no alerts are sent";
-            config.warnings.push(text.to_owned());
-        }
     }
     let nodes = fields.list("scrape_configs", "[]*config.ScrapeConfig", problems);
     let mut drafts = Vec::with_capacity(nodes.len());

@@ -81,6 +81,11 @@ impl Histogram {
         self.sum += value;
     }
 
+    /// Returns how many measurements there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
     /// Writes the samples of a histogram that has these labels.
     pub(crate) fn write(&self, writer: &mut TextWriter, name: &str, labels: &[(&str, &str)]) {
         let bucket_name = format!("{name}_bucket");

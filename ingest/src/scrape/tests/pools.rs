@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::scrape::config::{ScrapeConfig, TargetGroup};
+use crate::scrape::TargetGroup;
+use crate::scrape::config::ScrapeConfig;
 use crate::scrape::{Job, LocalSource, ScrapePools, TargetHealth};
 
 /// Counts how often it was asked and says so.

@@ -1,5 +1,5 @@
-//! Rules, alerts and where alerts are sent. There are none yet, so the lists are
-//! empty; clients such as Grafana ask for them on every start.
+//! Rules and alerts. There are none yet, so the lists are empty; clients such as Grafana
+//! ask for them on every start.
 
 use kymo_storage::compat::quote::quote;
 use serde::Serialize;
@@ -47,19 +47,4 @@ struct Alerts {
 /// `/api/v1/alerts`
 pub(crate) async fn alerts(_call: Call) -> ApiResult {
     Answer::value(&Alerts { alerts: [] })
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Alertmanagers {
-    active_alertmanagers: [(); 0],
-    dropped_alertmanagers: [(); 0],
-}
-
-/// `/api/v1/alertmanagers`
-pub(crate) async fn alertmanagers(_call: Call) -> ApiResult {
-    Answer::value(&Alertmanagers {
-        active_alertmanagers: [],
-        dropped_alertmanagers: [],
-    })
 }
