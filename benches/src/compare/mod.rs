@@ -5,6 +5,7 @@ mod dataset;
 mod disk;
 mod growth;
 mod report;
+mod shapes;
 mod system;
 mod wire;
 
@@ -62,6 +63,16 @@ enum Workload {
     Disk,
     /// 0.1, 0.3, 1 and 3 million series: what each costs, and how that grows.
     Growth,
+    /// Many kinds of queries over 2, 12 and 100 thousand series, alone, by several clients,
+    /// while samples come in, and with caches.
+    Shapes,
+}
+
+impl Workload {
+    /// Tells whether it starts and stops the systems by itself.
+    fn starts_its_own(self) -> bool {
+        matches!(self, Workload::Disk | Workload::Growth | Workload::Shapes)
+    }
 }
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
@@ -94,9 +105,11 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
                     .with_context(|| format!("measure {}", system.name()))?,
                 Workload::Growth => growth::measure(*system, program, &dir, end_ms, &mut table)
                     .with_context(|| format!("measure {}", system.name()))?,
+                Workload::Shapes => shapes::measure(*system, program, &dir, end_ms, &mut table)
+                    .with_context(|| format!("measure {}", system.name()))?,
                 _ => {}
             }
-            if matches!(workload, Workload::Disk | Workload::Growth) {
+            if workload.starts_its_own() {
                 std::fs::remove_dir_all(&dir)?;
                 continue;
             }
@@ -189,8 +202,7 @@ fn measure(
             write_rows(what, running, &sent, table)?;
             restart_rows(what, running, table)
         }
-        // They start their own instances.
-        Workload::Disk | Workload::Growth => Ok(()),
+        Workload::Disk | Workload::Growth | Workload::Shapes => Ok(()),
     }
 }
 
@@ -378,14 +390,17 @@ fn query_rows(
     let start = end - 8 * 3600;
     for query in RANGES {
         let path = format!(
-            "/api/v1/query_range?query={}&start={start}&end={end}&step=60",
+            "/api/v1/query_range?query={}&start={start}&end={end}&step=60&nocache=1",
             form_encode(query)
         );
         let what = format!("`{query}`, 8 h, step 60 s{when}");
         latency_row(running, &what, &path, table)?;
     }
     let instant = "count by (__name__) ({__name__=~\".+\"})";
-    let path = format!("/api/v1/query?query={}&time={end}", form_encode(instant));
+    let path = format!(
+        "/api/v1/query?query={}&time={end}&nocache=1",
+        form_encode(instant)
+    );
     let what = format!("`{instant}`, instant{when}");
     latency_row(running, &what, &path, table)
 }

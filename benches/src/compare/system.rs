@@ -68,8 +68,7 @@ impl System {
                     .arg(format!("-storageDataPath={}", dir.join("data").display()))
                     .arg(format!("-httpListenAddr={listen}"))
                     .arg("-retentionPeriod=200h")
-                    .arg("-search.latencyOffset=0s")
-                    .arg("-search.disableCache");
+                    .arg("-search.latencyOffset=0s");
             }
         }
         Ok(command)
@@ -113,6 +112,11 @@ impl Running {
         };
         running.wait_ready()?;
         Ok(running)
+    }
+
+    /// Returns a client on a connection of its own.
+    pub(crate) fn new_client(&self) -> Client {
+        Client::new(self.port)
     }
 
     fn wait_ready(&mut self) -> anyhow::Result<Duration> {
