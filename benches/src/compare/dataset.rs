@@ -99,21 +99,18 @@ const MODES: [&str; 8] = [
     "idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user",
 ];
 
+/// Returns the label `instance` of a host.
+pub(crate) fn instance(host: usize) -> String {
+    format!("10.{}.{}.{}:9100", host >> 16, host >> 8 & 255, host & 255)
+}
+
 /// Labels that every series carries, to reach the size that Kubernetes gives them.
 fn target_labels(instance: usize) -> Vec<(&'static str, String)> {
     vec![
         ("cluster", "production-eu-central-1".to_owned()),
         ("container", "node-exporter".to_owned()),
         ("exporter_port", "http-metrics".to_owned()),
-        (
-            "instance",
-            format!(
-                "10.{}.{}.{}:9100",
-                instance >> 16,
-                instance >> 8 & 255,
-                instance & 255
-            ),
-        ),
+        ("instance", self::instance(instance)),
         ("job", "monitoring/node-exporter".to_owned()),
         ("namespace", "monitoring".to_owned()),
         ("node", format!("worker-{instance:05}.compute.internal")),
@@ -274,6 +271,9 @@ pub(crate) fn query_series() -> Vec<BenchSeries> {
     }
     series
 }
+
+/// Series of one host among those of [`shaped_series`].
+pub(crate) const SHAPED_PER_HOST: usize = 32 + 36 + 3 + 1 + 72;
 
 /// Series for kinds of queries, at least `count` of them: per host 32 of CPU time, three
 /// histograms of twelve buckets, three gauges, one that tells about the host, and others.

@@ -5,6 +5,7 @@ mod dataset;
 mod disk;
 mod growth;
 mod report;
+mod rules;
 mod shapes;
 mod system;
 mod wire;
@@ -66,12 +67,15 @@ enum Workload {
     /// Many kinds of queries over 2, 12 and 100 thousand series, alone, by several clients,
     /// while samples come in, and with caches.
     Shapes,
+    /// 10,000 rules over 100,000 series, every 15 s.
+    Rules,
 }
 
 impl Workload {
     /// Tells whether it starts and stops the systems by itself.
     fn starts_its_own(self) -> bool {
-        matches!(self, Workload::Disk | Workload::Growth | Workload::Shapes)
+        use Workload::{Disk, Growth, Rules, Shapes};
+        matches!(self, Disk | Growth | Rules | Shapes)
     }
 }
 
@@ -106,6 +110,8 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
                 Workload::Growth => growth::measure(*system, program, &dir, end_ms, &mut table)
                     .with_context(|| format!("measure {}", system.name()))?,
                 Workload::Shapes => shapes::measure(*system, program, &dir, end_ms, &mut table)
+                    .with_context(|| format!("measure {}", system.name()))?,
+                Workload::Rules => rules::measure(*system, program, &dir, &mut table)
                     .with_context(|| format!("measure {}", system.name()))?,
                 _ => {}
             }
@@ -202,7 +208,7 @@ fn measure(
             write_rows(what, running, &sent, table)?;
             restart_rows(what, running, table)
         }
-        Workload::Disk | Workload::Growth | Workload::Shapes => Ok(()),
+        Workload::Disk | Workload::Growth | Workload::Rules | Workload::Shapes => Ok(()),
     }
 }
 
