@@ -178,25 +178,6 @@ impl RowBuilder {
         &mut self.values[first..first + len]
     }
 
-    /// Returns how many steps have a value.
-    pub(crate) fn count(&self) -> usize {
-        if self.any_beyond {
-            self.present.count()
-        } else {
-            self.behind - self.first
-        }
-    }
-
-    /// Returns the step of the first value, the values from there on and, where not all
-    /// of them hold, which do.
-    pub(crate) fn columns(&self) -> (usize, &[f64], Option<&Bits>) {
-        if self.any_beyond {
-            (0, &self.values, Some(&self.present))
-        } else {
-            (self.first, &self.values[self.first..self.behind], None)
-        }
-    }
-
     /// Forgets all values and keeps the memory.
     pub(crate) fn clear(&mut self) {
         (self.first, self.behind) = (0, 0);
