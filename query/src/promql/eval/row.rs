@@ -82,6 +82,15 @@ impl Bits {
         }
     }
 
+    /// Returns the bytes of memory that the set takes, itself included.
+    fn memory_bytes(&self) -> usize {
+        let words = match self.words.spilled() {
+            true => self.words.capacity() * size_of::<u64>(),
+            false => 0,
+        };
+        size_of::<Bits>() + words
+    }
+
     pub(crate) fn set(&mut self, at: usize) {
         self.words[at / 64] |= 1 << (at % 64);
     }
@@ -268,7 +277,8 @@ impl Row {
             true => self.values.capacity() * size_of::<f64>(),
             false => 0,
         };
-        size_of::<Row>() + self.labels.memory_bytes() + values
+        let holes = self.holes.as_ref().map_or(0, |held| held.memory_bytes());
+        size_of::<Row>() + self.labels.memory_bytes() + values + holes
     }
 
     /// Returns the value at a step.
