@@ -91,6 +91,7 @@
 
 pub mod promql;
 pub mod rules;
+pub mod template;
 
 mod error;
 mod limits;
@@ -99,6 +100,7 @@ mod source;
 mod stats;
 mod store;
 mod syntax;
+mod workers;
 
 pub use error::QueryError;
 pub use limits::{Cancel, MemoryGrant, MemoryPool};
@@ -108,3 +110,4 @@ pub use promql::{
 };
 pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};
 pub use stats::QueryStats;
+pub use workers::Workers;
