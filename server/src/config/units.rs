@@ -24,6 +24,11 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_nanos(ns.unsigned_abs()))
 }
 
+/// Returns a duration in milliseconds.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Prints a duration in Prometheus' form.
 pub(crate) fn print_duration(duration: Duration) -> String {
     duration::format_prometheus(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))

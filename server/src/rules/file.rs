@@ -12,6 +12,7 @@ use std::path::Path;
 
 use kymo_query::promql::{Features, parse_expr};
 use kymo_query::rules::{AlertSettings, GroupDefinition, Pairs, RuleDefinition, RuleKind};
+use kymo_query::template::alert;
 use kymo_storage::compat::duration::parse_prometheus;
 use kymo_storage::compat::name::NameValidation;
 use kymo_storage::compat::quote::quote;
@@ -275,6 +276,7 @@ impl Reader<'_> {
                 self.problems.value(*at, text);
             }
         }
+        self.check_templates(&draft, &place);
         if self.problems.len() > before {
             return None;
         }
@@ -379,6 +381,23 @@ impl Reader<'_> {
             if !self.accepted.names.is_label_name(name) || name == METRIC_NAME {
                 let text = format!("{place}invalid label name: {name}");
                 self.problems.value(*at, text);
+            }
+        }
+    }
+
+    /// Checks that the labels and annotations of an alert are templates.
+    fn check_templates(&mut self, draft: &Draft, place: &str) {
+        if draft.alert.0.is_empty() {
+            return;
+        }
+        let template = format!("__alert_{}", draft.alert.0);
+        for (what, pairs) in [("label", &draft.labels), ("annotation", &draft.annotations)] {
+            for (at, name, text) in pairs {
+                if let Err(error) = alert::check(&template, text) {
+                    let name = quote(name);
+                    let text = format!("{place}{what} {name}: {error}");
+                    self.problems.value(*at, text);
+                }
             }
         }
     }

@@ -98,7 +98,16 @@ fn a_file_may_be_empty_and_has_one_document() {
 
 #[test]
 fn mistakes_in_rules_are_named_in_the_words_of_prometheus() {
-    let cases: [(&[&str], &str); 17] = [
+    let cases: [(&[&str], &str); 19] = [
+        (
+            &["alert: T", "expr: up", "labels: {l: '{{ $value'}"],
+            "6:18: group \"g\", rule 1, \"T\": label \"l\": template: __alert_T:1: unclosed action",
+        ),
+        (
+            &["alert: A", "expr: up", "annotations: {a: '{{ x }}'}"],
+            "6:23: group \"g\", rule 1, \"A\": annotation \"a\": template: __alert_A:1: function \
+             \"x\" not defined",
+        ),
         (
             &["record: a", "alert: b", "expr: up"],
             "4:17: 5:16: group \"g\", rule 1, \"b\": only one of 'record' and 'alert' must be set",
