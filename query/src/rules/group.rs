@@ -4,8 +4,8 @@ use hashbrown::HashMap;
 use kymo_storage::model::Labels;
 use parking_lot::Mutex;
 
-use super::definition::GroupDefinition;
-use super::dependencies;
+use super::definition::{GroupDefinition, Pairs};
+use super::dependencies::Dependencies;
 use super::error::RuleError;
 use super::rule::Rule;
 use super::schedule::Schedule;
@@ -78,7 +78,7 @@ pub struct Group {
     definition: GroupDefinition,
     settings: GroupSettings,
     rules: Vec<Rule>,
-    batches: Vec<Vec<usize>>,
+    dependencies: Dependencies,
     /// Series of rules that an earlier version of the group had and this one has not.
     orphans: Mutex<Vec<Labels>>,
 }
@@ -92,15 +92,22 @@ impl Group {
         defaults: &GroupSettings,
         restore: Restore,
     ) -> Group {
-        let rule = |rule: &_| {
-            let labels = definition.labels_of(rule);
-            Rule::new(rule.clone(), labels, restore == Restore::Nothing)
-        };
+        let labels: Vec<Pairs> = definition
+            .rules
+            .iter()
+            .map(|rule| definition.labels_of(rule))
+            .collect();
+        let dependencies = Dependencies::of(&definition.rules, &labels);
+        let is_restored = restore == Restore::Nothing;
+        let both = definition.rules.iter().zip(labels);
+        let rules = both
+            .map(|(rule, labels)| Rule::new(rule.clone(), labels, is_restored))
+            .collect();
         Group {
             file: file.into(),
             settings: defaults.of(&definition),
-            rules: definition.rules.iter().map(rule).collect(),
-            batches: dependencies::batches(&definition.rules),
+            rules,
+            dependencies,
             definition,
             orphans: Mutex::default(),
         }
@@ -139,7 +146,15 @@ impl Group {
     /// Returns which rules may be evaluated at the same time: batch after batch, the
     /// indexes of the rules of each. Empty where only the order of the rules is safe.
     pub fn batches(&self) -> &[Vec<usize>] {
-        &self.batches
+        &self.dependencies.batches
+    }
+
+    /// Returns the last rule before `index` whose results have to be visible before that
+    /// one is evaluated: it may read them, or write the same series. Whoever evaluates
+    /// rule by rule may hold back the results of all others, to commit those of many
+    /// rules together.
+    pub fn waits_for(&self, index: usize) -> Option<usize> {
+        self.dependencies.waits_for.get(index).copied().flatten()
     }
 
     /// Evaluates all rules in their order and ends the series of rules that are gone.

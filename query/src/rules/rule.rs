@@ -189,6 +189,11 @@ impl Rule {
         Ok(samples.len())
     }
 
+    /// Notes that results which seemed to be stored are not.
+    pub fn results_lost(&self, error: &str) {
+        self.failed(RuleError::Store(error.to_owned()));
+    }
+
     fn failed(&self, error: RuleError) -> RuleError {
         let mut status = self.status.lock();
         status.health = Health::Bad;

@@ -19,7 +19,9 @@ pub trait RuleSink: Sync {
 }
 
 /// Writes the results of one rule. Nothing of it is visible before
-/// [`RuleWriter::commit`].
+/// [`RuleWriter::commit`]; it may stay so for longer, as [`Group::waits_for`] tells.
+///
+/// [`Group::waits_for`]: super::Group::waits_for
 pub trait RuleWriter {
     /// Adds a sample. `series` may name the series that the same labels had last time,
     /// and takes its name for the next time.
@@ -38,7 +40,7 @@ pub trait RuleWriter {
     /// with the series is no mistake.
     fn end(&mut self, labels: &Labels, t_ms: i64);
 
-    /// Makes all of it visible.
+    /// Ends the results of the rule.
     ///
     /// # Errors
     /// Why nothing of it is stored.

@@ -2,6 +2,7 @@
 //! stopped when the configuration changes.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -218,10 +219,7 @@ impl Running {
 
     /// Ends the series of rules that are gone.
     pub(super) fn end_orphans(&self, context: &Context, at_ns: i64) {
-        let sink = StoreSink {
-            context,
-            running: self,
-        };
+        let sink = StoreSink::new(context, self);
         // The sink has logged what went wrong, and the next evaluation tries again.
         let _later = self.group.end_orphans(at_ns, &sink);
     }
@@ -266,8 +264,10 @@ impl Round<'_> {
             .concurrency
             .filter(|_| !batches.is_empty())
         else {
-            return (0..group.rules().len()).all(|index| self.evaluate_rule(index));
+            return self.evaluate_in_order();
         };
+        let sink = StoreSink::new(self.context, self.running);
+        let sink = &sink;
         let beside = &self.context.evaluated_beside;
         batches.iter().all(|batch| {
             self.context.pool.in_place_scope(|scope| {
@@ -275,10 +275,10 @@ impl Round<'_> {
                     if batch.len() > 1 && Place::take(beside, most) {
                         scope.spawn(move |_| {
                             let _place = Place(beside);
-                            self.evaluate_rule(index);
+                            self.evaluate_rule(index, sink);
                         });
                     } else {
-                        self.evaluate_rule(index);
+                        self.evaluate_rule(index, sink);
                     }
                 }
             });
@@ -286,8 +286,42 @@ impl Round<'_> {
         })
     }
 
+    /// Evaluates rules one after the other. Results are committed when a later rule may
+    /// need them: a transaction for each rule would cost more than most rules do.
+    fn evaluate_in_order(&self) -> bool {
+        let group = &self.running.group;
+        let sink = StoreSink::holding(self.context, self.running);
+        // The first rule whose results are held back.
+        let mut held_from = 0;
+        let mut is_through = true;
+        for index in 0..group.rules().len() {
+            let is_waited_for = group.waits_for(index).is_some_and(|rule| rule >= held_from);
+            if is_waited_for || sink.is_full() {
+                self.commit(&sink, held_from..index);
+                held_from = index;
+            }
+            is_through = self.evaluate_rule(index, &sink);
+            if !is_through {
+                break;
+            }
+        }
+        self.commit(&sink, held_from..group.rules().len());
+        is_through
+    }
+
+    fn commit(&self, sink: &StoreSink<'_>, held: Range<usize>) {
+        let Err(error) = sink.commit() else {
+            return;
+        };
+        for rule in self.running.group.rules().get(held).unwrap_or_default() {
+            rule.results_lost(&error);
+            let failures = &self.running.stats.failures;
+            failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Evaluates a rule; false where the group is stopped.
-    fn evaluate_rule(&self, index: usize) -> bool {
+    fn evaluate_rule(&self, index: usize, sink: &StoreSink<'_>) -> bool {
         let (running, context) = (self.running, self.context);
         if running.stopping.load(Ordering::Relaxed) {
             return false;
@@ -305,8 +339,7 @@ impl Round<'_> {
             cancel: &cancel,
             at_ns: self.at_ns,
         };
-        let sink = StoreSink { context, running };
-        let outcome = running.group.evaluate_rule(index, &evaluation, &sink);
+        let outcome = running.group.evaluate_rule(index, &evaluation, sink);
         running.queries.lock().remove(&index);
         let took = began.elapsed();
         rule.set_timing(began_ns, nanos(took));

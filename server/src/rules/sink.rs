@@ -5,6 +5,7 @@ use kymo_query::rules::{Alert, Rule, RuleSink, RuleWriter};
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, SeriesRef};
 use kymo_storage::model::{Labels, stale_marker};
+use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, warn};
 
 use super::evaluator::Context;
@@ -15,25 +16,88 @@ use crate::work::memory::Refused;
 
 const NS_PER_MS: i64 = 1_000_000;
 
+/// Most samples of a group that wait for their commit.
+const MAX_HELD: usize = 10_000;
+
 /// Takes the results of one group.
 pub(super) struct StoreSink<'a> {
-    pub(super) context: &'a Context,
-    pub(super) running: &'a Running,
+    context: &'a Context,
+    running: &'a Running,
+    /// The results of rules that nobody waits for yet; `None` where each rule's are
+    /// committed at once.
+    held: Option<Mutex<Held<'a>>>,
+}
+
+/// A transaction of several rules.
+#[derive(Default)]
+struct Held<'a> {
+    appender: Option<Appender<'a>>,
+    n_samples: usize,
+}
+
+impl<'a> StoreSink<'a> {
+    /// Returns a sink that commits the results of each rule at once.
+    pub(super) fn new(context: &'a Context, running: &'a Running) -> StoreSink<'a> {
+        StoreSink {
+            context,
+            running,
+            held: None,
+        }
+    }
+
+    /// Returns a sink that holds results back until [`StoreSink::commit`], for rules that
+    /// are evaluated one after the other.
+    pub(super) fn holding(context: &'a Context, running: &'a Running) -> StoreSink<'a> {
+        StoreSink {
+            held: Some(Mutex::default()),
+            ..StoreSink::new(context, running)
+        }
+    }
+
+    /// Tells whether there is no more room for results that wait.
+    pub(super) fn is_full(&self) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| held.lock().n_samples >= MAX_HELD)
+    }
+
+    /// Makes visible what is held back.
+    pub(super) fn commit(&self) -> Result<(), String> {
+        let Some(held) = &self.held else {
+            return Ok(());
+        };
+        let held = std::mem::take(&mut *held.lock());
+        match held.appender {
+            Some(appender) => commit(appender, self.running),
+            None => Ok(()),
+        }
+    }
+}
+
+fn begin(context: &Context) -> Appender<'_> {
+    let mut appender = context.store.appender();
+    // A series that another rule or sender goes on with is not broken by ours.
+    appender.discard_late();
+    appender
+}
+
+fn commit(appender: Appender<'_>, running: &Running) -> Result<(), String> {
+    appender.commit().map(|_| ()).map_err(|error| {
+        let error = with_causes(&error);
+        let (file, group) = (running.group().file(), running.group().name());
+        warn!(file, group, error, "rule sample appending failed");
+        error
+    })
 }
 
 impl RuleSink for StoreSink<'_> {
     fn begin<'s>(&'s self, rule: Option<&'s Rule>) -> Box<dyn RuleWriter + 's> {
-        let mut appender = self.context.store.appender();
-        // A series that another rule or sender goes on with is not broken by ours.
-        appender.discard_late();
+        let full = self.context.memory.admit(Refused::Rule).err();
         Box::new(StoreWriter {
-            refused: self
-                .context
-                .memory
-                .admit(Refused::Rule)
-                .err()
-                .map(|full| full.to_string()),
-            appender,
+            refused: full.map(|full| full.to_string()),
+            transaction: match &self.held {
+                Some(held) => Transaction::Shared(self.context, held.lock()),
+                None => Transaction::Own(begin(self.context)),
+            },
             running: self.running,
             rule,
             out_of_order: 0,
@@ -66,11 +130,29 @@ fn query_escape(text: &str) -> String {
     escaped.replace('*', "%2A").replace("%7E", "~")
 }
 
+/// What the results of one rule are written to.
+enum Transaction<'s, 'a> {
+    Own(Appender<'a>),
+    Shared(&'a Context, MutexGuard<'s, Held<'a>>),
+}
+
+impl<'a> Transaction<'_, 'a> {
+    fn appender(&mut self) -> &mut Appender<'a> {
+        match self {
+            Transaction::Own(appender) => appender,
+            Transaction::Shared(context, held) => {
+                held.n_samples += 1;
+                held.appender.get_or_insert_with(|| begin(context))
+            }
+        }
+    }
+}
+
 /// Writes the results of one rule.
-struct StoreWriter<'a> {
-    appender: Appender<'a>,
-    running: &'a Running,
-    rule: Option<&'a Rule>,
+struct StoreWriter<'s, 'a> {
+    transaction: Transaction<'s, 'a>,
+    running: &'s Running,
+    rule: Option<&'s Rule>,
     /// Why nothing is stored at this time.
     refused: Option<String>,
     out_of_order: u64,
@@ -78,7 +160,7 @@ struct StoreWriter<'a> {
     duplicates: u64,
 }
 
-impl StoreWriter<'_> {
+impl StoreWriter<'_, '_> {
     fn append_float(
         &mut self,
         series: &mut Option<SeriesRef>,
@@ -86,20 +168,21 @@ impl StoreWriter<'_> {
         t_ms: i64,
         value: f64,
     ) -> Result<(), AppendError> {
+        let appender = self.transaction.appender();
         if let Some(known) = *series {
-            match self.appender.append(known, t_ms, value) {
+            match appender.append(known, t_ms, value) {
                 // The series was removed since; its labels may name one again.
                 Err(AppendError::UnknownSeries) => {}
                 result => return result,
             }
         }
-        let found = self.appender.series(labels)?;
+        let found = appender.series(labels)?;
         *series = Some(found);
-        self.appender.append(found, t_ms, value)
+        appender.append(found, t_ms, value)
     }
 }
 
-impl RuleWriter for StoreWriter<'_> {
+impl RuleWriter for StoreWriter<'_, '_> {
     fn append(
         &mut self,
         series: &mut Option<SeriesRef>,
@@ -177,13 +260,9 @@ impl RuleWriter for StoreWriter<'_> {
                 warn!(file, group, name, num_dropped, "{what}");
             }
         }
-        match self.appender.commit() {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let error = with_causes(&error);
-                warn!(file, group, name, error, "rule sample appending failed");
-                Err(error)
-            }
+        match self.transaction {
+            Transaction::Own(appender) => commit(appender, self.running),
+            Transaction::Shared(..) => Ok(()),
         }
     }
 }

@@ -185,8 +185,10 @@ impl Asked {
             let cause = format!("not supported value {quoted}");
             return Err(ApiError::parameter("type", cause));
         }
-        let excluded = exclude_alerts(params.get("exclude_alerts"))?;
-        let page = page(params.get("group_limit"), params.get("group_next_token"))?;
+        let excluded = exclude_alerts(params.get("exclude_alerts"))
+            .map_err(|cause| ApiError::parameter("exclude_alerts", cause))?;
+        let page = page(params.get("group_limit"), params.get("group_next_token"))
+            .map_err(|(name, cause)| ApiError::parameter(name, cause))?;
         let all = |name| params.all(name).map(str::to_owned).collect();
         Ok(Asked {
             alerting: kind != "record",
@@ -334,31 +336,31 @@ fn token(file: &str, name: &str) -> String {
 }
 
 /// Reads a boolean as Go's `strconv.ParseBool`, after making it lower case.
-fn exclude_alerts(text: &str) -> Result<bool, ApiError> {
+fn exclude_alerts(text: &str) -> Result<bool, String> {
     let text = text.to_lowercase();
     match text.as_str() {
         "" | "0" | "f" | "false" => Ok(false),
         "1" | "t" | "true" => Ok(true),
         _ => {
             let quoted = quote(&text);
-            let cause = format!(
+            Err(format!(
                 "error converting exclude_alerts: strconv.ParseBool: parsing {quoted}: invalid \
                  syntax"
-            );
-            Err(ApiError::parameter("exclude_alerts", cause))
+            ))
         }
     }
 }
 
-fn page(limit: &str, token: &str) -> Result<Option<(usize, String)>, ApiError> {
+/// Reads which groups of many are asked for. A mistake names the parameter.
+fn page(limit: &str, token: &str) -> Result<Option<(usize, String)>, (&'static str, String)> {
     if limit.is_empty() {
         if token.is_empty() {
             return Ok(None);
         }
         let cause = "group_limit needs to be present in order to paginate over the groups";
-        return Err(ApiError::parameter("group_next_token", cause));
+        return Err(("group_next_token", cause.to_owned()));
     }
-    let wrong = |cause: String| ApiError::parameter("group_limit", cause);
+    let wrong = |cause: String| ("group_limit", cause);
     let parsed = parse_int32(limit)
         .map_err(|cause| wrong(format!("group_limit needs to be a valid number: {cause}")))?;
     match usize::try_from(parsed) {
@@ -378,4 +380,47 @@ fn parse_int32(text: &str) -> Result<i32, String> {
     }
     text.parse()
         .map_err(|_| format!("strconv.ParseInt: parsing {quoted}: value out of range"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_asked_for_with_a_limit() {
+        let wrong = |limit, token| page(limit, token).unwrap_err();
+        assert_eq!(page("", "").unwrap(), None);
+        assert_eq!(page("2", "").unwrap(), Some((2, String::new())));
+        assert_eq!(page("+2", "t").unwrap(), Some((2, "t".to_owned())));
+        let start = "group_limit needs to be ";
+        let number = "a valid number: strconv.ParseInt: parsing";
+        for (limit, end) in [
+            ("0", "greater than 0".to_owned()),
+            ("-1", "greater than 0".to_owned()),
+            ("x", format!("{number} \"x\": invalid syntax")),
+            ("1_0", format!("{number} \"1_0\": invalid syntax")),
+            (
+                "3000000000",
+                format!("{number} \"3000000000\": value out of range"),
+            ),
+        ] {
+            assert_eq!(wrong(limit, ""), ("group_limit", format!("{start}{end}")));
+        }
+        assert_eq!(wrong("", "t").0, "group_next_token");
+    }
+
+    #[test]
+    fn seconds_and_times_are_written_as_go_does() {
+        let json = |seconds| serde_json::to_string(&Seconds(seconds)).unwrap();
+        assert_eq!([json(15.0), json(0.25), json(0.0)], ["15", "0.25", "0"]);
+        assert_eq!(time(None), NEVER);
+        assert_eq!(time(Some(1_500_000_000)), "1970-01-01T00:00:01.5Z");
+        assert_eq!(
+            token("a.yml", "g"),
+            // printf 'a.yml;g' | sha256sum
+            "2d473f639f615e78ecc269d7919b8684c70a7feac39ec520f75feb0fab5c9a83"
+        );
+        assert!(exclude_alerts("TRUE").unwrap() && !exclude_alerts("").unwrap());
+        assert!(exclude_alerts("yes").is_err());
+    }
 }
