@@ -98,6 +98,7 @@ mod source;
 mod stats;
 mod store;
 mod syntax;
+mod workers;
 
 pub use error::QueryError;
 pub use limits::{Cancel, MemoryGrant, MemoryPool};
@@ -107,3 +108,4 @@ pub use promql::{
 };
 pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};
 pub use stats::QueryStats;
+pub use workers::Workers;
