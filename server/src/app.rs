@@ -225,7 +225,10 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         queries,
         bodies: BodyLimits::new(Arc::clone(&memory), flags.read_timeout()),
         memory,
-        receiver: Receiver::new(remote_write::Limits::default(), flags.remote_write_accepts()),
+        receiver: Receiver::new(
+            remote_write::Limits::default(),
+            flags.remote_write_accepts(),
+        ),
         config,
         started_ms: clock::now_ms(),
         addresses,

@@ -108,15 +108,17 @@ fn read(stream: &mut TcpStream) -> Option<Request> {
 #[derive(Debug)]
 pub struct FakeDns {
     address: SocketAddr,
-    services: Arc<Mutex<BTreeMap<String, Vec<(String, u16)>>>>,
+    services: Arc<Mutex<Services>>,
 }
+
+type Services = BTreeMap<String, Vec<(String, u16)>>;
 
 impl FakeDns {
     /// Starts a server on a free port.
     pub fn start() -> FakeDns {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let services = Arc::<Mutex<BTreeMap<String, Vec<(String, u16)>>>>::default();
+        let services = Arc::<Mutex<Services>>::default();
         let known = Arc::clone(&services);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -144,7 +146,7 @@ impl FakeDns {
     }
 }
 
-fn answer(question: &[u8], services: &BTreeMap<String, Vec<(String, u16)>>) -> Option<Vec<u8>> {
+fn answer(question: &[u8], services: &Services) -> Option<Vec<u8>> {
     const SRV: u16 = 33;
     let mut at = 12;
     let mut name = String::new();

@@ -17,11 +17,13 @@
     reason = "helpers of tests fail like tests"
 )]
 
+mod alertmanager;
 mod fake;
 mod http;
 mod server;
 mod write;
 
+pub use alertmanager::Alertmanager;
 pub use fake::{FakeDns, FakeHttp, Reply, Request};
 pub use http::{Answer, Client};
 pub use server::{Kymo, wait_until};
