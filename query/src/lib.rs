@@ -90,6 +90,8 @@
 //! ```
 
 pub mod promql;
+pub mod rules;
+pub mod template;
 
 mod error;
 mod limits;

@@ -16,13 +16,16 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use kymo_ingest::remote_write::{Accepts, Version};
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
+use kymo_query::rules::RestoreOptions;
 use kymo_storage::SyncPolicy;
 
 use crate::config::{Retention, units};
 use crate::notify::NotifyOptions;
+use crate::rules::RuleOptions;
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 7] = [
+    CONCURRENT_RULES,
     EXEMPLARS,
     "promql-experimental-functions",
     "promql-extended-range-selectors",
@@ -30,6 +33,9 @@ const FEATURES: [&str; 6] = [
     "promql-delayed-name-removal",
     "promql-duration-expr",
 ];
+
+/// Evaluates independent rules of a group at the same time.
+const CONCURRENT_RULES: &str = "concurrent-rule-eval";
 
 /// Keeps exemplars.
 const EXEMPLARS: &str = "exemplar-storage";
@@ -110,6 +116,43 @@ pub(crate) struct Flags {
         default_value_t = 0
     )]
     pub(crate) max_series_per_target: usize,
+
+    /// How old the state of an alert may be to be taken over after a restart, such as 1h.
+    #[arg(
+        long = "rules.alert.for-outage-tolerance",
+        value_name = "DURATION",
+        default_value = "1h",
+        value_parser = parse_duration
+    )]
+    alert_outage_tolerance: Duration,
+
+    /// Least time before an alert fires whose state was taken over, such as 10m; alerts
+    /// with a shorter "for" begin anew.
+    #[arg(
+        long = "rules.alert.for-grace-period",
+        value_name = "DURATION",
+        default_value = "10m",
+        value_parser = parse_duration
+    )]
+    alert_grace_period: Duration,
+
+    /// Least time before an alert is sent again, such as 1m.
+    #[arg(
+        long = "rules.alert.resend-delay",
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = parse_duration
+    )]
+    alert_resend_delay: Duration,
+
+    /// Most rules that are evaluated beside others of their group, in all groups
+    /// together; with --enable-feature=concurrent-rule-eval.
+    #[arg(
+        long = "rules.max-concurrent-evals",
+        value_name = "N",
+        default_value_t = 4
+    )]
+    max_concurrent_rules: usize,
 
     /// Most alerts that wait for one Alertmanager.
     #[arg(
@@ -394,6 +437,20 @@ impl Flags {
             retention.time = Duration::ZERO;
         }
         retention.with(configured)
+    }
+
+    /// Returns how rules are evaluated.
+    pub(crate) fn rule_options(&self) -> RuleOptions {
+        let is_concurrent = self.features.iter().any(|name| name == CONCURRENT_RULES);
+        RuleOptions {
+            restore: RestoreOptions {
+                outage_tolerance_ms: units::millis(self.alert_outage_tolerance),
+                grace_period_ms: units::millis(self.alert_grace_period),
+            },
+            resend_delay_ms: units::millis(self.alert_resend_delay),
+            concurrency: is_concurrent.then_some(self.max_concurrent_rules),
+            query_timeout: self.query_timeout,
+        }
     }
 
     /// Returns how alerts are queued and sent.

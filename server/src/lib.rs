@@ -15,6 +15,7 @@ mod http;
 mod notify;
 mod observe;
 mod reload;
+mod rules;
 mod scraping;
 mod tsdb;
 mod urls;

@@ -24,6 +24,10 @@ impl Config {
         top.map("global", global(&self.global))
             .map("runtime", runtime)
             .map("alerting", alerting(&self.alerting))
+            .list(
+                "rule_files",
+                self.rule_files.iter().map(|p| text(p)).collect(),
+            )
             .list("scrape_configs", jobs)
             .map("storage", storage(&self.storage, retention))
             .map("otlp", otlp());

@@ -269,7 +269,6 @@ fn mistakes_are_told_in_prometheus_words_with_lines() {
 #[test]
 fn what_this_version_does_not_do_is_refused_by_name() {
     for (text, name, line) in [
-        ("rule_files: [a.yml]\n", "rule_files", 1),
         ("\nremote_write:\n- url: http://x\n", "remote_write", 2),
         (
             "scrape_configs:\n- job_name: a\n  consul_sd_configs:\n  - server: x\n",
@@ -310,6 +309,44 @@ fn what_this_version_does_not_do_is_refused_by_name() {
     config(
         "rule_files:\n  # - a.yml\nremote_write: []\nscrape_configs:\n- job_name: a\n  dns_sd_configs:\n",
     );
+}
+
+#[test]
+fn rule_files_are_patterns_beside_the_configuration() {
+    let text = "rule_files: [a*.yml, ./b.yml, ../c/d.yml, /e/*.yml]\n";
+    let read = parse(text, Path::new("etc/kymo")).unwrap();
+    assert_eq!(
+        read.rule_files,
+        [
+            "etc/kymo/a*.yml",
+            "etc/kymo/b.yml",
+            "etc/c/d.yml",
+            "/e/*.yml"
+        ]
+    );
+    assert_eq!(
+        parse("rule_files: [a.yml]", Path::new(""))
+            .unwrap()
+            .rule_files,
+        ["a.yml"]
+    );
+    let shown = read.yaml(&Retention::default());
+    assert!(
+        shown.contains("rule_files:\n- etc/kymo/a*.yml\n- etc/kymo/b.yml\n"),
+        "{shown}"
+    );
+    for (text, message) in [
+        (
+            "rule_files: [a/*/b.yml]",
+            "invalid rule file path \"a/*/b.yml\" (line 1, column 14)",
+        ),
+        (
+            "rule_files: a.yml",
+            "yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `a.yml` into []string",
+        ),
+    ] {
+        assert_eq!(parse(text, Path::new("")).unwrap_err().to_string(), message);
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::build;
 use super::discovery;
 use super::exposition::{Format, Kind, TextWriter};
 use super::process;
+use super::rules;
 use super::scrape;
 use super::store::{self, StoreMetrics};
 use super::summary::{Histogram, Summary};
@@ -237,6 +238,7 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
         let sources = core.source_stats.snapshot();
         discovery::write(&mut writer, &discoveries, &sources);
         notify::write_metrics(&mut writer, &core.notifier);
+        rules::write(&mut writer, &core.rules);
     }
     process::write(&mut writer);
     writer.finish()

@@ -8,5 +8,6 @@ pub(crate) mod summary;
 
 mod discovery;
 mod process;
+mod rules;
 mod scrape;
 mod store;
