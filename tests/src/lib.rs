@@ -20,11 +20,13 @@
 mod alertmanager;
 mod fake;
 mod http;
+mod peer;
 mod server;
 mod write;
 
 pub use alertmanager::Alertmanager;
 pub use fake::{FakeDns, FakeHttp, Reply, Request};
 pub use http::{Answer, Client};
+pub use peer::Peer;
 pub use server::{Kymo, wait_until};
 pub use write::{Exemplar, WriteBody};

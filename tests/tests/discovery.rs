@@ -6,11 +6,12 @@
     reason = "the whole target is a test, its helper functions too"
 )]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kymo_tests::{FakeDns, FakeHttp, Kymo, wait_until};
+use kymo_tests::{Client, FakeDns, FakeHttp, Kymo, Peer, wait_until};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -164,5 +165,112 @@ scrape_configs:
         let answer = kymo.get("/api/v1/query?query=up").json();
         answer["data"]["result"].as_array().unwrap().is_empty()
     });
+    assert!(kymo.terminate().success());
+}
+
+/// Returns what is known of all targets, without how they are.
+fn identities(client: Client) -> BTreeSet<String> {
+    let answer = client.get("/api/v1/targets").json();
+    let identity = |target: &Value| {
+        let mut labels = target["discoveredLabels"].clone();
+        // Newer releases have more labels that say how to scrape, and older ones mix up
+        // those that are no labels of discovery.
+        let labels = labels.as_object_mut().unwrap();
+        labels.retain(|name, _| {
+            let newer = name.ends_with("histograms__") || name.ends_with("to_nhcb__");
+            name.starts_with("__") && !newer
+        });
+        // Older releases do not tell the pool of a dropped target.
+        let pool = match target["labels"].is_null() {
+            true => &Value::Null,
+            false => &target["scrapePool"],
+        };
+        json!([pool, labels, target["labels"], target["scrapeUrl"]]).to_string()
+    };
+    let lists = [
+        &answer["data"]["activeTargets"],
+        &answer["data"]["droppedTargets"],
+    ];
+    lists
+        .iter()
+        .flat_map(|list| list.as_array().unwrap().iter().map(identity))
+        .collect()
+}
+
+/// A real Prometheus with the same configuration finds the same targets, and loses and
+/// keeps the same.
+#[test]
+fn found_targets_are_those_of_a_real_prometheus() {
+    let dir = tempfile::tempdir().unwrap();
+    let lists = dir.path().join("lists");
+    std::fs::create_dir(&lists).unwrap();
+    let body =
+        r#"[{"targets":["a:1","b:1"],"labels":{"zone":"z","__meta_own":"x"}},{"targets":["a:1"]}]"#;
+    let list = Arc::new(Mutex::new(body.to_owned()));
+    let answer = Arc::clone(&list);
+    let lister = FakeHttp::start(move |_| {
+        (
+            200,
+            "application/json; charset=utf-8",
+            answer.lock().unwrap().clone(),
+        )
+    });
+    let config = format!(
+        "global: {{scrape_interval: 10m}}
+scrape_configs:
+- job_name: files
+  static_configs: [{{targets: ['s:1'], labels: {{zone: s}}}}]
+  file_sd_configs: [{{files: ['lists/*.json', 'lists/x.yml', 'lists/*.yml'], refresh_interval: 1s}}]
+  relabel_configs:
+  - {{source_labels: [__address__], regex: 'drop.*', action: drop}}
+  - {{action: labelmap, regex: __meta_(.*)}}
+- job_name: listed
+  http_sd_configs: [{{url: 'http://{}/list', refresh_interval: 1s}}]
+",
+        lister.address()
+    );
+    std::fs::write(dir.path().join("both.yml"), config).unwrap();
+    write(
+        &lists,
+        "a.json",
+        r#"[{"targets":["a:1","drop:1"],"labels":{"zone":"z"}},{"targets":["b:1"]}]"#,
+    );
+    write(
+        &lists,
+        "x.yml",
+        "- targets: ['x:1', x:2]\n  labels: {job: own, __scheme__: https}\n",
+    );
+    let args = ["--config.file=both.yml", "--storage.tsdb.path=theirs"];
+    let Some(prometheus) = Peer::start("prometheus", dir.path(), &args) else {
+        return;
+    };
+    prometheus.wait_ready();
+    let kymo = Kymo::start_in(dir.path(), &["--config.file=both.yml"]);
+    let agree = |what: &str, count: usize| {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let (ours, theirs) = (identities(kymo.client()), identities(prometheus.client()));
+            if theirs.len() == count && ours == theirs {
+                break;
+            }
+            assert!(
+                Instant::now() < end,
+                "{what}: ours {:#?}, theirs {:#?}",
+                &ours - &theirs,
+                &theirs - &ours
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    agree("the first targets", 9);
+    write(&lists, "a.json", r#"[{"targets":["c:1"]}]"#);
+    write(&lists, "y.yml", "- targets: ['y:1']\n");
+    *list.lock().unwrap() = r#"[{"targets":["b:1"]}]"#.to_owned();
+    agree("the changes", 6);
+    // Broken ones keep what they had, also where another file goes.
+    write(&lists, "a.json", r#"[{"target":["c:1"]}]"#);
+    *list.lock().unwrap() = r#"{"targets":["b:1"]}"#.to_owned();
+    std::fs::remove_file(lists.join("x.yml")).unwrap();
+    agree("what is left", 4);
     assert!(kymo.terminate().success());
 }

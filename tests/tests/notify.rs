@@ -6,12 +6,13 @@
     reason = "the whole target is a test, its helper functions too"
 )]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kymo_tests::{Alertmanager, FakeHttp, Kymo, wait_until};
+use kymo_tests::{Alertmanager, FakeHttp, Kymo, Peer, Request, wait_until};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -244,6 +245,72 @@ fn receivers_that_refuse_or_keep_silent_hold_up_nobody() {
     let began = Instant::now();
     assert!(kymo.terminate().success());
     assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+/// A real Prometheus with the same rules posts the same, but for times and its name.
+#[test]
+fn requests_are_those_of_a_real_prometheus() {
+    let receivers = [(); 2].map(|()| FakeHttp::start(|_| (200, "text/plain", String::new())));
+    let dir = tempfile::tempdir().unwrap();
+    let alerting = |receiver: &FakeHttp| {
+        format!(
+            "alerting:
+  alert_relabel_configs:
+  - {{source_labels: [alertname], regex: W.*, target_label: class, replacement: 'a&b'}}
+  alertmanagers:
+  - path_prefix: some/../x
+    static_configs: [{{targets: ['{}']}}]
+",
+            receiver.address()
+        )
+    };
+    let high = Arc::new(AtomicBool::new(true));
+    let kymo = start(dir.path(), &high, &alerting(&receivers[0]), &[]);
+    let config = std::fs::read_to_string(dir.path().join("kymo.yml")).unwrap();
+    let (ours, theirs) = (receivers[0].address(), receivers[1].address());
+    let config = config.replace(&ours.to_string(), &theirs.to_string());
+    std::fs::write(dir.path().join("theirs.yml"), config).unwrap();
+    let args = [
+        "--config.file=theirs.yml",
+        "--storage.tsdb.path=theirs",
+        "--rules.alert.resend-delay=1s",
+        "--web.external-url=http://kymo.example/",
+    ];
+    let Some(_prometheus) = Peer::start("prometheus", dir.path(), &args) else {
+        return;
+    };
+    // One request for each of both rules, told apart by what they have.
+    let bodies = |receiver: &FakeHttp| -> BTreeSet<String> {
+        let requests = receiver.requests();
+        let text = |request: &Request| {
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            let (length, kind) = (body.len(), &request.headers["content-type"]);
+            assert_eq!(request.headers["content-length"], length.to_string());
+            format!("{} {kind} {}", request.line, without_times(&body))
+        };
+        requests.iter().map(text).collect()
+    };
+    wait_until("the same requests", LIMIT, || {
+        let theirs = bodies(&receivers[1]);
+        let both = theirs.iter().any(|body| body.contains("Watchdog"))
+            && theirs.iter().any(|body| body.contains("High"));
+        both && bodies(&receivers[0]) == theirs
+    });
+    assert!(kymo.terminate().success());
+}
+
+/// Replaces the digits of times, so that only their form is left.
+fn without_times(body: &str) -> String {
+    let mut out = String::new();
+    let mut parts = body.split("At\":\"");
+    out.push_str(parts.next().unwrap());
+    for part in parts {
+        let (time, rest) = part.split_once('"').unwrap();
+        let digit = |c: char| if c.is_ascii_digit() { '0' } else { c };
+        let form: String = time.chars().map(digit).collect();
+        out += &format!("At\":\"{form}\"{rest}");
+    }
+    out
 }
 
 #[test]
