@@ -267,7 +267,7 @@ mod tests {
         memory.measured(LIMIT / 8 * 7);
         assert_eq!(memory.admit(Refused::Write), Ok(()));
         let refusals = Refused::ALL.map(|what| memory.refusals(what));
-        assert_eq!(refusals, [1, 1, 0, 0]);
+        assert_eq!(refusals, [1, 1, 0, 0, 0]);
     }
 
     #[test]
