@@ -40,6 +40,9 @@ const CONCURRENT_RULES: &str = "concurrent-rule-eval";
 /// Keeps exemplars.
 const EXEMPLARS: &str = "exemplar-storage";
 
+/// Alerts in one request where nothing else is said.
+const DEFAULT_BATCH_SIZE: usize = 256;
+
 /// Least memory that can be set as limit; a server with a few series holds less.
 const LEAST_MEMORY_BYTES: u64 = 8 << 20;
 
@@ -166,7 +169,7 @@ pub(crate) struct Flags {
     #[arg(
         long = "alertmanager.notification-batch-size",
         value_name = "N",
-        default_value_t = 256
+        default_value_t = DEFAULT_BATCH_SIZE
     )]
     notification_batch_size: usize,
 
@@ -457,7 +460,10 @@ impl Flags {
     pub(crate) fn notify_options(&self) -> NotifyOptions {
         NotifyOptions {
             capacity: self.notification_queue_capacity,
-            batch_size: self.notification_batch_size,
+            batch_size: match self.notification_batch_size {
+                0 => DEFAULT_BATCH_SIZE,
+                size => size,
+            },
             drain: self.drain_notification_queue,
         }
     }

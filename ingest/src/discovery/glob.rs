@@ -175,7 +175,38 @@ fn class_char(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<ch
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Matches by trying everything, which is slow and plainly right.
+    fn slow(tokens: &[Token], name: &[char]) -> bool {
+        match (tokens.split_first(), name.split_first()) {
+            (None, None) => true,
+            (None, Some(_)) => false,
+            (Some((Token::Star, rest)), _) => {
+                let ends = (0..=name.len()).take_while(|end| !name[..*end].contains(&'/'));
+                ends.into_iter().any(|end| slow(rest, &name[end..]))
+            }
+            (Some(_), None) => false,
+            (Some((token, rest)), Some((c, behind))) => {
+                let takes = token.takes(*c) && (*c != '/' || matches!(token, Token::One('/')));
+                takes && slow(rest, behind)
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn names_fit_where_some_way_to_take_them_does(
+            pattern in "[ab*?\\[\\]^/-]{0,8}",
+            name in "[ab/-]{0,6}",
+        ) {
+            let chars: Vec<char> = name.chars().collect();
+            let expected = parse(&pattern).map(|tokens| slow(&tokens, &chars));
+            prop_assert_eq!(matches(&pattern, &name), expected);
+        }
+    }
 
     #[test]
     fn names_fit_as_in_go() {

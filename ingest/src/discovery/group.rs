@@ -167,7 +167,19 @@ fn wrong(value: &Value, wanted: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_list_or_refused(text in r#"[\[\]{}:,"a\\ntargetslabels0 ]{0,60}"#) {
+            // What is taken has no label without a name; nothing breaks on the way.
+            if let Ok(groups) = read_json(text.as_bytes()) {
+                prop_assert!(groups.iter().all(|group| !group.labels.contains_key("")));
+            }
+        }
+    }
 
     #[test]
     fn groups_are_read_as_go_reads_them() {

@@ -39,7 +39,9 @@ pub use discovery::{Changes, Discovery, SetConfig, Snapshot};
 pub use dns::DnsServers;
 pub use glob::{BadPattern, glob};
 pub use group::{Group, GroupId, LabelMap, TargetGroup};
-pub use stats::{DiscoveryStats, RefreshStats, SetStats, SourceStats, SourcesStats};
+pub use stats::{
+    DiscoveryStats, RefreshDurations, RefreshStats, SetStats, SourceStats, SourcesStats,
+};
 
 /// Reads groups from a text in YAML; the error is complete. The reader is the one of
 /// the configuration, so that both take and refuse the same.

@@ -108,14 +108,18 @@ impl SourceStats {
                     durations: refresh.durations.summary(),
                 })
                 .collect(),
-            refresh_buckets: by_mechanism
+            refresh_durations: by_mechanism
                 .map(|(mechanism, durations)| {
                     let mut total = 0;
                     let buckets = durations.counts.iter().enumerate().map(|(i, count)| {
                         total += count;
                         (BOUNDS.get(i).copied().unwrap_or(f64::INFINITY), total)
                     });
-                    (*mechanism, buckets.collect(), durations.sum_seconds)
+                    RefreshDurations {
+                        mechanism,
+                        buckets: buckets.collect(),
+                        sum_seconds: durations.sum_seconds,
+                    }
                 })
                 .collect(),
         }
@@ -140,9 +144,20 @@ pub struct SourcesStats {
     pub file_scans: Summary,
     /// Sources that are asked again and again, by kind and set.
     pub refreshes: Vec<RefreshStats>,
-    /// By kind: upper bounds in seconds with how many refreshes took no longer, and the
-    /// sum of all in seconds.
-    pub refresh_buckets: Vec<(&'static str, Vec<(f64, u64)>, f64)>,
+    /// How long refreshes took, by kind.
+    pub refresh_durations: Vec<RefreshDurations>,
+}
+
+/// How long refreshes of a kind took.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RefreshDurations {
+    /// The kind of source.
+    pub mechanism: &'static str,
+    /// Upper bounds in seconds, with how many took no longer.
+    pub buckets: Vec<(f64, u64)>,
+    /// The sum of all.
+    pub sum_seconds: f64,
 }
 
 /// How the refreshes of a set went.

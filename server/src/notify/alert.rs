@@ -141,10 +141,10 @@ mod tests {
         assert_eq!(
             String::from_utf8(written).unwrap(),
             "[{\"annotations\":{\"summary\":\"a \\\"b\\\" \\u0026 \\u003cc\\u003e\"},\
-             \"endsAt\":\"2026-11-18T09:10:14.000Z\",\"startsAt\":\"2026-11-18T09:06:14.851Z\",\
+             \"endsAt\":\"2026-11-18T11:23:34.000Z\",\"startsAt\":\"2026-11-18T11:19:34.851Z\",\
              \"generatorURL\":\"http://h/graph?g0.expr=up\\u0026g0.tab=1\",\
              \"labels\":{\"alertname\":\"Down\",\"job\":\"é\"}},\
-             {\"endsAt\":\"2026-11-18T09:10:14.000Z\",\"startsAt\":\"2026-11-18T09:06:14.851Z\",\
+             {\"endsAt\":\"2026-11-18T11:23:34.000Z\",\"startsAt\":\"2026-11-18T11:19:34.851Z\",\
              \"labels\":{}}]"
         );
         assert_eq!(payload(&[]), b"[]");

@@ -99,12 +99,16 @@ impl Notifier {
         Ok(())
     }
 
+    /// Replaces the sections. Clients are made before anything is locked that senders of
+    /// alerts need.
     fn apply_sections(&self, config: &Config) -> Result<(), String> {
-        let mut state = self.state.write();
-        if state.stopped {
-            return Ok(());
-        }
-        let mut old = state.sections.clone();
+        let mut old = {
+            let state = self.state.read();
+            if state.stopped {
+                return Ok(());
+            }
+            state.sections.clone()
+        };
         let mut sections = Vec::new();
         for entry in &config.alerting.alertmanagers {
             if let Some(at) = old.iter().position(|section| section.config == *entry) {
@@ -115,6 +119,10 @@ impl Notifier {
                     section.map_err(|error| format!("error creating HTTP client: {error}"))?;
                 sections.push(Arc::new(section));
             }
+        }
+        let mut state = self.state.write();
+        if state.stopped {
+            return Ok(());
         }
         for section in &sections {
             section.sync_again(&self.metrics, &self.tasks);

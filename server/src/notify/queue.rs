@@ -161,7 +161,7 @@ impl Queue {
 
     fn next_batch(&self) -> Option<Vec<Arc<OutgoingAlert>>> {
         let mut queue = self.alerts.lock();
-        let count = queue.len().min(self.options.batch_size.max(1));
+        let count = queue.len().min(self.options.batch_size);
         let batch: Vec<_> = queue.drain(..count).collect();
         (!batch.is_empty()).then_some(batch)
     }

@@ -99,9 +99,9 @@ fn write_sources(writer: &mut TextWriter, sources: &SourcesStats) {
     let name = "prometheus_sd_refresh_duration_histogram_seconds";
     let help = "The duration of a refresh for the given SD mechanism.";
     writer.family(name, Kind::Histogram, help);
-    for (mechanism, buckets, sum) in &sources.refresh_buckets {
-        let label = ("mechanism", *mechanism);
-        for (bound, count) in buckets {
+    for durations in &sources.refresh_durations {
+        let label = ("mechanism", durations.mechanism);
+        for (bound, count) in &durations.buckets {
             let bound = match bound.is_infinite() {
                 true => "+Inf".to_owned(),
                 false => bound.to_string(),
@@ -109,8 +109,8 @@ fn write_sources(writer: &mut TextWriter, sources: &SourcesStats) {
             let labels = [label, ("le", bound.as_str())];
             writer.sample(&format!("{name}_bucket"), &labels, *count as f64);
         }
-        let count = buckets.last().map_or(0, |(_, count)| *count);
-        writer.sample(&format!("{name}_sum"), &[label], *sum);
+        let count = durations.buckets.last().map_or(0, |(_, count)| *count);
+        writer.sample(&format!("{name}_sum"), &[label], durations.sum_seconds);
         writer.sample(&format!("{name}_count"), &[label], count as f64);
     }
 }
