@@ -89,6 +89,7 @@
 //! # Ok::<(), kymo_query::QueryError>(())
 //! ```
 
+pub mod histogram;
 pub mod promql;
 
 mod error;

@@ -33,11 +33,12 @@ mod tests;
 
 pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult};
 pub use error::{ParseError, ParseErrors};
+pub(crate) use eval::Sum;
 pub use features::Features;
 pub use functions::{Function, function, functions};
 pub use json::expr_json;
 pub use parse::{parse_expr, parse_metric, parse_selector, parse_series};
 pub use pretty::pretty;
 pub use print::matcher_text;
-pub use series::{CounterResetHint, HistogramDescriptor, HistogramStep, SeriesValue};
+pub use series::{SeriesHistogram, SeriesValue};
 pub use value::{PointValue, Series, Value, VectorSample};

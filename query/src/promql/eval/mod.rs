@@ -28,6 +28,8 @@ mod subquery;
 mod sum;
 mod window;
 
+pub(crate) use sum::Sum;
+
 pub(crate) use row::{Grid, Row, into_series};
 
 use kymo_storage::model::Labels;
