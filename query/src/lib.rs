@@ -99,6 +99,7 @@ mod source;
 mod stats;
 mod store;
 mod syntax;
+mod workers;
 
 pub use error::QueryError;
 pub use limits::{Cancel, MemoryGrant, MemoryPool};
@@ -106,5 +107,6 @@ pub use memory::MemorySource;
 pub use promql::{
     Engine, EngineOptions, PointValue, QueryOptions, QueryResult, Series, Value, VectorSample,
 };
-pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};
+pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
 pub use stats::QueryStats;
+pub use workers::Workers;

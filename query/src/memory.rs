@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
-use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};
+use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
 
 /// Series held in plain vectors, in the order in which they were first pushed.
 ///
@@ -104,17 +104,53 @@ impl SeriesSet for Selected {
     }
 
     fn read(&self, index: usize, into: &mut SampleBuf) -> Result<(), SourceError> {
-        into.clear();
-        let Some((_, samples)) = self.series.get(index) else {
-            return Ok(());
+        self.read_next(index, into).map(|_| ())
+    }
+
+    fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
+        let (times, values) = match self.series.get(index) {
+            Some((_, samples)) => {
+                let times = &samples.timestamps;
+                let from = times.partition_point(|&t| t < self.range.start_ms);
+                let to = times.partition_point(|&t| t <= self.range.end_ms);
+                let kept = from..to.max(from);
+                (&times[kept.clone()], &samples.values[kept])
+            }
+            None => (&[][..], &[][..]),
         };
-        let times = &samples.timestamps;
-        let from = times.partition_point(|&t| t < self.range.start_ms);
-        let to = times.partition_point(|&t| t <= self.range.end_ms);
-        if from < to {
-            into.timestamps.extend_from_slice(&times[from..to]);
-            into.values.extend_from_slice(&samples.values[from..to]);
+        into.values.clear();
+        into.values.extend_from_slice(values);
+        if into.timestamps == times {
+            return Ok(Times::Same);
         }
-        Ok(())
+        into.timestamps.clear();
+        into.timestamps.extend_from_slice(times);
+        Ok(Times::New)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_times_are_told() {
+        let mut source = MemorySource::new();
+        for (name, step) in [("a", 1), ("b", 1), ("c", 2)] {
+            let labels = Labels::from_pairs([("__name__", name)]);
+            (0..5).for_each(|i| source.push(&labels, i * step, i as f64));
+        }
+        let set = source.select(&[], TimeRange::new(1, 4), &SelectHints::default());
+        let set = set.unwrap();
+        let mut samples = SampleBuf::default();
+        let mut read = |index| {
+            let times = set.read_next(index, &mut samples).unwrap();
+            (times, samples.timestamps.clone(), samples.values.clone())
+        };
+        let (all, some) = (vec![1, 2, 3, 4], vec![2, 4]);
+        assert_eq!(read(0), (Times::New, all.clone(), vec![1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(read(1), (Times::Same, all, vec![1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(read(2), (Times::New, some, vec![1.0, 2.0]));
+        assert_eq!(read(3), (Times::New, vec![], vec![]));
     }
 }

@@ -1,5 +1,6 @@
 //! Where an engine gets its series from: one small trait to implement.
 
+pub use kymo_storage::metrics::Times;
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
 /// Data that a query can read.
@@ -68,6 +69,18 @@ pub trait SeriesSet: Send + Sync {
     /// # Errors
     /// The samples could not be read.
     fn read(&self, index: usize, into: &mut SampleBuf) -> Result<(), SourceError>;
+
+    /// As [`SeriesSet::read`], for a reader that goes from series to series with one
+    /// buffer. Tells whether the times are the very ones that `into` held at the call, as
+    /// those of series of one scrape are: what was derived from them is right for this
+    /// series, too. A source that cannot tell at little cost says [`Times::New`].
+    ///
+    /// # Errors
+    /// As [`SeriesSet::read`].
+    fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
+        self.read(index, into)?;
+        Ok(Times::New)
+    }
 }
 
 /// Samples of one series in columns of equal length, reused between series.
@@ -84,6 +97,11 @@ impl SampleBuf {
     pub fn clear(&mut self) {
         self.timestamps.clear();
         self.values.clear();
+    }
+
+    /// Returns the bytes of memory that both columns hold.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.timestamps.capacity() * size_of::<i64>() + self.values.capacity() * size_of::<f64>()
     }
 
     /// Appends one sample.

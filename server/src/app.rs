@@ -245,6 +245,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         engine: Engine::new(EngineOptions {
             max_memory_bytes: app.memory.query_share(),
             memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+            workers: Some(app.queries.helpers()),
             ..app.flags.engine_options()
         }),
         scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
