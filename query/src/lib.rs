@@ -107,6 +107,6 @@ pub use memory::MemorySource;
 pub use promql::{
     Engine, EngineOptions, PointValue, QueryOptions, QueryResult, Series, Value, VectorSample,
 };
-pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
+pub use source::{HistogramSample, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
 pub use stats::QueryStats;
 pub use workers::Workers;

@@ -4,9 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kymo_storage::model::histogram::FloatHistogram;
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
-use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
+use crate::histogram::ResetHints;
+use crate::source::{
+    HistogramSample, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times,
+};
 
 /// Series held in plain vectors, in the order in which they were first pushed.
 ///
@@ -34,6 +38,8 @@ use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Time
 pub struct MemorySource {
     series: Vec<(Labels, Arc<SampleBuf>)>,
     by_labels: HashMap<Labels, usize>,
+    /// What is known of the histograms of a series, to tell resets.
+    hints: HashMap<usize, ResetHints>,
 }
 
 impl MemorySource {
@@ -45,15 +51,32 @@ impl MemorySource {
     /// Adds a sample to a series, which is created where needed. A sample that is not
     /// newer than the newest of its series replaces what it is not newer than.
     pub fn push(&mut self, labels: &Labels, t_ms: i64, value: f64) {
-        let at = *self.by_labels.entry(labels.clone()).or_insert_with(|| {
+        let at = self.series_at(labels);
+        self.hints.remove(&at);
+        let samples = Arc::make_mut(&mut self.series[at].1);
+        keep_before(samples, t_ms);
+        samples.push(t_ms, value);
+    }
+
+    /// Adds a histogram to a series, as [`MemorySource::push`] adds a float. Its hint of
+    /// a counter reset is set as that of a stored histogram is, see
+    /// [`ResetHints`](crate::histogram::ResetHints).
+    pub fn push_histogram(&mut self, labels: &Labels, t_ms: i64, mut histogram: FloatHistogram) {
+        let at = self.series_at(labels);
+        self.hints.entry(at).or_default().set(&mut histogram);
+        let samples = Arc::make_mut(&mut self.series[at].1);
+        keep_before(samples, t_ms);
+        samples.histograms.push(HistogramSample {
+            t_ms,
+            histogram: Arc::new(histogram),
+        });
+    }
+
+    fn series_at(&mut self, labels: &Labels) -> usize {
+        *self.by_labels.entry(labels.clone()).or_insert_with(|| {
             self.series.push((labels.clone(), Arc::default()));
             self.series.len() - 1
-        });
-        let samples = Arc::make_mut(&mut self.series[at].1);
-        let keep = samples.timestamps.partition_point(|&t| t < t_ms);
-        samples.timestamps.truncate(keep);
-        samples.values.truncate(keep);
-        samples.push(t_ms, value);
+        })
     }
 
     /// Returns how many series there are.
@@ -65,6 +88,15 @@ impl MemorySource {
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
     }
+}
+
+/// Removes samples from a time on.
+fn keep_before(samples: &mut SampleBuf, t_ms: i64) {
+    let keep = samples.timestamps.partition_point(|&t| t < t_ms);
+    samples.timestamps.truncate(keep);
+    samples.values.truncate(keep);
+    let keep = samples.histograms.partition_point(|s| s.t_ms < t_ms);
+    samples.histograms.truncate(keep);
 }
 
 impl Source for MemorySource {
@@ -108,12 +140,18 @@ impl SeriesSet for Selected {
     }
 
     fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
+        into.histograms.clear();
         let (times, values) = match self.series.get(index) {
             Some((_, samples)) => {
+                let TimeRange { start_ms, end_ms } = self.range;
                 let times = &samples.timestamps;
-                let from = times.partition_point(|&t| t < self.range.start_ms);
-                let to = times.partition_point(|&t| t <= self.range.end_ms);
+                let from = times.partition_point(|&t| t < start_ms);
+                let to = times.partition_point(|&t| t <= end_ms);
                 let kept = from..to.max(from);
+                let histograms = &samples.histograms;
+                let first = histograms.partition_point(|s| s.t_ms < start_ms);
+                let inside = histograms[first..].iter().take_while(|s| s.t_ms <= end_ms);
+                into.histograms.extend(inside.cloned());
                 (&times[kept.clone()], &samples.values[kept])
             }
             None => (&[][..], &[][..]),

@@ -52,7 +52,7 @@ impl HistogramMean {
         })
     }
 
-    /// Returns the mean, without empty buckets.
+    /// Returns the mean.
     pub fn mean(self) -> FloatHistogram {
         let mut sum = self.sum;
         if !self.is_incremental {

@@ -15,6 +15,7 @@
 
 mod add;
 mod detect_reset;
+mod hints;
 mod layout;
 mod mean;
 mod moments;
@@ -29,6 +30,7 @@ mod zero;
 
 pub use add::{IncompatibleSchemas, Reconciled, add, subtract};
 pub use detect_reset::detect_reset;
+pub use hints::ResetHints;
 pub use layout::with_schema;
 pub use mean::HistogramMean;
 pub use moments::{average, standard_deviation, variance};

@@ -96,7 +96,7 @@ impl HistogramSum {
         }
     }
 
-    /// Returns the sum with what was lost, without empty buckets.
+    /// Returns the sum with what was lost.
     pub fn total(self) -> FloatHistogram {
         let HistogramSum { mut sum, lost } = self;
         if let Some(lost) = lost {
@@ -117,7 +117,6 @@ impl HistogramSum {
             // Both have one schema, so that this cannot fail.
             let _ = add::add(&mut sum, &lost);
         }
-        sum.compact(0);
         sum
     }
 }

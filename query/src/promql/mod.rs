@@ -24,6 +24,7 @@ mod pretty;
 mod print;
 pub mod script;
 mod series;
+mod stats_only;
 mod time;
 mod token;
 mod value;

@@ -9,6 +9,7 @@ use super::row::{Grid, Row, RowBuilder};
 use super::selector::Answer;
 use super::{Evaluator, Outcome};
 use crate::error::QueryError;
+use crate::promql::ast::Span;
 use crate::promql::plan::{Edges, Node, NodeKind, Selector, Shift};
 
 /// The labels by which info series are found.
@@ -82,8 +83,10 @@ impl Evaluator<'_> {
             matchers,
             shift,
             edges: Edges::Plain,
+            stats_only: false,
         };
-        self.selected(&selector, Answer::TimestampMs, grid)
+        let selected = self.selected((&selector, Span::default()), Answer::TimestampMs, grid)?;
+        Ok(selected.0)
     }
 }
 
