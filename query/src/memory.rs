@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kymo_storage::model::histogram::FloatHistogram;
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
-use crate::histogram::ResetHints;
+use crate::histogram::HistogramRun;
 use crate::source::{
     HistogramSample, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times,
 };
@@ -38,8 +38,8 @@ use crate::source::{
 pub struct MemorySource {
     series: Vec<(Labels, Arc<SampleBuf>)>,
     by_labels: HashMap<Labels, usize>,
-    /// What is known of the histograms of a series, to tell resets.
-    hints: HashMap<usize, ResetHints>,
+    /// The runs that the newest histograms of series form.
+    runs: HashMap<usize, HistogramRun>,
 }
 
 impl MemorySource {
@@ -52,24 +52,20 @@ impl MemorySource {
     /// newer than the newest of its series replaces what it is not newer than.
     pub fn push(&mut self, labels: &Labels, t_ms: i64, value: f64) {
         let at = self.series_at(labels);
-        self.hints.remove(&at);
+        self.runs.remove(&at);
         let samples = Arc::make_mut(&mut self.series[at].1);
         keep_before(samples, t_ms);
         samples.push(t_ms, value);
     }
 
-    /// Adds a histogram to a series, as [`MemorySource::push`] adds a float. Its hint of
-    /// a counter reset is set as that of a stored histogram is, see
-    /// [`ResetHints`](crate::histogram::ResetHints).
-    pub fn push_histogram(&mut self, labels: &Labels, t_ms: i64, mut histogram: FloatHistogram) {
+    /// Adds a histogram to a series, as [`MemorySource::push`] adds a float. It comes back
+    /// as a stored one does, see [`HistogramRun`].
+    pub fn push_histogram(&mut self, labels: &Labels, t_ms: i64, histogram: FloatHistogram) {
         let at = self.series_at(labels);
-        self.hints.entry(at).or_default().set(&mut histogram);
         let samples = Arc::make_mut(&mut self.series[at].1);
         keep_before(samples, t_ms);
-        samples.histograms.push(HistogramSample {
-            t_ms,
-            histogram: Arc::new(histogram),
-        });
+        let run = self.runs.entry(at).or_default();
+        run.add(histogram, t_ms, &mut samples.histograms);
     }
 
     fn series_at(&mut self, labels: &Labels) -> usize {

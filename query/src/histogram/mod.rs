@@ -15,12 +15,12 @@
 
 mod add;
 mod detect_reset;
-mod hints;
 mod layout;
 mod mean;
 mod moments;
 mod nhcb;
 mod quantile;
+mod run;
 mod scale;
 mod sum;
 #[cfg(test)]
@@ -30,12 +30,12 @@ mod zero;
 
 pub use add::{IncompatibleSchemas, Reconciled, add, subtract};
 pub use detect_reset::detect_reset;
-pub use hints::ResetHints;
 pub use layout::with_schema;
 pub use mean::HistogramMean;
 pub use moments::{average, standard_deviation, variance};
 pub use nhcb::{ClassicHistogram, ClassicHistogramError};
 pub use quantile::{QuantileNote, fraction, quantile};
+pub use run::HistogramRun;
 pub use scale::{divide, multiply};
 pub use sum::HistogramSum;
 pub use trim::{Keep, trim};

@@ -85,8 +85,14 @@ impl Evaluator<'_> {
             edges: Edges::Plain,
             stats_only: false,
         };
-        let selected = self.selected((&selector, Span::default()), Answer::TimestampMs, grid)?;
-        Ok(selected.0)
+        let selector = (&selector, Span::default());
+        let (infos, _) = self.selected(selector, Answer::TimestampMs, grid)?;
+        match infos.iter().find(|row| row.histograms.is_some()) {
+            None => Ok(infos),
+            Some(_) => Err(QueryError::Execution(
+                "info sample should be float".to_owned(),
+            )),
+        }
     }
 }
 
@@ -180,7 +186,7 @@ impl<'a> Join<'a> {
             .collect();
         let mut made: Vec<(Labels, RowBuilder)> = Vec::new();
         let mut failure = None;
-        row.for_each(|step, value| {
+        row.for_each_element(|step, element| {
             if failure.is_some() {
                 return;
             }
@@ -193,7 +199,7 @@ impl<'a> Join<'a> {
                             made.push((labels, RowBuilder::new(grid.steps)));
                             made.len() - 1
                         });
-                    made[at].1.set(step, value);
+                    element.set(&mut made[at].1, step);
                 }
                 Ok(None) => {}
                 Err(error) => failure = Some(error),

@@ -163,10 +163,11 @@ impl AtSteps {
             }
             match (self.answer, histogram, value) {
                 (Answer::Timestamp, ..) => into.set(step, newest_ms as f64 / 1000.0),
-                (Answer::TimestampMs, ..) => into.set(step, newest_ms as f64),
-                (Answer::Value, Some(newest), _) if Some(newest.t_ms) > value_ms => {
+                // Whoever asks for milliseconds wants no histograms, but to know of them.
+                (_, Some(newest), _) if Some(newest.t_ms) > value_ms => {
                     into.set_histogram(step, Arc::clone(&newest.histogram));
                 }
+                (Answer::TimestampMs, ..) => into.set(step, newest_ms as f64),
                 (Answer::Value, _, Some((_, value))) => into.set(step, value),
                 (Answer::Value, _, None) => {}
             }
