@@ -8,9 +8,7 @@ use kymo_storage::model::histogram::FloatHistogram;
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
 use crate::histogram::HistogramRun;
-use crate::source::{
-    HistogramSample, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times,
-};
+use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
 
 /// Series held in plain vectors, in the order in which they were first pushed.
 ///
