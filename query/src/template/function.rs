@@ -111,6 +111,11 @@ impl Functions {
         tables: &[super::prometheus::FUNCTIONS],
     };
 
+    /// Those of `line_format` and `label_format`.
+    pub const LOGS: Functions = Functions {
+        tables: &[super::logs::FUNCTIONS],
+    };
+
     /// Returns the function of a name; later tables hide earlier ones and Go's own.
     pub(super) fn find(self, name: &str) -> Option<&'static Function> {
         let tables = self.tables.iter().rev().copied();

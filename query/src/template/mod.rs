@@ -20,12 +20,14 @@
 //! Invariant: no text, whatever it holds, makes parsing or executing panic.
 
 pub mod alert;
+pub mod logs;
 
 mod builtins;
 mod compare;
 mod eval;
 mod exec;
 mod function;
+mod histogram;
 mod lex;
 mod node;
 mod number;

@@ -336,7 +336,8 @@ mod tests {
             ("%v", f64::INFINITY, "+Inf"),
             ("%5v|", f64::NAN, "  NaN|"),
             ("%05v|", f64::NEG_INFINITY, " -Inf|"),
-            ("%+v", f64::NAN, "+NaN"),
+            ("%+v", f64::NAN, "NaN"),
+            ("%+f", f64::NAN, "+NaN"),
             ("% f", 1.0, " 1.000000"),
             ("%d", 1.5, "%!d(float64=1.5)"),
         ] {
@@ -388,7 +389,7 @@ mod tests {
             ("%*d", vec![Value::from("a"), two.clone()], "%!(BADWIDTH)2"),
             ("%.*d", vec![Value::int(-1), two.clone()], "%!(BADPREC)2"),
             ("%é", vec![one.clone()], "%!é(int=1)"),
-            ("%10000001d", vec![one.clone()], "%!(NOVERB)%!(EXTRA int=1)"),
+            ("%100000010d", vec![one.clone()], "%!(NOVERB)%!(EXTRA int=1)"),
             ("%%", vec![], "%"),
             ("%v", vec![Value::Invalid], "<nil>"),
             ("%s", vec![Value::Invalid], "%!s(<nil>)"),
