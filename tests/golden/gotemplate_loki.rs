@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use kymo_query::template::logs::{self, Line};
 use kymo_query::template::{Functions, Limits, MissingKey, Template};
+use kymo_storage::compat::name::is_legacy_label_name;
 use kymo_storage::compat::quote;
 use serde_json::Value;
 
@@ -64,7 +65,17 @@ fn stages(query: &str) -> Option<Vec<Stage>> {
                     (Format::Rename(behind[..end].to_owned()), &behind[end..])
                 }
             };
-            formats.push((name.trim().to_owned(), format));
+            // What is wrong with the stage itself is a matter of log queries.
+            let name = name.trim();
+            let known = name == "__error__" || formats.iter().any(|(other, _)| other == name);
+            let names_wrong = match &format {
+                Format::Rename(from) => !is_legacy_label_name(from),
+                Format::Template(_) => false,
+            };
+            if known || names_wrong || !is_legacy_label_name(name) {
+                return None;
+            }
+            formats.push((name.to_owned(), format));
             rest = behind.trim_start();
             match rest.strip_prefix(',') {
                 Some(behind) => rest = behind.trim_start(),

@@ -37,6 +37,8 @@ impl From<String> for Stop {
 struct Variable<'t> {
     name: &'t str,
     value: Value,
+    /// The type it is known under, where that is not the type of the value.
+    known_as: Option<Type>,
 }
 
 /// One execution.
@@ -51,6 +53,8 @@ pub(super) struct Exec<'t> {
     name: &'t str,
     variables: Vec<Variable<'t>>,
     calls: usize,
+    /// The type that the cursor is known under, where that is not the type of its value.
+    pub(super) dot_known_as: Option<Type>,
     /// The node that is to blame for an error.
     at: Option<&'t dyn Place>,
 }
@@ -72,6 +76,7 @@ impl<'t> Exec<'t> {
             name: template.name(),
             variables: Vec::new(),
             calls: 0,
+            dot_known_as: None,
             at: None,
         }
     }
@@ -82,6 +87,7 @@ impl<'t> Exec<'t> {
         self.variables.push(Variable {
             name: "$",
             value: data.clone(),
+            known_as: None,
         });
         match self.walk(&data, list) {
             Ok(()) => Ok(()),
@@ -153,6 +159,14 @@ impl<'t> Exec<'t> {
         Ok(())
     }
 
+    /// Walks a list with another cursor.
+    fn walk_at(&mut self, dot: &Value, known_as: Option<Type>, list: &'t List) -> Result<(), Stop> {
+        let outer = std::mem::replace(&mut self.dot_known_as, known_as);
+        let outcome = self.walk(dot, list);
+        self.dot_known_as = outer;
+        outcome
+    }
+
     fn walk(&mut self, dot: &Value, list: &'t List) -> Result<(), Stop> {
         for node in &list.nodes {
             self.pay(0)?;
@@ -191,7 +205,7 @@ impl<'t> Exec<'t> {
         let value = self.pipeline(dot, &branch.pipe)?;
         let outcome = if value.is_true() {
             match cursor {
-                Cursor::Moves => self.walk(&value, &branch.list),
+                Cursor::Moves => self.walk_at(&value, None, &branch.list),
                 Cursor::Stays => self.walk(dot, &branch.list),
             }
         } else if let Some(otherwise) = &branch.otherwise {
@@ -217,17 +231,18 @@ impl<'t> Exec<'t> {
         let value = self.pipeline(dot, &branch.pipe)?;
         let single = branch.pipe.variables.len() <= 1;
         let mut empty = true;
+        let items = value.pointee().kind().and_then(Type::hides_items);
         match value.pointee() {
             Value::Int(end, _) | Value::Number(end, _) if single => {
                 for index in 0..*end {
                     empty = false;
-                    self.iteration(branch, Value::Invalid, like(value.pointee(), index))?;
+                    self.iteration(branch, Value::Invalid, like(value.pointee(), index), None)?;
                 }
             }
             Value::Uint(end, kind) if single => {
                 for index in 0..*end {
                     empty = false;
-                    self.iteration(branch, Value::Invalid, Value::Uint(index, *kind))?;
+                    self.iteration(branch, Value::Invalid, Value::Uint(index, *kind), None)?;
                 }
             }
             number @ (Value::Int(..) | Value::Number(..) | Value::Uint(..)) => {
@@ -241,13 +256,13 @@ impl<'t> Exec<'t> {
             Value::List(list) => {
                 for (index, item) in list.items().iter().enumerate() {
                     empty = false;
-                    self.iteration(branch, Value::int(index as i64), item.clone())?;
+                    self.iteration(branch, Value::int(index as i64), item.clone(), items)?;
                 }
             }
             Value::Map(map) => {
                 for (key, item) in map.entries() {
                     empty = false;
-                    self.iteration(branch, Value::String(key.clone()), item.clone())?;
+                    self.iteration(branch, Value::String(key.clone()), item.clone(), items)?;
                 }
             }
             Value::Invalid => {}
@@ -265,25 +280,32 @@ impl<'t> Exec<'t> {
         }
     }
 
-    fn iteration(&mut self, branch: &'t Branch, index: Value, item: Value) -> Result<(), Stop> {
+    fn iteration(
+        &mut self,
+        branch: &'t Branch,
+        index: Value,
+        item: Value,
+        known_as: Option<Type>,
+    ) -> Result<(), Stop> {
         self.pay(0)?;
         let mark = self.variables.len();
         let variables = &branch.pipe.variables;
         let values = match variables.len() {
             0 => Vec::new(),
-            1 => vec![item.clone()],
-            _ => vec![index, item.clone()],
+            1 => vec![(item.clone(), known_as)],
+            _ => vec![(index, None), (item.clone(), known_as)],
         };
-        for (slot, (name, value)) in variables.iter().zip(values).enumerate() {
+        for (slot, (name, (value, known_as))) in variables.iter().zip(values).enumerate() {
             if branch.pipe.assigns {
-                self.assign(name, value)?;
+                self.assign(name, value, known_as)?;
             } else {
                 // The pipeline declared the variables, last of all.
                 let at = mark - variables.len() + slot;
                 self.variables[at].value = value;
+                self.variables[at].known_as = known_as;
             }
         }
-        let outcome = self.walk(&item, &branch.list);
+        let outcome = self.walk_at(&item, known_as, &branch.list);
         self.variables.truncate(mark);
         match outcome {
             Err(Stop::Continue) => Ok(()),
@@ -320,11 +342,12 @@ impl<'t> Exec<'t> {
         let variable = Variable {
             name: "$",
             value: data.clone(),
+            known_as: None,
         };
         let outer_variables = std::mem::replace(&mut self.variables, vec![variable]);
         let outer_name = std::mem::replace(&mut self.name, name);
         self.calls += 1;
-        let outcome = self.walk(&data, list);
+        let outcome = self.walk_at(&data, None, list);
         if let Err(Stop::Error(_)) = &outcome {
             return outcome;
         }
@@ -345,32 +368,35 @@ impl<'t> Exec<'t> {
         let value = last.unwrap_or(Value::Invalid);
         for name in &pipe.variables {
             if pipe.assigns {
-                self.assign(name, value.clone())?;
+                self.assign(name, value.clone(), None)?;
             } else {
                 self.variables.push(Variable {
                     name,
                     value: value.clone(),
+                    known_as: None,
                 });
             }
         }
         Ok(value)
     }
 
-    fn assign(&mut self, name: &str, value: Value) -> Result<(), String> {
+    fn assign(&mut self, name: &str, value: Value, known_as: Option<Type>) -> Result<(), String> {
         let found = self.variables.iter_mut().rev().find(|v| v.name == name);
         match found {
             Some(variable) => {
                 variable.value = value;
+                variable.known_as = known_as;
                 Ok(())
             }
             None => self.fail(format_args!("undefined variable: {name}")),
         }
     }
 
-    pub(super) fn variable(&self, name: &str) -> Result<Value, String> {
+    /// Returns the value of a variable, with the type it is known under.
+    pub(super) fn variable(&self, name: &str) -> Result<(Value, Option<Type>), String> {
         let found = self.variables.iter().rev().find(|v| v.name == name);
         match found {
-            Some(variable) => Ok(variable.value.clone()),
+            Some(variable) => Ok((variable.value.clone(), variable.known_as)),
             None => self.fail(format_args!("undefined variable: {name}")),
         }
     }

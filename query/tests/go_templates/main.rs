@@ -81,7 +81,9 @@ fn templates_do_what_they_do_in_go() {
         };
         let got = run(&missing_key, &text);
         if got != want {
-            differences.push(format!("{missing_key} {text:?}\n  want {want:?}\n  got  {got:?}"));
+            differences.push(format!(
+                "{missing_key} {text:?}\n  want {want:?}\n  got  {got:?}"
+            ));
         }
     }
     assert!(count > 1000, "only {count} templates are recorded");

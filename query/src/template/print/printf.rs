@@ -389,7 +389,11 @@ mod tests {
             ("%*d", vec![Value::from("a"), two.clone()], "%!(BADWIDTH)2"),
             ("%.*d", vec![Value::int(-1), two.clone()], "%!(BADPREC)2"),
             ("%é", vec![one.clone()], "%!é(int=1)"),
-            ("%100000010d", vec![one.clone()], "%!(NOVERB)%!(EXTRA int=1)"),
+            (
+                "%100000010d",
+                vec![one.clone()],
+                "%!(NOVERB)%!(EXTRA int=1)",
+            ),
             ("%%", vec![], "%"),
             ("%v", vec![Value::Invalid], "<nil>"),
             ("%s", vec![Value::Invalid], "%!s(<nil>)"),
