@@ -17,7 +17,7 @@ impl<'t> Exec<'t> {
         command: &'t Command,
         last: Option<Value>,
     ) -> Result<Value, String> {
-        self.pay(0)?;
+        self.pay(1)?;
         let arguments = &command.operands[1..];
         let first = &command.operands[0];
         match &first.kind {
@@ -301,14 +301,19 @@ impl<'t> Exec<'t> {
             values.push(self.validate(last, kind_of(given - 1))?);
         }
         for value in &values {
-            if let Value::String(text) = value {
-                self.pay(text.len())?;
-            }
+            self.pay_for_argument(value)?;
         }
         let outcome = match function.body {
             Body::Pure(body) => body(&values),
             Body::Sized(body) => body(&values, self.value_limit()),
-            Body::Host => self.host.call(name, &values),
+            Body::Regex(body) => {
+                let compiled = self.regex(&values[0])?;
+                body(compiled.as_ref().as_ref(), &values)
+            }
+            Body::Host => {
+                self.pay_for_host()?;
+                self.host.call(name, &values)
+            }
             Body::Call => Err(not_callable(arguments, &values)),
             Body::And | Body::Or => Ok(Value::Invalid),
         };
@@ -465,7 +470,7 @@ fn not_callable(arguments: &[Operand], values: &[Value]) -> String {
         },
     };
     match value.out_of_interface() {
-        Value::Invalid => format!("call of nil"),
+        Value::Invalid => "call of nil".to_owned(),
         value => format!("non-function {callee} of type {}", value.type_name()),
     }
 }

@@ -11,6 +11,7 @@ use kymo_storage::compat::quote;
 
 use super::function::Host;
 use super::node::{Branch, Call, List, Node, Pipe, Place};
+use super::regexes::CompiledRegex;
 use super::value::{IntType, Type, UintType, Value};
 use super::{Limits, MissingKey, Template, print};
 
@@ -18,7 +19,16 @@ use super::{Limits, MissingKey, Template, print};
 const MAX_CALLS: usize = 100;
 
 /// Bytes of a text that cost as much as one step.
-const BYTES_PER_STEP: usize = 256;
+const BYTES_PER_STEP: usize = 16;
+
+/// Items of a list or map that cost as much as one step.
+const ITEMS_PER_STEP: usize = 4;
+
+/// Steps that a call of the host costs: it may run a query.
+const HOST_STEPS: usize = 100;
+
+/// Steps that the compilation of a regular expression costs.
+const COMPILE_STEPS: usize = 2_000;
 
 /// Why a walk ends early.
 pub(super) enum Stop {
@@ -119,8 +129,39 @@ impl<'t> Exec<'t> {
     }
 
     /// Pays for a step and for the bytes that it moves.
-    pub(super) fn pay(&mut self, bytes: usize) -> Result<(), String> {
-        self.steps += 1 + (bytes / BYTES_PER_STEP) as u64;
+    fn pay_for_bytes(&mut self, bytes: usize) -> Result<(), String> {
+        self.pay(1 + bytes / BYTES_PER_STEP)
+    }
+
+    /// Pays for what a function may look at.
+    pub(super) fn pay_for_argument(&mut self, value: &Value) -> Result<(), String> {
+        match value {
+            Value::String(text) => self.pay(text.len() / BYTES_PER_STEP),
+            Value::List(list) => self.pay(list.items().len() / ITEMS_PER_STEP),
+            Value::Map(map) => self.pay(map.entries().len() / ITEMS_PER_STEP),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn pay_for_host(&mut self) -> Result<(), String> {
+        self.pay(HOST_STEPS)
+    }
+
+    /// Returns a regular expression, compiled where the template has not used it yet.
+    pub(super) fn regex(&mut self, pattern: &Value) -> Result<Arc<CompiledRegex>, String> {
+        let pattern = match pattern {
+            Value::String(pattern) => pattern.to_str().into_owned(),
+            _ => String::new(),
+        };
+        if let Some(known) = self.template.regexes.get(&pattern) {
+            return Ok(known);
+        }
+        self.pay(COMPILE_STEPS)?;
+        Ok(self.template.regexes.compile(pattern))
+    }
+
+    pub(super) fn pay(&mut self, steps: usize) -> Result<(), String> {
+        self.steps = self.steps.saturating_add(steps as u64);
         if self.steps > self.limits.steps {
             let limit = self.limits.steps;
             return self.fail(format_args!("template takes more than {limit} steps"));
@@ -137,7 +178,7 @@ impl<'t> Exec<'t> {
     pub(super) fn bounded(&mut self, value: Value) -> Result<Value, String> {
         if let Value::String(text) = &value {
             let len = text.len();
-            self.pay(len)?;
+            self.pay_for_bytes(len)?;
             if len > self.limits.output_bytes {
                 return self.too_large();
             }
@@ -151,7 +192,7 @@ impl<'t> Exec<'t> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.pay(bytes.len())?;
+        self.pay_for_bytes(bytes.len())?;
         if self.out.len() + bytes.len() > self.limits.output_bytes {
             return self.too_large();
         }
@@ -169,7 +210,7 @@ impl<'t> Exec<'t> {
 
     fn walk(&mut self, dot: &Value, list: &'t List) -> Result<(), Stop> {
         for node in &list.nodes {
-            self.pay(0)?;
+            self.pay(1)?;
             match node {
                 Node::Text(text) => self.write(text.as_bytes())?,
                 Node::Action(pipe) => {
@@ -287,7 +328,7 @@ impl<'t> Exec<'t> {
         item: Value,
         known_as: Option<Type>,
     ) -> Result<(), Stop> {
-        self.pay(0)?;
+        self.pay(1)?;
         let mark = self.variables.len();
         let variables = &branch.pipe.variables;
         let values = match variables.len() {

@@ -348,10 +348,10 @@ impl<'t> Parser<'t> {
 
     fn else_list(&mut self, context: &'static str) -> Result<List, String> {
         let next = self.peek();
-        let chained = match (context, next.kind) {
-            ("if", Kind::If) | ("with", Kind::With) => true,
-            _ => false,
-        };
+        let chained = matches!(
+            (context, next.kind),
+            ("if", Kind::If) | ("with", Kind::With)
+        );
         if chained {
             // The end of the inner branch is the end of both.
             self.next();

@@ -1,6 +1,10 @@
 //! Annotations in the style of the alerts that people share for nodes, Kubernetes,
 //! Redis and PostgreSQL, expanded over real queries. Beside this file is what
 //! `promtool test rules` of Prometheus made of them.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the whole target is a test, its helper functions too"
+)]
 
 use kymo_query::template::Sample;
 use kymo_query::template::alert::{self, AlertData, Expander, Prefix};

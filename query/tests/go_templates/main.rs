@@ -2,6 +2,10 @@
 //! error of `text/template`, recorded once and kept beside this file.
 //!
 //! Each line is a JSON list: what a missing key gives, the text, the output, the error.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the whole target is a test, its helper functions too"
+)]
 
 use std::sync::Arc;
 

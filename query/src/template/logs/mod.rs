@@ -111,13 +111,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     sized("alignLeft", INT_AND_TEXT, text::align_left),
     sized("alignRight", INT_AND_TEXT, text::align_right),
     // Regular expressions.
-    Function::pure("regexReplaceAll", THREE, text::regex_replace_all),
-    Function::pure(
+    Function::regex("regexReplaceAll", THREE, text::regex_replace_all),
+    Function::regex(
         "regexReplaceAllLiteral",
         THREE,
         text::regex_replace_all_literal,
     ),
-    Function::pure("count", TWO, text::count),
+    Function::regex("count", TWO, text::count),
     // Encodings.
     Function::pure("b64enc", ONE, encoding::base64_encode),
     Function::pure("b64dec", ONE, encoding::base64_decode),

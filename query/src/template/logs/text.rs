@@ -1,10 +1,10 @@
 //! Functions over text.
 
 use kymo_storage::compat::letter_case;
-use kymo_storage::compat::regex::Regex;
 
 use super::{bytes, integer, string};
 use crate::template::builtins::over;
+use crate::template::function::Compiled;
 use crate::template::unicode;
 use crate::template::value::Value;
 
@@ -280,23 +280,19 @@ fn missing(width: i64, text: &str) -> Option<i64> {
     (width >= 0 && width != len).then_some(width - len)
 }
 
-fn regex(pattern: &Value) -> Result<Regex, String> {
-    Regex::new(&string(pattern)).map_err(|error| error.to_string())
-}
-
-pub(super) fn regex_replace_all(a: &[Value]) -> Outcome {
-    let regex = regex(&a[0])?;
+pub(super) fn regex_replace_all(regex: Compiled<'_>, a: &[Value]) -> Outcome {
+    let regex = regex.map_err(|error| error.to_string())?;
     Ok(regex.replace_all(&string(&a[1]), &string(&a[2])).into())
 }
 
-pub(super) fn regex_replace_all_literal(a: &[Value]) -> Outcome {
-    let regex = regex(&a[0])?;
+pub(super) fn regex_replace_all_literal(regex: Compiled<'_>, a: &[Value]) -> Outcome {
+    let regex = regex.map_err(|error| error.to_string())?;
     let literal = string(&a[2]).replace('$', "$$");
     Ok(regex.replace_all(&string(&a[1]), &literal).into())
 }
 
-pub(super) fn count(a: &[Value]) -> Outcome {
-    let regex = regex(&a[0])?;
+pub(super) fn count(regex: Compiled<'_>, a: &[Value]) -> Outcome {
+    let regex = regex.map_err(|error| error.to_string())?;
     let text = string(&a[1]);
     // Each match leaves one character behind, and nothing else stays.
     let marked = regex.replace_all(&text, "\0");
