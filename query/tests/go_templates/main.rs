@@ -98,3 +98,51 @@ fn templates_do_what_they_do_in_go() {
         differences.join("\n")
     );
 }
+
+/// Layouts and texts of times, each with a zone: how the time that Go read prints, and
+/// how it prints in its layout and in one with every element.
+const TIMES: &str = include_str!("times.jsonl");
+
+const EVERY_ELEMENT: &str = "Monday Mon January Jan 2 _2 02 002 __2 1 01 15 3 03 4 04 5 05 06 2006 \
+                             PM pm MST Z0700 Z07:00 Z07 -0700 -07:00 -07 .000 .999 ,00 .999999999";
+
+#[test]
+fn times_are_read_and_written_as_in_go() {
+    let text = format!(
+        "{{{{$t := toDateInZone .layout .zone .text}}}}{{{{$t}}}}\n\
+         {{{{$t.Format .layout}}}}|{{{{$t.Format \"{EVERY_ELEMENT}\"}}}}|"
+    );
+    let template = Template::parse("t", &text, Functions::LOGS).unwrap();
+    let host = kymo_query::template::logs::Line {
+        line: b"",
+        timestamp_ns: 0,
+        now_ns: 0,
+    };
+    let mut differences = Vec::new();
+    for line in TIMES.lines() {
+        let [layout, zone, text, printed, formatted]: [String; 5] =
+            serde_json::from_str(line).unwrap();
+        let data = kymo_query::template::logs::labels([
+            ("layout", layout.as_str()),
+            ("zone", zone.as_str()),
+            ("text", text.as_str()),
+        ]);
+        let out = template
+            .execute(data, &host, MissingKey::Zero, Limits::default())
+            .unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let (got_printed, got_formatted) = out.split_once('\n').unwrap();
+        // Where Go could not read the text, only the zero time was recorded.
+        if got_printed != printed || !(formatted.is_empty() || got_formatted == formatted) {
+            differences.push(format!(
+                "{layout:?} {zone} {text:?}\n  want {printed} {formatted}\n  got  {got_printed} {got_formatted}"
+            ));
+        }
+    }
+    assert!(
+        differences.is_empty(),
+        "{} differ:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
+}
