@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::QueryError;
 use crate::limits::{Cancel, MemoryGrant, MemoryPool};
 use crate::promql::ast::{Expr, ValueType};
-use crate::promql::eval::{Evaluator, Grid, Row, into_series};
+use crate::promql::eval::{Element, Evaluator, Grid, Row, into_series};
 use crate::promql::features::Features;
 use crate::promql::plan::{Bounds, Node, Plan, value_type};
 use crate::promql::value::{PointValue, Value, VectorSample};
@@ -261,7 +261,10 @@ struct Run<'a> {
 fn into_vector(rows: Vec<Row>, t_ms: i64) -> Vec<VectorSample> {
     rows.into_iter()
         .filter_map(|row| {
-            let value = PointValue::Float(row.get(0)?);
+            let value = match row.element(0)? {
+                Element::Float(value) => PointValue::Float(value),
+                Element::Histogram(histogram) => PointValue::Histogram(histogram),
+            };
             Some(VectorSample {
                 labels: row.labels,
                 t_ms,

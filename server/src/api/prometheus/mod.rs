@@ -14,4 +14,5 @@ pub(super) mod targets;
 pub(super) mod write;
 
 mod bounds;
+mod histogram;
 mod result;
