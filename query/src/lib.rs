@@ -91,6 +91,7 @@
 
 pub mod histogram;
 pub mod promql;
+pub mod rules;
 pub mod template;
 
 mod error;

@@ -109,12 +109,29 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<QueryResult, QueryError> {
         let expr = self.parse(query)?;
+        self.instant_parsed(source, query, &expr, t_ms, options, cancel)
+    }
+
+    /// Evaluates like [`Engine::instant`] what was parsed before; `query` is the text
+    /// that warnings point into.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn instant_parsed(
+        &self,
+        source: &dyn Source,
+        query: &str,
+        expr: &Expr,
+        t_ms: i64,
+        options: &QueryOptions,
+        cancel: &Cancel,
+    ) -> Result<QueryResult, QueryError> {
         let bounds = Bounds {
             start_ms: t_ms,
             end_ms: t_ms,
             step_ms: 0,
         };
-        let plan = Plan::new(&expr, bounds)?;
+        let plan = Plan::new(expr, bounds)?;
         let run = Run {
             query,
             grid: Grid::instant(t_ms),

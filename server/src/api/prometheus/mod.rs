@@ -1,6 +1,7 @@
 //! Prometheus' `/api/v1`.
 
 pub(super) mod admin;
+pub(super) mod alertmanagers;
 pub(super) mod config;
 pub(super) mod exemplars;
 pub(super) mod labels;
