@@ -69,15 +69,14 @@ pub(crate) fn strip(samples: &mut SampleBuf) {
     let mut last: Option<Arc<FloatHistogram>> = None;
     for HistogramSample { histogram, .. } in &mut samples.histograms {
         let mut hint = histogram.counter_reset_hint;
-        if !histogram.is_stale_marker() {
-            if let Some(last) = last.replace(Arc::clone(histogram))
-                && hint == CounterResetHint::Unknown
-            {
-                hint = match detect_reset(histogram, &last) {
-                    true => CounterResetHint::Reset,
-                    false => CounterResetHint::NotReset,
-                };
-            }
+        if !histogram.is_stale_marker()
+            && let Some(last) = last.replace(Arc::clone(histogram))
+            && hint == CounterResetHint::Unknown
+        {
+            hint = match detect_reset(histogram, &last) {
+                true => CounterResetHint::Reset,
+                false => CounterResetHint::NotReset,
+            };
         }
         *histogram = Arc::new(FloatHistogram {
             counter_reset_hint: hint,
@@ -131,7 +130,10 @@ mod tests {
             "histogram_sum(h) / histogram_quantile(0.5, h)",
             &[true, false],
         );
-        check("histogram_quantile(histogram_count(h), g)", &[false, false]);
+        check(
+            "histogram_quantile(scalar(histogram_count(h)), g)",
+            &[false, false],
+        );
         check("histogram_avg(rate(h[5m:1m]))", &[false]);
         check("histogram_count(h </ 5)", &[false]);
         check("histogram_count(h offset 5m) + h", &[true, false]);

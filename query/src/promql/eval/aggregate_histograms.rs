@@ -24,7 +24,7 @@ pub(super) struct HistogramFolding {
 /// What came together at a step.
 enum AtStep {
     /// A sum or mean, and what its histograms say of resets.
-    Folding(Folding, SeenHints),
+    Folding(Box<Folding>, SeenHints),
     /// Exponential and custom buckets, of which nothing comes.
     Incompatible,
     /// Histograms behind floats, of which nothing comes.
@@ -66,7 +66,7 @@ impl HistogramFolding {
                 };
                 self.steps.insert(step, first);
                 // The counts of a sum, and what rounding has lost of them.
-                grown += size_of::<AtStep>() + 2 * histogram.memory_bytes();
+                grown += size_of::<AtStep>() + size_of::<Folding>() + 2 * histogram.memory_bytes();
                 return;
             };
             let AtStep::Folding(folding, hints) = at else {
@@ -123,6 +123,6 @@ impl AtStep {
             AggregateOp::Sum => Folding::Sum(HistogramSum::new(first)),
             _ => Folding::Mean(Box::new(HistogramMean::new(first))),
         };
-        AtStep::Folding(folding, hints)
+        AtStep::Folding(Box::new(folding), hints)
     }
 }
