@@ -330,11 +330,10 @@ pub(super) fn last_two(
 ) -> Option<FloatHistogram> {
     let is_gauge = |s: &HistogramSample| s.histogram.counter_reset_hint == CounterResetHint::Gauge;
     let mut result = FloatHistogram::clone(&b.histogram);
-    if per_second && (is_gauge(a) || is_gauge(b)) {
-        about.not_a_counter(notes);
-    }
-    if !per_second && !(is_gauge(a) && is_gauge(b)) {
-        about.not_a_gauge(notes);
+    match (per_second, is_gauge(a), is_gauge(b)) {
+        (true, true, _) | (true, _, true) => about.not_a_counter(notes),
+        (false, false, _) | (false, _, false) => about.not_a_gauge(notes),
+        _ => {}
     }
     let is_reset = per_second && detect_reset(&b.histogram, &a.histogram);
     if !is_reset && !subtracted(&mut result, &a.histogram, about, notes) {

@@ -202,8 +202,8 @@ impl AtSteps {
         for step in 0..self.grid.steps {
             let t_ms = time_of(&self.shift, &self.grid, step);
             let (from_ms, to_ms) = (t_ms - self.lookback_ms, t_ms + self.lookback_ms);
-            let near = |t: i64| t > from_ms && t <= to_ms;
-            let has_floats = samples.timestamps.iter().any(|&t| near(t));
+            let up_to = |end_ms: i64| samples.timestamps.partition_point(|&t| t <= end_ms);
+            let has_floats = up_to(from_ms) < up_to(to_ms);
             let histograms = &samples.histograms;
             let first = histograms.partition_point(|sample| sample.t_ms <= from_ms);
             let behind = histograms.partition_point(|sample| sample.t_ms <= to_ms);
