@@ -6,13 +6,13 @@ use parking_lot::{MutexGuard, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
 
 use super::blocks::BlockSet;
-use super::extras::Taken;
-use super::label_order::{BlockPart, Merged};
+use super::extras::{NO_EXTRA, Taken};
 use super::sealed::SealedPages;
+use super::selection::packed;
 use super::shard::{Captured, ReadScratch, Wanted, Window};
 use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
-use crate::index::{Dictionary, NameId, Row};
+use crate::index::{Dictionary, NameId, PairId, Row};
 use crate::model::{Labels, Matcher, TimeRange};
 
 /// Series that are copied under one lock of their shard.
@@ -57,24 +57,26 @@ impl HeadSelection {
         }
         let dictionary = self.dictionary.read();
         let row = self.row(index);
-        Labels::from_sorted(row.pairs().map(|pair| dictionary.pair_text(pair)))
+        packed(row.pairs().map(|pair| dictionary.pair_text(pair)))
+    }
+
+    /// Finds names of labels; those that no series has are left out.
+    pub(super) fn names<S: AsRef<str>>(&self, names: &[S]) -> SmallVec<[NameId; 4]> {
+        let dictionary = self.dictionary.read();
+        let found = names.iter().map(|name| dictionary.name(name.as_ref()));
+        found.flatten().collect()
     }
 
     /// As [`HeadSelection::labels`], but only the labels with one of `names`.
-    pub(super) fn labels_named<S: AsRef<str>>(&self, index: usize, names: &[S]) -> Labels {
+    pub(super) fn labels_named(&self, index: usize, names: &[NameId]) -> Labels {
         if index >= self.series.len() {
             return Labels::empty();
         }
         let dictionary = self.dictionary.read();
-        let wanted: SmallVec<[NameId; 4]> = names
-            .iter()
-            .filter_map(|name| dictionary.name(name.as_ref()))
-            .collect();
         let row = self.row(index);
-        let kept = row
-            .pairs()
-            .filter(|&pair| wanted.contains(&dictionary.pair_name(pair)));
-        Labels::from_sorted(kept.map(|pair| dictionary.pair_text(pair)))
+        let wanted = |&pair: &PairId| names.contains(&dictionary.pair_name(pair));
+        let kept = row.pairs().filter(wanted);
+        packed(kept.map(|pair| dictionary.pair_text(pair)))
     }
 
     /// Returns the bytes of memory held, without the pages it shares with the store.
@@ -84,14 +86,21 @@ impl HeadSelection {
             + self.taken.memory_bytes()
     }
 
-    /// Adds the series to those of blocks.
-    pub(super) fn join(&self, merged: &mut Merged, parts: &[BlockPart]) {
-        let dictionary = self.dictionary();
-        let dictionary = &*dictionary;
-        merged.join_head(parts, self.len() as u32, |index| {
-            let pairs = self.row(index as usize).pairs();
-            pairs.map(|pair| dictionary.pair_text(pair))
-        });
+    /// Tells whether a series has late samples or deleted times.
+    pub(super) fn has_extra(&self, index: usize) -> bool {
+        let series = self.series.get(index);
+        series.is_some_and(|series| series.captured.extra != NO_EXTRA)
+    }
+
+    /// Drops series that turn out to have nothing in the selected range. May read the
+    /// disk, so no lock should be held.
+    fn drop_empty(&mut self) {
+        let (pages, window) = (&self.pages, self.window);
+        let is_in = |series: &Selected| {
+            let pages = &pages[series.shard as usize];
+            series.captured.is_in(pages, window)
+        };
+        self.series.retain(is_in);
     }
 
     /// Returns the texts of the pairs in the rows.
@@ -156,6 +165,8 @@ impl MetricStore {
         // merges such runs quickly.
         selection.series.sort_by_key(|series| series.captured.born);
         self.copy_rows(&mut selection);
+        drop(capture);
+        selection.drop_empty();
         (selection, set)
     }
 
@@ -166,6 +177,7 @@ impl MetricStore {
         let epoch = self.next_epoch(&capture);
         let mut selection = self.capture_series(ids, epoch, window, Wanted::All);
         drop(capture);
+        selection.drop_empty();
         let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
         places.sort_unstable();
         let place = |id: u32| places.binary_search_by_key(&id, |&(id, _)| id);

@@ -4,7 +4,6 @@
 //! these overlap the range, whichever of their series have samples in it; label sets need
 //! a chunk in the range.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::shard::NEVER;
@@ -27,9 +26,12 @@ impl MetricStore {
         limit: usize,
     ) -> Result<Vec<Labels>, StorageError> {
         let mut found = Vec::new();
+        let most = if limit > 0 { limit } else { usize::MAX };
         for matchers in sets {
-            let selection = self.select(matchers, range)?;
-            found.extend((0..selection.len()).map(|index| selection.labels(index)));
+            // Of what comes in label order no more than the first ones are needed.
+            let selection = self.select_sorted(matchers, range)?;
+            let n = selection.len().min(most);
+            found.extend((0..n).map(|index| selection.labels(index)));
         }
         Ok(sorted(found, limit))
     }
@@ -61,15 +63,14 @@ impl MetricStore {
         if is_everything(sets) {
             return index.names();
         }
-        let mut names = BTreeSet::new();
         let dictionary = index.dictionary();
         let dictionary = dictionary.read();
-        for_each_pair(&index, sets, |pair| {
-            names.insert(dictionary.pair_name(pair));
-        });
-        let texts = names
-            .iter()
-            .map(|&name| dictionary.name_text(name).to_owned());
+        let mut is_found = vec![false; dictionary.n_names()];
+        for pair in pairs_of(&index, sets) {
+            is_found[dictionary.pair_name(pair) as usize] = true;
+        }
+        let names = (0..).zip(is_found).filter(|&(_, found)| found);
+        let texts = names.map(|(name, _)| dictionary.name_text(name).to_owned());
         texts.collect()
     }
 
@@ -111,15 +112,11 @@ impl MetricStore {
         let Some(name) = dictionary.name(name) else {
             return Vec::new();
         };
-        let mut pairs = BTreeSet::new();
-        for_each_pair(&index, sets, |pair| {
-            if dictionary.pair_name(pair) == name {
-                pairs.insert(pair);
-            }
-        });
+        let pairs = pairs_of(&index, sets);
         let texts = pairs
-            .iter()
-            .map(|&pair| dictionary.value_text(pair).to_owned());
+            .into_iter()
+            .filter(|&pair| dictionary.pair_name(pair) == name)
+            .map(|pair| dictionary.value_text(pair).to_owned());
         texts.collect()
     }
 
@@ -147,15 +144,7 @@ fn block_label_names(block: &Block, sets: &[Vec<Matcher>]) -> Result<Vec<String>
     if is_everything(sets) {
         return block.label_names();
     }
-    let mut names = BTreeSet::new();
-    for series in series_of(block, sets)? {
-        for (name, _) in block.labels(series)? {
-            if !names.contains(name) {
-                names.insert(name.to_owned());
-            }
-        }
-    }
-    Ok(names.into_iter().collect())
+    block.label_names_of(&series_of(block, sets)?)
 }
 
 fn block_label_values(
@@ -166,35 +155,36 @@ fn block_label_values(
     if is_everything(sets) {
         return block.label_values(wanted);
     }
-    let mut values = BTreeSet::new();
-    for series in series_of(block, sets)? {
-        let value = block.labels(series)?.find(|&(name, _)| name == wanted);
-        if let Some((_, value)) = value
-            && !values.contains(value)
-        {
-            values.insert(value.to_owned());
-        }
-    }
-    Ok(values.into_iter().collect())
+    block.label_values_of(wanted, &series_of(block, sets)?)
 }
 
 /// Returns the series of a block that satisfy any of the sets.
-fn series_of(block: &Block, sets: &[Vec<Matcher>]) -> Result<BTreeSet<u32>, BlockError> {
-    let mut found = BTreeSet::new();
+fn series_of(block: &Block, sets: &[Vec<Matcher>]) -> Result<Vec<u32>, BlockError> {
+    let mut found = Vec::new();
     for matchers in sets {
         found.extend(block.resolve(matchers)?);
     }
+    found.sort_unstable();
+    found.dedup();
     Ok(found)
 }
 
-fn for_each_pair(index: &Index, sets: &[Vec<Matcher>], mut each: impl FnMut(u32)) {
+/// Returns the labels of the series in memory that satisfy any of the sets, each once.
+fn pairs_of(index: &Index, sets: &[Vec<Matcher>]) -> Vec<u32> {
+    let mut is_found: Vec<bool> = Vec::new();
     for matchers in sets {
         for id in index.resolve(matchers) {
             for pair in index.row(id).into_iter().flat_map(|row| row.pairs()) {
-                each(pair);
+                let at = pair as usize;
+                if is_found.len() <= at {
+                    is_found.resize(at + 1, false);
+                }
+                is_found[at] = true;
             }
         }
     }
+    let found = (0..).zip(is_found).filter(|&(_, found)| found);
+    found.map(|(pair, _)| pair).collect()
 }
 
 fn sorted<T: Ord>(mut found: Vec<T>, limit: usize) -> Vec<T> {

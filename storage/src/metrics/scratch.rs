@@ -21,6 +21,13 @@ pub(super) struct ReadScratch {
     pub(super) more_values: Vec<f64>,
 }
 
+impl ReadScratch {
+    /// Returns room for samples beside those of the reader.
+    pub(super) fn more(&mut self) -> (&mut Vec<i64>, &mut Vec<f64>) {
+        (&mut self.more_timestamps, &mut self.more_values)
+    }
+}
+
 /// The scratches of a selection.
 #[derive(Debug, Default)]
 pub(super) struct Scratches([Mutex<ReadScratch>; N_READERS]);
