@@ -22,6 +22,9 @@ const BATCH: usize = 1024;
 const ROW_BYTES: usize = 32;
 const SAMPLE_BYTES: usize = 17;
 
+/// Room for samples that is made before they are seen, at most.
+const MAX_RESERVED: usize = 64 << 20;
+
 /// The series of the head that satisfied a selection, in order of creation.
 #[derive(Debug)]
 pub(super) struct HeadSelection {
@@ -209,13 +212,14 @@ impl MetricStore {
             series: Vec::with_capacity(ids.len()),
             rows: Vec::with_capacity(ids.len() * ROW_BYTES),
             dictionary: Arc::default(),
-            taken: Taken {
-                bytes: Vec::with_capacity(ids.len() * SAMPLE_BYTES),
-                extras: Vec::new(),
-            },
+            taken: Taken::default(),
             pages: vec![SealedPages::default(); self.shards.len()],
         };
         self.capture_all(ids, epoch, wanted, &mut selection);
+        let bytes = &mut selection.taken.bytes;
+        if bytes.len() < bytes.capacity() / 2 {
+            bytes.shrink_to_fit();
+        }
         selection
     }
 
@@ -224,9 +228,18 @@ impl MetricStore {
         for &id in ids {
             by_shard[self.layout.shard(id)].push(id);
         }
-        for (shard, ids) in by_shard.iter().enumerate() {
-            for batch in ids.chunks(BATCH) {
+        for (shard, ids_of_shard) in by_shard.iter().enumerate() {
+            for batch in ids_of_shard.chunks(BATCH) {
                 let locked = self.shards[shard].lock();
+                let bytes = &mut selection.taken.bytes;
+                if bytes.capacity() == 0 {
+                    // Series of one shard are like those of the others.
+                    let each = match wanted {
+                        Wanted::All => locked.counts().mean_open_bytes(),
+                        Wanted::Newest => SAMPLE_BYTES,
+                    };
+                    bytes.reserve_exact(each.saturating_mul(ids.len()).min(MAX_RESERVED));
+                }
                 // The last ones are good for all, because pages only come while
                 // `capture` is held.
                 let pages = locked.pages();

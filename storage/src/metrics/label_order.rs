@@ -8,6 +8,7 @@
 //! rest is sorted.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
@@ -83,14 +84,58 @@ impl Texts<'_> {
     }
 }
 
+/// A table of all pairs of a part is made where they are not more than so many, or not
+/// many more than the series: clearing it would take longer than the work.
+const SMALL_TABLE: usize = 4096;
+const PAIRS_PER_SERIES: usize = 8;
+
+/// The numbers of the pairs of a part, 0 where one did not come up yet.
+#[derive(Debug)]
+enum Known {
+    Table(Vec<u32>),
+    Few(HashMap<PairId, u32, RandomState>),
+}
+
+impl Known {
+    fn new(n_pairs: usize, n_series: usize) -> Known {
+        if n_pairs <= SMALL_TABLE.max(n_series.saturating_mul(PAIRS_PER_SERIES)) {
+            Known::Table(vec![0; n_pairs])
+        } else {
+            Known::Few(HashMap::default())
+        }
+    }
+
+    #[inline]
+    fn get(&self, pair: PairId) -> u32 {
+        let known = match self {
+            Known::Table(table) => table.get(pair as usize),
+            Known::Few(few) => few.get(&pair),
+        };
+        known.copied().unwrap_or(0)
+    }
+
+    fn set(&mut self, pair: PairId, number: u32) {
+        match self {
+            Known::Table(table) => {
+                if let Some(known) = table.get_mut(pair as usize) {
+                    *known = number;
+                }
+            }
+            Known::Few(few) => {
+                few.insert(pair, number);
+            }
+        }
+    }
+}
+
 /// Numbers for the labels of all parts: equal numbers are equal labels.
 ///
 /// Invariant: a number belongs to the label in the first part that has it.
 #[derive(Debug)]
 struct Numbers<'a> {
     texts: Vec<Texts<'a>>,
-    /// By part and pair, 0 where it did not come up yet.
-    known: Vec<Vec<u32>>,
+    /// By part.
+    known: Vec<Known>,
     /// Where the text of each number is; 0 is none.
     places: Vec<(u32, PairId)>,
 }
@@ -109,8 +154,13 @@ impl<'a> Numbers<'a> {
             ));
         }
         texts.extend(head.map(|head| Texts::Head(head.dictionary())));
+        let n_series = parts.iter().map(|part| part.ids.len());
+        let n_series = n_series.chain(head.map(HeadSelection::len));
+        let known = texts.iter().zip(n_series);
         Ok(Numbers {
-            known: texts.iter().map(|texts| vec![0; texts.n_pairs()]).collect(),
+            known: known
+                .map(|(texts, n_series)| Known::new(texts.n_pairs(), n_series))
+                .collect(),
             texts,
             places: vec![(0, 0)],
         })
@@ -130,9 +180,9 @@ impl<'a> Numbers<'a> {
         pair: PairId,
         expected: Option<u32>,
     ) -> Result<u32, Unreadable> {
-        match self.known[part].get(pair as usize) {
-            Some(&number) if number > 0 => Ok(number),
-            _ => self.look(part, pair, expected),
+        match self.known[part].get(pair) {
+            0 => self.look(part, pair, expected),
+            number => Ok(number),
         }
     }
 
@@ -143,7 +193,7 @@ impl<'a> Numbers<'a> {
         pair: PairId,
         expected: Option<u32>,
     ) -> Result<u32, Unreadable> {
-        if pair as usize >= self.known[part].len() {
+        if pair as usize >= self.texts[part].n_pairs() {
             // Only damage makes up such a pair.
             return Ok(0);
         }
@@ -162,15 +212,15 @@ impl<'a> Numbers<'a> {
                 }
             }
         }
-        let number = match self.known[found.0][found.1 as usize] {
+        let number = match self.known[found.0].get(found.1) {
             0 => {
                 self.places.push((found.0 as u32, found.1));
                 self.places.len() as u32 - 1
             }
             number => number,
         };
-        self.known[found.0][found.1 as usize] = number;
-        self.known[part][pair as usize] = number;
+        self.known[found.0].set(found.1, number);
+        self.known[part].set(pair, number);
         Ok(number)
     }
 

@@ -10,8 +10,11 @@ use super::shard::NEVER;
 use super::store::MetricStore;
 use crate::block::{Block, BlockError};
 use crate::error::StorageError;
-use crate::index::Index;
+use crate::index::{Dictionary, Index};
 use crate::model::{Labels, Matcher, TimeRange};
+
+/// Labels that a series has, as a rule.
+const USUAL_LABELS: usize = 16;
 
 impl MetricStore {
     /// Returns the label sets that satisfy any of the matcher sets and have chunks
@@ -66,7 +69,7 @@ impl MetricStore {
         let dictionary = index.dictionary();
         let dictionary = dictionary.read();
         let mut is_found = vec![false; dictionary.n_names()];
-        for pair in pairs_of(&index, sets) {
+        for pair in pairs_of(&index, &dictionary, sets) {
             is_found[dictionary.pair_name(pair) as usize] = true;
         }
         let names = (0..).zip(is_found).filter(|&(_, found)| found);
@@ -112,7 +115,7 @@ impl MetricStore {
         let Some(name) = dictionary.name(name) else {
             return Vec::new();
         };
-        let pairs = pairs_of(&index, sets);
+        let pairs = pairs_of(&index, &dictionary, sets);
         let texts = pairs
             .into_iter()
             .filter(|&pair| dictionary.pair_name(pair) == name)
@@ -170,18 +173,19 @@ fn series_of(block: &Block, sets: &[Vec<Matcher>]) -> Result<Vec<u32>, BlockErro
 }
 
 /// Returns the labels of the series in memory that satisfy any of the sets, each once.
-fn pairs_of(index: &Index, sets: &[Vec<Matcher>]) -> Vec<u32> {
-    let mut is_found: Vec<bool> = Vec::new();
+fn pairs_of(index: &Index, dictionary: &Dictionary, sets: &[Vec<Matcher>]) -> Vec<u32> {
+    let mut ids = Vec::new();
     for matchers in sets {
-        for id in index.resolve(matchers) {
-            for pair in index.row(id).into_iter().flat_map(|row| row.pairs()) {
-                let at = pair as usize;
-                if is_found.len() <= at {
-                    is_found.resize(at + 1, false);
-                }
-                is_found[at] = true;
-            }
-        }
+        ids.extend(index.resolve(matchers));
+    }
+    let rows = ids.iter().filter_map(|&id| index.row(id));
+    let pairs = rows.flat_map(|row| row.pairs());
+    if ids.len() * USUAL_LABELS < dictionary.n_pairs() {
+        return sorted(pairs.collect(), 0);
+    }
+    let mut is_found = vec![false; dictionary.n_pairs()];
+    for pair in pairs {
+        is_found[pair as usize] = true;
     }
     let found = (0..).zip(is_found).filter(|&(_, found)| found);
     found.map(|(pair, _)| pair).collect()

@@ -332,10 +332,9 @@ impl MetricStore {
     ) -> Result<Selection, StorageError> {
         let (head, set) = self.capture_head(matchers, range, wanted);
         let parts = self.select_in_blocks(&set, matchers, range)?;
-        let head_takes_part = set.head_overlaps(range) || head.len() > 0;
-        let order = match (parts.len(), head_takes_part) {
+        let order = match (parts.len(), head.len()) {
             (0, _) if !sorted => Order::Head,
-            (1, false) => Order::Block,
+            (1, 0) => Order::Block,
             _ => {
                 let merged = Merged::new(&parts, &head);
                 let merged =

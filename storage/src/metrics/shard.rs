@@ -63,6 +63,14 @@ pub(super) struct ShardCounts {
     pub(super) chunks_removed: u64,
 }
 
+impl ShardCounts {
+    /// Returns the bytes that an open chunk has on average.
+    pub(super) fn mean_open_bytes(&self) -> usize {
+        let mean = self.open_bytes.checked_div(self.open_chunks);
+        mean.map_or(0, |mean| mean as usize + 1)
+    }
+}
+
 /// One series; see the module's text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SeriesRow {
