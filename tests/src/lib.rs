@@ -17,6 +17,7 @@
     reason = "helpers of tests fail like tests"
 )]
 
+pub mod differ;
 mod http;
 mod server;
 mod write;

@@ -7,7 +7,7 @@ use crate::limits::{Cancel, MemoryGrant, MemoryPool};
 use crate::promql::ast::{Expr, ValueType};
 use crate::promql::eval::{Evaluator, Grid, Row, into_series};
 use crate::promql::features::Features;
-use crate::promql::plan::{Bounds, Node, Plan, value_type};
+use crate::promql::plan::{Bounds, Node, Plan};
 use crate::promql::value::{PointValue, Value, VectorSample};
 use crate::source::Source;
 use crate::stats::QueryStats;
@@ -147,7 +147,7 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<QueryResult, QueryError> {
         let expr = self.parse(query)?;
-        let kind = value_type(&expr);
+        let kind = expr.value_type();
         if kind != ValueType::Vector && kind != ValueType::Scalar {
             return Err(QueryError::Invalid(format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
@@ -201,6 +201,7 @@ impl Engine {
         run.cancel.check("query execution")?;
         let mut evaluator =
             Evaluator::new(run.source, &self.options, run.lookback_delta_ms, run.cancel);
+        evaluator.hold_stack(root)?;
         let (value, annotations) = if let Some(text) = root.string() {
             let value = Value::String {
                 t_ms: run.grid.start_ms,
