@@ -71,7 +71,8 @@ impl Answer {
         }
         let result = &answer["data"]["result"];
         let series = |with: &dyn Fn(&serde_json::Value) -> Vec<(i64, f64)>| {
-            let list = result.as_array().unwrap().iter();
+            // An empty matrix is written as `null`.
+            let list = result.as_array().into_iter().flatten();
             let list = list.map(|series| (series["metric"].to_string(), with(series)));
             Answer::Series(list.collect())
         };
@@ -80,10 +81,21 @@ impl Answer {
             "scalar" => Answer::Series(vec![("{}".to_owned(), vec![point(result)])]),
             "vector" => series(&|series| vec![point(&series["value"])]),
             _ => series(&|series| {
-                let points = series["values"].as_array().unwrap().iter();
+                let points = series["values"].as_array().into_iter().flatten();
                 points.map(point).collect()
-            }),
+            })
+            .without_empty(),
         }
+    }
+}
+
+impl Answer {
+    /// Drops series without points, which 2.42 shows of subqueries.
+    fn without_empty(mut self) -> Answer {
+        if let Answer::Series(series) = &mut self {
+            series.retain(|(_, points)| !points.is_empty());
+        }
+        self
     }
 }
 
@@ -98,7 +110,12 @@ fn point(pair: &serde_json::Value) -> (i64, f64) {
 }
 
 /// Compares two answers. Says how they differ, if they do.
-pub fn difference(ours: &Answer, theirs: &Answer, order: Order, points: &mut Points) -> Option<String> {
+pub fn difference(
+    ours: &Answer,
+    theirs: &Answer,
+    order: Order,
+    points: &mut Points,
+) -> Option<String> {
     match (ours, theirs) {
         (Answer::Error(_), Answer::Error(_)) => None,
         (Answer::Text(l), Answer::Text(r)) if l == r => None,
@@ -114,7 +131,10 @@ pub fn difference(ours: &Answer, theirs: &Answer, order: Order, points: &mut Poi
             }
             // The labels agree; where values are equal their order is open.
             let ranks = |series: &[(String, Vec<(i64, f64)>)]| -> Vec<f64> {
-                series.iter().filter_map(|(_, points)| Some(points.first()?.1)).collect()
+                series
+                    .iter()
+                    .filter_map(|(_, points)| Some(points.first()?.1))
+                    .collect()
             };
             let (l, r) = (ranks(l), ranks(r));
             let mut pairs = l.iter().zip(&r);
@@ -140,14 +160,18 @@ fn same_series(
     for ((labels, l), (_, r)) in ours.iter().zip(theirs) {
         let times = |points: &[(i64, f64)]| points.iter().map(|p| p.0).collect::<Vec<_>>();
         if times(l) != times(r) {
-            return Some(format!("{labels}: times differ:\n  ours   {l:?}\n  theirs {r:?}"));
+            return Some(format!(
+                "{labels}: times differ:\n  ours   {l:?}\n  theirs {r:?}"
+            ));
         }
         for ((t_ms, ours), (_, theirs)) in l.iter().zip(r) {
             count.compared += 1;
             let same_bits = ours.to_bits() == theirs.to_bits() || ours.is_nan() && theirs.is_nan();
             count.same_bits += u64::from(same_bits);
             if !same_value(*ours, *theirs) {
-                return Some(format!("{labels} at {t_ms}: ours {ours:?}, theirs {theirs:?}"));
+                return Some(format!(
+                    "{labels} at {t_ms}: ours {ours:?}, theirs {theirs:?}"
+                ));
             }
         }
     }
@@ -169,19 +193,34 @@ mod tests {
     use super::*;
 
     fn series(points: &[(&str, f64)]) -> Answer {
-        let series = points.iter().map(|(labels, value)| ((*labels).to_owned(), vec![(0, *value)]));
+        let series = points
+            .iter()
+            .map(|(labels, value)| ((*labels).to_owned(), vec![(0, *value)]));
         Answer::Series(series.collect())
     }
 
     #[test]
     fn answers_are_the_same_up_to_rounding_and_order() {
         let mut points = Points::default();
-        let mut differs = |l: &Answer, r: &Answer, order| difference(l, r, order, &mut points).is_some();
+        let mut differs =
+            |l: &Answer, r: &Answer, order| difference(l, r, order, &mut points).is_some();
         let two = series(&[("a", 1.0), ("b", 2.0)]);
-        assert!(!differs(&two, &series(&[("b", 2.0), ("a", 1.0 + 1e-12)]), Order::Any));
-        assert!(differs(&two, &series(&[("b", 2.0), ("a", 1.0)]), Order::Sorted));
+        assert!(!differs(
+            &two,
+            &series(&[("b", 2.0), ("a", 1.0 + 1e-12)]),
+            Order::Any
+        ));
+        assert!(differs(
+            &two,
+            &series(&[("b", 2.0), ("a", 1.0)]),
+            Order::Sorted
+        ));
         assert!(differs(&two, &series(&[("a", 1.0)]), Order::Any));
-        assert!(differs(&two, &series(&[("a", 1.0), ("b", 2.001)]), Order::Any));
+        assert!(differs(
+            &two,
+            &series(&[("a", 1.0), ("b", 2.001)]),
+            Order::Any
+        ));
         assert!(differs(&two, &Answer::Error(String::new()), Order::Any));
         let nan = series(&[("a", f64::NAN)]);
         assert!(!differs(&nan, &nan.clone(), Order::Sorted));

@@ -120,7 +120,9 @@ impl Data {
             }
             samples.push((t_ms, if is_stale { stale_marker() } else { value }));
         }
-        let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+        let labels = labels
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
         self.series.push(Series {
             labels: labels.collect(),
             samples,

@@ -7,6 +7,11 @@
 //! - Ranges and lookback are open to the left since 3.0. All edges of windows lie at half
 //!   seconds, or at whole ones with samples that are never there; subqueries, whose
 //!   samples are at whole seconds, have edges at half ones.
+//! - `atan2` keeps the name of a metric in 2.42: it stands between scalars only.
+//! - Equal values come in another order out of `topk`: it takes none of them or all, or
+//!   is applied to series that have no equal values.
+//! - `predict_linear` loses samples of ranges that are pinned with `@` in 2.42.
+//! - The deviation of an infinite value is 0 in 2.42, as of other single values.
 //! - `holt_winters` has another name: see [`for_old`].
 //! - `rate` and `increase` guess zero of a counter otherwise: they get counters far away
 //!   from it.
@@ -61,6 +66,7 @@ pub fn query(bytes: &[u8]) -> Query {
     let mut writer = Writer {
         bytes,
         text: String::new(),
+        pins: true,
     };
     let (mut order, mut has_range) = (Order::Any, true);
     match writer.choose(16) {
@@ -74,8 +80,10 @@ pub fn query(bytes: &[u8]) -> Query {
             order = Order::Sorted;
             writer.put(&["topk(", "bottomk("]);
             writer.put(&["1", "3", "100", "0", "-1", "2.9"]);
+            // Equal values have no order: these series have none.
             writer.text.push_str(", ");
-            writer.vector(0, Exact, At::Half);
+            writer.put(&["x", "c_total"]);
+            writer.put(MATCHERS);
             writer.text.push(')');
         }
         3 => writer.scalar(0, Free, At::Half),
@@ -106,9 +114,22 @@ enum Counters {
     FarFromZero,
 }
 
-const METRICS: &[&str] = &["c_total", "neg_total", "r_total", "g", "x", "h_bucket", "meta", "single", "none"];
+const METRICS: &[&str] = &[
+    "c_total",
+    "neg_total",
+    "r_total",
+    "g",
+    "x",
+    "h_bucket",
+    "meta",
+    "single",
+    "none",
+];
 const QUARTERS: &[&str] = &["c_total", "neg_total", "r_total", "g", "h_bucket", "meta"];
 const MATCHERS: &[&str] = &[
+    "",
+    "",
+    "",
     "",
     "",
     "",
@@ -122,9 +143,24 @@ const MATCHERS: &[&str] = &[
 ];
 const RANGES: &[&str] = &["1m", "15s", "40s", "5m", "2m30s", "10m", "1h"];
 const STEPS: &[&str] = &["15s", "", "20s", "7s", "1m", "2m"];
+const PINS: &[&str] = &[
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    "",
+    " @ 1700000700.5",
+    " @ start()",
+    " @ end()",
+    " @ 1700001333.5",
+];
 const OFFSETS: &[&str] = &["1m", "-45s", "3m", "17s"];
 const HALF_OFFSETS: &[&str] = &["500ms", "10s500ms", "-2s500ms"];
-const NUMBERS: &[&str] = &["1", "0", "-1", "0.5", "2", "100", "-0.25", "NaN", "Inf", "-Inf", "1e3"];
+const NUMBERS: &[&str] = &[
+    "1", "0", "-1", "0.5", "2", "100", "-0.25", "NaN", "Inf", "-Inf", "1e3",
+];
 const SMALL: &[&str] = &["1", "0", "-1", "2", "3", "4"];
 const GROUPINGS: &[&str] = &[
     "",
@@ -194,7 +230,8 @@ const FREE_OVER: &[&str] = &[
     "absent_over_time",
 ];
 const MATH: &[&str] = &[
-    "abs", "sqrt", "exp", "ln", "log2", "log10", "sin", "cos", "tan", "atan", "asinh", "tanh", "deg", "rad", "sgn", "acos", "asin", "acosh", "atanh", "sinh", "cosh",
+    "abs", "sqrt", "exp", "ln", "log2", "log10", "sin", "cos", "tan", "atan", "asinh", "tanh",
+    "deg", "rad", "sgn", "acos", "asin", "acosh", "atanh", "sinh", "cosh",
 ];
 const DATES: &[&str] = &[
     "minute",
@@ -210,6 +247,8 @@ const DATES: &[&str] = &[
 struct Writer<'a> {
     bytes: &'a [u8],
     text: String,
+    /// Whether the next range vector may be pinned to a time.
+    pins: bool,
 }
 
 impl Writer<'_> {
@@ -272,7 +311,9 @@ impl Writer<'_> {
             self.text.push_str(range);
             self.text.push(']');
         }
-        self.put(&["", "", "", "", "", "", "", " @ 1700000700.5", " @ start()", " @ end()", " @ 1700001333.5"]);
+        if std::mem::replace(&mut self.pins, true) {
+            self.put(PINS);
+        }
         if self.choose(5) == 1 {
             self.text.push_str(" offset ");
             self.put(OFFSETS);
@@ -284,6 +325,7 @@ impl Writer<'_> {
         if depth >= MAX_DEPTH || self.choose(3) != 1 {
             return self.selector(care, counters, Some(range));
         }
+        let may_pin = std::mem::replace(&mut self.pins, true);
         match counters {
             Counters::FarFromZero => self.selector(care, counters, None),
             Counters::Any => {
@@ -295,7 +337,7 @@ impl Writer<'_> {
         // A subquery without a step, and so of whole minutes.
         let step = STEPS[self.choose(STEPS.len())];
         self.text.push_str(&format!("[{range}:{step}]"));
-        let pinned = self.choose(6) == 1;
+        let pinned = may_pin && self.choose(6) == 1;
         if pinned {
             self.text.push_str(" @ 1700000900.5");
         }
@@ -368,6 +410,7 @@ impl Writer<'_> {
             }
             1 => {
                 self.text.push_str("predict_linear(");
+                self.pins = false;
                 self.matrix(depth + 1, Free, at, Counters::Any);
                 self.text.push_str(", ");
                 self.put(&["60", "0", "-3600", "0.5"]);
@@ -388,7 +431,8 @@ impl Writer<'_> {
         let mut inner = care;
         let mut parameter = None;
         match (self.choose(12), care) {
-            (1, Free) => self.put(&["avg ", "stddev ", "stdvar "]),
+            (1, Free) => self.text.push_str("avg "),
+            (10, Free) => return self.spread(),
             (2, _) => {
                 self.text.push_str("count_values ");
                 inner = Exact.max(care);
@@ -423,19 +467,53 @@ impl Writer<'_> {
         self.text.push(')');
     }
 
+    /// Standard deviations, of numbers that are finite.
+    fn spread(&mut self) {
+        self.put(&["stddev ", "stdvar "]);
+        self.put(GROUPINGS);
+        self.text.push('(');
+        let close = match self.choose(3) {
+            0 => "",
+            1 => {
+                self.text.push_str("rate(");
+                "[2m])"
+            }
+            _ => {
+                self.text.push_str("avg_over_time(");
+                "[1m])"
+            }
+        };
+        self.put(&["c_total", "neg_total"]);
+        self.put(MATCHERS);
+        self.text.push_str(close);
+        self.text.push(')');
+    }
+
     fn operation(&mut self, depth: u32, care: Care, at: At) {
         let compares = self.choose(3) == 1;
         let care = if compares { care.max(Exact) } else { care };
         let sides = self.choose(4);
-        self.text.push('(');
+        // Without parentheses what binds tighter comes first.
+        let in_parens = compares || care != Free || self.choose(4) != 1;
+        if in_parens {
+            self.text.push('(');
+        }
         if sides == 1 {
             self.scalar(depth + 1, care, at);
         } else {
             self.vector(depth + 1, care, at);
         }
         match (compares, care) {
-            (true, _) => self.put(&[" > ", " == ", " != ", " < ", " >= bool ", " <= ", " == bool "]),
-            (_, Free) => self.put(&[" + ", " - ", " * ", " / ", " ^ ", " atan2 "]),
+            (true, _) => self.put(&[
+                " > ",
+                " == ",
+                " != ",
+                " < ",
+                " >= bool ",
+                " <= ",
+                " == bool ",
+            ]),
+            (_, Free) => self.put(&[" + ", " - ", " * ", " / ", " ^ "]),
             (_, Exact) => self.put(&[" + ", " - ", " * ", " / ", " % "]),
             (_, Quarters) => self.put(&[" + ", " - "]),
         }
@@ -447,7 +525,9 @@ impl Writer<'_> {
             }
             self.vector(depth + 1, care, at);
         }
-        self.text.push(')');
+        if in_parens {
+            self.text.push(')');
+        }
     }
 
     fn sets(&mut self, depth: u32, care: Care, at: At) {
@@ -462,7 +542,8 @@ impl Writer<'_> {
     fn elementwise(&mut self, depth: u32, care: Care, at: At) {
         if care == Free && self.choose(2) == 1 {
             self.put(MATH);
-            return self.call("(", depth, Free, at, ")");
+            // Far from zero a little rounding is a whole turn.
+            return self.call("(", depth, Exact, at, ")");
         }
         let inner = care.max(Exact);
         match self.choose(6) {
@@ -523,7 +604,12 @@ impl Writer<'_> {
                 self.text.push_str("histogram_quantile(");
                 self.put(&["0.9", "0.5", "0", "1", "-1", "1.5", "NaN"]);
                 self.text.push_str(", ");
-                self.put(&["h_bucket", "sum by (le) (h_bucket)", "sum by (a, le) (increase(h_bucket[5m]))", "rate(h_bucket[2m])"]);
+                self.put(&[
+                    "h_bucket",
+                    "sum by (le) (h_bucket)",
+                    "sum by (a, le) (increase(h_bucket[5m]))",
+                    "rate(h_bucket[2m])",
+                ]);
                 self.text.push(')');
             }
             2 => {

@@ -62,7 +62,9 @@ impl Prometheus {
             ("Content-Encoding", "snappy"),
         ];
         let body = data.write_body().encode();
-        let written = prometheus.client.call("POST", "/api/v1/write", &headers, &body);
+        let written = prometheus
+            .client
+            .call("POST", "/api/v1/write", &headers, &body);
         assert_eq!(written.status, 204, "{written:?}");
         Some(prometheus)
     }

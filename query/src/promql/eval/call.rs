@@ -11,7 +11,7 @@ use super::{Evaluator, Outcome};
 use crate::error::QueryError;
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
-use crate::promql::plan::{Call, Edges, Node, NodeKind, go_max, go_min};
+use crate::promql::plan::{Call, Edges, Node, NodeKind, Selector, Shift, go_max, go_min};
 use crate::promql::time::{Civil, seconds_of};
 
 impl Evaluator<'_> {
@@ -186,7 +186,7 @@ impl Evaluator<'_> {
             && selector.edges == Edges::Plain
         {
             let before = self.budget.held();
-            let mut rows = self.selected(selector, Answer::Timestamp, grid)?;
+            let mut rows = self.timestamps(selector, grid)?;
             rows.iter_mut().for_each(|row| self.drop_metadata(row));
             let rows = self.settle(before, &[], rows, grid)?;
             return Ok((rows, Annotations::default()));
@@ -194,6 +194,31 @@ impl Evaluator<'_> {
         self.each_value(arg, &[], grid, |_, step, _| {
             Some(grid.time(step) as f64 / 1000.0)
         })
+    }
+
+    /// Returns when the selected samples were taken. Where both `@` and `offset` are
+    /// given Prometheus looks back from the time alone, in samples that it has selected
+    /// with the offset: what is seen is what both windows have.
+    fn timestamps(&mut self, selector: &Selector, grid: &Grid) -> Result<Vec<Row>, QueryError> {
+        let offset_ms = selector.shift.offset_ms;
+        if selector.shift.at_ms.is_none() || offset_ms == 0 {
+            return self.selected(selector, Answer::Timestamp, grid);
+        }
+        let common = Selector {
+            matchers: selector.matchers.clone(),
+            shift: Shift {
+                offset_ms: offset_ms.max(0),
+                ..selector.shift
+            },
+            edges: selector.edges,
+        };
+        let lookback_ms = self.lookback_ms;
+        self.lookback_ms = lookback_ms
+            .saturating_sub(offset_ms.saturating_abs())
+            .max(0);
+        let rows = self.selected(&common, Answer::Timestamp, grid);
+        self.lookback_ms = lookback_ms;
+        rows
     }
 
     fn absent(&mut self, arg: &Node, grid: &Grid) -> Outcome {
