@@ -96,6 +96,7 @@ pub(crate) fn query(bytes: &[u8]) -> String {
     let mut writer = Writer {
         bytes,
         text: String::new(),
+        is_added: false,
     };
     match writer.choose(12) {
         1 => writer.scalar(0),
@@ -107,6 +108,10 @@ pub(crate) fn query(bytes: &[u8]) -> String {
 struct Writer<'a> {
     bytes: &'a [u8],
     text: String,
+    /// Whether what is written is added up. The last bits of a sum depend on the order of
+    /// what is added; over a range that of groups and of the series of a subquery is found
+    /// once for all steps, in Prometheus too, while the interpreter finds it at each.
+    is_added: bool,
 }
 
 impl Writer<'_> {
@@ -184,32 +189,7 @@ impl Writer<'_> {
                 }
                 self.text(")");
             }
-            6 | 7 => {
-                match self.choose(5) {
-                    1 => {
-                        self.text("quantile ");
-                        self.put(GROUPINGS);
-                        self.text("(");
-                        // Prometheus takes an aggregation for the same at all steps if what
-                        // is aggregated is, so that a number that changes would not be seen.
-                        self.put(NUMBERS);
-                        self.text(", ");
-                    }
-                    2 => {
-                        self.text("count_values ");
-                        self.put(GROUPINGS);
-                        self.text("(");
-                        self.put(&["\"v\", ", "\"a\", "]);
-                    }
-                    _ => {
-                        self.put(AGGREGATIONS);
-                        self.put(GROUPINGS);
-                        self.text("(");
-                    }
-                }
-                self.vector(depth + 1);
-                self.text(")");
-            }
+            6 | 7 if !self.is_added => self.aggregation(depth),
             8 | 9 => self.operation(depth),
             10 => {
                 self.put(OF_NUMBER);
@@ -231,8 +211,37 @@ impl Writer<'_> {
         }
     }
 
+    fn aggregation(&mut self, depth: u32) {
+        match self.choose(5) {
+            1 => {
+                self.text("quantile ");
+                self.put(GROUPINGS);
+                self.text("(");
+                // Prometheus takes an aggregation for the same at all steps if what
+                // is aggregated is, so that a number that changes would not be seen.
+                self.put(NUMBERS);
+                self.text(", ");
+            }
+            2 => {
+                self.text("count_values ");
+                self.put(GROUPINGS);
+                self.text("(");
+                self.put(&["\"v\", ", "\"a\", "]);
+            }
+            _ => {
+                self.put(AGGREGATIONS);
+                self.put(GROUPINGS);
+                self.text("(");
+            }
+        }
+        self.is_added = true;
+        self.vector(depth + 1);
+        self.is_added = false;
+        self.text(")");
+    }
+
     fn matrix(&mut self, depth: u32) {
-        if depth < MAX_DEPTH && self.choose(3) == 1 {
+        if depth < MAX_DEPTH && !self.is_added && self.choose(3) == 1 {
             self.text("(");
             self.vector(depth + 1);
             self.text(")");
