@@ -90,6 +90,7 @@
 //! ```
 
 pub mod promql;
+pub mod template;
 
 mod error;
 mod limits;
@@ -98,6 +99,7 @@ mod source;
 mod stats;
 mod store;
 mod syntax;
+mod workers;
 
 pub use error::QueryError;
 pub use limits::{Cancel, MemoryGrant, MemoryPool};
@@ -107,3 +109,4 @@ pub use promql::{
 };
 pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};
 pub use stats::QueryStats;
+pub use workers::Workers;

@@ -11,6 +11,7 @@ use crate::promql::plan::{Bounds, Node, Plan};
 use crate::promql::value::{PointValue, Value, VectorSample};
 use crate::source::Source;
 use crate::stats::QueryStats;
+use crate::workers::Workers;
 
 /// How an [`Engine`] works. The default is that of a server started without flags.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct EngineOptions {
     /// Judge by the label `__type__`, not by the name, whether a metric is a counter
     /// (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Threads that help with queries; `None` to evaluate on the calling thread alone.
+    pub workers: Option<Arc<dyn Workers>>,
 }
 
 impl Default for EngineOptions {
@@ -48,6 +51,7 @@ impl Default for EngineOptions {
             enable: Features::default(),
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            workers: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Threads and timers: where queries run, and what happens without a request.
 
 pub(crate) mod background;
+pub(crate) mod helpers;
 pub(crate) mod machine;
 pub(crate) mod maintenance;
 pub(crate) mod memory;
