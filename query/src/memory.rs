@@ -45,6 +45,17 @@ impl MemorySource {
     /// Adds a sample to a series, which is created where needed. A sample that is not
     /// newer than the newest of its series replaces what it is not newer than.
     pub fn push(&mut self, labels: &Labels, t_ms: i64, value: f64) {
+        self.cut(labels, t_ms).push(t_ms, value);
+    }
+
+    /// Adds a sample of a series that has counted since `start_ms`; as
+    /// [`MemorySource::push`].
+    pub fn push_started(&mut self, labels: &Labels, t_ms: i64, start_ms: i64, value: f64) {
+        self.cut(labels, t_ms).push_started(t_ms, start_ms, value);
+    }
+
+    /// Returns the samples of a series that are before `t_ms`.
+    fn cut(&mut self, labels: &Labels, t_ms: i64) -> &mut SampleBuf {
         let at = *self.by_labels.entry(labels.clone()).or_insert_with(|| {
             self.series.push((labels.clone(), Arc::default()));
             self.series.len() - 1
@@ -53,7 +64,8 @@ impl MemorySource {
         let keep = samples.timestamps.partition_point(|&t| t < t_ms);
         samples.timestamps.truncate(keep);
         samples.values.truncate(keep);
-        samples.push(t_ms, value);
+        samples.start_times.truncate(keep);
+        samples
     }
 
     /// Returns how many series there are.
@@ -114,6 +126,9 @@ impl SeriesSet for Selected {
         if from < to {
             into.timestamps.extend_from_slice(&times[from..to]);
             into.values.extend_from_slice(&samples.values[from..to]);
+            if let Some(starts) = samples.start_times.get(from..to) {
+                into.start_times.extend_from_slice(starts);
+            }
         }
         Ok(())
     }

@@ -36,6 +36,10 @@ pub struct EngineOptions {
     /// Judge by the label `__type__`, not by the name, whether a metric is a counter
     /// (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Let samples that say since when they have counted tell `rate` and its kin of
+    /// resets, and of what was counted before the first sample
+    /// (`use-start-timestamps`).
+    pub use_start_timestamps: bool,
     /// Threads that help with queries; `None` to evaluate on the calling thread alone.
     pub workers: Option<Arc<dyn Workers>>,
 }
@@ -51,6 +55,7 @@ impl Default for EngineOptions {
             enable: Features::default(),
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            use_start_timestamps: false,
             workers: None,
         }
     }

@@ -85,7 +85,9 @@ impl Value {
             }
             Value::Matrix(series) => {
                 let each = series.iter().map(|series| {
-                    let SampleBuf { timestamps, values } = &series.floats;
+                    let SampleBuf {
+                        timestamps, values, ..
+                    } = &series.floats;
                     series.labels.memory_bytes() + (timestamps.capacity() + values.capacity()) * 8
                 });
                 series.capacity() * size_of::<Series>() + each.sum::<usize>()

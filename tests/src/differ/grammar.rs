@@ -479,7 +479,7 @@ impl Writer<'_> {
                 "[2m])"
             }
             _ => {
-                self.text.push_str("avg_over_time(");
+                self.text.push_str("max_over_time(");
                 "[1m])"
             }
         };

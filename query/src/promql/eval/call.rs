@@ -29,6 +29,7 @@ impl Evaluator<'_> {
                 self.classic_histogram(call, grid)
             }
             ("timestamp", [arg]) => self.timestamp(arg, grid),
+            ("start_timestamp", [arg]) => self.start_timestamp(arg, grid),
             ("sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc", _) => {
                 self.sort(call, span, grid)
             }
@@ -50,17 +51,12 @@ impl Evaluator<'_> {
             }
             ("round", [vector, to @ ..]) => self.round(vector, to.first(), grid),
             (func, _) if elementwise::date_part(func).is_some() => self.date(func, args, grid),
-            // Without histogram samples and start times there is nothing to answer.
+            // Without histogram samples there is nothing to answer.
             (
                 "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev"
-                | "histogram_stdvar" | "start_timestamp",
+                | "histogram_stdvar",
                 [vector],
-            ) => {
-                let before = self.budget.held();
-                let (rows, annotations) = self.eval(vector, grid)?;
-                let made = self.settle(before, &[&rows], Vec::new(), grid)?;
-                Ok((made, annotations))
-            }
+            ) => self.nothing_of(vector, grid),
             (func, [vector]) => match elementwise::math(func) {
                 Some(math) => self.math(math, vector, grid),
                 None => Err(unsupported(func)),
@@ -186,7 +182,7 @@ impl Evaluator<'_> {
             && selector.edges == Edges::Plain
         {
             let before = self.budget.held();
-            let mut rows = self.timestamps(selector, grid)?;
+            let mut rows = self.timestamps(selector, Answer::Timestamp, grid)?;
             rows.iter_mut().for_each(|row| self.drop_metadata(row));
             let rows = self.settle(before, &[], rows, grid)?;
             return Ok((rows, Annotations::default()));
@@ -196,13 +192,43 @@ impl Evaluator<'_> {
         })
     }
 
+    /// Answers since when the samples of a selector have counted. Of anything else that
+    /// is lost.
+    fn start_timestamp(&mut self, arg: &Node, grid: &Grid) -> Outcome {
+        match &arg.kind {
+            NodeKind::Vector(selector)
+                if self.options.use_start_timestamps && selector.edges == Edges::Plain =>
+            {
+                let before = self.budget.held();
+                let mut rows = self.timestamps(selector, Answer::StartTime, grid)?;
+                rows.iter_mut().for_each(|row| self.drop_metadata(row));
+                let rows = self.settle(before, &[], rows, grid)?;
+                Ok((rows, Annotations::default()))
+            }
+            _ => self.nothing_of(arg, grid),
+        }
+    }
+
+    /// Evaluates a vector of which a function has nothing to answer.
+    fn nothing_of(&mut self, vector: &Node, grid: &Grid) -> Outcome {
+        let before = self.budget.held();
+        let (rows, annotations) = self.eval(vector, grid)?;
+        let made = self.settle(before, &[&rows], Vec::new(), grid)?;
+        Ok((made, annotations))
+    }
+
     /// Returns when the selected samples were taken. Where both `@` and `offset` are
     /// given Prometheus looks back from the time alone, in samples that it has selected
     /// with the offset: what is seen is what both windows have.
-    fn timestamps(&mut self, selector: &Selector, grid: &Grid) -> Result<Vec<Row>, QueryError> {
+    fn timestamps(
+        &mut self,
+        selector: &Selector,
+        answer: Answer,
+        grid: &Grid,
+    ) -> Result<Vec<Row>, QueryError> {
         let offset_ms = selector.shift.offset_ms;
         if selector.shift.at_ms.is_none() || offset_ms == 0 {
-            return self.selected(selector, Answer::Timestamp, grid);
+            return self.selected(selector, answer, grid);
         }
         let common = Selector {
             matchers: selector.matchers.clone(),
@@ -216,7 +242,7 @@ impl Evaluator<'_> {
         self.lookback_ms = lookback_ms
             .saturating_sub(offset_ms.saturating_abs())
             .max(0);
-        let rows = self.selected(&common, Answer::Timestamp, grid);
+        let rows = self.selected(&common, answer, grid);
         self.lookback_ms = lookback_ms;
         rows
     }

@@ -25,6 +25,7 @@ mod rate;
 mod regression;
 mod row;
 mod selector;
+mod start_times;
 mod subquery;
 mod sum;
 mod window;

@@ -22,7 +22,7 @@ pub(super) enum RateKind {
 }
 
 impl RateKind {
-    fn is_counter(self) -> bool {
+    pub(super) fn is_counter(self) -> bool {
         self != RateKind::Delta
     }
 }

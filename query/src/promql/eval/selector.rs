@@ -22,6 +22,8 @@ pub(super) enum Answer {
     Timestamp,
     /// Its time in milliseconds.
     TimestampMs,
+    /// Since when its series has counted, in seconds; 0 where that is not known.
+    StartTime,
 }
 
 /// Takes the rows of a selector one by one, and the budget for what it keeps.
@@ -99,6 +101,10 @@ impl AtSteps {
                     Answer::Value => value,
                     Answer::Timestamp => times[at] as f64 / 1000.0,
                     Answer::TimestampMs => times[at] as f64,
+                    Answer::StartTime => {
+                        let start_ms = samples.start_times.get(at).copied();
+                        start_ms.unwrap_or(0) as f64 / 1000.0
+                    }
                 },
             );
         }

@@ -67,6 +67,10 @@ struct OverWindows {
     kernel: Kernel,
     spec: RangeSpec,
     grid: Grid,
+    /// Whether the function looks at when its samples began to count.
+    looks_at_starts: bool,
+    /// Where the argument stands.
+    span: Span,
     /// Samples that the query may hold.
     max_samples: usize,
     cancel: Cancel,
@@ -115,6 +119,9 @@ impl PerSeries for OverWindows {
         if samples.timestamps.is_empty() {
             return Ok(None);
         }
+        if !self.looks_at_starts || samples.start_times.len() != samples.timestamps.len() {
+            samples.start_times.clear();
+        }
         windows.find(&samples.timestamps, &self.grid);
         let counts = windows.counts();
         if counts.largest > self.max_samples {
@@ -129,6 +136,10 @@ impl PerSeries for OverWindows {
             &mut notes,
             &self.cancel,
         )?;
+        if kernel.overlaps() > 0 {
+            let labels = self.input.labels(index, None);
+            notes.start_time_overlap(labels.metric_name(), kernel.overlaps(), self.span);
+        }
         let labels = || self.input.labels(index, self.names.as_deref());
         Ok(Some(OfSeries {
             index,
@@ -209,6 +220,9 @@ impl Evaluator<'_> {
             kernel: Kernel::new(call.func, params, spec, edges, span)?,
             spec,
             grid: *grid,
+            looks_at_starts: self.options.use_start_timestamps
+                && matches!(call.func, "rate" | "irate" | "increase" | "resets"),
+            span,
             max_samples: self.options.max_samples,
             cancel: self.cancel.clone(),
         });
