@@ -1,5 +1,9 @@
 //! Where an engine gets its series from: one small trait to implement.
 
+use std::sync::Arc;
+
+pub use kymo_storage::metrics::Times;
+use kymo_storage::model::histogram::FloatHistogram;
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
 /// Data that a query can read.
@@ -68,9 +72,22 @@ pub trait SeriesSet: Send + Sync {
     /// # Errors
     /// The samples could not be read.
     fn read(&self, index: usize, into: &mut SampleBuf) -> Result<(), SourceError>;
+
+    /// As [`SeriesSet::read`], for a reader that goes from series to series with one
+    /// buffer. Tells whether the times are the very ones that `into` held at the call, as
+    /// those of series of one scrape are: what was derived from them is right for this
+    /// series, too. A source that cannot tell at little cost says [`Times::New`].
+    ///
+    /// # Errors
+    /// As [`SeriesSet::read`].
+    fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
+        self.read(index, into)?;
+        Ok(Times::New)
+    }
 }
 
-/// Samples of one series in columns of equal length, reused between series.
+/// Samples of one series, reused between series: floats in two columns of equal length,
+/// and histograms, of which most series have none, beside them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SampleBuf {
     /// Milliseconds since the epoch, strictly ascending.
@@ -80,6 +97,20 @@ pub struct SampleBuf {
     /// Since when the series had counted at the sample of the same index, in milliseconds
     /// since the epoch; 0 where that is not known. Empty where it is known of none.
     pub start_times: Vec<i64>,
+    /// Histograms in order of time, none at the time of a float.
+    pub histograms: Vec<HistogramSample>,
+}
+
+/// A histogram at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistogramSample {
+    /// Milliseconds since the epoch.
+    pub t_ms: i64,
+    /// Since when the series had counted, in milliseconds since the epoch; 0 where that
+    /// is not known.
+    pub start_ms: i64,
+    /// The histogram; one whose sum is the stale marker ends the series.
+    pub histogram: Arc<FloatHistogram>,
 }
 
 impl SampleBuf {
@@ -88,12 +119,19 @@ impl SampleBuf {
         self.timestamps.clear();
         self.values.clear();
         self.start_times.clear();
+        self.histograms.clear();
+    }
+
+    /// Tells whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty() && self.histograms.is_empty()
     }
 
     /// Returns the bytes of memory that the columns hold.
     pub(crate) fn memory_bytes(&self) -> usize {
         let times = self.timestamps.capacity() + self.start_times.capacity();
-        times * size_of::<i64>() + self.values.capacity() * size_of::<f64>()
+        let floats = times * size_of::<i64>() + self.values.capacity() * size_of::<f64>();
+        floats + histogram_bytes(&self.histograms)
     }
 
     /// Appends one sample.
@@ -112,6 +150,13 @@ impl SampleBuf {
         self.values.push(value);
         self.start_times.push(start_ms);
     }
+}
+
+/// Returns the bytes of memory that histograms hold.
+pub(crate) fn histogram_bytes(histograms: &[HistogramSample]) -> usize {
+    let of_one =
+        |sample: &HistogramSample| size_of::<HistogramSample>() + sample.histogram.memory_bytes();
+    histograms.iter().map(of_one).sum()
 }
 
 /// A source could not answer.

@@ -3,7 +3,7 @@
 use kymo_storage::metrics::{MetricStore, Selection};
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
-use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};
+use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
 
 impl Source for MetricStore {
     fn select(
@@ -41,6 +41,11 @@ impl SeriesSet for Selection {
     }
 
     fn read(&self, index: usize, into: &mut SampleBuf) -> Result<(), SourceError> {
+        self.read_next(index, into).map(|_| ())
+    }
+
+    fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
+        into.histograms.clear();
         Selection::read(self, index, &mut into.timestamps, &mut into.values)
             .map_err(|error| source_error(&error))
     }

@@ -16,7 +16,7 @@ use kymo_query::{Cancel, Engine, EngineOptions, MemorySource, QueryOptions};
 
 use crate::Client;
 use answer::{Answer, Points, difference};
-use data::{Data, SCRAPE_MS, SCRAPES, START_MS};
+use data::{Data, SCRAPES, START_MS};
 use grammar::{Order, Query};
 use prometheus::Prometheus;
 use random::Random;
@@ -156,7 +156,6 @@ impl Pair {
             end_ms: start_ms + steps * step_ms,
             step_ms,
         };
-        debug_assert!(SCRAPE_MS % 1_000 == 0);
         for when in [instant, range] {
             if when != instant && !query.has_range {
                 continue;

@@ -17,11 +17,11 @@ use crate::promql::error::{ParseError, report};
 use crate::promql::features::Features;
 use crate::promql::grammar::{AUTOMATON, MEANINGS, Meaning, Symbol};
 use crate::promql::lex::{Dialect, Lexer};
-use crate::promql::series::{HistogramDescriptor, SeriesValue};
+use crate::promql::series::SeriesValue;
 use crate::promql::token::{self, Token};
 use crate::syntax::machine::{self, Host};
 
-use series::HistogramPart;
+use series::{HistogramPart, WrittenHistogram};
 
 /// How many levels a tree may have. Passes over a tree take their stack from the heap
 /// where it is deep; this bounds how much that can be.
@@ -53,7 +53,7 @@ pub(crate) enum Value {
     Integer(i64),
     Buckets(Vec<f64>),
     HistogramParts(Vec<(Symbol, HistogramPart)>),
-    Histogram(HistogramDescriptor),
+    Histogram(WrittenHistogram),
     SeriesValues(Vec<SeriesValue>),
     Series(Labels, Vec<SeriesValue>),
 }

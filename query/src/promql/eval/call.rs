@@ -26,7 +26,7 @@ impl Evaluator<'_> {
             ("label_join", _) => self.label_join(args, grid),
             ("info", _) => self.info(args, grid),
             ("histogram_quantile" | "histogram_quantiles" | "histogram_fraction", _) => {
-                self.classic_histogram(call, grid)
+                self.histogram_estimate(call, grid)
             }
             ("timestamp", [arg]) => self.timestamp(arg, grid),
             ("start_timestamp", [arg]) => self.start_timestamp(arg, grid),
@@ -51,12 +51,11 @@ impl Evaluator<'_> {
             }
             ("round", [vector, to @ ..]) => self.round(vector, to.first(), grid),
             (func, _) if elementwise::date_part(func).is_some() => self.date(func, args, grid),
-            // Without histogram samples there is nothing to answer.
             (
                 "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev"
                 | "histogram_stdvar",
                 [vector],
-            ) => self.nothing_of(vector, grid),
+            ) => self.native_function(call.func, vector, grid),
             (func, [vector]) => match elementwise::math(func) {
                 Some(math) => self.math(math, vector, grid),
                 None => Err(unsupported(func)),
@@ -128,11 +127,11 @@ impl Evaluator<'_> {
         let (rows, annotations) = self.eval(vector, grid)?;
         let made = rows
             .iter()
-            .map(|row| {
-                let mut row = row.clone();
+            .filter_map(|row| {
+                let mut row = row.only_values()?;
                 row.map(math);
                 self.drop_metadata(&mut row);
-                row
+                Some(row)
             })
             .collect();
         let made = self.settle(before, &[&rows], made, grid)?;
@@ -182,14 +181,27 @@ impl Evaluator<'_> {
             && selector.edges == Edges::Plain
         {
             let before = self.budget.held();
-            let mut rows = self.timestamps(selector, Answer::Timestamp, grid)?;
+            let mut rows = self.timestamps(selector, arg.span, Answer::Timestamp, grid)?;
             rows.iter_mut().for_each(|row| self.drop_metadata(row));
             let rows = self.settle(before, &[], rows, grid)?;
             return Ok((rows, Annotations::default()));
         }
-        self.each_value(arg, &[], grid, |_, step, _| {
-            Some(grid.time(step) as f64 / 1000.0)
-        })
+        let before = self.budget.held();
+        let (rows, annotations) = self.eval(arg, grid)?;
+        let mut builder = RowBuilder::new(grid.steps);
+        let mut made = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let time = |step: usize| grid.time(step) as f64 / 1000.0;
+            row.for_each(|step, _| builder.set(step, time(step)));
+            row.for_each_histogram(|step, _| builder.set(step, time(step)));
+            if let Some(mut timed) = builder.take(|| row.labels.clone()) {
+                timed.drop_name = row.drop_name;
+                self.drop_metadata(&mut timed);
+                made.push(timed);
+            }
+        }
+        let made = self.settle(before, &[&rows], made, grid)?;
+        Ok((made, annotations))
     }
 
     /// Answers since when the samples of a selector have counted. Of anything else that
@@ -200,7 +212,7 @@ impl Evaluator<'_> {
                 if self.options.use_start_timestamps && selector.edges == Edges::Plain =>
             {
                 let before = self.budget.held();
-                let mut rows = self.timestamps(selector, Answer::StartTime, grid)?;
+                let mut rows = self.timestamps(selector, arg.span, Answer::StartTime, grid)?;
                 rows.iter_mut().for_each(|row| self.drop_metadata(row));
                 let rows = self.settle(before, &[], rows, grid)?;
                 Ok((rows, Annotations::default()))
@@ -223,12 +235,13 @@ impl Evaluator<'_> {
     fn timestamps(
         &mut self,
         selector: &Selector,
+        span: Span,
         answer: Answer,
         grid: &Grid,
     ) -> Result<Vec<Row>, QueryError> {
         let offset_ms = selector.shift.offset_ms;
         if selector.shift.at_ms.is_none() || offset_ms == 0 {
-            return self.selected(selector, answer, grid);
+            return Ok(self.selected((selector, span), answer, grid)?.0);
         }
         let common = Selector {
             matchers: selector.matchers.clone(),
@@ -237,14 +250,15 @@ impl Evaluator<'_> {
                 ..selector.shift
             },
             edges: selector.edges,
+            stats_only: selector.stats_only,
         };
         let lookback_ms = self.lookback_ms;
         self.lookback_ms = lookback_ms
             .saturating_sub(offset_ms.saturating_abs())
             .max(0);
-        let rows = self.selected(&common, answer, grid);
+        let selected = self.selected((&common, span), answer, grid);
         self.lookback_ms = lookback_ms;
-        rows
+        Ok(selected?.0)
     }
 
     fn absent(&mut self, arg: &Node, grid: &Grid) -> Outcome {
@@ -289,7 +303,11 @@ impl Evaluator<'_> {
         }
         annotations.merge(&notes);
         let names: Vec<&str> = call.args[1..].iter().filter_map(Node::string).collect();
-        let mut made = rows.clone();
+        let mut made = match call.func {
+            // Histograms have no rank.
+            "sort" | "sort_desc" => rows.iter().filter_map(Row::only_values).collect(),
+            _ => rows.clone(),
+        };
         if grid.is_instant() {
             match call.func {
                 "sort" => sort_by_value(&mut made, Direction::Ascending),

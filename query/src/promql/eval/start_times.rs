@@ -8,6 +8,39 @@ use super::rate::RateKind;
 use super::window::Window;
 use crate::source::SampleBuf;
 
+/// When a sample was taken, and since when its series had counted then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) t_ms: i64,
+    pub(super) start_ms: i64,
+}
+
+impl Times {
+    /// Tells whether the start of a sample says that the counter began anew behind the
+    /// sample before.
+    pub(super) fn is_reset(self, before: Times) -> bool {
+        let start_ms = self.start_ms;
+        if start_ms == 0 || start_ms >= self.t_ms || start_ms < before.t_ms {
+            return false;
+        }
+        // A start at the sample before is that of a delta, unless it only says that
+        // the first sample did not know its start.
+        start_ms > before.t_ms || before.start_ms != 0 && before.start_ms < before.t_ms
+    }
+
+    /// Tells whether a sample claims to have begun before the sample before it ended.
+    pub(super) fn overlaps(self, before: Times) -> bool {
+        let start_ms = self.start_ms;
+        start_ms != 0 && start_ms < before.t_ms && start_ms != before.start_ms
+    }
+
+    /// Tells whether the series began behind `range_start_ms`, and so from zero there.
+    pub(super) fn begins_behind(self, range_start_ms: i64) -> bool {
+        let start_ms = self.start_ms;
+        start_ms != 0 && start_ms > range_start_ms && start_ms < self.t_ms
+    }
+}
+
 /// A window with the start of each of its samples.
 pub(super) struct Started<'a> {
     pub(super) window: Window<'a>,
@@ -29,37 +62,22 @@ impl<'a> Started<'a> {
         }
     }
 
-    fn sample(&self, at: usize) -> (i64, f64, i64) {
-        let window = &self.window;
-        let start_ms = self.starts.get(at).copied().unwrap_or(0);
-        (window.timestamps[at], window.values[at], start_ms)
+    fn times(&self, at: usize) -> Times {
+        Times {
+            t_ms: self.window.timestamps[at],
+            start_ms: self.starts.get(at).copied().unwrap_or(0),
+        }
     }
 
     /// Tells whether the counter began anew between a sample and the one before.
     fn is_reset(&self, at: usize) -> bool {
-        let (before_ms, before, before_start_ms) = self.sample(at - 1);
-        let (t_ms, value, start_ms) = self.sample(at);
-        if value < before {
-            return true;
-        }
-        if start_ms == 0 || start_ms >= t_ms || start_ms < before_ms {
-            return false;
-        }
-        // A start at the sample before is that of a delta, unless it only says that
-        // the first sample did not know its start.
-        start_ms > before_ms || before_start_ms != 0 && before_start_ms < before_ms
-    }
-
-    /// Tells whether a sample claims to have begun before the sample before it ended.
-    fn overlaps(&self, at: usize) -> bool {
-        let (before_ms, _, before_start_ms) = self.sample(at - 1);
-        let (_, _, start_ms) = self.sample(at);
-        start_ms != 0 && start_ms < before_ms && start_ms != before_start_ms
+        let values = self.window.values;
+        values[at] < values[at - 1] || self.times(at).is_reset(self.times(at - 1))
     }
 
     /// Tells whether any two neighbours overlap.
     pub(super) fn any_overlap(&self) -> bool {
-        (1..self.window.values.len()).any(|at| self.overlaps(at))
+        (1..self.window.values.len()).any(|at| self.times(at).overlaps(self.times(at - 1)))
     }
 
     /// Counts the resets.
@@ -73,24 +91,27 @@ impl<'a> Started<'a> {
     pub(super) fn last_two(&self) -> Option<f64> {
         let last = self.window.values.len().checked_sub(1)?;
         let before = last.checked_sub(1)?;
-        let (before_ms, before, _) = self.sample(before);
-        let (t_ms, value, _) = self.sample(last);
-        if t_ms == before_ms {
+        let Window {
+            timestamps, values, ..
+        } = self.window;
+        let interval_ms = timestamps[last] - timestamps[before];
+        if interval_ms == 0 {
             return None;
         }
         let risen = match self.is_reset(last) {
-            true => value,
-            false => value - before,
+            true => values[last],
+            false => values[last] - values[before],
         };
-        Some(risen / ((t_ms - before_ms) as f64 / 1000.0))
+        Some(risen / (interval_ms as f64 / 1000.0))
     }
 
     /// Computes the increase or rate of a counter over `range_ms` up to `end_ms`.
     pub(super) fn extrapolated(&self, kind: RateKind, range_ms: i64, end_ms: i64) -> Option<f64> {
         let last = self.window.values.len().checked_sub(1)?;
-        let (first_ms, first, first_start_ms) = self.sample(0);
-        let (last_ms, value, _) = self.sample(last);
-        let mut risen = value - first;
+        let begin = self.times(0);
+        let (first, first_ms) = (self.window.values[0], begin.t_ms);
+        let last_ms = self.window.timestamps[last];
+        let mut risen = self.window.values[last] - first;
         for at in 1..=last {
             if self.is_reset(at) {
                 risen += self.window.values[at - 1];
@@ -105,11 +126,9 @@ impl<'a> Started<'a> {
         };
         let threshold = average * 1.1;
         let reach = |gap: f64| if gap >= threshold { average / 2.0 } else { gap };
-        let begins_inside =
-            first_start_ms != 0 && first_start_ms > range_start_ms && first_start_ms < first_ms;
         let mut to_start = 0.0;
-        if begins_inside {
-            sampled = seconds(last_ms - first_start_ms);
+        if begin.begins_behind(range_start_ms) {
+            sampled = seconds(last_ms - begin.start_ms);
             risen += first;
         } else if last == 0 {
             return None;

@@ -1,6 +1,7 @@
 //! Where a script puts its samples.
 
 use kymo_storage::model::Labels;
+use kymo_storage::model::histogram::FloatHistogram;
 
 use crate::memory::MemorySource;
 use crate::promql::series::SeriesValue;
@@ -56,8 +57,10 @@ impl TestStore for MemorySource {
                 Some(start_ms) => self.push_started(labels, sample.t_ms, start_ms, *value),
                 None => self.push(labels, sample.t_ms, *value),
             },
-            SeriesValue::Histogram(_) => {
-                return Err(LoadError::Unsupported("native histograms"));
+            SeriesValue::Histogram(value) => {
+                let histogram = FloatHistogram::clone(&value.histogram);
+                let start_ms = sample.start_ms.unwrap_or(0);
+                self.push_started_histogram(labels, sample.t_ms, start_ms, histogram);
             }
         }
         Ok(())
