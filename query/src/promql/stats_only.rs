@@ -23,14 +23,18 @@ struct Above {
 
 /// Marks the selectors of a plan.
 pub(crate) fn mark(root: &mut Node) {
-    visit(root, Above::default());
+    let mut waiting = vec![(root, Above::default())];
+    while let Some((node, above)) = waiting.pop() {
+        visit(node, above, &mut waiting);
+    }
 }
 
-fn visit(node: &mut Node, above: Above) {
+/// Marks a node if it is a selector, and adds its parts to those that wait otherwise.
+fn visit<'n>(node: &'n mut Node, above: Above, waiting: &mut Vec<(&'n mut Node, Above)>) {
     match &mut node.kind {
         NodeKind::Number(_) | NodeKind::String(_) => {}
         NodeKind::Plus(inner) | NodeKind::Minus(inner) | NodeKind::Invariant(inner) => {
-            visit(inner, above);
+            waiting.push((inner, above));
         }
         NodeKind::Binary(binary) => {
             let trims = matches!(binary.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
@@ -38,14 +42,11 @@ fn visit(node: &mut Node, above: Above) {
                 buckets: above.buckets || trims,
                 ..above
             };
-            visit(&mut binary.lhs, above);
-            visit(&mut binary.rhs, above);
+            waiting.extend([(&mut binary.lhs, above), (&mut binary.rhs, above)]);
         }
         NodeKind::Aggregate(aggregate) => {
-            visit(&mut aggregate.expr, above);
-            if let Some(param) = &mut aggregate.param {
-                visit(param, above);
-            }
+            waiting.push((&mut aggregate.expr, above));
+            waiting.extend(aggregate.param.iter_mut().map(|param| (param, above)));
         }
         NodeKind::Call(call) => {
             let stats = matches!(
@@ -60,7 +61,7 @@ fn visit(node: &mut Node, above: Above) {
                 stats: above.stats || stats,
                 buckets: above.buckets || buckets,
             };
-            call.args.iter_mut().for_each(|arg| visit(arg, above));
+            waiting.extend(call.args.iter_mut().map(|arg| (arg, above)));
         }
         NodeKind::Vector(selector) => selector.stats_only = above.stats && !above.buckets,
         NodeKind::Matrix(matrix) => {
@@ -71,7 +72,7 @@ fn visit(node: &mut Node, above: Above) {
                 buckets: true,
                 ..above
             };
-            visit(&mut subquery.expr, above);
+            waiting.push((&mut subquery.expr, above));
         }
     }
 }
