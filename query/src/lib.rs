@@ -91,6 +91,7 @@
 
 pub mod promql;
 
+mod cache;
 mod error;
 mod limits;
 mod memory;
@@ -99,11 +100,13 @@ mod stats;
 mod store;
 mod syntax;
 
+pub use cache::{CacheOptions, CacheStats, ResultCache};
 pub use error::QueryError;
 pub use limits::{Cancel, MemoryGrant, MemoryPool};
 pub use memory::MemorySource;
 pub use promql::{
-    Engine, EngineOptions, PointValue, QueryOptions, QueryResult, Series, Value, VectorSample,
+    Engine, EngineOptions, PointValue, QueryOptions, QueryResult, RangeQuery, Series, Value,
+    VectorSample,
 };
-pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError};
+pub use source::{Changes, SampleBuf, SelectHints, SeriesSet, Source, SourceError};
 pub use stats::QueryStats;

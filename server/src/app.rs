@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kymo_ingest::remote_write::Receiver;
 use kymo_ingest::scrape::ScrapePools;
-use kymo_query::{Engine, EngineOptions, MemoryPool};
+use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
 use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
@@ -30,9 +30,11 @@ use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
 use crate::scraping;
 use crate::urls::Urls;
+use crate::work::active_queries::ActiveQueries;
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
+use crate::work::query_log::QueryLog;
 use crate::work::{background, machine, maintenance};
 
 /// Threads for short blocking calls.
@@ -45,6 +47,7 @@ pub(crate) struct App {
     pub(crate) urls: Urls,
     pub(crate) metrics: Metrics,
     pub(crate) queries: QueryPool,
+    pub(crate) query_log: QueryLog,
     pub(crate) memory: Arc<Memory>,
     pub(crate) bodies: BodyLimits,
     pub(crate) receiver: Receiver,
@@ -65,6 +68,9 @@ pub(crate) struct App {
 pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
     pub(crate) engine: Engine,
+    /// Of answers of the engine over the store.
+    pub(crate) cache: ResultCache,
+    pub(crate) active_queries: Arc<ActiveQueries>,
     pub(crate) scraping: ScrapePools,
 }
 
@@ -140,9 +146,20 @@ impl App {
                 let window_ms = storage.out_of_order_window_ms();
                 core.store.set_out_of_order_window_ms(window_ms);
             }
-            scraping::apply(self, config).await
+            let logging = self.apply_query_log(config);
+            scraping::apply(self, config).await.and(logging)
         };
         self.config.reload(&self.metrics.reload, apply).await
+    }
+
+    /// Opens the query log that a configuration names, anew where it is open.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    fn apply_query_log(&self, config: &Config) -> Result<(), String> {
+        let file = config.global.query_log_file.as_path();
+        let named = !file.as_os_str().is_empty();
+        self.query_log.apply(named.then_some(file))
     }
 
     /// Asks the server to stop; false where somebody did so before.
@@ -211,6 +228,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         urls,
         metrics: Metrics::default(),
         queries,
+        query_log: QueryLog::default(),
         bodies: BodyLimits::new(Arc::clone(&memory), flags.read_timeout()),
         memory,
         receiver: Receiver::default(),
@@ -247,17 +265,27 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
             ..app.flags.engine_options()
         }),
+        cache: ResultCache::new(CacheOptions {
+            max_bytes: app.flags.query_cache_size.min(app.memory.query_share() / 8),
+            memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+        }),
+        active_queries: Arc::new(ActiveQueries::open(
+            &app.flags.storage_path,
+            app.queries.concurrency(),
+        )),
         scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
         store: Arc::clone(&store),
     });
     if app.core.set(Arc::clone(&core)).is_ok() {
         info!("server is ready to receive web requests");
     }
-    match scraping::apply(&app, &app.config.current()).await {
+    let config = app.config.current();
+    let logging = app.apply_query_log(&config);
+    match scraping::apply(&app, &config).await.and(logging) {
         Ok(()) => app.metrics.reload.succeeded(clock::now_ms()),
         Err(problem) => {
             app.metrics.reload.failed();
-            error!(problem, "some jobs cannot be scraped");
+            error!(problem, "some of the configuration is not applied");
         }
     }
 

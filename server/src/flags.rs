@@ -197,6 +197,16 @@ pub(crate) struct Flags {
     #[arg(long = "query.max-concurrency", value_name = "N", default_value_t = 20)]
     pub(crate) query_max_concurrency: usize,
 
+    /// Memory for answers of range queries that are kept for the next ones, a size such as
+    /// 64MiB; at most an eighth of what queries may hold. 0 keeps none.
+    #[arg(
+        long = "query.cache.size",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        value_parser = parse_size
+    )]
+    pub(crate) query_cache_size: u64,
+
     /// How far a query looks back for the newest sample of a series, such as 90s.
     #[arg(
         long = "query.lookback-delta",

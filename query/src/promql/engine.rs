@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use kymo_storage::model::TimeRange;
+
 use crate::error::QueryError;
 use crate::limits::{Cancel, MemoryGrant, MemoryPool};
 use crate::promql::ast::{Expr, ValueType};
 use crate::promql::eval::{Evaluator, Grid, Row, into_series};
 use crate::promql::features::Features;
 use crate::promql::plan::{Bounds, Node, Plan, value_type};
+use crate::promql::reach::{self, Ordered};
 use crate::promql::value::{PointValue, Value, VectorSample};
 use crate::source::Source;
 use crate::stats::QueryStats;
@@ -111,11 +114,14 @@ impl Engine {
             step_ms: 0,
         };
         let plan = Plan::new(&expr, bounds)?;
+        let grid = Grid::instant(t_ms);
+        let lookback_delta_ms = self.lookback(options);
         let run = Run {
             query,
-            grid: Grid::instant(t_ms),
+            grid,
             source,
-            lookback_delta_ms: self.lookback(options),
+            whole: reach::whole(&plan.root, &grid, lookback_delta_ms),
+            lookback_delta_ms,
             cancel,
         };
         self.run(&plan.root, &run, |rows| match plan.root.value_type {
@@ -146,6 +152,31 @@ impl Engine {
         options: &QueryOptions,
         cancel: &Cancel,
     ) -> Result<QueryResult, QueryError> {
+        let asked = RangeQuery {
+            query,
+            start_ms,
+            end_ms,
+            step_ms,
+        };
+        let prepared = self.prepare(&asked, options)?;
+        self.run_part(&prepared, source, start_ms, end_ms, cancel)
+    }
+
+    /// Makes a range query ready to be run, as a whole or in parts.
+    ///
+    /// # Errors
+    /// As [`Engine::range`].
+    pub(crate) fn prepare<'q>(
+        &self,
+        asked: &RangeQuery<'q>,
+        options: &QueryOptions,
+    ) -> Result<Prepared<'q>, QueryError> {
+        let RangeQuery {
+            query,
+            start_ms,
+            end_ms,
+            step_ms,
+        } = *asked;
         let expr = self.parse(query)?;
         let kind = value_type(&expr);
         if kind != ValueType::Vector && kind != ValueType::Scalar {
@@ -168,14 +199,38 @@ impl Engine {
             step_ms,
         };
         let plan = Plan::new(&expr, bounds)?;
-        let run = Run {
+        let grid = Grid::new(start_ms, end_ms, step_ms);
+        let lookback_delta_ms = self.lookback(options);
+        let whole = reach::whole(&plan.root, &grid, lookback_delta_ms);
+        Ok(Prepared {
             query,
-            grid: Grid::new(start_ms, end_ms, step_ms),
+            expr,
+            plan,
+            step_ms,
+            lookback_delta_ms,
+            whole,
+        })
+    }
+
+    /// Runs some steps of a range query, which start at a step of it. They are only
+    /// those of the whole where nothing in the query is one of its own times.
+    pub(crate) fn run_part(
+        &self,
+        prepared: &Prepared<'_>,
+        source: &dyn Source,
+        start_ms: i64,
+        end_ms: i64,
+        cancel: &Cancel,
+    ) -> Result<QueryResult, QueryError> {
+        let run = Run {
+            query: prepared.query,
+            grid: Grid::new(start_ms, end_ms, prepared.step_ms),
             source,
-            lookback_delta_ms: self.lookback(options),
+            whole: prepared.whole,
+            lookback_delta_ms: prepared.lookback_delta_ms,
             cancel,
         };
-        self.run(&plan.root, &run, |rows| {
+        self.run(&prepared.plan.root, &run, |rows| {
             Value::Matrix(into_series(rows, &run.grid))
         })
     }
@@ -199,8 +254,12 @@ impl Engine {
         finish: impl FnOnce(Vec<Row>) -> Value,
     ) -> Result<QueryResult, QueryError> {
         run.cancel.check("query execution")?;
+        let source = Ordered {
+            source: run.source,
+            whole: run.whole,
+        };
         let mut evaluator =
-            Evaluator::new(run.source, &self.options, run.lookback_delta_ms, run.cancel);
+            Evaluator::new(&source, &self.options, run.lookback_delta_ms, run.cancel);
         let (value, annotations) = if let Some(text) = root.string() {
             let value = Value::String {
                 t_ms: run.grid.start_ms,
@@ -228,11 +287,37 @@ impl Engine {
     }
 }
 
+/// A query at many times, all in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct RangeQuery<'a> {
+    /// The expression.
+    pub query: &'a str,
+    /// Time of the first step.
+    pub start_ms: i64,
+    /// Time after which there is no step.
+    pub end_ms: i64,
+    /// Distance of the steps.
+    pub step_ms: i64,
+}
+
+/// A range query ready to be run.
+#[derive(Debug)]
+pub(crate) struct Prepared<'q> {
+    query: &'q str,
+    pub(crate) expr: Expr,
+    plan: Plan,
+    step_ms: i64,
+    pub(crate) lookback_delta_ms: i64,
+    /// The times that it looks at.
+    pub(crate) whole: Option<TimeRange>,
+}
+
 /// What one run of a query needs besides its plan.
 struct Run<'a> {
     query: &'a str,
     grid: Grid,
     source: &'a dyn Source,
+    whole: Option<TimeRange>,
     lookback_delta_ms: i64,
     cancel: &'a Cancel,
 }

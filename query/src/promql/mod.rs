@@ -22,6 +22,7 @@ mod parse;
 mod plan;
 mod pretty;
 mod print;
+mod reach;
 pub mod script;
 mod series;
 mod time;
@@ -31,7 +32,8 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult};
+pub(crate) use engine::Prepared;
+pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult, RangeQuery};
 pub use error::{ParseError, ParseErrors};
 pub use features::Features;
 pub use functions::{Function, function, functions};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
+use kymo_query::CacheStats;
 use parking_lot::Mutex;
 
 use super::build;
@@ -144,7 +145,12 @@ impl QueryMetrics {
         writer.gauge(
             "prometheus_engine_query_log_enabled",
             "State of the query log.",
-            0.0,
+            f64::from(u8::from(app.query_log.is_on())),
+        );
+        writer.counter(
+            "prometheus_engine_query_log_failures_total",
+            "The number of query log failures.",
+            app.query_log.failures(),
         );
         writer.counter(
             "prometheus_engine_query_samples_total",
@@ -226,11 +232,50 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
     memory(&mut writer, &app.memory);
     scrape::write_receiver(&mut writer, &app.receiver.stats());
     if let Ok(core) = core {
+        cache(&mut writer, &core.cache.stats());
         store::write(&mut writer, &core.store.stats(), app);
         scrape::write(&mut writer, &core.scraping.stats());
     }
     process::write(&mut writer);
     writer.finish()
+}
+
+fn cache(writer: &mut TextWriter, stats: &CacheStats) {
+    let name = "kymo_query_cache_requests_total";
+    let help = "Range queries by what the cache of answers did: some steps were there (hit), none (miss), or none may be kept (refused).";
+    writer.family(name, Kind::Counter, help);
+    for (result, count) in [
+        ("hit", stats.hits),
+        ("miss", stats.misses),
+        ("refused", stats.refused),
+    ] {
+        writer.sample(name, &[("result", result)], count as f64);
+    }
+    writer.counter(
+        "kymo_query_cache_hit_steps_total",
+        "Steps of range queries that did not have to be evaluated.",
+        stats.hit_steps,
+    );
+    writer.counter(
+        "kymo_query_cache_invalidations_total",
+        "Range queries that found kept steps whose samples have changed since.",
+        stats.invalidations,
+    );
+    writer.counter(
+        "kymo_query_cache_evictions_total",
+        "Kept answers given up for want of room.",
+        stats.evictions,
+    );
+    writer.gauge(
+        "kymo_query_cache_entries",
+        "Answers kept now.",
+        stats.entries as f64,
+    );
+    writer.gauge(
+        "kymo_query_cache_bytes",
+        "Memory of kept answers, part of that of queries.",
+        stats.bytes as f64,
+    );
 }
 
 fn memory(writer: &mut TextWriter, memory: &Memory) {

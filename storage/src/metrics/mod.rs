@@ -59,6 +59,7 @@ mod snapshot;
 mod snapshot_format;
 mod snapshot_load;
 mod stats;
+mod versions;
 
 #[cfg(test)]
 mod crash_tests;
@@ -87,3 +88,4 @@ pub use stats::{
     MetadataStats, Recovery, StoreStats, WalStats,
 };
 pub use store::MetricStore;
+pub use versions::{Version, Versions};

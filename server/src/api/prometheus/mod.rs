@@ -13,4 +13,5 @@ pub(super) mod targets;
 pub(super) mod write;
 
 mod bounds;
+mod query_stats;
 mod result;
