@@ -99,6 +99,7 @@ mod source;
 mod stats;
 mod store;
 mod syntax;
+mod workers;
 
 pub use cache::{CacheOptions, CacheStats, ResultCache};
 pub use error::QueryError;
@@ -110,3 +111,4 @@ pub use promql::{
 };
 pub use source::{Changes, SampleBuf, SelectHints, SeriesSet, Source, SourceError};
 pub use stats::QueryStats;
+pub use workers::Workers;

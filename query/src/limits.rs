@@ -10,21 +10,22 @@ const RUNNING: u8 = 0;
 const CANCELED: u8 = 1;
 const EXPIRED: u8 = 2;
 
-/// A switch that stops a running query from outside; the first call decides.
+/// A switch that stops a running query from outside; the first call decides. Clones
+/// are the same switch.
 ///
 /// The crate reads no clock: whoever runs the query watches its deadline and calls
 /// [`Cancel::expire`]. Evaluation looks at the switch at least once per series and
 /// once per step.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Cancel {
-    state: AtomicU8,
+    state: Arc<AtomicU8>,
 }
 
 impl Cancel {
     /// Returns a switch that nobody has touched.
-    pub const fn new() -> Cancel {
+    pub fn new() -> Cancel {
         Cancel {
-            state: AtomicU8::new(RUNNING),
+            state: Arc::new(AtomicU8::new(RUNNING)),
         }
     }
 

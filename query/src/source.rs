@@ -115,6 +115,11 @@ impl SampleBuf {
         self.values.clear();
     }
 
+    /// Returns the bytes of memory that both columns hold.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.timestamps.capacity() * size_of::<i64>() + self.values.capacity() * size_of::<f64>()
+    }
+
     /// Appends one sample.
     pub fn push(&mut self, t_ms: i64, value: f64) {
         self.timestamps.push(t_ms);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use kymo_ingest::remote_write::Receiver;
+use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
@@ -231,7 +231,10 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         query_log: QueryLog::default(),
         bodies: BodyLimits::new(Arc::clone(&memory), flags.read_timeout()),
         memory,
-        receiver: Receiver::default(),
+        receiver: Receiver::new(
+            remote_write::Limits::default(),
+            flags.remote_write_accepts(),
+        ),
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -263,6 +266,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         engine: Engine::new(EngineOptions {
             max_memory_bytes: app.memory.query_share(),
             memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+            workers: Some(app.queries.helpers()),
             ..app.flags.engine_options()
         }),
         cache: ResultCache::new(CacheOptions {

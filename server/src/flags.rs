@@ -12,6 +12,7 @@ use clap::builder::ArgAction;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_ingest::remote_write::{Accepts, Version};
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
 use kymo_storage::SyncPolicy;
@@ -152,6 +153,13 @@ pub(crate) struct Flags {
           action = ArgAction::Set, hide_possible_values = true, num_args = 0..=1,
           require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub(crate) enable_remote_write: bool,
+
+    /// Protobuf messages of remote write to accept, prometheus.WriteRequest (1.0) and
+    /// io.prometheus.write.v2.Request (2.0); the flag once for each.
+    #[arg(long = "web.remote-write-receiver.accepted-protobuf-messages", value_name = "MESSAGE",
+          value_parser = parse_version,
+          default_values = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"])]
+    pub(crate) remote_write_versions: Vec<Version>,
 
     /// Regular expression for the origins that browsers may call from; it is anchored.
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
@@ -309,6 +317,15 @@ pub(crate) struct Exit {
 }
 
 impl Flags {
+    /// Returns which versions of remote write are received.
+    pub(crate) fn remote_write_accepts(&self) -> Accepts {
+        let has = |version| self.remote_write_versions.contains(&version);
+        Accepts {
+            v1: has(Version::V1),
+            v2: has(Version::V2),
+        }
+    }
+
     /// Reads the command line, program name first.
     ///
     /// # Errors
@@ -504,6 +521,13 @@ pub(crate) fn exit(error: &clap::Error) -> Exit {
         code,
         message: error.render().to_string(),
     }
+}
+
+fn parse_version(text: &str) -> Result<Version, String> {
+    Version::from_message(text).ok_or_else(|| {
+        let known = Version::ALL.map(Version::message).join(", ");
+        format!("unknown remote write protobuf message {text}, supported: {known}")
+    })
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {

@@ -95,21 +95,22 @@ impl BenchSeries {
     }
 }
 
+const MODES: [&str; 8] = [
+    "idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user",
+];
+
+/// Returns the label `instance` of a host.
+pub(crate) fn instance(host: usize) -> String {
+    format!("10.{}.{}.{}:9100", host >> 16, host >> 8 & 255, host & 255)
+}
+
 /// Labels that every series carries, to reach the size that Kubernetes gives them.
 fn target_labels(instance: usize) -> Vec<(&'static str, String)> {
     vec![
         ("cluster", "production-eu-central-1".to_owned()),
         ("container", "node-exporter".to_owned()),
         ("exporter_port", "http-metrics".to_owned()),
-        (
-            "instance",
-            format!(
-                "10.{}.{}.{}:9100",
-                instance >> 16,
-                instance >> 8 & 255,
-                instance & 255
-            ),
-        ),
+        ("instance", self::instance(instance)),
         ("job", "monitoring/node-exporter".to_owned()),
         ("namespace", "monitoring".to_owned()),
         ("node", format!("worker-{instance:05}.compute.internal")),
@@ -126,9 +127,6 @@ fn target_labels(instance: usize) -> Vec<(&'static str, String)> {
 
 /// Series for the write measurements: `count` of them, ten families on many instances.
 pub(crate) fn node_series(count: usize) -> Vec<BenchSeries> {
-    const MODES: [&str; 8] = [
-        "idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user",
-    ];
     let mut series = Vec::with_capacity(count);
     let mut instance = 0;
     while series.len() < count {
@@ -227,9 +225,6 @@ fn series_of(count: usize, shape: impl Fn(usize) -> Shape) -> Vec<BenchSeries> {
 
 /// Series for the query measurements: 11,640 of them, named as in the published table.
 pub(crate) fn query_series() -> Vec<BenchSeries> {
-    const MODES: [&str; 8] = [
-        "idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user",
-    ];
     let mut series = Vec::new();
     for instance in 0..80 {
         for cpu in 0..4 {
@@ -273,6 +268,52 @@ pub(crate) fn query_series() -> Vec<BenchSeries> {
         labels.push(("__name__", name.clone()));
         labels.push(("kind", "other".to_owned()));
         series.push(BenchSeries::new(&mut labels, Shape::Gauge(10.0)));
+    }
+    series
+}
+
+/// Series of one host among those of [`shaped_series`].
+pub(crate) const SHAPED_PER_HOST: usize = 32 + 36 + 3 + 1 + 72;
+
+/// Series for kinds of queries, at least `count` of them: per host 32 of CPU time, three
+/// histograms of twelve buckets, three gauges, one that tells about the host, and others.
+pub(crate) fn shaped_series(count: usize) -> Vec<BenchSeries> {
+    let mut series = Vec::with_capacity(count);
+    let mut host = 0;
+    while series.len() < count {
+        let mut push = |name: String, more: &[(&'static str, String)], shape| {
+            let mut labels = target_labels(host);
+            labels.push(("__name__", name));
+            labels.extend(more.iter().cloned());
+            series.push(BenchSeries::new(&mut labels, shape));
+        };
+        for cpu in 0..4 {
+            for mode in MODES {
+                let more = [("cpu", cpu.to_string()), ("mode", mode.to_owned())];
+                push("cpu".to_owned(), &more, Shape::CpuSeconds(60.0));
+            }
+        }
+        for endpoint in 0..3 {
+            for bucket in 0..12u32 {
+                let bound = match bucket {
+                    11 => "+Inf".to_owned(),
+                    n => format!("{}", 0.005 * f64::from(1 << n)),
+                };
+                let more = [("endpoint", format!("/api/v{endpoint}")), ("le", bound)];
+                push("b".to_owned(), &more, Shape::Bucket(u64::from(bucket) * 6));
+            }
+        }
+        for sensor in 0..3 {
+            let more = [("sensor", format!("temp{sensor}"))];
+            push("x".to_owned(), &more, Shape::Gauge(100.0));
+        }
+        let more = [("release", format!("6.{}", host % 5))];
+        push("host_info".to_owned(), &more, Shape::Constant(1.0));
+        for index in 0..72 {
+            let more = [("kind", "other".to_owned())];
+            push(format!("other_metric_{index}"), &more, Shape::Events(500));
+        }
+        host += 1;
     }
     series
 }

@@ -5,6 +5,8 @@ mod dataset;
 mod disk;
 mod growth;
 mod report;
+mod rules;
+mod shapes;
 mod system;
 mod wire;
 
@@ -62,6 +64,19 @@ enum Workload {
     Disk,
     /// 0.1, 0.3, 1 and 3 million series: what each costs, and how that grows.
     Growth,
+    /// Many kinds of queries over 2, 12 and 100 thousand series, alone, by several clients,
+    /// while samples come in, and with caches.
+    Shapes,
+    /// 10,000 rules over 100,000 series, every 15 s.
+    Rules,
+}
+
+impl Workload {
+    /// Tells whether it starts and stops the systems by itself.
+    fn starts_its_own(self) -> bool {
+        use Workload::{Disk, Growth, Rules, Shapes};
+        matches!(self, Disk | Growth | Rules | Shapes)
+    }
 }
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
@@ -94,9 +109,13 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
                     .with_context(|| format!("measure {}", system.name()))?,
                 Workload::Growth => growth::measure(*system, program, &dir, end_ms, &mut table)
                     .with_context(|| format!("measure {}", system.name()))?,
+                Workload::Shapes => shapes::measure(*system, program, &dir, end_ms, &mut table)
+                    .with_context(|| format!("measure {}", system.name()))?,
+                Workload::Rules => rules::measure(*system, program, &dir, &mut table)
+                    .with_context(|| format!("measure {}", system.name()))?,
                 _ => {}
             }
-            if matches!(workload, Workload::Disk | Workload::Growth) {
+            if workload.starts_its_own() {
                 std::fs::remove_dir_all(&dir)?;
                 continue;
             }
@@ -189,8 +208,7 @@ fn measure(
             write_rows(what, running, &sent, table)?;
             restart_rows(what, running, table)
         }
-        // They start their own instances.
-        Workload::Disk | Workload::Growth => Ok(()),
+        Workload::Disk | Workload::Growth | Workload::Rules | Workload::Shapes => Ok(()),
     }
 }
 
@@ -378,14 +396,17 @@ fn query_rows(
     let start = end - 8 * 3600;
     for query in RANGES {
         let path = format!(
-            "/api/v1/query_range?query={}&start={start}&end={end}&step=60",
+            "/api/v1/query_range?query={}&start={start}&end={end}&step=60&nocache=1",
             form_encode(query)
         );
         let what = format!("`{query}`, 8 h, step 60 s{when}");
         latency_row(running, &what, &path, table)?;
     }
     let instant = "count by (__name__) ({__name__=~\".+\"})";
-    let path = format!("/api/v1/query?query={}&time={end}", form_encode(instant));
+    let path = format!(
+        "/api/v1/query?query={}&time={end}&nocache=1",
+        form_encode(instant)
+    );
     let what = format!("`{instant}`, instant{when}");
     latency_row(running, &what, &path, table)
 }

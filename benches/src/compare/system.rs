@@ -42,9 +42,8 @@ impl System {
         let mut command = Command::new(program);
         match self {
             System::Kymo => {
-                // An empty file: no targets, so that nothing but the load is measured.
                 let config = dir.join("kymo.yml");
-                fs::write(&config, "scrape_configs: []\n")?;
+                fs::write(&config, configuration(dir))?;
                 command
                     .arg(format!("--config.file={}", config.display()))
                     .arg(format!("--storage.path={}", dir.join("data").display()))
@@ -52,7 +51,7 @@ impl System {
             }
             System::Prometheus => {
                 let config = dir.join("prometheus.yml");
-                fs::write(&config, "scrape_configs: []\n")?;
+                fs::write(&config, configuration(dir))?;
                 command
                     .arg(format!("--config.file={}", config.display()))
                     .arg(format!(
@@ -68,8 +67,7 @@ impl System {
                     .arg(format!("-storageDataPath={}", dir.join("data").display()))
                     .arg(format!("-httpListenAddr={listen}"))
                     .arg("-retentionPeriod=200h")
-                    .arg("-search.latencyOffset=0s")
-                    .arg("-search.disableCache");
+                    .arg("-search.latencyOffset=0s");
             }
         }
         Ok(command)
@@ -84,6 +82,15 @@ impl System {
         std::env::split_paths(&path)
             .map(|dir| dir.join(self.name()))
             .find(|file| file.is_file())
+    }
+}
+
+/// No targets, so that nothing but the load is measured; rules where the folder has some.
+fn configuration(dir: &Path) -> &'static str {
+    if dir.join("rules.yml").is_file() {
+        "scrape_configs: []\nrule_files: [rules.yml]\n"
+    } else {
+        "scrape_configs: []\n"
     }
 }
 
@@ -113,6 +120,11 @@ impl Running {
         };
         running.wait_ready()?;
         Ok(running)
+    }
+
+    /// Returns a client on a connection of its own.
+    pub(crate) fn new_client(&self) -> Client {
+        Client::new(self.port)
     }
 
     fn wait_ready(&mut self) -> anyhow::Result<Duration> {
@@ -162,13 +174,12 @@ impl Running {
 
     /// Returns the CPU seconds used so far, user and system.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let after_name = stat.rsplit_once(')').context("no name in stat")?.1;
-        let mut ticks = 0u64;
-        for field in after_name.split_whitespace().skip(11).take(2) {
-            ticks += field.parse::<u64>()?;
-        }
-        Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+        cpu_seconds_of(self.child.id())
+    }
+
+    /// Returns where it listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
     /// Waits until the system has used less than 20 ms of CPU in half a second,
@@ -246,6 +257,17 @@ fn spawn(system: System, program: &Path, dir: &Path, port: u16) -> anyhow::Resul
         .stderr(log)
         .spawn()
         .with_context(|| format!("start {}", program.display()))
+}
+
+/// Returns the CPU seconds that a process has used so far, user and system.
+pub(super) fn cpu_seconds_of(pid: u32) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit_once(')').context("no name in stat")?.1;
+    let mut ticks = 0u64;
+    for field in after_name.split_whitespace().skip(11).take(2) {
+        ticks += field.parse::<u64>()?;
+    }
+    Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
 /// Adds up allocated blocks, not lengths: files may be preallocated or sparse.

@@ -4,15 +4,15 @@
 //! again is merged into the first. Prometheus hands the same annotation from node to
 //! node by pointer and merges the collections at every step, so that an annotation
 //! meets itself: the number of samples that the info about forced monotonicity
-//! prints grows by that. The same answers need the same sharing, hence the `Rc`.
+//! prints grows by that. The same answers need the same sharing, hence the `Arc`.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use kymo_storage::compat::float::{g, push_g_precision};
 use kymo_storage::compat::quote::quote;
+use parking_lot::Mutex;
 
 use crate::promql::ast::Span;
 use crate::promql::error::place;
@@ -49,10 +49,15 @@ pub(crate) struct Monotonicity {
 /// A set of annotations. Clones share the annotations themselves.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Annotations {
-    entries: BTreeMap<(Level, String), Rc<RefCell<Annotation>>>,
+    entries: BTreeMap<(Level, String), Arc<Mutex<Annotation>>>,
 }
 
 impl Annotations {
+    /// Tells whether there is nothing to be told.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Adds a warning about the expression at `span`.
     pub(crate) fn warn(&mut self, text: String, span: Span) {
         self.add(Level::Warning, text, span, None);
@@ -97,7 +102,7 @@ impl Annotations {
     pub(crate) fn texts(&self, query: &str) -> (Vec<String>, Vec<String>) {
         let (mut warnings, mut infos) = (Vec::new(), Vec::new());
         for ((level, text), annotation) in &self.entries {
-            let annotation = annotation.borrow();
+            let annotation = annotation.lock();
             let mut line = match level {
                 Level::Warning => format!("PromQL warning: {text}"),
                 Level::Info => format!("PromQL info: {text}"),
@@ -122,24 +127,24 @@ impl Annotations {
             span,
             monotonicity: fixed,
         };
-        self.merge_entry(&(level, text), &Rc::new(RefCell::new(annotation)));
+        self.merge_entry(&(level, text), &Arc::new(Mutex::new(annotation)));
     }
 
-    fn merge_entry(&mut self, key: &(Level, String), other: &Rc<RefCell<Annotation>>) {
+    fn merge_entry(&mut self, key: &(Level, String), other: &Arc<Mutex<Annotation>>) {
         let Some(known) = self.entries.get_mut(key) else {
-            self.entries.insert(key.clone(), Rc::clone(other));
+            self.entries.insert(key.clone(), Arc::clone(other));
             return;
         };
         // The numbers are copied first: both may be one annotation.
-        let from = other.borrow().monotonicity;
+        let from = other.lock().monotonicity;
         match from {
             Some(from) => {
-                if let Some(into) = &mut known.borrow_mut().monotonicity {
+                if let Some(into) = &mut known.lock().monotonicity {
                     into.merge(&from);
                 }
             }
             // Of plain annotations the newest stays, and with it its position.
-            None => *known = Rc::clone(other),
+            None => *known = Arc::clone(other),
         }
     }
 }

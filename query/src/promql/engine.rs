@@ -14,6 +14,7 @@ use crate::promql::reach::{self, Ordered};
 use crate::promql::value::{PointValue, Value, VectorSample};
 use crate::source::Source;
 use crate::stats::QueryStats;
+use crate::workers::Workers;
 
 /// How an [`Engine`] works. The default is that of a server started without flags.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct EngineOptions {
     /// Judge by the label `__type__`, not by the name, whether a metric is a counter
     /// (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Threads that help with queries; `None` to evaluate on the calling thread alone.
+    pub workers: Option<Arc<dyn Workers>>,
 }
 
 impl Default for EngineOptions {
@@ -51,6 +54,7 @@ impl Default for EngineOptions {
             enable: Features::default(),
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            workers: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod active_queries;
 pub(crate) mod background;
+pub(crate) mod helpers;
 pub(crate) mod machine;
 pub(crate) mod maintenance;
 pub(crate) mod memory;

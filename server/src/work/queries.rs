@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use kymo_query::Cancel;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::helpers::Helpers;
 use crate::clock;
 
 /// Stack of a query's thread. Evaluation recurses once per level of a query, of which
@@ -42,7 +43,8 @@ pub(crate) struct QueryPool {
     pool: rayon::ThreadPool,
     gate: Semaphore,
     concurrency: usize,
-    waiting_or_running: AtomicUsize,
+    waiting_or_running: Arc<AtomicUsize>,
+    helpers: Arc<Helpers>,
 }
 
 /// A finished job.
@@ -68,12 +70,19 @@ impl QueryPool {
             .num_threads(concurrency.max(cores).min(MAX_THREADS))
             .thread_name(|index| format!("query-{index}"))
             .build()?;
+        let waiting_or_running = Arc::new(AtomicUsize::new(0));
         Ok(QueryPool {
             pool,
             gate: Semaphore::new(concurrency),
             concurrency,
-            waiting_or_running: AtomicUsize::new(0),
+            helpers: Arc::new(Helpers::new(cores, Arc::clone(&waiting_or_running))?),
+            waiting_or_running,
         })
+    }
+
+    /// Returns the threads that may help a query.
+    pub(crate) fn helpers(&self) -> Arc<Helpers> {
+        Arc::clone(&self.helpers)
     }
 
     /// Returns how many queries may run at one time.

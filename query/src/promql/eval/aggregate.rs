@@ -13,13 +13,14 @@ use super::row::{
     Bits, Grid, METADATA_LABELS, Row, RowBuilder, has_equal_labels, is_metadata_label,
     same_labelset, without_metadata,
 };
+use super::selector::Answer;
 use super::sum::{Mean, Sum};
 use super::{Evaluator, Outcome, total_bytes, total_count};
 use crate::error::QueryError;
 use crate::limits::Budget;
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::AggregateOp;
-use crate::promql::plan::{Aggregate, Edges, NodeKind, go_max, go_min};
+use crate::promql::plan::{Aggregate, NodeKind, go_max, go_min};
 
 impl Evaluator<'_> {
     /// Evaluates an aggregation.
@@ -47,20 +48,20 @@ impl Evaluator<'_> {
                 // All labels of the rows, once two of them may be equal.
                 let mut suspicious: Option<Vec<Labels>> = None;
                 let names = needed_labels(aggregate);
-                let mut fold = |made: Made<'_>, builder: &mut RowBuilder, budget: &mut Budget| {
+                let mut fold = |made: Made<'_>, row: Row, budget: &mut Budget| {
                     let drops_name = made.name == NameFate::Drop;
                     let drops = drops_name && !delayed;
                     match &mut suspicious {
                         Some(all) => all.push(made.labels_of(made.index)),
                         None => {
                             made_of.push(made.index);
-                            if drops && equal.possible(made.labels) {
+                            if drops && equal.possible(&row.labels) {
                                 let all = made_of.iter().map(|&index| made.labels_of(index));
                                 suspicious = Some(all.collect());
                             }
                         }
                     }
-                    let grown = folding.add(made.labels, drops, drops_name, builder.columns());
+                    let grown = folding.add(&row.labels, drops, drops_name, row.columns());
                     budget.hold_bytes(grown)
                 };
                 annotations = self.stream_range(call, at, names.as_deref(), grid, &mut fold)?;
@@ -73,8 +74,8 @@ impl Evaluator<'_> {
                     Keep::Only(names) => Some(names),
                     Keep::AllBut(_) => None,
                 };
-                self.stream_instant(selector, names, grid, &mut |labels, builder, budget| {
-                    budget.hold_bytes(folding.add(labels, false, false, builder.columns()))
+                self.stream_instant(selector, names, Answer::Value, grid, &mut |row, budget| {
+                    budget.hold_bytes(folding.add(&row.labels, false, false, row.columns()))
                 })?;
             }
             None => {
@@ -221,9 +222,7 @@ fn streamed(aggregate: &Aggregate) -> Option<Streamed<'_>> {
             let at = call.args.iter().position(|arg| arg.is_matrix())?;
             Some(Streamed::Range(call, at))
         }
-        NodeKind::Vector(selector) if selector.edges != Edges::Smoothed => {
-            Some(Streamed::Instant(selector))
-        }
+        NodeKind::Vector(selector) => Some(Streamed::Instant(selector)),
         _ => None,
     }
 }

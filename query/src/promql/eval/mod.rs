@@ -8,6 +8,7 @@
 
 mod aggregate;
 mod aggregate_k;
+mod batches;
 mod binary;
 mod call;
 mod elementwise;
@@ -41,6 +42,7 @@ use crate::promql::value::Series;
 use crate::source::Source;
 use crate::stats::QueryStats;
 use row::{merge_equal_labels, without_metadata};
+use selector::Answer;
 
 /// Rows of an evaluated node and what is to be said about them.
 type Outcome = Result<(Vec<Row>, Annotations), QueryError>;
@@ -175,7 +177,7 @@ impl<'a> Evaluator<'a> {
             NodeKind::Aggregate(aggregate) => self.aggregate(aggregate, grid),
             NodeKind::Call(call) => self.call(call, node.span, grid),
             NodeKind::Vector(selector) => {
-                let rows = self.instant_vector(selector, grid)?;
+                let rows = self.selected(selector, Answer::Value, grid)?;
                 Ok((rows, Annotations::default()))
             }
             NodeKind::Invariant(inner) => self.invariant(inner, grid),

@@ -26,7 +26,7 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
 }
 
 /// The values of a window in order, kept while the window moves over a series.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct SortedWindow {
     sorted: Vec<f64>,
     from: usize,

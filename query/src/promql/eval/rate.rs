@@ -43,7 +43,7 @@ struct Span {
 }
 
 /// The windows with at least two samples, kept between series that share them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Extrapolation {
     generation: Option<u64>,
     spans: Vec<Span>,

@@ -82,6 +82,15 @@ impl Bits {
         }
     }
 
+    /// Returns the bytes of memory that the set takes, itself included.
+    fn memory_bytes(&self) -> usize {
+        let words = match self.words.spilled() {
+            true => self.words.capacity() * size_of::<u64>(),
+            false => 0,
+        };
+        size_of::<Bits>() + words
+    }
+
     pub(crate) fn set(&mut self, at: usize) {
         self.words[at / 64] |= 1 << (at % 64);
     }
@@ -178,25 +187,6 @@ impl RowBuilder {
         &mut self.values[first..first + len]
     }
 
-    /// Returns how many steps have a value.
-    pub(crate) fn count(&self) -> usize {
-        if self.any_beyond {
-            self.present.count()
-        } else {
-            self.behind - self.first
-        }
-    }
-
-    /// Returns the step of the first value, the values from there on and, where not all
-    /// of them hold, which do.
-    pub(crate) fn columns(&self) -> (usize, &[f64], Option<&Bits>) {
-        if self.any_beyond {
-            (0, &self.values, Some(&self.present))
-        } else {
-            (self.first, &self.values[self.first..self.behind], None)
-        }
-    }
-
     /// Forgets all values and keeps the memory.
     pub(crate) fn clear(&mut self) {
         (self.first, self.behind) = (0, 0);
@@ -287,7 +277,8 @@ impl Row {
             true => self.values.capacity() * size_of::<f64>(),
             false => 0,
         };
-        size_of::<Row>() + self.labels.memory_bytes() + values
+        let holes = self.holes.as_ref().map_or(0, |held| held.memory_bytes());
+        size_of::<Row>() + self.labels.memory_bytes() + values + holes
     }
 
     /// Returns the value at a step.

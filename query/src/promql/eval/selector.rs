@@ -1,12 +1,16 @@
 //! Instant vector selectors: the newest sample within the lookback, at every step.
 
-use kymo_storage::model::{Labels, TimeRange, is_stale_marker};
+use std::sync::Arc;
 
+use kymo_storage::model::{TimeRange, is_stale_marker};
+
+use super::batches::{Extent, PerSeries};
 use super::row::{Grid, Row, RowBuilder};
+use super::window::drop_stale_markers;
 use super::{Evaluator, out_of_time};
 use crate::error::QueryError;
-use crate::limits::Budget;
-use crate::promql::plan::{Edges, Selector};
+use crate::limits::{Budget, Cancel};
+use crate::promql::plan::{Edges, Selector, Shift};
 use crate::source::{SampleBuf, SelectHints, SeriesSet};
 
 /// What a selector answers for a sample.
@@ -20,86 +24,179 @@ pub(super) enum Answer {
     TimestampMs,
 }
 
-/// Takes the rows of a selector one by one.
-pub(super) type InstantSink<'s> =
-    dyn FnMut(&Labels, &RowBuilder, &mut Budget) -> Result<(), QueryError> + 's;
+/// Takes the rows of a selector one by one, and the budget for what it keeps.
+pub(super) type InstantSink<'s> = dyn FnMut(Row, &mut Budget) -> Result<(), QueryError> + 's;
+
+/// A selector at work on its series.
+struct AtSteps {
+    set: Box<dyn SeriesSet>,
+    /// Labels that the rows get; `None` for all.
+    names: Option<Vec<String>>,
+    answer: Answer,
+    shift: Shift,
+    smoothed: bool,
+    grid: Grid,
+    lookback_ms: i64,
+    cancel: Cancel,
+}
+
+/// What came of a series.
+struct OfSeries {
+    /// Memory of the buffer that its samples were read to.
+    buffer_bytes: usize,
+    row: Row,
+}
+
+impl PerSeries for AtSteps {
+    type Buffers = (SampleBuf, RowBuilder);
+    type Made = OfSeries;
+
+    fn buffers(&self) -> (SampleBuf, RowBuilder) {
+        (SampleBuf::default(), RowBuilder::new(self.grid.steps))
+    }
+
+    fn make(
+        &self,
+        index: usize,
+        (samples, builder): &mut (SampleBuf, RowBuilder),
+    ) -> Result<Option<OfSeries>, QueryError> {
+        self.cancel.check("expression evaluation")?;
+        self.set.read(index, samples)?;
+        match self.smoothed {
+            true => self.between(samples, builder),
+            false => self.newest(samples, builder),
+        }
+        let labels = || match &self.names {
+            Some(names) => self.set.labels_named(index, names),
+            None => self.set.labels(index),
+        };
+        let buffer_bytes = samples.memory_bytes();
+        let row = builder.take(labels);
+        Ok(row.map(|row| OfSeries { buffer_bytes, row }))
+    }
+}
+
+impl AtSteps {
+    /// Finds the newest sample of a series at every step.
+    fn newest(&self, samples: &SampleBuf, into: &mut RowBuilder) {
+        let (times, values) = (&samples.timestamps, &samples.values);
+        let mut behind = 0;
+        for step in 0..self.grid.steps {
+            let t_ms = time_of(&self.shift, &self.grid, step);
+            while behind < times.len() && times[behind] <= t_ms {
+                behind += 1;
+            }
+            let Some(at) = behind.checked_sub(1) else {
+                continue;
+            };
+            let value = values[at];
+            if times[at] <= t_ms - self.lookback_ms || is_stale_marker(value) {
+                continue;
+            }
+            into.set(
+                step,
+                match self.answer {
+                    Answer::Value => value,
+                    Answer::Timestamp => times[at] as f64 / 1000.0,
+                    Answer::TimestampMs => times[at] as f64,
+                },
+            );
+        }
+    }
+
+    /// Finds values between the samples of a series at every step (`smoothed`).
+    fn between(&self, samples: &mut SampleBuf, into: &mut RowBuilder) {
+        drop_stale_markers(samples);
+        let (times, values) = (&samples.timestamps, &samples.values);
+        for step in 0..self.grid.steps {
+            let t_ms = time_of(&self.shift, &self.grid, step);
+            let next = times.partition_point(|&t| t < t_ms);
+            let next_near = next < times.len() && times[next] <= t_ms + self.lookback_ms;
+            let before = next
+                .checked_sub(1)
+                .filter(|&at| times[at] > t_ms - self.lookback_ms);
+            if next < times.len() && times[next] == t_ms {
+                into.set(step, values[next]);
+            } else if let Some(at) = before {
+                let value = match next_near {
+                    true => interpolate(
+                        (times[at], values[at]),
+                        (times[next], values[next]),
+                        t_ms,
+                        false,
+                    ),
+                    false => values[at],
+                };
+                into.set(step, value);
+            }
+        }
+    }
+}
 
 impl Evaluator<'_> {
     /// Evaluates a selector.
-    pub(super) fn instant_vector(
-        &mut self,
-        selector: &Selector,
-        grid: &Grid,
-    ) -> Result<Vec<Row>, QueryError> {
-        if selector.edges == Edges::Smoothed {
-            return self.smoothed_vector(selector, grid);
-        }
-        self.selected(selector, Answer::Value, grid)
-    }
-
-    /// Evaluates a plain selector.
     pub(super) fn selected(
         &mut self,
         selector: &Selector,
         answer: Answer,
         grid: &Grid,
     ) -> Result<Vec<Row>, QueryError> {
-        let set = self.select(selector, 0, grid)?;
-        let mut rows = Vec::with_capacity(set.len());
-        let mut samples = SampleBuf::default();
-        let mut builder = RowBuilder::new(grid.steps);
-        for index in 0..set.len() {
-            self.check()?;
-            set.read(index, &mut samples)?;
-            self.newest(&samples, selector, answer, grid, &mut builder);
-            self.count_selected(builder.count())?;
-            if let Some(row) = builder.take(|| set.labels(index)) {
-                self.budget.hold_bytes(row.memory_bytes())?;
-                rows.push(row);
-            }
-        }
-        self.budget.release_bytes(set.memory_bytes());
+        let mut rows = Vec::new();
+        self.stream_instant(selector, None, answer, grid, &mut |row, budget| {
+            budget.hold_bytes(row.memory_bytes())?;
+            rows.push(row);
+            Ok(())
+        })?;
         Ok(rows)
     }
 
-    /// Evaluates a plain selector and hands every row that is not empty to `sink`, with
-    /// the labels that `names` lists, or all, and the budget for what it keeps.
+    /// Evaluates a selector and hands every row to `sink`, with the labels that `names`
+    /// lists, or all.
     pub(super) fn stream_instant(
         &mut self,
         selector: &Selector,
         names: Option<&[String]>,
+        answer: Answer,
         grid: &Grid,
         sink: &mut InstantSink<'_>,
     ) -> Result<(), QueryError> {
-        let set = self.select(selector, 0, grid)?;
-        let mut samples = SampleBuf::default();
-        let mut builder = RowBuilder::new(grid.steps);
-        for index in 0..set.len() {
-            self.check()?;
-            set.read(index, &mut samples)?;
-            self.newest(&samples, selector, Answer::Value, grid, &mut builder);
-            let count = builder.count();
-            if count > 0 {
-                self.count_selected(count)?;
-                let labels = match names {
-                    Some(names) => set.labels_named(index, names),
-                    None => set.labels(index),
-                };
-                sink(&labels, &builder, &mut self.budget)?;
-                builder.clear();
+        let smoothed = selector.edges == Edges::Smoothed;
+        let after_ms = if smoothed { self.lookback_ms } else { 0 };
+        let (set, range) = self.select(selector, after_ms, grid)?;
+        let set_bytes = set.memory_bytes();
+        let extent = Extent::new(set.len(), (range.start_ms, range.end_ms), grid.steps);
+        let work = AtSteps {
+            set,
+            names: names.map(<[String]>::to_vec),
+            answer,
+            shift: selector.shift,
+            smoothed,
+            grid: *grid,
+            lookback_ms: self.lookback_ms,
+            cancel: self.cancel.clone(),
+        };
+        self.for_each_series(Arc::new(work), extent, |evaluator, made: OfSeries| {
+            let count = made.row.count();
+            if !smoothed {
+                evaluator.looked += count as u64;
+                evaluator.read += count as u64;
             }
-        }
-        self.budget.release_bytes(set.memory_bytes());
+            let budget = &mut evaluator.budget;
+            budget.touch_bytes(made.buffer_bytes)?;
+            budget.hold(count)?;
+            sink(made.row, budget)
+        })?;
+        self.budget.release_bytes(set_bytes);
         Ok(())
     }
 
     /// Selects the series of an instant selector, with `after_ms` more at the end.
-    pub(super) fn select(
+    fn select(
         &mut self,
         selector: &Selector,
         after_ms: i64,
         grid: &Grid,
-    ) -> Result<Box<dyn SeriesSet>, QueryError> {
+    ) -> Result<(Box<dyn SeriesSet>, TimeRange), QueryError> {
         // Once the first and last time are in range, so is every one between them.
         let bounds = || {
             let at = |step| checked_time_of(selector, grid, step);
@@ -118,94 +215,7 @@ impl Evaluator<'_> {
         let range = TimeRange::new(first_ms, last_ms);
         let set = self.source.select(&selector.matchers, range, &hints)?;
         self.budget.hold_bytes(set.memory_bytes())?;
-        Ok(set)
-    }
-
-    /// Finds the newest sample of a series at every step.
-    pub(super) fn newest(
-        &self,
-        samples: &SampleBuf,
-        selector: &Selector,
-        answer: Answer,
-        grid: &Grid,
-        into: &mut RowBuilder,
-    ) {
-        let (times, values) = (&samples.timestamps, &samples.values);
-        let mut behind = 0;
-        for step in 0..grid.steps {
-            let t_ms = time_of(selector, grid, step);
-            while behind < times.len() && times[behind] <= t_ms {
-                behind += 1;
-            }
-            let Some(at) = behind.checked_sub(1) else {
-                continue;
-            };
-            let value = values[at];
-            if times[at] <= t_ms - self.lookback_ms || is_stale_marker(value) {
-                continue;
-            }
-            into.set(
-                step,
-                match answer {
-                    Answer::Value => value,
-                    Answer::Timestamp => times[at] as f64 / 1000.0,
-                    Answer::TimestampMs => times[at] as f64,
-                },
-            );
-        }
-    }
-
-    pub(super) fn count_selected(&mut self, count: usize) -> Result<(), QueryError> {
-        self.looked += count as u64;
-        self.read += count as u64;
-        self.budget.hold(count)
-    }
-
-    /// Evaluates `selector smoothed`: values between samples are interpolated.
-    fn smoothed_vector(
-        &mut self,
-        selector: &Selector,
-        grid: &Grid,
-    ) -> Result<Vec<Row>, QueryError> {
-        let set = self.select(selector, self.lookback_ms, grid)?;
-        let mut rows = Vec::new();
-        let mut samples = SampleBuf::default();
-        let mut builder = RowBuilder::new(grid.steps);
-        for index in 0..set.len() {
-            self.check()?;
-            set.read(index, &mut samples)?;
-            super::window::drop_stale_markers(&mut samples);
-            let (times, values) = (&samples.timestamps, &samples.values);
-            for step in 0..grid.steps {
-                let t_ms = time_of(selector, grid, step);
-                let next = times.partition_point(|&t| t < t_ms);
-                let next_near = next < times.len() && times[next] <= t_ms + self.lookback_ms;
-                let before = next
-                    .checked_sub(1)
-                    .filter(|&at| times[at] > t_ms - self.lookback_ms);
-                if next < times.len() && times[next] == t_ms {
-                    builder.set(step, values[next]);
-                } else if let Some(at) = before {
-                    let value = match next_near {
-                        true => interpolate(
-                            (times[at], values[at]),
-                            (times[next], values[next]),
-                            t_ms,
-                            false,
-                        ),
-                        false => values[at],
-                    };
-                    builder.set(step, value);
-                }
-            }
-            self.budget.hold(builder.count())?;
-            if let Some(row) = builder.take(|| set.labels(index)) {
-                self.budget.hold_bytes(row.memory_bytes())?;
-                rows.push(row);
-            }
-        }
-        self.budget.release_bytes(set.memory_bytes());
-        Ok(rows)
+        Ok((set, range))
     }
 }
 
@@ -215,8 +225,8 @@ fn checked_time_of(selector: &Selector, grid: &Grid, step: usize) -> Option<i64>
 }
 
 /// Returns the time at which a selector looks for samples at a step.
-fn time_of(selector: &Selector, grid: &Grid, step: usize) -> i64 {
-    selector.shift.at_ms.unwrap_or_else(|| grid.time(step)) - selector.shift.offset_ms
+fn time_of(shift: &Shift, grid: &Grid, step: usize) -> i64 {
+    shift.at_ms.unwrap_or_else(|| grid.time(step)) - shift.offset_ms
 }
 
 /// Returns the value at `t_ms` on the line between two samples. A counter that was

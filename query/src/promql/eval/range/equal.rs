@@ -1,0 +1,32 @@
+//! Labels that become equal when the metric's name goes.
+
+use kymo_storage::model::{Labels, METRIC_NAME};
+
+use crate::promql::eval::row::is_metadata_label;
+
+/// Watches series for labels that become equal once the metric's name is gone. As
+/// long as all have one name and nothing else goes, none can.
+#[derive(Debug, Default)]
+pub(in crate::promql::eval) struct EqualLabels {
+    name: Option<String>,
+    mixed: bool,
+}
+
+impl EqualLabels {
+    /// Tells whether series of the labels seen so far may have become equal.
+    pub(in crate::promql::eval) fn possible(&mut self, labels: &Labels) -> bool {
+        if self.mixed {
+            return true;
+        }
+        let name = labels.get(METRIC_NAME).unwrap_or("");
+        let others = labels
+            .iter()
+            .any(|(label, _)| label != METRIC_NAME && is_metadata_label(label));
+        match &self.name {
+            None => self.name = Some(name.to_owned()),
+            Some(known) => self.mixed = known != name,
+        }
+        self.mixed |= others;
+        self.mixed
+    }
+}

@@ -1,0 +1,296 @@
+//! Functions over range vectors: each series is read once, its windows are found, and
+//! a kernel turns them into one row. Several threads may do that at a time; the rows
+//! come in the order of the series.
+
+mod counter;
+mod equal;
+mod input;
+mod kernel;
+mod vector;
+
+use std::sync::Arc;
+
+use kymo_storage::model::Labels;
+
+pub(super) use equal::EqualLabels;
+
+use super::batches::{Extent, PerSeries};
+use super::row::{Bits, Grid, Row, RowBuilder, has_equal_labels, same_labelset, without_metadata};
+use super::window::{Counts, RangeSpec, Windows};
+use super::{Evaluator, Outcome, out_of_time};
+use crate::error::QueryError;
+use crate::limits::{Budget, Cancel, Held};
+use crate::promql::annotations::Annotations;
+use crate::promql::ast::Span;
+use crate::promql::plan::{Call, Edges, NodeKind};
+use crate::source::SampleBuf;
+use counter::CounterNotes;
+use input::{Input, RangeInput};
+use kernel::Kernel;
+
+/// The functions that may be used with `anchored` and `smoothed`.
+const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
+const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
+
+/// Takes the rows of an operator one by one, and the budget for what it keeps.
+pub(super) type Sink<'s> = dyn FnMut(Made<'_>, Row, &mut Budget) -> Result<(), QueryError> + 's;
+
+/// What a row was made of.
+#[derive(Clone, Copy)]
+pub(super) struct Made<'a> {
+    /// Whether the name is to go, which is among the row's labels still.
+    pub(super) name: NameFate,
+    /// The number of the series.
+    pub(super) index: usize,
+    input: &'a Input,
+}
+
+impl Made<'_> {
+    /// Returns all labels of this or another series.
+    pub(super) fn labels_of(&self, index: usize) -> Labels {
+        self.input.labels(index, None)
+    }
+}
+
+/// Whether a series keeps its metric's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NameFate {
+    Keep,
+    Drop,
+}
+
+/// A function at work on the series of a range vector.
+struct OverWindows {
+    input: Input,
+    /// Labels that the rows get; `None` for all.
+    names: Option<Vec<String>>,
+    kernel: Kernel,
+    spec: RangeSpec,
+    grid: Grid,
+    /// Samples that the query may hold.
+    max_samples: usize,
+    cancel: Cancel,
+}
+
+/// Buffers of one thread, and what it keeps between series that share timestamps.
+struct Buffers {
+    kernel: Kernel,
+    windows: Windows,
+    samples: SampleBuf,
+    builder: RowBuilder,
+}
+
+/// What came of a series.
+struct OfSeries {
+    index: usize,
+    counts: Counts,
+    /// Memory of the buffer that its samples were read to.
+    buffer_bytes: usize,
+    row: Option<Row>,
+    notes: Option<Annotations>,
+}
+
+impl PerSeries for OverWindows {
+    type Buffers = Buffers;
+    type Made = OfSeries;
+
+    fn buffers(&self) -> Buffers {
+        Buffers {
+            kernel: self.kernel.clone(),
+            windows: Windows::new(self.spec),
+            samples: SampleBuf::default(),
+            builder: RowBuilder::new(self.grid.steps),
+        }
+    }
+
+    fn make(&self, index: usize, buffers: &mut Buffers) -> Result<Option<OfSeries>, QueryError> {
+        self.cancel.check("expression evaluation")?;
+        let Buffers {
+            kernel,
+            windows,
+            samples,
+            builder,
+        } = buffers;
+        self.input.read(index, samples)?;
+        if samples.timestamps.is_empty() {
+            return Ok(None);
+        }
+        windows.find(&samples.timestamps, &self.grid);
+        let counts = windows.counts();
+        if counts.largest > self.max_samples {
+            return Err(QueryError::TooManySamples);
+        }
+        let mut notes = Annotations::default();
+        kernel.run(
+            samples,
+            windows,
+            &self.grid,
+            builder,
+            &mut notes,
+            &self.cancel,
+        )?;
+        let labels = || self.input.labels(index, self.names.as_deref());
+        Ok(Some(OfSeries {
+            index,
+            counts,
+            buffer_bytes: samples.memory_bytes(),
+            row: builder.take(labels),
+            notes: (!notes.is_empty()).then_some(notes),
+        }))
+    }
+}
+
+impl Evaluator<'_> {
+    /// Evaluates a function whose argument `at` is a range vector.
+    pub(super) fn range_function(&mut self, call: &Call, at: usize, grid: &Grid) -> Outcome {
+        if call.func == "absent_over_time" {
+            return self.absent_over_time(call, grid);
+        }
+        let mut rows = Vec::new();
+        let delayed = self.options.delayed_name_removal;
+        let mut take = |made: Made<'_>, mut row: Row, budget: &mut Budget| {
+            row.drop_name = made.name == NameFate::Drop;
+            if row.drop_name && !delayed {
+                row.labels = without_metadata(&row.labels);
+            }
+            budget.hold_bytes(row.memory_bytes())?;
+            rows.push(row);
+            Ok(())
+        };
+        let annotations = self.stream_range(call, at, None, grid, &mut take)?;
+        if !self.options.delayed_name_removal && has_equal_labels(&rows) {
+            return Err(same_labelset());
+        }
+        Ok((rows, annotations))
+    }
+
+    /// Evaluates a function over a range vector and hands every row to `sink`, with the
+    /// labels that `names` lists, or all. Rows of equal labels are the caller's to refuse.
+    pub(super) fn stream_range(
+        &mut self,
+        call: &Call,
+        at: usize,
+        names: Option<&[String]>,
+        grid: &Grid,
+        sink: &mut Sink<'_>,
+    ) -> Result<Annotations, QueryError> {
+        let held = self.budget.held();
+        let RangeInput {
+            input,
+            spec,
+            edges,
+            mut annotations,
+        } = self.range_input(call.func, &call.args[at], grid)?;
+        let input_bytes = self.budget.held().bytes - held.bytes;
+        let mut params = Vec::with_capacity(call.args.len() - 1);
+        for (index, arg) in call.args.iter().enumerate() {
+            if index != at {
+                let (mut rows, notes) = self.eval(arg, grid)?;
+                annotations.merge(&notes);
+                params.extend(rows.pop());
+            }
+        }
+        refuse_edges(call.func, edges)?;
+        let keeps_name = matches!(call.func, "last_over_time" | "first_over_time");
+        // The reference puts the evaluated subquery in the place of the written one,
+        // and the position is lost.
+        let span = match call.args[0].kind {
+            NodeKind::Subquery(_) => Span::default(),
+            _ => call.args[0].span,
+        };
+        let mut counters = matches!(call.func, "rate" | "increase")
+            .then(|| CounterNotes::new(self.options.type_and_unit_labels, span));
+        let from_set = matches!(input, Input::Set(_));
+        let needed = spec.needed(grid).ok_or_else(out_of_time)?;
+        let extent = Extent::new(input.len(), needed, grid.steps);
+        let work = Arc::new(OverWindows {
+            input,
+            names: names.map(<[String]>::to_vec),
+            kernel: Kernel::new(call.func, params, spec, edges, span)?,
+            spec,
+            grid: *grid,
+            max_samples: self.options.max_samples,
+            cancel: self.cancel.clone(),
+        });
+        let input = &work.input;
+        self.for_each_series(Arc::clone(&work), extent, |evaluator, made: OfSeries| {
+            evaluator.looked += made.counts.looked;
+            if from_set {
+                evaluator.read += made.counts.read;
+            }
+            let budget = &mut evaluator.budget;
+            budget.touch_bytes(made.buffer_bytes)?;
+            budget.touch(made.counts.largest)?;
+            if let Some(notes) = made.notes {
+                annotations.merge(&notes);
+            }
+            let Some(row) = made.row else {
+                return Ok(());
+            };
+            budget.hold(row.count())?;
+            if let Some(counters) = &mut counters {
+                counters.note(&row.labels, &mut annotations);
+            }
+            let index = made.index;
+            let name = match !keeps_name || input.drops_name(index) {
+                true => NameFate::Drop,
+                false => NameFate::Keep,
+            };
+            sink(Made { name, index, input }, row, budget)
+        })?;
+        // The input is gone; what was made of it stays.
+        let now = self.budget.held();
+        let samples = match &work.input {
+            Input::Rows(rows, _) => {
+                let left = now.samples.saturating_sub(super::total_count(rows));
+                left.max(held.samples)
+            }
+            Input::Set(_) => now.samples,
+        };
+        self.budget.reset_to(Held {
+            samples,
+            bytes: now.bytes.saturating_sub(input_bytes),
+        });
+        Ok(annotations)
+    }
+
+    fn absent_over_time(&mut self, call: &Call, grid: &Grid) -> Outcome {
+        let mut found = Bits::new(grid.steps);
+        let mut take = |_: Made<'_>, row: Row, _: &mut Budget| {
+            row.add_to(&mut found);
+            Ok(())
+        };
+        let annotations = self.stream_range(call, 0, Some(&[]), grid, &mut take)?;
+        let mut builder = RowBuilder::new(grid.steps);
+        for step in 0..grid.steps {
+            if !found.get(step) {
+                builder.set(step, 1.0);
+            }
+        }
+        let rows = builder.take(|| super::labels::absent(&call.args[0]));
+        Ok((
+            rows.into_iter()
+                .map(|mut row| {
+                    row.drop_name = true;
+                    row
+                })
+                .collect(),
+            annotations,
+        ))
+    }
+}
+
+fn refuse_edges(func: &str, edges: Edges) -> Result<(), QueryError> {
+    let (word, allowed): (&str, &[&str]) = match edges {
+        Edges::Plain => return Ok(()),
+        Edges::Anchored => ("anchored", &ANCHORED),
+        Edges::Smoothed => ("smoothed", &SMOOTHED),
+    };
+    if allowed.contains(&func) {
+        return Ok(());
+    }
+    Err(QueryError::Execution(format!(
+        "{word} modifier can only be used with: {} - not with {func}",
+        allowed.join(", ")
+    )))
+}
