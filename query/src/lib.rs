@@ -90,6 +90,7 @@
 //! ```
 
 pub mod promql;
+pub mod template;
 
 mod cache;
 mod error;
