@@ -107,8 +107,8 @@ pub use error::QueryError;
 pub use limits::{Cancel, MemoryGrant, MemoryPool};
 pub use memory::MemorySource;
 pub use promql::{
-    Engine, EngineOptions, PointValue, QueryOptions, QueryResult, RangeQuery, Series, Value,
-    VectorSample,
+    Engine, EngineOptions, Explanation, PointValue, QueryOptions, QueryResult, RangeQuery, Series,
+    StepSamples, Value, VectorSample,
 };
 pub use source::{Changes, SampleBuf, SelectHints, SeriesSet, Source, SourceError};
 pub use stats::QueryStats;

@@ -20,14 +20,18 @@ use kymo_storage::SyncPolicy;
 use crate::config::{Retention, units};
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 7] = [
     EXEMPLARS,
     "promql-experimental-functions",
     "promql-extended-range-selectors",
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
+    PER_STEP_STATS,
     "promql-duration-expr",
 ];
+
+/// Counts samples by step where a client asks for all statistics.
+const PER_STEP_STATS: &str = "promql-per-step-stats";
 
 /// Keeps exemplars.
 const EXEMPLARS: &str = "exemplar-storage";
@@ -392,6 +396,13 @@ impl Flags {
         features.extended_range_selectors |= on("promql-extended-range-selectors");
         features.binop_fill_modifiers |= on("promql-binop-fill-modifiers");
         features
+    }
+
+    /// Tells whether samples are counted by step for clients that want that.
+    pub(crate) fn counts_per_step(&self) -> bool {
+        self.features
+            .iter()
+            .any(|feature| feature == PER_STEP_STATS)
     }
 
     /// Returns how queries are evaluated.

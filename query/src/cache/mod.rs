@@ -32,6 +32,7 @@ use kymo_storage::model::TimeRange;
 
 use crate::error::QueryError;
 use crate::limits::{Cancel, MemoryGrant, MemoryPool};
+use crate::promql::ast::Expr;
 use crate::promql::{Engine, Prepared, QueryOptions, QueryResult, RangeQuery, Series, Value};
 use crate::source::{Changes, Source};
 use crate::stats::QueryStats;
@@ -50,6 +51,38 @@ const MAX_PEAKS: usize = 64;
 
 /// Most steps of a query that is looked at here.
 const MAX_STEPS: i64 = 1 << 20;
+
+/// Whether steps of a query may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// What it gives at a step may follow from the range, or nobody has proven otherwise.
+    Refused,
+    /// They may, as long as nothing that they are made of changes.
+    Steps {
+        /// Samples of so long before the step, in milliseconds.
+        back_ms: i64,
+        /// Samples up to so long after the step.
+        forward_ms: i64,
+        /// The order of series, too.
+        ordered: bool,
+    },
+}
+
+/// Tells whether steps of a query may be kept.
+pub(crate) fn keeping(expr: &Expr, lookback_ms: i64) -> Keeping {
+    match steady::steady(expr, lookback_ms) {
+        None => Keeping::Refused,
+        Some(Steady {
+            back_ms,
+            forward_ms,
+            ordered,
+        }) => Keeping::Steps {
+            back_ms,
+            forward_ms,
+            ordered,
+        },
+    }
+}
 
 /// How large a [`ResultCache`] is.
 #[derive(Debug, Clone)]
@@ -338,6 +371,7 @@ impl ResultCache {
             warnings: Vec::new(),
             infos: Vec::new(),
             stats,
+            steps: Vec::new(),
             memory: Arc::new(memory),
         };
         count(&self.hits);

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use kymo_storage::model::TimeRange;
 
+use crate::cache::{Keeping, keeping};
 use crate::error::QueryError;
 use crate::limits::{Cancel, MemoryGrant, MemoryPool};
 use crate::promql::ast::{Expr, ValueType};
 use crate::promql::eval::{Evaluator, Grid, Row, into_series};
+use crate::promql::explain::Explanation;
 use crate::promql::features::Features;
 use crate::promql::plan::{Bounds, Node, Plan, value_type};
 use crate::promql::reach::{self, Ordered};
@@ -64,6 +66,20 @@ impl Default for EngineOptions {
 pub struct QueryOptions {
     /// Lookback in milliseconds instead of the engine's; 0 for the engine's.
     pub lookback_delta_ms: i64,
+    /// Count the samples of each step, too. Every step is evaluated once more for it, and
+    /// together with the one before.
+    pub count_per_step: bool,
+}
+
+/// Samples that one step of a query has cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepSamples {
+    /// Time of the step in milliseconds.
+    pub t_ms: i64,
+    /// Samples that it looked at (`totalQueryableSamplesPerStep`).
+    pub total: u64,
+    /// Samples among them that the step before had not read (`samplesReadPerStep`).
+    pub read: u64,
 }
 
 /// The answer to a query.
@@ -78,6 +94,8 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What the query has cost.
     pub stats: QueryStats,
+    /// The same by step, where it was asked for.
+    pub steps: Vec<StepSamples>,
     /// The memory taken for the value; keep it as long as that. Clones share it.
     pub memory: Arc<MemoryGrant>,
 }
@@ -128,14 +146,22 @@ impl Engine {
             lookback_delta_ms,
             cancel,
         };
-        self.run(&plan.root, &run, |rows| match plan.root.value_type {
+        let mut result = self.run(&plan.root, &run, |rows| match plan.root.value_type {
             ValueType::Scalar => Value::Scalar {
                 t_ms,
                 value: rows.first().and_then(|row| row.get(0)).unwrap_or(f64::NAN),
             },
             ValueType::Vector => Value::Vector(into_vector(rows, t_ms)),
             ValueType::Matrix | ValueType::String => Value::Matrix(Vec::new()),
-        })
+        })?;
+        if options.count_per_step {
+            result.steps.push(StepSamples {
+                t_ms,
+                total: result.stats.total_samples,
+                read: result.stats.samples_read,
+            });
+        }
+        Ok(result)
     }
 
     /// Evaluates a query at `start_ms`, `start_ms + step_ms` and so on, up to and
@@ -163,7 +189,86 @@ impl Engine {
             step_ms,
         };
         let prepared = self.prepare(&asked, options)?;
-        self.run_part(&prepared, source, start_ms, end_ms, cancel)
+        let mut result = self.run_part(&prepared, source, start_ms, end_ms, cancel)?;
+        if options.count_per_step {
+            result.steps = self.count_steps(&prepared, source, &asked, cancel)?;
+        }
+        Ok(result)
+    }
+
+    /// Counts the samples of each step of a range query. A step looks at as many as an
+    /// instant query does; what two steps together read, and the first of them alone does
+    /// not, is what the second reads.
+    fn count_steps(
+        &self,
+        prepared: &Prepared<'_>,
+        source: &dyn Source,
+        asked: &RangeQuery<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<StepSamples>, QueryError> {
+        let grid = Grid::new(asked.start_ms, asked.end_ms, asked.step_ms);
+        let mut counted = Vec::with_capacity(grid.steps);
+        let mut read_before = 0;
+        for step in 0..grid.steps {
+            let t_ms = grid.time(step);
+            let alone = self.run_part(prepared, source, t_ms, t_ms, cancel)?.stats;
+            let read = match step {
+                0 => alone.samples_read,
+                _ => {
+                    let before_ms = grid.time(step - 1);
+                    let both = self.run_part(prepared, source, before_ms, t_ms, cancel)?;
+                    both.stats.samples_read.saturating_sub(read_before)
+                }
+            };
+            read_before = alone.samples_read;
+            counted.push(StepSamples {
+                t_ms,
+                total: alone.total_samples,
+                read,
+            });
+        }
+        Ok(counted)
+    }
+
+    /// Explains what the engine will do with a query. With a step of 0 it is an instant
+    /// query at the start.
+    ///
+    /// # Errors
+    /// As [`Engine::range`] and [`Engine::instant`], as far as they evaluate nothing.
+    pub fn explain(
+        &self,
+        asked: &RangeQuery<'_>,
+        options: &QueryOptions,
+    ) -> Result<Explanation, QueryError> {
+        let RangeQuery {
+            query, start_ms, ..
+        } = *asked;
+        if asked.step_ms > 0 {
+            let prepared = self.prepare(asked, options)?;
+            let grid = Grid::new(start_ms, asked.end_ms, asked.step_ms);
+            let keeping = match self.options.delayed_name_removal {
+                true => Keeping::Refused,
+                false => keeping(&prepared.expr, prepared.lookback_delta_ms),
+            };
+            let steps = (start_ms, asked.step_ms, grid.steps);
+            let root = &prepared.plan.root;
+            let whole = prepared.whole;
+            return Ok(Explanation::new(query, root, steps, whole, Some(keeping)));
+        }
+        let bounds = Bounds {
+            start_ms,
+            end_ms: start_ms,
+            step_ms: 0,
+        };
+        let plan = Plan::new(&self.parse(query)?, bounds)?;
+        let whole = reach::whole(&plan.root, &Grid::instant(start_ms), self.lookback(options));
+        Ok(Explanation::new(
+            query,
+            &plan.root,
+            (start_ms, 0, 1),
+            whole,
+            None,
+        ))
     }
 
     /// Makes a range query ready to be run, as a whole or in parts.
@@ -286,6 +391,7 @@ impl Engine {
             warnings,
             infos,
             stats,
+            steps: Vec::new(),
             memory,
         })
     }

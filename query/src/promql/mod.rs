@@ -12,6 +12,7 @@ mod check;
 mod engine;
 mod error;
 mod eval;
+mod explain;
 mod features;
 mod functions;
 mod grammar;
@@ -33,8 +34,9 @@ mod value;
 mod tests;
 
 pub(crate) use engine::Prepared;
-pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult, RangeQuery};
+pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult, RangeQuery, StepSamples};
 pub use error::{ParseError, ParseErrors};
+pub use explain::Explanation;
 pub use features::Features;
 pub use functions::{Function, function, functions};
 pub use json::expr_json;

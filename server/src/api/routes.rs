@@ -57,14 +57,15 @@ impl Table {
 
     fn prometheus(&mut self) {
         use prometheus::{
-            admin, config, exemplars, labels, parse, query, relabel_steps::relabel_steps, rules,
-            status, targets, write,
+            admin, config, exemplars, explain, labels, parse, query, relabel_steps::relabel_steps,
+            rules, status, targets, write,
         };
         self.api("/query", GET_POST, query::instant);
         self.api("/query_range", GET_POST, query::range);
         self.api("/format_query", GET_POST, parse::format_query);
         self.api("/parse_query", GET_POST, parse::parse_query);
         self.api("/query_exemplars", GET_POST, exemplars::query_exemplars);
+        self.api("/explain", GET_POST, explain::explain);
         self.api("/labels", GET_POST, labels::names);
         self.api("/label/{name}/values", GET, labels::values);
         self.api("/series", GET_POST, labels::series);

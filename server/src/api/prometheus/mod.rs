@@ -3,6 +3,7 @@
 pub(super) mod admin;
 pub(super) mod config;
 pub(super) mod exemplars;
+pub(super) mod explain;
 pub(super) mod labels;
 pub(super) mod parse;
 pub(super) mod query;

@@ -28,7 +28,7 @@ pub(crate) async fn instant(call: Call) -> Result<Response, ApiError> {
     let limit = limit(params)?;
     let t_ms = time_or(params, "time", clock::now_ms())?;
     let timeout = timeout(&call)?;
-    let options = options(params)?;
+    let options = options(&call)?;
     let asked = Asked {
         query: params.get("query").to_owned(),
         start_ms: t_ms,
@@ -56,35 +56,13 @@ pub(crate) async fn instant(call: Call) -> Result<Response, ApiError> {
 pub(crate) async fn range(call: Call) -> Result<Response, ApiError> {
     let params = &call.params;
     let limit = limit(params)?;
-    let start = required_time(params, "start")?;
-    let end = required_time(params, "end")?;
-    let span_ns = nanoseconds(end) - nanoseconds(start);
-    if span_ns < 0 {
-        return Err(ApiError::parameter(
-            "end",
-            "end timestamp must not be before start time",
-        ));
-    }
-    let step_ns = duration::parse_api(params.get("step"))
-        .map_err(|error| ApiError::parameter("step", error))?;
-    if step_ns <= 0 {
-        return Err(ApiError::parameter(
-            "step",
-            "zero or negative query resolution step widths are not accepted. \
-             Try a positive integer",
-        ));
-    }
-    // Go's durations end at 64 bits, and a longer span counts as the longest.
-    if span_ns.min(i128::from(i64::MAX)) / i128::from(step_ns) > MAX_STEPS {
-        return Err(ApiError::bad_data(
-            "exceeded maximum resolution of 11,000 points per timeseries. \
-             Try decreasing the query resolution (?step=XX)",
-        ));
-    }
+    let Times {
+        start_ms,
+        end_ms,
+        step_ms,
+    } = times(params)?;
     let timeout = timeout(&call)?;
-    let options = options(params)?;
-    let (start_ms, end_ms) = (start.ms(), end.ms());
-    let step_ms = (step_ns / NS_PER_MS).max(1);
+    let options = options(&call)?;
     let asked = Asked {
         query: params.get("query").to_owned(),
         start_ms,
@@ -113,6 +91,47 @@ pub(crate) async fn range(call: Call) -> Result<Response, ApiError> {
         cache.range(engine, store, &range, &options, now_ms, cancel)
     };
     run(&call, asked, job).await
+}
+
+/// The times of a range query.
+pub(super) struct Times {
+    pub(super) start_ms: i64,
+    pub(super) end_ms: i64,
+    pub(super) step_ms: i64,
+}
+
+/// Reads the times of a range query and checks them in Prometheus' order.
+pub(super) fn times(params: &Params) -> Result<Times, ApiError> {
+    let start = required_time(params, "start")?;
+    let end = required_time(params, "end")?;
+    let span_ns = nanoseconds(end) - nanoseconds(start);
+    if span_ns < 0 {
+        return Err(ApiError::parameter(
+            "end",
+            "end timestamp must not be before start time",
+        ));
+    }
+    let step_ns = duration::parse_api(params.get("step"))
+        .map_err(|error| ApiError::parameter("step", error))?;
+    if step_ns <= 0 {
+        return Err(ApiError::parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. \
+             Try a positive integer",
+        ));
+    }
+    // Go's durations end at 64 bits, and a longer span counts as the longest.
+    if span_ns.min(i128::from(i64::MAX)) / i128::from(step_ns) > MAX_STEPS {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. \
+             Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    Ok(Times {
+        start_ms: start.ms(),
+        end_ms: end.ms(),
+        step_ms: (step_ns / NS_PER_MS).max(1),
+    })
 }
 
 /// A query with its parameters checked.
@@ -244,8 +263,8 @@ fn timeout(call: &Call) -> Result<Duration, ApiError> {
     Ok(longest.min(Duration::from_nanos(asked.unsigned_abs())))
 }
 
-fn options(params: &Params) -> Result<QueryOptions, ApiError> {
-    let lookback_ns = match params.get("lookback_delta") {
+pub(super) fn options(call: &Call) -> Result<QueryOptions, ApiError> {
+    let lookback_ns = match call.params.get("lookback_delta") {
         "" => 0,
         text => duration::parse_api(text).map_err(|error| {
             ApiError::bad_data(format!("error parsing lookback delta duration: {error}"))
@@ -253,6 +272,7 @@ fn options(params: &Params) -> Result<QueryOptions, ApiError> {
     };
     Ok(QueryOptions {
         lookback_delta_ms: lookback_ns / NS_PER_MS,
+        count_per_step: call.params.get("stats") == "all" && call.app.flags.counts_per_step(),
     })
 }
 
