@@ -43,6 +43,10 @@ pub trait Changes {
     /// Tells whether the series of a selection of this range come in order of their
     /// labels now, and not in another one that is the same for all such ranges.
     fn is_in_label_order(&self, range: TimeRange) -> bool;
+
+    /// Tells whether a series that may have samples in this range may have a label of
+    /// this name.
+    fn has_label(&self, name: &str, range: TimeRange) -> bool;
 }
 
 /// What the engine will do with the selected series. A source may ignore it all.

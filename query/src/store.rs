@@ -45,6 +45,10 @@ impl Changes for MetricStore {
     fn is_in_label_order(&self, range: TimeRange) -> bool {
         MetricStore::is_in_label_order(self, range)
     }
+
+    fn has_label(&self, name: &str, range: TimeRange) -> bool {
+        MetricStore::has_label(self, name, range)
+    }
 }
 
 impl SeriesSet for Selection {

@@ -76,6 +76,7 @@ pub(crate) fn keeping(expr: &Expr, lookback_ms: i64) -> Keeping {
             back_ms,
             forward_ms,
             ordered,
+            ..
         }) => Keeping::Steps {
             back_ms,
             forward_ms,
@@ -83,6 +84,9 @@ pub(crate) fn keeping(expr: &Expr, lookback_ms: i64) -> Keeping {
         },
     }
 }
+
+/// Labels that go with the name of a metric.
+const OTHER_METADATA: [&str; 2] = ["__type__", "__unit__"];
 
 /// How large a [`ResultCache`] is.
 #[derive(Debug, Clone)]
@@ -517,6 +521,10 @@ impl<'a> Work<'a> {
         else {
             return Err(prepared);
         };
+        let has_label = |name: &&str| changes.has_label(name, whole);
+        if steady.renames && OTHER_METADATA.iter().any(has_label) {
+            return Err(prepared);
+        }
         let settled_ms = changes.settled_ms().unwrap_or(i64::MIN);
         let settled_ms = settled_ms.min(now_ms.saturating_sub(ARRIVAL_MS));
         let last_ms = start_ms + (n_steps - 1) * step_ms;

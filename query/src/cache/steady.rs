@@ -33,6 +33,9 @@ pub(super) struct Steady {
     pub(super) forward_ms: i64,
     /// The order in which series are selected.
     pub(super) ordered: bool,
+    /// Whether names go, and with them all labels that belong to the metric. Series that
+    /// differ in others of these than the name are not told apart here.
+    pub(super) renames: bool,
 }
 
 /// Looks at a query; `None` where it is not steady, or selects nothing.
@@ -44,6 +47,7 @@ pub(super) fn steady(expr: &Expr, lookback_ms: i64) -> Option<Steady> {
         lookback_ms,
         window: None,
         ordered: false,
+        renames: false,
     };
     look.expr(
         expr,
@@ -57,6 +61,7 @@ pub(super) fn steady(expr: &Expr, lookback_ms: i64) -> Option<Steady> {
         back_ms: window.back_ms,
         forward_ms: window.forward_ms,
         ordered: look.ordered,
+        renames: look.renames,
     })
 }
 
@@ -94,6 +99,7 @@ struct Look {
     lookback_ms: i64,
     window: Option<Window>,
     ordered: bool,
+    renames: bool,
 }
 
 impl Look {
@@ -104,7 +110,7 @@ impl Look {
             ExprKind::Unary(unary) => {
                 let rows = self.expr(&unary.expr, at)?;
                 match unary.negative {
-                    true => renamed(rows),
+                    true => self.renamed(rows),
                     false => Some(rows),
                 }
             }
@@ -184,7 +190,7 @@ impl Look {
                 apart: false,
             }),
             "last_over_time" | "first_over_time" => Some(rows),
-            _ => renamed(rows),
+            _ => self.renamed(rows),
         }
     }
 
@@ -200,7 +206,7 @@ impl Look {
             let keeps_name = binary.op.is_comparison() && !binary.return_bool;
             return match keeps_name {
                 true => Some(rows),
-                false => renamed(rows),
+                false => self.renamed(rows),
             };
         };
         if matching.fill_left.is_some() || matching.fill_right.is_some() {
@@ -215,6 +221,12 @@ impl Look {
             apart: one_each
                 || !(binary.op.is_set() || binary.op.is_comparison() && !binary.return_bool),
         })
+    }
+
+    /// Returns what becomes of rows whose name goes; `None` where some may become equal.
+    fn renamed(&mut self, rows: Rows) -> Option<Rows> {
+        self.renames |= rows.order != Order::One;
+        rows.apart.then_some(rows)
     }
 
     fn aggregate(&mut self, aggregate: &AggregateExpr, at: Window) -> Option<Rows> {
@@ -254,11 +266,6 @@ impl Look {
                 && (aggregate.without || !aggregate.grouping.iter().any(by_metric)),
         })
     }
-}
-
-/// Returns what becomes of rows whose name goes; `None` where some may become equal.
-fn renamed(rows: Rows) -> Option<Rows> {
-    rows.apart.then_some(rows)
 }
 
 /// Returns the offset of a selector or subquery that has nothing else.
