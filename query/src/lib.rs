@@ -89,7 +89,9 @@
 //! # Ok::<(), kymo_query::QueryError>(())
 //! ```
 
+pub mod histogram;
 pub mod promql;
+pub mod rules;
 pub mod template;
 
 mod cache;
@@ -110,6 +112,8 @@ pub use promql::{
     Engine, EngineOptions, Explanation, PointValue, QueryOptions, QueryResult, RangeQuery, Series,
     StepSamples, Value, VectorSample,
 };
-pub use source::{Changes, SampleBuf, SelectHints, SeriesSet, Source, SourceError};
+pub use source::{
+    Changes, HistogramSample, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times,
+};
 pub use stats::QueryStats;
 pub use workers::Workers;

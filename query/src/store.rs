@@ -3,7 +3,7 @@
 use kymo_storage::metrics::{MetricStore, Selection, Version};
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
-use crate::source::{Changes, SampleBuf, SelectHints, SeriesSet, Source, SourceError};
+use crate::source::{Changes, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
 
 impl Source for MetricStore {
     fn select(
@@ -49,6 +49,11 @@ impl Changes for MetricStore {
     fn has_label(&self, name: &str, range: TimeRange) -> bool {
         MetricStore::has_label(self, name, range)
     }
+
+    fn has_histograms(&self, _range: TimeRange) -> bool {
+        // The store takes floats only.
+        false
+    }
 }
 
 impl SeriesSet for Selection {
@@ -69,6 +74,11 @@ impl SeriesSet for Selection {
     }
 
     fn read(&self, index: usize, into: &mut SampleBuf) -> Result<(), SourceError> {
+        self.read_next(index, into).map(|_| ())
+    }
+
+    fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
+        into.histograms.clear();
         Selection::read(self, index, &mut into.timestamps, &mut into.values)
             .map_err(|error| source_error(&error))
     }

@@ -5,6 +5,7 @@
 //! or `--x=true|false`; everything else is [`Flags`].
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,12 +16,16 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use kymo_ingest::remote_write::{Accepts, Version};
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
+use kymo_query::rules::RestoreOptions;
 use kymo_storage::SyncPolicy;
 
 use crate::config::{Retention, units};
+use crate::notify::NotifyOptions;
+use crate::rules::RuleOptions;
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
+    CONCURRENT_RULES,
     EXEMPLARS,
     "promql-experimental-functions",
     "promql-extended-range-selectors",
@@ -33,8 +38,14 @@ const FEATURES: [&str; 7] = [
 /// Counts samples by step where a client asks for all statistics.
 const PER_STEP_STATS: &str = "promql-per-step-stats";
 
+/// Evaluates independent rules of a group at the same time.
+const CONCURRENT_RULES: &str = "concurrent-rule-eval";
+
 /// Keeps exemplars.
 const EXEMPLARS: &str = "exemplar-storage";
+
+/// Alerts in one request where nothing else is said.
+const DEFAULT_BATCH_SIZE: usize = 256;
 
 /// Least memory that can be set as limit; a server with a few series holds less.
 const LEAST_MEMORY_BYTES: u64 = 8 << 20;
@@ -112,6 +123,86 @@ pub(crate) struct Flags {
         default_value_t = 0
     )]
     pub(crate) max_series_per_target: usize,
+
+    /// How old the state of an alert may be to be taken over after a restart, such as 1h.
+    #[arg(
+        long = "rules.alert.for-outage-tolerance",
+        value_name = "DURATION",
+        default_value = "1h",
+        value_parser = parse_duration
+    )]
+    alert_outage_tolerance: Duration,
+
+    /// Least time before an alert fires whose state was taken over, such as 10m; alerts
+    /// with a shorter "for" begin anew.
+    #[arg(
+        long = "rules.alert.for-grace-period",
+        value_name = "DURATION",
+        default_value = "10m",
+        value_parser = parse_duration
+    )]
+    alert_grace_period: Duration,
+
+    /// Least time before an alert is sent again, such as 1m.
+    #[arg(
+        long = "rules.alert.resend-delay",
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = parse_duration
+    )]
+    alert_resend_delay: Duration,
+
+    /// Most rules that are evaluated beside others of their group, in all groups
+    /// together; with --enable-feature=concurrent-rule-eval.
+    #[arg(
+        long = "rules.max-concurrent-evals",
+        value_name = "N",
+        default_value_t = 4
+    )]
+    max_concurrent_rules: usize,
+
+    /// Most alerts that wait for one Alertmanager.
+    #[arg(
+        long = "alertmanager.notification-queue-capacity",
+        value_name = "N",
+        default_value_t = 10_000
+    )]
+    notification_queue_capacity: usize,
+
+    /// Most alerts in one request to an Alertmanager.
+    #[arg(
+        long = "alertmanager.notification-batch-size",
+        value_name = "N",
+        default_value_t = DEFAULT_BATCH_SIZE
+    )]
+    notification_batch_size: usize,
+
+    /// Whether alerts that wait are sent before the server stops.
+    #[arg(
+        long = "alertmanager.drain-notification-queue-on-shutdown",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
+    drain_notification_queue: bool,
+
+    /// Longest distance between changes of targets where discovery finds new ones all the
+    /// time.
+    #[arg(
+        long = "scrape.discovery-reload-interval",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = parse_duration
+    )]
+    pub(crate) discovery_reload_interval: Duration,
+
+    /// Server that dns_sd_configs ask, such as 127.0.0.1:8600; default: those of
+    /// /etc/resolv.conf.
+    #[arg(long = "discovery.dns-server", value_name = "ADDRESS")]
+    pub(crate) dns_server: Option<SocketAddr>,
 
     /// Memory for series, request bodies and queries together: a size such as 4GiB, or a
     /// part of what the machine or its cgroup has. Near it nothing more is stored, and
@@ -363,6 +454,32 @@ impl Flags {
             retention.time = Duration::ZERO;
         }
         retention.with(configured)
+    }
+
+    /// Returns how rules are evaluated.
+    pub(crate) fn rule_options(&self) -> RuleOptions {
+        let is_concurrent = self.features.iter().any(|name| name == CONCURRENT_RULES);
+        RuleOptions {
+            restore: RestoreOptions {
+                outage_tolerance_ms: units::millis(self.alert_outage_tolerance),
+                grace_period_ms: units::millis(self.alert_grace_period),
+            },
+            resend_delay_ms: units::millis(self.alert_resend_delay),
+            concurrency: is_concurrent.then_some(self.max_concurrent_rules),
+            query_timeout: self.query_timeout,
+        }
+    }
+
+    /// Returns how alerts are queued and sent.
+    pub(crate) fn notify_options(&self) -> NotifyOptions {
+        NotifyOptions {
+            capacity: self.notification_queue_capacity,
+            batch_size: match self.notification_batch_size {
+                0 => DEFAULT_BATCH_SIZE,
+                size => size,
+            },
+            drain: self.drain_notification_queue,
+        }
     }
 
     /// Returns the configuration file; an empty name is none.

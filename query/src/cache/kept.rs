@@ -70,8 +70,10 @@ impl Part<'_> {
                 last_ms,
             } => kept.points(&kept.rows[at], *first_ms, *last_ms, each),
             Part::Made { series, last_ms } => {
-                let Series { labels: _, floats } = &series[at];
-                let SampleBuf { timestamps, values } = floats;
+                // Answers with histograms do not come here.
+                let SampleBuf {
+                    timestamps, values, ..
+                } = &series[at].floats;
                 let n = timestamps.partition_point(|t_ms| t_ms <= last_ms);
                 for (&t_ms, &value) in timestamps[..n].iter().zip(values) {
                     each(t_ms, value);
@@ -178,6 +180,7 @@ pub(super) fn join(parts: &[Part<'_>]) -> Vec<Series> {
         let mut floats = SampleBuf {
             timestamps: Vec::with_capacity(most),
             values: Vec::with_capacity(most),
+            histograms: Vec::new(),
         };
         for (part, at) in places {
             part.points(*at, |t_ms, value| floats.push(t_ms, value));
@@ -186,6 +189,7 @@ pub(super) fn join(parts: &[Part<'_>]) -> Vec<Series> {
             joined.push(Series {
                 labels: labels.clone(),
                 floats,
+                histograms: Vec::new(),
             });
         }
     });
@@ -232,7 +236,11 @@ mod tests {
                 }
             }
             let labels = Labels::from_pairs([("name", name.to_string())]);
-            Series { labels, floats }
+            Series {
+                labels,
+                floats,
+                histograms: Vec::new(),
+            }
         });
         all.filter(|series| !series.floats.timestamps.is_empty())
             .collect()
@@ -246,7 +254,11 @@ mod tests {
                 floats.push(t_ms, value);
             }
             let labels = series.labels.clone();
-            (!floats.timestamps.is_empty()).then_some(Series { labels, floats })
+            (!floats.timestamps.is_empty()).then_some(Series {
+                labels,
+                floats,
+                histograms: Vec::new(),
+            })
         });
         cut.collect()
     }

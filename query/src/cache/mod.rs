@@ -336,6 +336,9 @@ impl ResultCache {
             let Value::Matrix(series) = result.value else {
                 return Ok(None);
             };
+            if has_histograms(&series) {
+                return Ok(None);
+            }
             *made = series;
             memory.push(result.memory);
             peak = peak.saturating_add(result.stats.peak_samples);
@@ -402,7 +405,7 @@ impl ResultCache {
         let Value::Matrix(series) = &result.value else {
             return;
         };
-        if !result.warnings.is_empty() || !result.infos.is_empty() {
+        if !result.warnings.is_empty() || !result.infos.is_empty() || has_histograms(series) {
             return;
         }
         let new = Steps {
@@ -522,7 +525,8 @@ impl<'a> Work<'a> {
             return Err(prepared);
         };
         let has_label = |name: &&str| changes.has_label(name, whole);
-        if steady.renames && OTHER_METADATA.iter().any(has_label) {
+        let is_plain = !(steady.renames && OTHER_METADATA.iter().any(has_label));
+        if !is_plain || changes.has_histograms(whole) {
             return Err(prepared);
         }
         let settled_ms = changes.settled_ms().unwrap_or(i64::MIN);
@@ -650,6 +654,10 @@ impl<'a> Work<'a> {
         });
         Some((used, head, tail))
     }
+}
+
+fn has_histograms(series: &[Series]) -> bool {
+    series.iter().any(|series| !series.histograms.is_empty())
 }
 
 fn count(counter: &AtomicU64) {

@@ -166,6 +166,7 @@ mod tests {
         let series = [Series {
             labels: Labels::empty(),
             floats,
+            histograms: Vec::new(),
         }];
         let part = Part::Made {
             series: &series,

@@ -17,7 +17,7 @@ use parking_lot::MutexGuard;
 
 use super::blocks::Served;
 use super::drain::LateSeries;
-use super::shard::{NEVER, Window};
+use super::shard::{NEVER, ReadScratch, Window};
 use super::store::MetricStore;
 use crate::block::{BlockMeta, BlockOptions, BlockWriter};
 use crate::error::StorageError;
@@ -233,13 +233,14 @@ impl MetricStore {
         let window = Window::new(range, range.start_ms);
         let ids = self.in_label_order(pace)?;
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        let mut scratch = ReadScratch::default();
         for batch in ids.chunks(BATCH) {
             go_on(pace)?;
             let selection = self.capture_ids(batch, window);
             for index in 0..selection.len() {
                 timestamps.clear();
                 values.clear();
-                selection.read(index, &mut timestamps, &mut values)?;
+                selection.read(index, &mut scratch, &mut timestamps, &mut values)?;
                 let dictionary = selection.dictionary();
                 let pairs = selection.row(index).pairs();
                 let labels = pairs.map(|pair| dictionary.pair_text(pair));

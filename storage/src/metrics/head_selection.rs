@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use parking_lot::{MutexGuard, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
 
 use super::blocks::BlockSet;
@@ -34,8 +34,6 @@ pub(super) struct HeadSelection {
     taken: Taken,
     /// By shard.
     pages: Vec<SealedPages>,
-    /// Buffers of the last reader, for the next one.
-    scratch: Mutex<ReadScratch>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +112,7 @@ impl HeadSelection {
     pub(super) fn read(
         &self,
         index: usize,
+        scratch: &mut ReadScratch,
         timestamps: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), StorageError> {
@@ -121,12 +120,6 @@ impl HeadSelection {
             return Ok(());
         };
         let pages = &self.pages[series.shard as usize];
-        // A second reader at the same time has to do with new ones.
-        let (mut free, mut own) = (self.scratch.try_lock(), None);
-        let scratch = match &mut free {
-            Some(scratch) => &mut **scratch,
-            None => own.insert(ReadScratch::default()),
-        };
         let read =
             series
                 .captured
@@ -209,7 +202,6 @@ impl MetricStore {
                 extras: Vec::new(),
             },
             pages: vec![SealedPages::default(); self.shards.len()],
-            scratch: Mutex::default(),
         };
         self.capture_all(ids, epoch, wanted, &mut selection);
         selection

@@ -20,6 +20,7 @@ mod store;
 mod appender;
 mod head_selection;
 mod label_order;
+mod scratch;
 mod selection;
 
 mod alias;
@@ -81,7 +82,7 @@ pub use exemplars::SeriesExemplars;
 pub use flush::Pace;
 pub use import::Import;
 pub use opening::OpenProgress;
-pub use selection::Selection;
+pub use selection::{Selection, Times};
 pub use snapshot::Snapshotted;
 pub use stats::{
     BlockInfo, BlockStats, Cardinality, Damage, Delays, ExemplarStats, HeadStats, MemoryStats,

@@ -6,14 +6,13 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::blocks::{BlockSet, Blocks, Served};
 use super::head_selection::HeadSelection;
 use super::label_order::{BlockPart, Member, Merged};
+use super::scratch::{ReadScratch, Scratches, reader_of};
 use super::shard::Wanted;
 use super::store::MetricStore;
-use crate::block::{self, BlockError};
+use crate::block::BlockError;
 use crate::error::StorageError;
 use crate::model::{Labels, Matcher, TimeRange};
 
@@ -27,8 +26,7 @@ pub struct Selection {
     order: Order,
     /// Told of damage.
     blocks: Arc<Blocks>,
-    /// Buffers of the last reader, for the next one.
-    scratch: Mutex<ReadScratch>,
+    scratches: Scratches,
 }
 
 #[derive(Debug)]
@@ -48,12 +46,13 @@ enum Sorted {
     WithBlocks(TimeRange),
 }
 
-/// Buffers of a reader.
-#[derive(Debug, Default)]
-struct ReadScratch {
-    block: block::ReadScratch,
-    timestamps: Vec<i64>,
-    values: Vec<f64>,
+/// What a read did to the times in its buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// They may be others than before.
+    New,
+    /// They are those that were there before: what was derived from them stays right.
+    Same,
 }
 
 impl Selection {
@@ -139,7 +138,8 @@ impl Selection {
     }
 
     /// Replaces the content of both columns by the samples of series `index` within
-    /// the selected range, in order of time, stale markers included.
+    /// the selected range, in order of time, stale markers included. Tells whether the
+    /// times are those that were in `timestamps`, as is usual for series of one scrape.
     ///
     /// # Errors
     /// A chunk could not be decoded. A damaged block takes no part in later selections.
@@ -148,40 +148,63 @@ impl Selection {
         index: usize,
         timestamps: &mut Vec<i64>,
         values: &mut Vec<f64>,
-    ) -> Result<(), StorageError> {
-        timestamps.clear();
+    ) -> Result<Times, StorageError> {
         values.clear();
         if index >= self.len() {
-            return Ok(());
+            timestamps.clear();
+            return Ok(Times::New);
         }
-        // A second reader at the same time has to do with new ones.
-        let (mut free, mut own) = (self.scratch.try_lock(), None);
-        let scratch = match &mut free {
-            Some(scratch) => &mut **scratch,
-            None => own.insert(ReadScratch::default()),
-        };
-        match &self.order {
-            Order::Head => self.head.read(index, timestamps, values),
-            Order::Block => self.read_block(self.only_member(index), scratch, timestamps, values),
-            Order::Merged(merged) => {
-                for &member in merged.members(index) {
-                    self.read_block(member, scratch, timestamps, values)?;
-                }
-                match merged.head(index) {
-                    None => Ok(()),
-                    Some(head) if timestamps.is_empty() => self.head.read(head, timestamps, values),
-                    Some(head) => {
-                        let (more_timestamps, more_values) =
-                            (&mut scratch.timestamps, &mut scratch.values);
-                        more_timestamps.clear();
-                        more_values.clear();
-                        self.head.read(head, more_timestamps, more_values)?;
-                        merge_columns(timestamps, values, more_timestamps, more_values);
-                        Ok(())
-                    }
-                }
+        let reader = reader_of(timestamps);
+        self.scratches.lend(reader, |scratch| {
+            let mut times = std::mem::take(&mut scratch.timestamps);
+            times.clear();
+            let read = self.read_into(index, scratch, &mut times, values);
+            let is_same = read.is_ok() && times == *timestamps;
+            if !is_same {
+                std::mem::swap(&mut times, timestamps);
             }
+            scratch.timestamps = times;
+            read.map(|()| match is_same {
+                true => Times::Same,
+                false => Times::New,
+            })
+        })
+    }
+
+    /// Appends the samples of a series to both columns, which are empty.
+    fn read_into(
+        &self,
+        index: usize,
+        scratch: &mut ReadScratch,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), StorageError> {
+        let merged = match &self.order {
+            Order::Head => {
+                return self.head.read(index, &mut scratch.head, timestamps, values);
+            }
+            Order::Block => {
+                return self.read_block(self.only_member(index), scratch, timestamps, values);
+            }
+            Order::Merged(merged) => merged,
+        };
+        for &member in merged.members(index) {
+            self.read_block(member, scratch, timestamps, values)?;
         }
+        let Some(head) = merged.head(index) else {
+            return Ok(());
+        };
+        if timestamps.is_empty() {
+            return self.head.read(head, &mut scratch.head, timestamps, values);
+        }
+        let (more_timestamps, more_values) =
+            (&mut scratch.more_timestamps, &mut scratch.more_values);
+        more_timestamps.clear();
+        more_values.clear();
+        self.head
+            .read(head, &mut scratch.head, more_timestamps, more_values)?;
+        merge_columns(timestamps, values, more_timestamps, more_values);
+        Ok(())
     }
 
     /// Appends the samples that a block has of a series.
@@ -220,8 +243,8 @@ fn settle(
     };
     if !in_order {
         let ReadScratch {
-            timestamps: late_times,
-            values: late_values,
+            more_timestamps: late_times,
+            more_values: late_values,
             ..
         } = scratch;
         late_times.clear();
@@ -372,7 +395,7 @@ impl MetricStore {
             parts,
             order,
             blocks: Arc::clone(&self.blocks),
-            scratch: Mutex::default(),
+            scratches: Scratches::default(),
         })
     }
 

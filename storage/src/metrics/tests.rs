@@ -574,3 +574,51 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn times_of_one_scrape_are_told_to_be_the_same() {
+    let place = place();
+    let store = place.open();
+    for t in 0..700 {
+        let samples = [("n=a", t * 10, t as f64), ("n=b", t * 10, 0.5)];
+        write(&store, &samples);
+        write(&store, &[("n=c", t * 10 + 1, 1.0)]);
+    }
+    let selection = store.select(&all(), TimeRange::new(15, 6000)).unwrap();
+    let (mut t, mut v) = (Vec::new(), Vec::new());
+    let mut read = |index, t: &mut Vec<i64>| {
+        let times = selection.read(index, t, &mut v).unwrap();
+        assert_eq!(v.len(), t.len());
+        times
+    };
+    assert_eq!(read(0, &mut t), Times::New);
+    let expected: Vec<i64> = (2..=600).map(|t| t * 10).collect();
+    assert_eq!(t, expected);
+    assert_eq!(read(1, &mut t), Times::Same);
+    assert_eq!(t, expected);
+    assert_eq!(read(2, &mut t), Times::New);
+    assert_eq!((t[0], t.len()), (21, 598));
+    assert_eq!(read(2, &mut t), Times::Same);
+    // What the caller did to its buffer is noticed.
+    t.remove(77);
+    assert_eq!(read(2, &mut t), Times::New);
+    assert_eq!(t.len(), 598);
+    // Readers at the same time do not disturb each other.
+    std::thread::scope(|scope| {
+        for first in 0..3 {
+            let selection = &selection;
+            scope.spawn(move || {
+                let (mut t, mut v) = (Vec::new(), Vec::new());
+                for index in (0..3).cycle().skip(first).take(300) {
+                    selection.read(index, &mut t, &mut v).unwrap();
+                    let start = if index == 2 { 21 } else { 20 };
+                    assert_eq!((t[0], t[1] - t[0]), (start, 10));
+                    assert_eq!(
+                        (t.len(), v.len()),
+                        if index == 2 { (598, 598) } else { (599, 599) }
+                    );
+                }
+            });
+        }
+    });
+}

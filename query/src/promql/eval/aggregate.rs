@@ -6,7 +6,9 @@
 
 use kymo_storage::model::Labels;
 
+use super::aggregate_histograms::{HistogramFolding, Met};
 use super::group::{Groups, Keep};
+use super::histogram_notes::ignored_in_aggregation;
 use super::order::quantile;
 use super::range::{EqualLabels, Made, NameFate};
 use super::row::{
@@ -19,18 +21,18 @@ use super::{Evaluator, Outcome, total_bytes, total_count};
 use crate::error::QueryError;
 use crate::limits::Budget;
 use crate::promql::annotations::Annotations;
-use crate::promql::ast::AggregateOp;
+use crate::promql::ast::{AggregateOp, Span};
 use crate::promql::plan::{Aggregate, NodeKind, go_max, go_min};
 
 impl Evaluator<'_> {
     /// Evaluates an aggregation.
-    pub(super) fn aggregate(&mut self, aggregate: &Aggregate, grid: &Grid) -> Outcome {
+    pub(super) fn aggregate(&mut self, aggregate: &Aggregate, span: Span, grid: &Grid) -> Outcome {
         match aggregate.op {
             AggregateOp::CountValues => self.count_values(aggregate, grid),
             AggregateOp::Topk
             | AggregateOp::Bottomk
             | AggregateOp::Limitk
-            | AggregateOp::LimitRatio => self.aggregate_k(aggregate, grid),
+            | AggregateOp::LimitRatio => self.aggregate_k(aggregate, span, grid),
             AggregateOp::Quantile => self.aggregate_quantile(aggregate, grid),
             _ => self.fold(aggregate, grid),
         }
@@ -40,7 +42,7 @@ impl Evaluator<'_> {
         let before = self.budget.held();
         let delayed = self.options.delayed_name_removal;
         let mut folding = Folding::new(aggregate, grid.steps);
-        let mut annotations = Annotations::default();
+        let mut annotations;
         match streamed(aggregate) {
             Some(Streamed::Range(call, at)) => {
                 let mut equal = EqualLabels::default();
@@ -48,6 +50,7 @@ impl Evaluator<'_> {
                 // All labels of the rows, once two of them may be equal.
                 let mut suspicious: Option<Vec<Labels>> = None;
                 let names = needed_labels(aggregate);
+                let mut of_histograms = Vec::new();
                 let mut fold = |made: Made<'_>, row: Row, budget: &mut Budget| {
                     let drops_name = made.name == NameFate::Drop;
                     let drops = drops_name && !delayed;
@@ -61,10 +64,12 @@ impl Evaluator<'_> {
                             }
                         }
                     }
-                    let grown = folding.add(&row.labels, drops, drops_name, row.columns());
+                    let (grown, notes) = folding.add(&row, drops, drops_name);
+                    of_histograms.extend(notes);
                     budget.hold_bytes(grown)
                 };
                 annotations = self.stream_range(call, at, names.as_deref(), grid, &mut fold)?;
+                of_histograms.iter().for_each(|n| annotations.merge(n));
                 if let Some(all) = suspicious {
                     refuse_equal(&all)?;
                 }
@@ -74,21 +79,29 @@ impl Evaluator<'_> {
                     Keep::Only(names) => Some(names),
                     Keep::AllBut(_) => None,
                 };
-                self.stream_instant(selector, names, Answer::Value, grid, &mut |row, budget| {
-                    budget.hold_bytes(folding.add(&row.labels, false, false, row.columns()))
-                })?;
+                let mut of_histograms = Vec::new();
+                let mut fold = |row: Row, budget: &mut Budget| {
+                    let (grown, notes) = folding.add(&row, false, false);
+                    of_histograms.extend(notes);
+                    budget.hold_bytes(grown)
+                };
+                let selector = (selector, aggregate.expr.span);
+                annotations =
+                    self.stream_instant(selector, names, Answer::Value, grid, &mut fold)?;
+                of_histograms.iter().for_each(|n| annotations.merge(n));
             }
             None => {
                 let (rows, notes) = self.eval(&aggregate.expr, grid)?;
                 annotations = notes;
                 for row in &rows {
-                    let grown = folding.add(&row.labels, false, row.drop_name, row.columns());
+                    let (grown, notes) = folding.add(row, false, row.drop_name);
+                    notes.iter().for_each(|notes| annotations.merge(notes));
                     self.budget.hold_bytes(grown)?;
                 }
             }
         }
         self.check()?;
-        let rows = folding.finish();
+        let rows = folding.finish(&mut annotations);
         self.budget.reset_to(before);
         self.budget.hold(total_count(&rows))?;
         self.budget.hold_bytes(total_bytes(&rows))?;
@@ -114,6 +127,9 @@ impl Evaluator<'_> {
         let mut groups = Groups::new(keep_of(aggregate));
         let mut members: Vec<(Labels, Vec<&Row>)> = Vec::new();
         for row in &rows {
+            if row.histograms.is_some() {
+                ignored_in_aggregation("quantile", aggregate.expr.span, &mut annotations);
+            }
             let number = groups.number(&row.labels, |_| false);
             if number == members.len() {
                 members.push((groups.labels(&row.labels), Vec::new()));
@@ -384,6 +400,7 @@ fn each(first: usize, values: &[f64], held: Option<&Bits>, mut each: impl FnMut(
 /// Groups with their accumulators while rows come in.
 struct Folding<'a> {
     op: AggregateOp,
+    span: Span,
     steps: usize,
     groups: Groups<'a>,
     accumulators: Vec<Accumulator>,
@@ -394,12 +411,37 @@ struct Accumulator {
     drop_name: bool,
     column: Column,
     seen: Bits,
+    histograms: Option<Box<HistogramFolding>>,
+}
+
+impl Accumulator {
+    /// Takes the histograms of a row, if the operator takes any.
+    fn add_histograms(&mut self, row: &Row, op: AggregateOp, span: Span) -> Annotations {
+        let mut notes = Annotations::default();
+        match op {
+            AggregateOp::Sum | AggregateOp::Avg => {
+                let folding = self
+                    .histograms
+                    .get_or_insert_with(|| Box::new(HistogramFolding::new(op)));
+                folding.add(row, &self.seen, span, &mut notes);
+            }
+            AggregateOp::Count | AggregateOp::Group => {
+                row.for_each_histogram(|step, _| {
+                    self.seen.set(step);
+                    self.column.add(step, &[1.0], None);
+                });
+            }
+            op => ignored_in_aggregation(op.as_str(), span, &mut notes),
+        }
+        notes
+    }
 }
 
 impl<'a> Folding<'a> {
     fn new(aggregate: &'a Aggregate, steps: usize) -> Folding<'a> {
         Folding {
             op: aggregate.op,
+            span: aggregate.expr.span,
             steps,
             groups: Groups::new(keep_of(aggregate)),
             accumulators: Vec::new(),
@@ -408,14 +450,15 @@ impl<'a> Folding<'a> {
 
     /// Folds one row in. `without_name`: the metric's labels are gone already, though
     /// still in `labels`; `drop_name`: they go at the end. Returns how many bytes of
-    /// memory the row's group takes, if it is new.
+    /// memory the row's group takes, if it is new, and what is to be said of histograms.
     fn add(
         &mut self,
-        labels: &Labels,
+        row: &Row,
         without_name: bool,
         drop_name: bool,
-        (first, values, held): (usize, &[f64], Option<&Bits>),
-    ) -> usize {
+    ) -> (usize, Option<Annotations>) {
+        let labels = &row.labels;
+        let (first, values, held) = row.columns();
         let skip = |name: &str| without_name && is_metadata_label(name);
         let number = self.groups.number(labels, skip);
         let mut grown = 0;
@@ -434,22 +477,35 @@ impl<'a> Folding<'a> {
                 drop_name: false,
                 column,
                 seen: Bits::new(self.steps),
+                histograms: None,
             });
         }
         let group = &mut self.accumulators[number];
         group.drop_name |= drop_name;
+        let mut notes = None;
+        if row.histograms.is_some() {
+            notes = Some(group.add_histograms(row, self.op, self.span));
+        }
         match held {
             None => group.seen.set_range(first, first + values.len()),
             Some(_) => each(first, values, held, |step, _| group.seen.set(step)),
         }
         group.column.add(first, values, held);
-        grown
+        (grown, notes)
     }
 
-    fn finish(self) -> Vec<Row> {
+    fn finish(self, annotations: &mut Annotations) -> Vec<Row> {
         let mut builder = RowBuilder::new(self.steps);
         let mut rows = Vec::with_capacity(self.groups.len());
-        for group in self.accumulators {
+        for mut group in self.accumulators {
+            if let Some(histograms) = group.histograms.take() {
+                for (step, met) in histograms.finish(&group.seen, self.span, annotations) {
+                    match met {
+                        Met::Histogram(histogram) => builder.set_histogram(step, histogram),
+                        Met::Nothing => group.seen.unset(step),
+                    }
+                }
+            }
             for step in 0..self.steps {
                 if group.seen.get(step) {
                     builder.set(step, group.column.value(step));

@@ -6,18 +6,26 @@ use kymo_storage::compat::name::NameValidation;
 use kymo_storage::compat::quote::quote;
 use kymo_storage::model::{Labels, LabelsBuilder};
 
-use super::aggregate::keep_of;
+use super::aggregate::{Parameter, keep_of};
 use super::group::{Groups, Keep};
+use super::histogram_column::Element;
+use super::histogram_notes::ignored_in_aggregation;
 use super::order::{Best, Direction};
 use super::row::{Grid, Row, RowBuilder};
 use super::{Evaluator, Outcome, total_bytes, total_count};
 use crate::error::QueryError;
-use crate::promql::ast::AggregateOp;
+use crate::promql::annotations::Annotations;
+use crate::promql::ast::{AggregateOp, Span};
 use crate::promql::plan::Aggregate;
 
 impl Evaluator<'_> {
     /// Evaluates `topk`, `bottomk`, `limitk` and `limit_ratio`.
-    pub(super) fn aggregate_k(&mut self, aggregate: &Aggregate, grid: &Grid) -> Outcome {
+    pub(super) fn aggregate_k(
+        &mut self,
+        aggregate: &Aggregate,
+        span: Span,
+        grid: &Grid,
+    ) -> Outcome {
         let before = self.budget.held();
         let (param, mut annotations) = self.parameter(aggregate, grid)?;
         let (rows, notes) = self.eval(&aggregate.expr, grid)?;
@@ -57,6 +65,9 @@ impl Evaluator<'_> {
             }
             members[number].push(index);
         }
+        if matches!(aggregate.op, AggregateOp::Topk | AggregateOp::Bottomk) {
+            note_ignored(&rows, &param, aggregate.op, span, &mut annotations);
+        }
         let mut kept = Kept::new(&rows, grid);
         for step in 0..grid.steps {
             self.check()?;
@@ -64,12 +75,15 @@ impl Evaluator<'_> {
                 let present = members
                     .iter()
                     .filter_map(|&index| Some((index, rows[index].get(step)?)));
+                let elements = members
+                    .iter()
+                    .filter_map(|&index| Some((index, rows[index].element(step)?)));
                 match aggregate.op {
                     AggregateOp::LimitRatio => {
                         let ratio = param.at(step).clamp(-1.0, 1.0);
-                        for (index, value) in present {
+                        for (index, element) in elements {
                             if ratio != 0.0 && in_ratio(&rows[index].labels, ratio) {
-                                kept.keep(step, index, value);
+                                kept.keep(step, index, element);
                             }
                         }
                     }
@@ -80,8 +94,8 @@ impl Evaluator<'_> {
                             continue;
                         };
                         if op == AggregateOp::Limitk {
-                            for (index, value) in present.take(k) {
-                                kept.keep(step, index, value);
+                            for (index, element) in elements.take(k) {
+                                kept.keep(step, index, element);
                             }
                             continue;
                         }
@@ -92,7 +106,7 @@ impl Evaluator<'_> {
                         let mut best = Best::new(k, direction);
                         present.for_each(|(index, value)| best.add(value, index));
                         for (value, index) in best.sorted() {
-                            kept.keep(step, index, value);
+                            kept.keep(step, index, Element::Float(value));
                         }
                     }
                 }
@@ -134,6 +148,15 @@ impl Evaluator<'_> {
             let mut builder = LabelsBuilder::from_labels(&row.labels);
             // A series often keeps its value; the label set is built when it changes.
             let mut last: Option<(u64, usize)> = None;
+            row.for_each_histogram(|step, histogram| {
+                builder.set(label, &histogram.to_string());
+                let labels = builder.labels();
+                let number = groups.number(&labels, |_| false);
+                if number == counts.len() {
+                    counts.push((groups.labels(&labels), HashMap::new()));
+                }
+                *counts[number].1.entry(step).or_insert(0.0) += 1.0;
+            });
             row.for_each(|step, value| {
                 let number = match last {
                     Some((bits, number)) if bits == value.to_bits() => number,
@@ -166,6 +189,23 @@ impl Evaluator<'_> {
     }
 }
 
+/// Tells that histograms have no rank, where any rank is asked for.
+fn note_ignored(
+    rows: &[Row],
+    param: &Parameter,
+    op: AggregateOp,
+    span: Span,
+    annotations: &mut Annotations,
+) {
+    let mut any = false;
+    for row in rows {
+        row.for_each_histogram(|step, _| any |= param.at(step) >= 1.0);
+    }
+    if any {
+        ignored_in_aggregation(op.as_str(), span, annotations);
+    }
+}
+
 fn check_count(min: f64, max: f64, any_nan: bool) -> Result<(), QueryError> {
     let text = if any_nan {
         "Parameter value is NaN".to_owned()
@@ -190,7 +230,7 @@ fn in_ratio(labels: &Labels, ratio: f64) -> bool {
 struct Kept<'a> {
     rows: &'a [Row],
     /// Of one step: in order. Of more: builders by row.
-    order: Vec<(usize, f64)>,
+    order: Vec<(usize, Element)>,
     builders: Vec<Option<RowBuilder>>,
     steps: usize,
 }
@@ -205,17 +245,16 @@ impl<'a> Kept<'a> {
         }
     }
 
-    fn keep(&mut self, step: usize, index: usize, value: f64) {
+    fn keep(&mut self, step: usize, index: usize, element: Element) {
         if self.steps == 1 {
-            self.order.push((index, value));
+            self.order.push((index, element));
             return;
         }
         if self.builders.is_empty() {
             self.builders.resize_with(self.rows.len(), || None);
         }
-        self.builders[index]
-            .get_or_insert_with(|| RowBuilder::new(self.steps))
-            .set(step, value);
+        let builder = self.builders[index].get_or_insert_with(|| RowBuilder::new(self.steps));
+        element.set(builder, step);
     }
 
     fn finish(self) -> Vec<Row> {
@@ -228,7 +267,9 @@ impl<'a> Kept<'a> {
             return self
                 .order
                 .iter()
-                .map(|&(index, value)| like(index, Row::constant(labels(index), value, 1)))
+                .map(|(index, element)| {
+                    like(*index, Row::of_element(labels(*index), element.clone()))
+                })
                 .collect();
         }
         let mut rows = Vec::new();

@@ -2,9 +2,10 @@
 
 use kymo_storage::model::Labels;
 
+use super::elements::{Combined, Met};
+use super::histogram_column::Element;
 use super::row::{Grid, Row, RowBuilder};
 use super::{Evaluator, Outcome};
-use crate::promql::annotations::Annotations;
 use crate::promql::ast::{BinaryOp, Span, ValueType};
 use crate::promql::plan::Binary;
 
@@ -15,6 +16,7 @@ impl Evaluator<'_> {
         let (lhs, mut annotations) = self.eval(&binary.lhs, grid)?;
         let (rhs, notes) = self.eval(&binary.rhs, grid)?;
         annotations.merge(&notes);
+        let mut met = Met::default();
         let scalar = |node: &crate::promql::plan::Node| node.value_type == ValueType::Scalar;
         let rows = match (scalar(&binary.lhs), scalar(&binary.rhs)) {
             (true, true) => {
@@ -23,14 +25,17 @@ impl Evaluator<'_> {
                 });
                 vec![Row::full(Labels::empty(), values)]
             }
-            (false, true) => self.with_scalar(binary, lhs.clone(), &rhs, Side::Right, grid),
-            (true, false) => self.with_scalar(binary, rhs.clone(), &lhs, Side::Left, grid),
-            (false, false) => self.match_vectors(binary, &lhs, &rhs, grid)?,
+            (false, true) => {
+                let (vector, scalar) = (lhs.clone(), &rhs);
+                self.with_scalar(binary, vector, scalar, Side::Right, grid, &mut met)
+            }
+            (true, false) => {
+                let (vector, scalar) = (rhs.clone(), &lhs);
+                self.with_scalar(binary, vector, scalar, Side::Left, grid, &mut met)
+            }
+            (false, false) => self.match_vectors(binary, &lhs, &rhs, grid, &mut met)?,
         };
-        // Floats have no buckets to trim; elements that meet are dropped with a word.
-        if is_trim(binary.op) && !lhs.is_empty() && !rhs.is_empty() {
-            note_trim(binary.op, span, &mut annotations);
-        }
+        met.tell(binary.op, span, &mut annotations);
         let rows = self.settle(before, &[&lhs, &rhs], rows, grid)?;
         Ok((rows, annotations))
     }
@@ -44,6 +49,7 @@ impl Evaluator<'_> {
         scalar: &[Row],
         side: Side,
         grid: &Grid,
+        met: &mut Met,
     ) -> Vec<Row> {
         let op = binary.op;
         let sides = |step: usize, value: f64| match side {
@@ -53,7 +59,30 @@ impl Evaluator<'_> {
         let mut builder = RowBuilder::new(grid.steps);
         let mut result = Vec::with_capacity(rows.len());
         for mut row in rows {
-            if is_trim(op) {
+            if row.histograms.is_some() || is_trim(op) {
+                row.for_each_element(|step, element| {
+                    let scalar = Element::Float(scalar_at(scalar, step));
+                    let (l, r) = match side {
+                        Side::Left => (&scalar, &element),
+                        Side::Right => (&element, &scalar),
+                    };
+                    let result = met.element(binary, l, r, step);
+                    let result = result.map(|result| match result {
+                        Combined::Keep if binary.return_bool => Element::Float(1.0),
+                        Combined::Keep => element.clone(),
+                        Combined::Made(made) => made,
+                    });
+                    if let Some(made) = result {
+                        made.set(&mut builder, step);
+                    }
+                });
+                if let Some(mut made) = builder.take(|| row.labels.clone()) {
+                    made.drop_name = row.drop_name;
+                    if !keeps_meaning(op) || binary.return_bool {
+                        self.drop_metadata(&mut made);
+                    }
+                    result.push(made);
+                }
                 continue;
             }
             if is_comparison(op) && !binary.return_bool {
@@ -86,17 +115,6 @@ fn scalar_at(rows: &[Row], step: usize) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-fn note_trim(op: BinaryOp, span: Span, annotations: &mut Annotations) {
-    let op = match op {
-        BinaryOp::TrimLower => ">/",
-        _ => "</",
-    };
-    let text = format!(
-        "incompatible sample types encountered for binary operator \"{op}\": float {op} float"
-    );
-    annotations.info(text, span);
-}
-
 pub(super) fn is_trim(op: BinaryOp) -> bool {
     matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
 }
@@ -106,6 +124,11 @@ pub(super) fn is_comparison(op: BinaryOp) -> bool {
         op,
         BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge
     )
+}
+
+/// Tells whether a result is still what its metric's name says.
+pub(super) fn keeps_meaning(op: BinaryOp) -> bool {
+    is_comparison(op) || is_trim(op)
 }
 
 /// Tells whether two numbers compare as asked.

@@ -8,8 +8,10 @@
 use kymo_storage::model::{Labels, LabelsBuilder};
 
 use super::Evaluator;
-use super::binary::{compare, is_comparison, is_trim, scalar_result};
+use super::binary::{compare, is_comparison, is_trim, keeps_meaning, scalar_result};
+use super::elements::{Combined, Met};
 use super::group::{Groups, Keep};
+use super::histogram_column::Element;
 use super::row::{Bits, Grid, Row, RowBuilder, is_metadata_label};
 use crate::error::QueryError;
 use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
@@ -23,6 +25,7 @@ impl Evaluator<'_> {
         lhs: &[Row],
         rhs: &[Row],
         grid: &Grid,
+        met: &mut Met,
     ) -> Result<Vec<Row>, QueryError> {
         let Some(matching) = &binary.matching else {
             return Ok(Vec::new());
@@ -49,7 +52,7 @@ impl Evaluator<'_> {
             drop_name: !self.options.delayed_name_removal && binary.return_bool,
         };
         combiner.refuse_ambiguous()?;
-        combiner.combine()
+        Ok(combiner.combine(met))
     }
 }
 
@@ -102,9 +105,7 @@ impl<'a> Sides<'a> {
         let (left, right) = (self.many, self.one);
         let mut builder = RowBuilder::new(self.steps);
         let mut filter = |row: &Row, steps: &Bits, wanted: bool| {
-            row.clone().filter_map(&mut builder, |step, value| {
-                (steps.get(step) == wanted).then_some(value)
-            })
+            row.filter_steps(&mut builder, |step| steps.get(step) == wanted)
         };
         let mut rows = Vec::new();
         match op {
@@ -257,7 +258,7 @@ impl Combiner<'_> {
         let mut holder = vec![usize::MAX; self.sides.steps];
         let mut clash: Option<(usize, usize, usize)> = None;
         for &member in members {
-            rows[member].for_each(|step, _| {
+            let mut note = |step: usize| {
                 if !counts(step) {
                     return;
                 }
@@ -266,7 +267,9 @@ impl Combiner<'_> {
                 } else if clash.is_none_or(|known| step < known.0) {
                     clash = Some((step, holder[step], member));
                 }
-            });
+            };
+            rows[member].for_each(|step, _| note(step));
+            rows[member].for_each_histogram(|step, _| note(step));
         }
         clash
     }
@@ -298,7 +301,7 @@ impl Combiner<'_> {
             .collect()
     }
 
-    fn combine(&self) -> Result<Vec<Row>, QueryError> {
+    fn combine(&self, met: &mut Met) -> Vec<Row> {
         let sides = self.sides;
         let one = sides.members(&sides.one_groups);
         let mut rows = Vec::new();
@@ -307,6 +310,15 @@ impl Combiner<'_> {
         for (row, &group) in sides.many.iter().zip(&sides.many_groups) {
             for &partner in &one[group] {
                 let partner = &sides.one[partner];
+                if self.is_for_elements(row) || partner.histograms.is_some() {
+                    row.for_each_element(|step, element| {
+                        if let Some(other) = partner.element(step) {
+                            self.set_element(&mut builder, met, step, &element, &other);
+                        }
+                    });
+                    rows.extend(self.take(&mut builder, &row.labels, &partner.labels));
+                    continue;
+                }
                 row.for_each(|step, value| {
                     if let Some(other) = partner.get(step) {
                         self.set(&mut builder, step, value, other);
@@ -315,6 +327,16 @@ impl Combiner<'_> {
                 rows.extend(self.take(&mut builder, &row.labels, &partner.labels));
             }
             if let Some(fill) = self.matching.fill_right {
+                if self.is_for_elements(row) {
+                    row.for_each_element(|step, element| {
+                        if !one_present[group].get(step) {
+                            let fill = Element::Float(fill);
+                            self.set_element(&mut builder, met, step, &element, &fill);
+                        }
+                    });
+                    rows.extend(self.take(&mut builder, &row.labels, &self.keep.of(&row.labels)));
+                    continue;
+                }
                 row.for_each(|step, value| {
                     if !one_present[group].get(step) {
                         self.set(&mut builder, step, value, fill);
@@ -326,6 +348,16 @@ impl Combiner<'_> {
         if let Some(fill) = self.matching.fill_left {
             let many_present = sides.present(sides.many, &sides.many_groups);
             for (row, &group) in sides.one.iter().zip(&sides.one_groups) {
+                if self.is_for_elements(row) {
+                    row.for_each_element(|step, element| {
+                        if !many_present[group].get(step) {
+                            let fill = Element::Float(fill);
+                            self.set_element(&mut builder, met, step, &fill, &element);
+                        }
+                    });
+                    rows.extend(self.take(&mut builder, &self.keep.of(&row.labels), &row.labels));
+                    continue;
+                }
                 row.for_each(|step, value| {
                     if !many_present[group].get(step) {
                         self.set(&mut builder, step, fill, value);
@@ -334,7 +366,34 @@ impl Combiner<'_> {
                 rows.extend(self.take(&mut builder, &self.keep.of(&row.labels), &row.labels));
             }
         }
-        Ok(rows)
+        rows
+    }
+
+    /// Tells whether a row is combined element by element.
+    fn is_for_elements(&self, row: &Row) -> bool {
+        row.histograms.is_some() || is_trim(self.binary.op)
+    }
+
+    /// Computes one element of any kind; `many` and `one` are the sides' elements.
+    fn set_element(
+        &self,
+        builder: &mut RowBuilder,
+        met: &mut Met,
+        step: usize,
+        many: &Element,
+        one: &Element,
+    ) {
+        let (l, r) = if self.swapped {
+            (one, many)
+        } else {
+            (many, one)
+        };
+        match met.element(self.binary, l, r, step) {
+            None => {}
+            Some(Combined::Keep) if self.binary.return_bool => builder.set(step, 1.0),
+            Some(Combined::Keep) => l.clone().set(builder, step),
+            Some(Combined::Made(made)) => made.set(builder, step),
+        }
     }
 
     /// Computes one element; `many` and `one` are the sides' values.
@@ -379,9 +438,4 @@ impl Combiner<'_> {
         }
         builder.labels()
     }
-}
-
-/// Tells whether a result is still what its metric's name says.
-fn keeps_meaning(op: BinaryOp) -> bool {
-    is_comparison(op) || is_trim(op)
 }

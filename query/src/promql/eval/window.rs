@@ -190,6 +190,9 @@ pub(crate) fn each_window(
 
 /// Removes the stale markers, which ranges do not see.
 pub(crate) fn drop_stale_markers(samples: &mut SampleBuf) {
+    samples
+        .histograms
+        .retain(|s| !s.histogram.is_stale_marker());
     // Nearly always there are none, which a pass without branches tells fastest.
     let any = |found, &value: &f64| found | is_stale_marker(value);
     if !samples.values.iter().fold(false, any) {

@@ -1,6 +1,7 @@
 //! Prometheus' `/api/v1`.
 
 pub(super) mod admin;
+pub(super) mod alertmanagers;
 pub(super) mod config;
 pub(super) mod exemplars;
 pub(super) mod explain;
@@ -14,5 +15,6 @@ pub(super) mod targets;
 pub(super) mod write;
 
 mod bounds;
+mod histogram;
 mod query_stats;
 mod result;

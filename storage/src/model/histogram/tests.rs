@@ -32,7 +32,8 @@ fn custom(bounds: &[f64], counts: &[f64]) -> FloatHistogram {
 
 #[test]
 fn spans_give_each_bucket_an_index() {
-    let cases: [(&[Span], &[f64], &[(i32, f64)], &[Span]); 4] = [
+    type Case<'a> = (&'a [Span], &'a [f64], &'a [(i32, f64)], &'a [Span]);
+    let cases: [Case<'_>; 4] = [
         (&[], &[], &[], &[]),
         (
             &[span(-2, 2), span(1, 1)],
