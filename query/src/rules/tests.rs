@@ -68,7 +68,9 @@ impl Bench {
         let mut live: Vec<String> = samples
             .iter()
             .map(|sample| {
-                let PointValue::Float(value) = sample.value;
+                let PointValue::Float(value) = sample.value else {
+                    panic!("a number expected");
+                };
                 let labels = &sample.labels;
                 let rest = LabelsBuilder::from_labels(labels)
                     .remove("__name__")
