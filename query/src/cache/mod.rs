@@ -297,7 +297,7 @@ impl ResultCache {
                 count(&self.invalidations);
             }
             if let Some(unchanged) = unchanged
-                && let Some(answer) = self.from_parts(&work, &entry, unchanged)?
+                && let Some(answer) = self.put_together(&work, &entry, unchanged)?
             {
                 return Ok(answer);
             }
@@ -310,7 +310,7 @@ impl ResultCache {
 
     /// Answers with kept steps and evaluates the others. `None` where that cannot be, or
     /// gave no answer that is known to be that of the whole.
-    fn from_parts(
+    fn put_together(
         &self,
         work: &Work<'_>,
         entry: &Entry,

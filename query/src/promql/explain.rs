@@ -256,7 +256,7 @@ fn selector_text(selector: &Selector, range_ms: i64) -> String {
         |matcher: &&Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
     let name = selector.matchers.iter().find(is_name);
     let rest = selector.matchers.iter().filter(|matcher| !is_name(matcher));
-    let rest: Vec<String> = rest.map(|matcher| matcher_text(matcher)).collect();
+    let rest: Vec<String> = rest.map(matcher_text).collect();
     let mut text = name.map_or("", |name| name.value()).to_owned();
     if !rest.is_empty() {
         text.push_str(&format!("{{{}}}", rest.join(",")));

@@ -6,9 +6,9 @@
 //! **Locks**, in the order in which one thread may take them: `maintaining`,
 //! `truncating`, `capture`, the set of blocks, `committing`, `gate`, the head files of a
 //! shard, a log, the index, the aliases, a shard, the dictionary; last and alone the
-//! exemplars, the metadata, the counts by target. No file is written under any of them
-//! but a log's and the head files' own, blocks under `maintaining`, and a snapshot or a
-//! block of the head under `truncating`.
+//! exemplars, the metadata, the counts by target, the versions. No file is written under
+//! any of them but a log's and the head files' own, blocks under `maintaining`, and a
+//! snapshot or a block of the head under `truncating`.
 //!
 //! **Visibility.** Transactions apply their samples under the shared side of `gate`
 //! and stamp them with the epoch found there. A reader takes the exclusive side for a
