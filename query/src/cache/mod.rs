@@ -50,7 +50,7 @@ const WORTH_KEEPING: i64 = 16;
 const MAX_PEAKS: usize = 64;
 
 /// Most steps of a query that is looked at here.
-const MAX_STEPS: i64 = 1 << 20;
+const MAX_STEPS: i64 = 1 << 16;
 
 /// Whether steps of a query may be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
-use kymo_query::CacheStats;
+use kymo_query::{CacheStats, QueryStats};
 use parking_lot::Mutex;
 
 use super::build;
@@ -124,14 +124,21 @@ pub(crate) struct QueryMetrics {
     queue: Summary,
     inner_eval: Summary,
     samples: AtomicU64,
+    samples_read: AtomicU64,
 }
 
 impl QueryMetrics {
     /// Counts a query that was evaluated, whatever came of it.
-    pub(crate) fn observe(&self, queued: Duration, ran: Duration, samples: u64) {
+    pub(crate) fn observe(&self, queued: Duration, ran: Duration, samples: QueryStats) {
         self.queue.observe(queued);
         self.inner_eval.observe(ran);
-        self.samples.fetch_add(samples, Ordering::Relaxed);
+        let counts = [
+            (&self.samples, samples.total_samples),
+            (&self.samples_read, samples.samples_read),
+        ];
+        for (counter, count) in counts {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
     }
 
     fn write(&self, writer: &mut TextWriter, app: &App) {
@@ -159,6 +166,11 @@ impl QueryMetrics {
             "prometheus_engine_query_samples_total",
             "The total number of samples loaded by all queries.",
             self.samples.load(Ordering::Relaxed),
+        );
+        writer.counter(
+            "prometheus_engine_query_samples_read_total",
+            "The total number of samples read by all queries, each counted once however many windows hold it.",
+            self.samples_read.load(Ordering::Relaxed),
         );
         let name = "prometheus_engine_query_duration_seconds";
         writer.family(name, Kind::Summary, "Query timings.");

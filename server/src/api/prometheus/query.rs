@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use kymo_query::{Cancel, QueryError, QueryOptions, QueryResult, RangeQuery, Value};
+use kymo_query::{Cancel, QueryError, QueryOptions, QueryResult, QueryStats, RangeQuery, Value};
 use kymo_storage::compat::{duration, time};
 
 use super::bounds::{TRUNCATED, cut, limit, parse_bool, time_or};
@@ -174,8 +174,8 @@ async fn run(
         }
     };
     let samples = match &done.result {
-        Ok(result) => result.stats.total_samples,
-        Err(_) => 0,
+        Ok(result) => result.stats,
+        Err(_) => QueryStats::default(),
     };
     app.metrics.queries.observe(done.queued, done.ran, samples);
     let asked_stats = call.params.get("stats");
