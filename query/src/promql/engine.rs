@@ -11,7 +11,7 @@ use crate::promql::ast::{Expr, ValueType};
 use crate::promql::eval::{Element, Evaluator, Grid, Row, into_series};
 use crate::promql::explain::Explanation;
 use crate::promql::features::Features;
-use crate::promql::plan::{Bounds, Node, Plan, value_type};
+use crate::promql::plan::{Bounds, Node, Plan};
 use crate::promql::reach::{self, Ordered};
 use crate::promql::value::{PointValue, Value, VectorSample};
 use crate::source::Source;
@@ -41,6 +41,10 @@ pub struct EngineOptions {
     /// Judge by the label `__type__`, not by the name, whether a metric is a counter
     /// (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Let samples that say since when they have counted tell `rate` and its kin of
+    /// resets, and of what was counted before the first sample
+    /// (`use-start-timestamps`).
+    pub use_start_timestamps: bool,
     /// Threads that help with queries; `None` to evaluate on the calling thread alone.
     pub workers: Option<Arc<dyn Workers>>,
 }
@@ -56,6 +60,7 @@ impl Default for EngineOptions {
             enable: Features::default(),
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            use_start_timestamps: false,
             workers: None,
         }
     }
@@ -270,7 +275,7 @@ impl Engine {
             let steps = (start_ms, asked.step_ms, grid.steps);
             let root = &prepared.plan.root;
             let whole = prepared.whole;
-            return Ok(Explanation::new(query, root, steps, whole, Some(keeping)));
+            return Explanation::new(query, root, steps, whole, Some(keeping));
         }
         let bounds = Bounds {
             start_ms,
@@ -279,13 +284,7 @@ impl Engine {
         };
         let plan = Plan::new(&self.parse(query)?, bounds)?;
         let whole = reach::whole(&plan.root, &Grid::instant(start_ms), self.lookback(options));
-        Ok(Explanation::new(
-            query,
-            &plan.root,
-            (start_ms, 0, 1),
-            whole,
-            None,
-        ))
+        Explanation::new(query, &plan.root, (start_ms, 0, 1), whole, None)
     }
 
     /// Makes a range query ready to be run, as a whole or in parts.
@@ -304,7 +303,7 @@ impl Engine {
             step_ms,
         } = *asked;
         let expr = self.parse(query)?;
-        let kind = value_type(&expr);
+        let kind = expr.value_type();
         if kind != ValueType::Vector && kind != ValueType::Scalar {
             return Err(QueryError::Invalid(format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
@@ -386,6 +385,7 @@ impl Engine {
         };
         let mut evaluator =
             Evaluator::new(&source, &self.options, run.lookback_delta_ms, run.cancel);
+        evaluator.hold_stack(root)?;
         let (value, annotations) = if let Some(text) = root.string() {
             let value = Value::String {
                 t_ms: run.grid.start_ms,

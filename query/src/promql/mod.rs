@@ -9,6 +9,7 @@ mod annotations;
 pub mod ast;
 mod build;
 mod check;
+pub(crate) mod deep;
 mod engine;
 mod error;
 mod eval;
@@ -29,6 +30,7 @@ mod series;
 mod stats_only;
 mod time;
 mod token;
+mod tree;
 mod value;
 
 #[cfg(test)]
@@ -43,7 +45,7 @@ pub use features::Features;
 pub use functions::{Function, function, functions};
 pub use json::expr_json;
 pub use parse::{parse_expr, parse_metric, parse_selector, parse_series};
-pub use pretty::pretty;
+pub use pretty::{pretty, pretty_len};
 pub use print::matcher_text;
 pub use series::{SeriesHistogram, SeriesValue};
 pub use value::{PointValue, Series, Value, VectorSample};

@@ -415,15 +415,17 @@ struct Accumulator {
 }
 
 impl Accumulator {
-    /// Takes the histograms of a row, if the operator takes any.
-    fn add_histograms(&mut self, row: &Row, op: AggregateOp, span: Span) -> Annotations {
+    /// Takes the histograms of a row, if the operator takes any. Returns how many bytes of
+    /// memory they take, and what is to be said of them.
+    fn add_histograms(&mut self, row: &Row, op: AggregateOp, span: Span) -> (usize, Annotations) {
         let mut notes = Annotations::default();
+        let mut grown = 0;
         match op {
             AggregateOp::Sum | AggregateOp::Avg => {
                 let folding = self
                     .histograms
                     .get_or_insert_with(|| Box::new(HistogramFolding::new(op)));
-                folding.add(row, &self.seen, span, &mut notes);
+                grown = folding.add(row, &self.seen, span, &mut notes);
             }
             AggregateOp::Count | AggregateOp::Group => {
                 row.for_each_histogram(|step, _| {
@@ -433,7 +435,7 @@ impl Accumulator {
             }
             op => ignored_in_aggregation(op.as_str(), span, &mut notes),
         }
-        notes
+        (grown, notes)
     }
 }
 
@@ -484,7 +486,9 @@ impl<'a> Folding<'a> {
         group.drop_name |= drop_name;
         let mut notes = None;
         if row.histograms.is_some() {
-            notes = Some(group.add_histograms(row, self.op, self.span));
+            let (more, of_histograms) = group.add_histograms(row, self.op, self.span);
+            grown += more;
+            notes = Some(of_histograms);
         }
         match held {
             None => group.seen.set_range(first, first + values.len()),
