@@ -44,14 +44,6 @@ enum Order {
     Merged(Merged),
 }
 
-/// When series come in label order.
-#[derive(Debug, Clone, Copy)]
-enum Sorted {
-    Always,
-    /// Where there is a block of this range.
-    WithBlocks(TimeRange),
-}
-
 /// Names of labels and their numbers.
 #[derive(Debug)]
 struct Named {
@@ -76,6 +68,14 @@ const USUAL_LABELS: usize = 24;
 pub(super) fn packed<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Labels {
     let labels: SmallVec<[(&str, &str); USUAL_LABELS]> = labels.collect();
     Labels::from_sorted(labels.iter().copied())
+}
+
+/// When series come in label order.
+#[derive(Debug, Clone, Copy)]
+enum Sorted {
+    Always,
+    /// Where there is a block of this range.
+    WithBlocks(TimeRange),
 }
 
 /// What a read did to the times in its buffer.
