@@ -275,7 +275,7 @@ impl Engine {
             let steps = (start_ms, asked.step_ms, grid.steps);
             let root = &prepared.plan.root;
             let whole = prepared.whole;
-            return Ok(Explanation::new(query, root, steps, whole, Some(keeping)));
+            return Explanation::new(query, root, steps, whole, Some(keeping));
         }
         let bounds = Bounds {
             start_ms,
@@ -284,13 +284,7 @@ impl Engine {
         };
         let plan = Plan::new(&self.parse(query)?, bounds)?;
         let whole = reach::whole(&plan.root, &Grid::instant(start_ms), self.lookback(options));
-        Ok(Explanation::new(
-            query,
-            &plan.root,
-            (start_ms, 0, 1),
-            whole,
-            None,
-        ))
+        Explanation::new(query, &plan.root, (start_ms, 0, 1), whole, None)
     }
 
     /// Makes a range query ready to be run, as a whole or in parts.

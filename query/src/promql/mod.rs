@@ -9,7 +9,7 @@ mod annotations;
 pub mod ast;
 mod build;
 mod check;
-mod deep;
+pub(crate) mod deep;
 mod engine;
 mod error;
 mod eval;

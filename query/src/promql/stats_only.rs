@@ -153,6 +153,7 @@ mod tests {
             samples.histograms.push(HistogramSample {
                 start_ms: 0,
                 t_ms,
+                start_ms: 0,
                 histogram: Arc::new(histogram),
             });
         }
