@@ -298,11 +298,7 @@ mod tests {
     use crate::promql::{Features, parse_expr};
 
     fn look(query: &str) -> Option<(i64, i64, bool)> {
-        let mut features = Features::default();
-        features.experimental_functions = true;
-        features.extended_range_selectors = true;
-        features.binop_fill_modifiers = true;
-        let expr = parse_expr(query, &features).unwrap();
+        let expr = parse_expr(query, &Features::ALL).unwrap();
         let seen = steady(&expr, 300_000)?;
         Some((seen.back_ms / 1000, seen.forward_ms / 1000, seen.ordered))
     }
