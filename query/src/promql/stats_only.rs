@@ -151,6 +151,7 @@ mod tests {
                 ..FloatHistogram::default()
             };
             samples.histograms.push(HistogramSample {
+                start_ms: 0,
                 t_ms,
                 histogram: Arc::new(histogram),
             });
