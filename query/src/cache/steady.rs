@@ -39,9 +39,12 @@ pub(super) struct Steady {
     pub(super) renames: bool,
 }
 
-/// Looks at a query; `None` where it is not steady, or selects nothing.
+/// Levels of a query that are looked at. Nobody writes more, and each is a call.
+const MAX_LEVELS: usize = 256;
+
+/// Looks at a query; `None` where it is not steady, selects nothing, or is very deep.
 pub(super) fn steady(expr: &Expr, lookback_ms: i64) -> Option<Steady> {
-    if !(0..MAX_MS).contains(&lookback_ms) {
+    if !(0..MAX_MS).contains(&lookback_ms) || expr.is_deeper_than(MAX_LEVELS) {
         return None;
     }
     let mut look = Look {
