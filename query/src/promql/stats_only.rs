@@ -151,7 +151,6 @@ mod tests {
                 ..FloatHistogram::default()
             };
             samples.histograms.push(HistogramSample {
-                start_ms: 0,
                 t_ms,
                 start_ms: 0,
                 histogram: Arc::new(histogram),
