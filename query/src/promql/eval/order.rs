@@ -197,7 +197,7 @@ pub(super) struct Best {
 }
 
 impl Best {
-    /// Begins to keep the `k` (at least one) largest or smallest.
+    /// Begins to keep the `k` largest or smallest.
     pub(super) fn new(k: usize, direction: Direction) -> Best {
         Best {
             k,
@@ -206,14 +206,15 @@ impl Best {
         }
     }
 
-    pub(super) fn add(&mut self, value: f64, series: usize) {
+    /// Looks at a value; tells whether there is one more.
+    pub(super) fn add(&mut self, value: f64, series: usize) -> bool {
         if self.heap.len() < self.k {
             self.heap.push((value, series));
             self.up();
-            return;
+            return true;
         }
         let Some(worst) = self.heap.first_mut() else {
-            return;
+            return false;
         };
         let better = match self.direction {
             Direction::Descending => worst.0 < value,
@@ -222,6 +223,15 @@ impl Best {
         if better || (worst.0.is_nan() && !value.is_nan()) {
             *worst = (value, series);
             self.down();
+        }
+        false
+    }
+
+    /// Returns what a value must be better than to be kept; NaN where that may be any.
+    pub(super) fn bar(&self) -> f64 {
+        match self.heap.first() {
+            Some(worst) if self.heap.len() == self.k => worst.0,
+            _ => f64::NAN,
         }
     }
 

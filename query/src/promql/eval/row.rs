@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::error::QueryError;
 use crate::promql::value::Series;
-use crate::source::SampleBuf;
+use crate::source::{SampleBuf, Times};
 
 /// The steps at which a query is evaluated, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +120,17 @@ impl Bits {
         }
     }
 
+    /// Returns those of `len` steps from `first` on, counted from there.
+    fn part(&self, first: usize, len: usize) -> Bits {
+        let mut part = Bits::new(len);
+        for at in 0..len {
+            if self.get(first + at) {
+                part.set(at);
+            }
+        }
+        part
+    }
+
     /// Returns the first set step.
     pub(crate) fn first(&self) -> Option<usize> {
         let at = self.words.iter().position(|&word| word != 0)?;
@@ -207,15 +218,7 @@ impl RowBuilder {
             self.span().map(|(first, last)| {
                 let count = self.present.count();
                 let len = last - first + 1;
-                let holes = (count < len).then(|| {
-                    let mut held = Bits::new(len);
-                    for at in 0..len {
-                        if self.present.get(first + at) {
-                            held.set(at);
-                        }
-                    }
-                    Box::new(held)
-                });
+                let holes = (count < len).then(|| Box::new(self.present.part(first, len)));
                 Row {
                     labels: labels(),
                     drop_name: false,
@@ -269,6 +272,24 @@ impl Row {
             values: values.into_iter().collect(),
             holes: None,
         }
+    }
+
+    /// Returns a row with those of the values whose steps are in `held`; `None` where
+    /// there are none.
+    pub(crate) fn of_column(labels: Labels, mut values: Vec<f64>, held: &Bits) -> Option<Row> {
+        let (first, last) = (held.first()?, held.last()?);
+        let len = last - first + 1;
+        values.truncate(last + 1);
+        if first > 0 {
+            values.drain(..first);
+        }
+        Some(Row {
+            labels,
+            drop_name: false,
+            first,
+            values: SmallVec::from_vec(values),
+            holes: (held.count() < len).then(|| Box::new(held.part(first, len))),
+        })
     }
 
     /// Returns how much memory the row holds, in bytes.
@@ -370,12 +391,48 @@ impl Row {
         self.values = SmallVec::from_elem(value, steps);
     }
 
-    /// Replaces `into` by the row's values as samples at the grid's times.
-    pub(crate) fn to_samples(&self, grid: &Grid, into: &mut SampleBuf) {
-        into.clear();
-        into.timestamps.reserve(self.values.len());
-        into.values.reserve(self.values.len());
-        self.for_each(|step, value| into.push(grid.time(step), value));
+    /// Replaces `into` by the row's values as samples at the grid's times. `before` is
+    /// the row that is in `into`; tells whether the times are the same.
+    pub(crate) fn to_samples(
+        &self,
+        grid: &Grid,
+        before: Option<&Row>,
+        into: &mut SampleBuf,
+    ) -> Times {
+        into.values.clear();
+        if self.holes.is_none() {
+            into.values.extend_from_slice(&self.values);
+            let len = self.values.len();
+            let is_same = |before: &Row| {
+                before.holes.is_none() && (before.first, before.values.len()) == (self.first, len)
+            };
+            if before.is_some_and(is_same) {
+                return Times::Same;
+            }
+            into.timestamps.clear();
+            let steps = self.first..self.first + len;
+            into.timestamps.extend(steps.map(|step| grid.time(step)));
+        } else {
+            into.timestamps.clear();
+            self.for_each(|step, value| into.push(grid.time(step), value));
+        }
+        Times::New
+    }
+
+    /// Turns the row into samples at the grid's times.
+    fn into_samples(self, grid: &Grid) -> (Labels, SampleBuf) {
+        let mut samples = SampleBuf::default();
+        if self.holes.is_none() {
+            let steps = self.first..self.first + self.values.len();
+            samples.timestamps = steps.map(|step| grid.time(step)).collect();
+            samples.values = self.values.into_vec();
+        } else {
+            let count = self.count();
+            samples.timestamps.reserve_exact(count);
+            samples.values.reserve_exact(count);
+            self.for_each(|step, value| samples.push(grid.time(step), value));
+        }
+        (self.labels, samples)
     }
 }
 
@@ -384,12 +441,8 @@ pub(crate) fn into_series(mut rows: Vec<Row>, grid: &Grid) -> Vec<Series> {
     rows.sort_by(|a, b| a.labels.cmp(&b.labels));
     rows.into_iter()
         .map(|row| {
-            let mut floats = SampleBuf::default();
-            row.to_samples(grid, &mut floats);
-            Series {
-                labels: row.labels,
-                floats,
-            }
+            let (labels, floats) = row.into_samples(grid);
+            Series { labels, floats }
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kymo_storage::model::{TimeRange, is_stale_marker};
+use kymo_storage::model::{Labels, TimeRange, is_stale_marker};
 
 use super::batches::{Extent, PerSeries};
 use super::row::{Grid, Row, RowBuilder};
@@ -24,8 +24,27 @@ pub(super) enum Answer {
     TimestampMs,
 }
 
-/// Takes the rows of a selector one by one, and the budget for what it keeps.
-pub(super) type InstantSink<'s> = dyn FnMut(Row, &mut Budget) -> Result<(), QueryError> + 's;
+/// Takes the rows of a selector one by one.
+pub(super) trait Sink {
+    /// Takes the row of a series, and the budget for what is kept of it.
+    fn take(&mut self, index: usize, row: Row, budget: &mut Budget) -> Result<(), QueryError>;
+
+    /// Is called when all rows have been taken; `labels_of` tells all labels of a series.
+    fn end(&mut self, labels_of: &dyn Fn(usize) -> Labels) {
+        let _ = labels_of;
+    }
+}
+
+/// Rows that are the result.
+struct KeepAll(Vec<Row>);
+
+impl Sink for KeepAll {
+    fn take(&mut self, _: usize, row: Row, budget: &mut Budget) -> Result<(), QueryError> {
+        budget.hold_bytes(row.memory_bytes())?;
+        self.0.push(row);
+        Ok(())
+    }
+}
 
 /// A selector at work on its series.
 struct AtSteps {
@@ -42,6 +61,7 @@ struct AtSteps {
 
 /// What came of a series.
 struct OfSeries {
+    index: usize,
     /// Memory of the buffer that its samples were read to.
     buffer_bytes: usize,
     row: Row,
@@ -72,7 +92,11 @@ impl PerSeries for AtSteps {
         };
         let buffer_bytes = samples.memory_bytes();
         let row = builder.take(labels);
-        Ok(row.map(|row| OfSeries { buffer_bytes, row }))
+        Ok(row.map(|row| OfSeries {
+            index,
+            buffer_bytes,
+            row,
+        }))
     }
 }
 
@@ -141,13 +165,9 @@ impl Evaluator<'_> {
         answer: Answer,
         grid: &Grid,
     ) -> Result<Vec<Row>, QueryError> {
-        let mut rows = Vec::new();
-        self.stream_instant(selector, None, answer, grid, &mut |row, budget| {
-            budget.hold_bytes(row.memory_bytes())?;
-            rows.push(row);
-            Ok(())
-        })?;
-        Ok(rows)
+        let mut kept = KeepAll(Vec::new());
+        self.stream_instant(selector, None, answer, grid, &mut kept)?;
+        Ok(kept.0)
     }
 
     /// Evaluates a selector and hands every row to `sink`, with the labels that `names`
@@ -158,14 +178,14 @@ impl Evaluator<'_> {
         names: Option<&[String]>,
         answer: Answer,
         grid: &Grid,
-        sink: &mut InstantSink<'_>,
+        sink: &mut dyn Sink,
     ) -> Result<(), QueryError> {
         let smoothed = selector.edges == Edges::Smoothed;
         let after_ms = if smoothed { self.lookback_ms } else { 0 };
         let (set, range) = self.select(selector, after_ms, grid)?;
         let set_bytes = set.memory_bytes();
         let extent = Extent::new(set.len(), (range.start_ms, range.end_ms), grid.steps);
-        let work = AtSteps {
+        let work = Arc::new(AtSteps {
             set,
             names: names.map(<[String]>::to_vec),
             answer,
@@ -174,8 +194,8 @@ impl Evaluator<'_> {
             grid: *grid,
             lookback_ms: self.lookback_ms,
             cancel: self.cancel.clone(),
-        };
-        self.for_each_series(Arc::new(work), extent, |evaluator, made: OfSeries| {
+        });
+        self.for_each_series(Arc::clone(&work), extent, |evaluator, made: OfSeries| {
             let count = made.row.count();
             if !smoothed {
                 evaluator.looked += count as u64;
@@ -184,8 +204,9 @@ impl Evaluator<'_> {
             let budget = &mut evaluator.budget;
             budget.touch_bytes(made.buffer_bytes)?;
             budget.hold(count)?;
-            sink(made.row, budget)
+            sink.take(made.index, made.row, budget)
         })?;
+        sink.end(&|index| work.set.labels(index));
         self.budget.release_bytes(set_bytes);
         Ok(())
     }
