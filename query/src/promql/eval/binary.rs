@@ -3,10 +3,39 @@
 use kymo_storage::model::Labels;
 
 use super::row::{Grid, Row, RowBuilder};
-use super::{Evaluator, Outcome};
+use super::{Evaluator, Outcome, counts_per_step};
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::{BinaryOp, Span, ValueType};
 use crate::promql::plan::Binary;
+
+/// Runs `$body` with `$compute` as the function of an operator: once for each of the
+/// usual ones, so that loops over columns have it built in.
+macro_rules! each_operator {
+    ($op:expr, $compute:ident => $body:expr) => {
+        match $op {
+            BinaryOp::Add => {
+                let $compute = |l: f64, r: f64| l + r;
+                $body
+            }
+            BinaryOp::Sub => {
+                let $compute = |l: f64, r: f64| l - r;
+                $body
+            }
+            BinaryOp::Mul => {
+                let $compute = |l: f64, r: f64| l * r;
+                $body
+            }
+            BinaryOp::Div => {
+                let $compute = |l: f64, r: f64| l / r;
+                $body
+            }
+            op => {
+                let $compute = |l: f64, r: f64| scalar_result(op, l, r);
+                $body
+            }
+        }
+    };
+}
 
 impl Evaluator<'_> {
     /// Evaluates a binary operator.
@@ -15,6 +44,11 @@ impl Evaluator<'_> {
         let (lhs, mut annotations) = self.eval(&binary.lhs, grid)?;
         let (rhs, notes) = self.eval(&binary.rhs, grid)?;
         annotations.merge(&notes);
+        let gathered = counts_per_step(&[&lhs, &rhs], grid.steps);
+        // Floats have no buckets to trim; elements that meet are dropped with a word.
+        if is_trim(binary.op) && !lhs.is_empty() && !rhs.is_empty() {
+            note_trim(binary.op, span, &mut annotations);
+        }
         let scalar = |node: &crate::promql::plan::Node| node.value_type == ValueType::Scalar;
         let rows = match (scalar(&binary.lhs), scalar(&binary.rhs)) {
             (true, true) => {
@@ -23,15 +57,11 @@ impl Evaluator<'_> {
                 });
                 vec![Row::full(Labels::empty(), values)]
             }
-            (false, true) => self.with_scalar(binary, lhs.clone(), &rhs, Side::Right, grid),
-            (true, false) => self.with_scalar(binary, rhs.clone(), &lhs, Side::Left, grid),
-            (false, false) => self.match_vectors(binary, &lhs, &rhs, grid)?,
+            (false, true) => self.with_scalar(binary, lhs, rhs.first(), Side::Right, grid),
+            (true, false) => self.with_scalar(binary, rhs, lhs.first(), Side::Left, grid),
+            (false, false) => self.match_vectors(binary, lhs, rhs, grid)?,
         };
-        // Floats have no buckets to trim; elements that meet are dropped with a word.
-        if is_trim(binary.op) && !lhs.is_empty() && !rhs.is_empty() {
-            note_trim(binary.op, span, &mut annotations);
-        }
-        let rows = self.settle(before, &[&lhs, &rhs], rows, grid)?;
+        let rows = self.settle_counted(before, &gathered, rows, grid)?;
         Ok((rows, annotations))
     }
 
@@ -41,37 +71,46 @@ impl Evaluator<'_> {
         &self,
         binary: &Binary,
         rows: Vec<Row>,
-        scalar: &[Row],
+        scalar: Option<&Row>,
         side: Side,
         grid: &Grid,
     ) -> Vec<Row> {
         let op = binary.op;
-        let sides = |step: usize, value: f64| match side {
-            Side::Left => (scalar_at(scalar, step), value),
-            Side::Right => (value, scalar_at(scalar, step)),
-        };
+        if is_trim(op) {
+            return Vec::new();
+        }
         let mut builder = RowBuilder::new(grid.steps);
         let mut result = Vec::with_capacity(rows.len());
         for mut row in rows {
-            if is_trim(op) {
-                continue;
-            }
             if is_comparison(op) && !binary.return_bool {
                 result.extend(row.filter_map(&mut builder, |step, value| {
-                    let (l, r) = sides(step, value);
-                    compare(op, l, r).then_some(value)
+                    let scalar = scalar.and_then(|row| row.get(step)).unwrap_or(f64::NAN);
+                    let holds = match side {
+                        Side::Left => compare(op, scalar, value),
+                        Side::Right => compare(op, value, scalar),
+                    };
+                    holds.then_some(value)
                 }));
                 continue;
             }
-            row.map_steps(|step, value| {
-                let (l, r) = sides(step, value);
-                scalar_result(op, l, r)
-            });
+            match side {
+                Side::Left => each_operator!(op, compute => {
+                    row.map_with(scalar, |value, scalar| compute(scalar, value));
+                }),
+                Side::Right => each_operator!(op, compute => row.map_with(scalar, compute)),
+            }
             self.drop_metadata(&mut row);
             result.push(row);
         }
         result
     }
+}
+
+/// Computes the values of two columns.
+pub(super) fn compute_columns(op: BinaryOp, l: &[f64], r: &[f64]) -> Vec<f64> {
+    each_operator!(op, compute => {
+        l.iter().zip(r).map(|(&l, &r)| compute(l, r)).collect()
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -241,8 +241,20 @@ impl<'a> Evaluator<'a> {
         rows: Vec<Row>,
         grid: &Grid,
     ) -> Result<Vec<Row>, QueryError> {
-        self.check()?;
         let gathered = counts_per_step(operands, grid.steps);
+        self.settle_counted(before, &gathered, rows, grid)
+    }
+
+    /// As [`Evaluator::settle`], of operands that are gone: `gathered` is how many
+    /// values they had at each step.
+    fn settle_counted(
+        &mut self,
+        before: Held,
+        gathered: &[usize],
+        rows: Vec<Row>,
+        grid: &Grid,
+    ) -> Result<Vec<Row>, QueryError> {
+        self.check()?;
         let made = counts_per_step(&[&rows], grid.steps);
         let mut kept = self.budget.held();
         for (gathered, made) in gathered.iter().zip(&made) {

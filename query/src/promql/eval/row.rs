@@ -8,6 +8,8 @@
 //! Native histograms will be a second column beside the values, with a bitmap that
 //! says at which steps it holds; the values then hold floats at the other steps.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use kymo_storage::model::{Labels, METRIC_NAME};
@@ -129,6 +131,26 @@ impl Bits {
             }
         }
         part
+    }
+
+    /// Tells whether all or none of a range are set; `None` where some are.
+    pub(crate) fn all_or_none(&self, range: Range<usize>) -> Option<bool> {
+        let all = self.get(range.start);
+        let mut at = range.start;
+        while at < range.end {
+            let in_word = at % 64;
+            let n = (64 - in_word).min(range.end - at);
+            let mask = if n == 64 { !0 } else { (1u64 << n) - 1 };
+            let bits = self
+                .words
+                .get(at / 64)
+                .map_or(0, |word| word >> in_word & mask);
+            if bits != if all { mask } else { 0 } {
+                return None;
+            }
+            at += n;
+        }
+        Some(all)
     }
 
     /// Returns the first set step.
@@ -292,6 +314,31 @@ impl Row {
         })
     }
 
+    /// Returns a row with the given values, one at every step from `first` on; `None`
+    /// where there are none.
+    pub(crate) fn of_run(labels: Labels, first: usize, values: Vec<f64>) -> Option<Row> {
+        (!values.is_empty()).then(|| Row {
+            labels,
+            drop_name: false,
+            first,
+            values: SmallVec::from_vec(values),
+            holes: None,
+        })
+    }
+
+    /// Returns the steps of a row without holes.
+    pub(crate) fn run(&self) -> Option<Range<usize>> {
+        match self.holes {
+            None => Some(self.first..self.first + self.values.len()),
+            Some(_) => None,
+        }
+    }
+
+    /// Returns the values at steps of a row without holes, which must all be its own.
+    pub(crate) fn slice(&self, steps: Range<usize>) -> &[f64] {
+        &self.values[steps.start - self.first..steps.end - self.first]
+    }
+
     /// Returns how much memory the row holds, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         let values = match self.values.spilled() {
@@ -351,10 +398,27 @@ impl Row {
         }
     }
 
-    /// Replaces every value, knowing its step.
-    pub(crate) fn map_steps(&mut self, map: impl Fn(usize, f64) -> f64) {
-        for (at, value) in self.values.iter_mut().enumerate() {
-            *value = map(self.first + at, *value);
+    /// Replaces every value by what comes of it and the value of `other` at the same
+    /// step, which is NaN where there is none.
+    pub(crate) fn map_with(&mut self, other: Option<&Row>, map: impl Fn(f64, f64) -> f64) {
+        let first = self.first;
+        let steps = first..first + self.values.len();
+        match other {
+            Some(other)
+                if other
+                    .run()
+                    .is_some_and(|run| run.start <= steps.start && steps.end <= run.end) =>
+            {
+                for (value, &other) in self.values.iter_mut().zip(other.slice(steps)) {
+                    *value = map(*value, other);
+                }
+            }
+            other => {
+                for (at, value) in self.values.iter_mut().enumerate() {
+                    let other = other.and_then(|row| row.get(first + at));
+                    *value = map(*value, other.unwrap_or(f64::NAN));
+                }
+            }
         }
     }
 

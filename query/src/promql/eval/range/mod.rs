@@ -6,6 +6,8 @@ mod counter;
 mod equal;
 mod input;
 mod kernel;
+mod lanes;
+mod moving;
 mod vector;
 
 use std::sync::Arc;
