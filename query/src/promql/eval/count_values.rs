@@ -7,8 +7,9 @@ use kymo_storage::compat::quote::quote;
 use kymo_storage::model::{Labels, LabelsBuilder};
 
 use super::group::{Groups, Keep};
+use super::operand::keep_of;
 use super::row::{Grid, RowBuilder};
-use super::{Evaluator, Outcome};
+use super::{Evaluator, Outcome, total_count};
 use crate::error::QueryError;
 use crate::promql::plan::Aggregate;
 
@@ -35,41 +36,55 @@ impl Evaluator<'_> {
         };
         let before = self.budget.held();
         let (rows, annotations) = self.eval(&aggregate.expr, grid)?;
+        self.budget
+            .touch_bytes(total_count(&rows) * size_of::<usize>())?;
         let mut groups = Groups::new(keep);
-        let mut counts: Vec<(Labels, HashMap<usize, f64>)> = Vec::new();
+        let mut counts: Vec<Occurrences> = Vec::new();
+        // What a value adds to the labels of a group is made up once.
+        let mut bases = Groups::new(keep_of(aggregate));
+        let mut numbers: HashMap<(usize, u64), usize> = HashMap::new();
         for row in &rows {
             self.check()?;
-            let mut builder = LabelsBuilder::from_labels(&row.labels);
-            // A series often keeps its value; the label set is built when it changes.
+            let base = bases.number(&row.labels, |name| name == label);
             let mut last: Option<(u64, usize)> = None;
             row.for_each(|step, value| {
+                let bits = value.to_bits();
                 let number = match last {
-                    Some((bits, number)) if bits == value.to_bits() => number,
-                    _ => {
+                    Some((before, number)) if before == bits => number,
+                    _ => *numbers.entry((base, bits)).or_insert_with(|| {
+                        let mut builder = LabelsBuilder::from_labels(&row.labels);
                         builder.set(label, &float::f(value));
                         let labels = builder.labels();
                         let number = groups.number(&labels, |_| false);
                         if number == counts.len() {
-                            counts.push((groups.labels(&labels), HashMap::new()));
+                            counts.push(Occurrences {
+                                labels: groups.labels(&labels),
+                                steps: Vec::new(),
+                            });
                         }
-                        last = Some((value.to_bits(), number));
                         number
-                    }
+                    }),
                 };
-                *counts[number].1.entry(step).or_insert(0.0) += 1.0;
+                last = Some((bits, number));
+                counts[number].steps.push(step);
             });
         }
         let mut builder = RowBuilder::new(grid.steps);
         let mut result = Vec::with_capacity(counts.len());
-        for (labels, by_step) in counts {
-            let mut by_step: Vec<(usize, f64)> = by_step.into_iter().collect();
-            by_step.sort_by_key(|&(step, _)| step);
-            for (step, count) in by_step {
-                builder.set(step, count);
+        for Occurrences { labels, mut steps } in counts {
+            steps.sort_unstable();
+            for same in steps.chunk_by(|a, b| a == b) {
+                builder.set(same[0], same.len() as f64);
             }
             result.extend(builder.take(|| labels));
         }
         let result = self.settle(before, &[&rows], result, grid)?;
         Ok((result, annotations))
     }
+}
+
+/// The steps at which there is a value, each as often as it is there.
+struct Occurrences {
+    labels: Labels,
+    steps: Vec<usize>,
 }

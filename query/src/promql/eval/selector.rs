@@ -11,7 +11,7 @@ use super::{Evaluator, out_of_time};
 use crate::error::QueryError;
 use crate::limits::{Budget, Cancel};
 use crate::promql::plan::{Edges, Selector, Shift};
-use crate::source::{SampleBuf, SelectHints, SeriesSet};
+use crate::source::{SampleBuf, SelectHints, SeriesSet, Times};
 
 /// What a selector answers for a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,24 +67,40 @@ struct OfSeries {
     row: Row,
 }
 
+/// Buffers of one thread, and what it keeps between series that share timestamps.
+struct Buffers {
+    samples: SampleBuf,
+    builder: RowBuilder,
+    newest: Newest,
+}
+
 impl PerSeries for AtSteps {
-    type Buffers = (SampleBuf, RowBuilder);
+    type Buffers = Buffers;
     type Made = OfSeries;
 
-    fn buffers(&self) -> (SampleBuf, RowBuilder) {
-        (SampleBuf::default(), RowBuilder::new(self.grid.steps))
+    fn buffers(&self) -> Buffers {
+        Buffers {
+            samples: SampleBuf::default(),
+            builder: RowBuilder::new(self.grid.steps),
+            newest: Newest::default(),
+        }
     }
 
-    fn make(
-        &self,
-        index: usize,
-        (samples, builder): &mut (SampleBuf, RowBuilder),
-    ) -> Result<Option<OfSeries>, QueryError> {
+    fn make(&self, index: usize, buffers: &mut Buffers) -> Result<Option<OfSeries>, QueryError> {
         self.cancel.check("expression evaluation")?;
-        self.set.read(index, samples)?;
-        match self.smoothed {
-            true => self.between(samples, builder),
-            false => self.newest(samples, builder),
+        let Buffers {
+            samples,
+            builder,
+            newest,
+        } = buffers;
+        let times = self.set.read_next(index, samples)?;
+        if self.smoothed {
+            self.between(samples, builder);
+        } else {
+            if times == Times::New || !newest.is_found {
+                newest.find(&samples.timestamps, self);
+            }
+            self.at_newest(samples, newest, builder);
         }
         let labels = || match &self.names {
             Some(names) => self.set.labels_named(index, names),
@@ -100,31 +116,79 @@ impl PerSeries for AtSteps {
     }
 }
 
-impl AtSteps {
-    /// Finds the newest sample of a series at every step.
-    fn newest(&self, samples: &SampleBuf, into: &mut RowBuilder) {
-        let (times, values) = (&samples.timestamps, &samples.values);
+/// Where the newest sample of each step stands.
+#[derive(Debug, Default)]
+struct Newest {
+    is_found: bool,
+    /// The first step that has one, and the samples from there on, if all steps up to
+    /// the last that has one have one.
+    first: usize,
+    run: Vec<u32>,
+    /// Otherwise steps with their samples.
+    scattered: Vec<(u32, u32)>,
+}
+
+impl Newest {
+    fn find(&mut self, times: &[i64], of: &AtSteps) {
+        self.is_found = true;
+        self.run.clear();
+        self.scattered.clear();
         let mut behind = 0;
-        for step in 0..self.grid.steps {
-            let t_ms = time_of(&self.shift, &self.grid, step);
+        for step in 0..of.grid.steps {
+            let t_ms = time_of(&of.shift, &of.grid, step);
             while behind < times.len() && times[behind] <= t_ms {
                 behind += 1;
             }
             let Some(at) = behind.checked_sub(1) else {
                 continue;
             };
-            let value = values[at];
-            if times[at] <= t_ms - self.lookback_ms || is_stale_marker(value) {
+            if times[at] <= t_ms - of.lookback_ms {
                 continue;
             }
-            into.set(
-                step,
-                match self.answer {
-                    Answer::Value => value,
-                    Answer::Timestamp => times[at] as f64 / 1000.0,
-                    Answer::TimestampMs => times[at] as f64,
-                },
-            );
+            if self.run.is_empty() && self.scattered.is_empty() {
+                self.first = step;
+            }
+            if self.scattered.is_empty() && step == self.first + self.run.len() {
+                self.run.push(at as u32);
+            } else {
+                let first = self.first;
+                let run = self.run.drain(..).enumerate();
+                self.scattered
+                    .extend(run.map(|(nth, at)| ((first + nth) as u32, at)));
+                self.scattered.push((step as u32, at as u32));
+            }
+        }
+    }
+}
+
+impl AtSteps {
+    /// Takes the newest sample of a series at every step.
+    fn at_newest(&self, samples: &SampleBuf, newest: &Newest, into: &mut RowBuilder) {
+        let values = samples.values.as_slice();
+        // Nearly always there is none.
+        let any_nan = values.iter().fold(false, |any, value| any | value.is_nan());
+        let answer = |at: u32| {
+            let at = at as usize;
+            match self.answer {
+                Answer::Value => values[at],
+                Answer::Timestamp => samples.timestamps[at] as f64 / 1000.0,
+                Answer::TimestampMs => samples.timestamps[at] as f64,
+            }
+        };
+        if !any_nan && newest.scattered.is_empty() {
+            let run = into.set_run(newest.first, newest.run.len());
+            for (value, &at) in run.iter_mut().zip(&newest.run) {
+                *value = answer(at);
+            }
+            return;
+        }
+        let run = newest.run.iter().enumerate();
+        let run = run.map(|(nth, &at)| (newest.first + nth, at));
+        let scattered = newest.scattered.iter();
+        for (step, at) in run.chain(scattered.map(|&(step, at)| (step as usize, at))) {
+            if !is_stale_marker(values[at as usize]) {
+                into.set(step, answer(at));
+            }
         }
     }
 
