@@ -1,7 +1,9 @@
-//! Every way metrics come into Kymo: scraping, remote write, the host's own figures.
+//! Every way metrics come into Kymo: scraping, remote write, the host's own figures; and
+//! how targets are found.
 //!
 //! It parses, relabels, limits and appends; it never evaluates and never keeps.
 
+pub mod discovery;
 pub mod exposition;
 pub mod host;
 pub mod http;

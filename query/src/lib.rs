@@ -89,7 +89,10 @@
 //! # Ok::<(), kymo_query::QueryError>(())
 //! ```
 
+pub mod histogram;
 pub mod promql;
+pub mod rules;
+pub mod template;
 
 mod error;
 mod limits;
@@ -106,6 +109,6 @@ pub use memory::MemorySource;
 pub use promql::{
     Engine, EngineOptions, PointValue, QueryOptions, QueryResult, Series, Value, VectorSample,
 };
-pub use source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
+pub use source::{HistogramSample, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
 pub use stats::QueryStats;
 pub use workers::Workers;

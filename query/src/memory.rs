@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kymo_storage::model::histogram::FloatHistogram;
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
+use crate::histogram::HistogramRun;
 use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
 
 /// Series held in plain vectors, in the order in which they were first pushed.
@@ -34,6 +36,8 @@ use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Time
 pub struct MemorySource {
     series: Vec<(Labels, Arc<SampleBuf>)>,
     by_labels: HashMap<Labels, usize>,
+    /// The runs that the newest histograms of series form.
+    runs: HashMap<usize, HistogramRun>,
 }
 
 impl MemorySource {
@@ -45,15 +49,28 @@ impl MemorySource {
     /// Adds a sample to a series, which is created where needed. A sample that is not
     /// newer than the newest of its series replaces what it is not newer than.
     pub fn push(&mut self, labels: &Labels, t_ms: i64, value: f64) {
-        let at = *self.by_labels.entry(labels.clone()).or_insert_with(|| {
+        let at = self.series_at(labels);
+        self.runs.remove(&at);
+        let samples = Arc::make_mut(&mut self.series[at].1);
+        keep_before(samples, t_ms);
+        samples.push(t_ms, value);
+    }
+
+    /// Adds a histogram to a series, as [`MemorySource::push`] adds a float. It comes back
+    /// as a stored one does, see [`HistogramRun`].
+    pub fn push_histogram(&mut self, labels: &Labels, t_ms: i64, histogram: FloatHistogram) {
+        let at = self.series_at(labels);
+        let samples = Arc::make_mut(&mut self.series[at].1);
+        keep_before(samples, t_ms);
+        let run = self.runs.entry(at).or_default();
+        run.add(histogram, t_ms, &mut samples.histograms);
+    }
+
+    fn series_at(&mut self, labels: &Labels) -> usize {
+        *self.by_labels.entry(labels.clone()).or_insert_with(|| {
             self.series.push((labels.clone(), Arc::default()));
             self.series.len() - 1
-        });
-        let samples = Arc::make_mut(&mut self.series[at].1);
-        let keep = samples.timestamps.partition_point(|&t| t < t_ms);
-        samples.timestamps.truncate(keep);
-        samples.values.truncate(keep);
-        samples.push(t_ms, value);
+        })
     }
 
     /// Returns how many series there are.
@@ -65,6 +82,15 @@ impl MemorySource {
     pub fn is_empty(&self) -> bool {
         self.series.is_empty()
     }
+}
+
+/// Removes samples from a time on.
+fn keep_before(samples: &mut SampleBuf, t_ms: i64) {
+    let keep = samples.timestamps.partition_point(|&t| t < t_ms);
+    samples.timestamps.truncate(keep);
+    samples.values.truncate(keep);
+    let keep = samples.histograms.partition_point(|s| s.t_ms < t_ms);
+    samples.histograms.truncate(keep);
 }
 
 impl Source for MemorySource {
@@ -108,12 +134,18 @@ impl SeriesSet for Selected {
     }
 
     fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
+        into.histograms.clear();
         let (times, values) = match self.series.get(index) {
             Some((_, samples)) => {
+                let TimeRange { start_ms, end_ms } = self.range;
                 let times = &samples.timestamps;
-                let from = times.partition_point(|&t| t < self.range.start_ms);
-                let to = times.partition_point(|&t| t <= self.range.end_ms);
+                let from = times.partition_point(|&t| t < start_ms);
+                let to = times.partition_point(|&t| t <= end_ms);
                 let kept = from..to.max(from);
+                let histograms = &samples.histograms;
+                let first = histograms.partition_point(|s| s.t_ms < start_ms);
+                let inside = histograms[first..].iter().take_while(|s| s.t_ms <= end_ms);
+                into.histograms.extend(inside.cloned());
                 (&times[kept.clone()], &samples.values[kept])
             }
             None => (&[][..], &[][..]),

@@ -1,6 +1,9 @@
 //! Where an engine gets its series from: one small trait to implement.
 
+use std::sync::Arc;
+
 pub use kymo_storage::metrics::Times;
+use kymo_storage::model::histogram::FloatHistogram;
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
 /// Data that a query can read.
@@ -83,13 +86,25 @@ pub trait SeriesSet: Send + Sync {
     }
 }
 
-/// Samples of one series in columns of equal length, reused between series.
+/// Samples of one series, reused between series: floats in two columns of equal length,
+/// and histograms, of which most series have none, beside them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SampleBuf {
     /// Milliseconds since the epoch, strictly ascending.
     pub timestamps: Vec<i64>,
     /// The value at the timestamp of the same index.
     pub values: Vec<f64>,
+    /// Histograms in order of time, none at the time of a float.
+    pub histograms: Vec<HistogramSample>,
+}
+
+/// A histogram at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistogramSample {
+    /// Milliseconds since the epoch.
+    pub t_ms: i64,
+    /// The histogram; one whose sum is the stale marker ends the series.
+    pub histogram: Arc<FloatHistogram>,
 }
 
 impl SampleBuf {
@@ -97,11 +112,19 @@ impl SampleBuf {
     pub fn clear(&mut self) {
         self.timestamps.clear();
         self.values.clear();
+        self.histograms.clear();
     }
 
-    /// Returns the bytes of memory that both columns hold.
+    /// Tells whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty() && self.histograms.is_empty()
+    }
+
+    /// Returns the bytes of memory that the columns hold.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.timestamps.capacity() * size_of::<i64>() + self.values.capacity() * size_of::<f64>()
+        let floats = self.timestamps.capacity() * size_of::<i64>()
+            + self.values.capacity() * size_of::<f64>();
+        floats + histogram_bytes(&self.histograms)
     }
 
     /// Appends one sample.
@@ -109,6 +132,13 @@ impl SampleBuf {
         self.timestamps.push(t_ms);
         self.values.push(value);
     }
+}
+
+/// Returns the bytes of memory that histograms hold.
+pub(crate) fn histogram_bytes(histograms: &[HistogramSample]) -> usize {
+    let of_one =
+        |sample: &HistogramSample| size_of::<HistogramSample>() + sample.histogram.memory_bytes();
+    histograms.iter().map(of_one).sum()
 }
 
 /// A source could not answer.

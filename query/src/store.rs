@@ -45,6 +45,7 @@ impl SeriesSet for Selection {
     }
 
     fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
+        into.histograms.clear();
         Selection::read(self, index, &mut into.timestamps, &mut into.values)
             .map_err(|error| source_error(&error))
     }

@@ -9,10 +9,14 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kymo_query::promql::Features;
 use kymo_query::{
     Cancel, Engine, EngineOptions, MemorySource, PointValue, QueryError, QueryOptions, Value,
+};
+use kymo_storage::model::histogram::{
+    Buckets, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram,
 };
 use kymo_storage::model::{Labels, stale_marker};
 use proptest::prelude::*;
@@ -29,6 +33,66 @@ fn sample() -> impl Strategy<Value = Option<f64>> {
         1 => Just(Some(f64::INFINITY)),
         12 => (-3i32..20).prop_map(|v| Some(f64::from(v) / 2.0)),
     ]
+}
+
+/// A histogram: exponential or custom, with a hint or without.
+fn histogram() -> impl Strategy<Value = FloatHistogram> {
+    let counts = prop::collection::vec(0u8..9, 3);
+    let schema = prop_oneof![4 => -1i32..=1, 1 => Just(CUSTOM_BUCKETS_SCHEMA)];
+    (counts, schema, 0u8..3, 0u8..6, any::<bool>()).prop_map(
+        |(counts, schema, zero_count, first, wide)| {
+            let counts: Vec<f64> = counts.into_iter().map(f64::from).collect();
+            let is_custom = schema == CUSTOM_BUCKETS_SCHEMA;
+            let first = if is_custom { 0 } else { i32::from(first) };
+            let zero_count = if is_custom {
+                0.0
+            } else {
+                f64::from(zero_count)
+            };
+            FloatHistogram {
+                counter_reset_hint: match first {
+                    5 => CounterResetHint::Gauge,
+                    _ => CounterResetHint::Unknown,
+                },
+                schema,
+                zero_threshold: if is_custom { 0.0 } else { 0.25 },
+                zero_count,
+                count: zero_count + counts.iter().sum::<f64>(),
+                sum: 12.5,
+                positive: Buckets::from_layout((first..first + 3).collect(), counts).unwrap(),
+                negative: Buckets::default(),
+                custom_bounds: match (is_custom, wide) {
+                    (false, _) => Arc::default(),
+                    (true, false) => [1.0, 2.0].into(),
+                    (true, true) => [1.0, 4.0].into(),
+                },
+            }
+        },
+    )
+}
+
+/// Four series of histograms beside the floats, two of which have floats as well.
+fn with_histograms() -> impl Strategy<Value = MemorySource> {
+    let column = prop::collection::vec(prop::option::weighted(0.8, histogram()), 40);
+    (data(), prop::collection::vec(column, 4)).prop_map(|(mut source, columns)| {
+        for (at, column) in columns.into_iter().enumerate() {
+            let labels = Labels::from_pairs([
+                ("__name__", "h"),
+                ("a", ["x", "y"][at % 2]),
+                ("b", ["1", "1", "2", "2"][at % 4]),
+            ]);
+            for (scrape, histogram) in column.into_iter().enumerate() {
+                let t_ms = scrape as i64 * 15_000 + at as i64;
+                match histogram {
+                    Some(histogram) => source.push_histogram(&labels, t_ms, histogram),
+                    None if at < 2 => {}
+                    None if scrape % 3 == 0 => source.push(&labels, t_ms, stale_marker()),
+                    None => source.push(&labels, t_ms, scrape as f64),
+                }
+            }
+        }
+        source
+    })
 }
 
 /// Eight series of two metrics with scrapes every 15 s.
@@ -61,6 +125,8 @@ fn selector() -> impl Strategy<Value = String> {
         "m_total{b=~\"1|2\",a!=\"x\"}",
         "{a=\"y\"}",
         "absent_metric",
+        "h",
+        "h{a=\"x\"}",
     ]);
     let modifiers = prop::sample::select(vec!["", "", "", " offset 1m", " offset -45s", " @ 150"]);
     (matchers, modifiers).prop_map(|(m, s)| format!("{m}\u{1}{s}"))
@@ -117,6 +183,9 @@ fn vector() -> BoxedStrategy<String> {
             "absent",
             "day_of_year",
             "sqrt",
+            "histogram_count",
+            "histogram_sum",
+            "histogram_stddev",
         ]);
         let aggregations = prop::sample::select(vec![
             "sum",
@@ -136,7 +205,7 @@ fn vector() -> BoxedStrategy<String> {
         ]);
         let groupings = prop::sample::select(vec!["", "by (a)", "by (b, le)", "without (a)"]);
         let arithmetic = prop::sample::select(vec![
-            "+", "-", "*", "/", "%", "^", "==", "!=", "> bool", "<=", "atan2",
+            "+", "-", "*", "/", "%", "^", "==", "!=", "> bool", "<=", "atan2", "</", ">/",
         ]);
         let matchings = prop::sample::select(vec![
             "",
@@ -174,6 +243,7 @@ fn vector() -> BoxedStrategy<String> {
             2 => (inner.clone(), sets, inner.clone())
                 .prop_map(|(l, op, r)| format!("({l}) {op} ({r})")),
             1 => inner.clone().prop_map(|e| format!("histogram_quantile(0.6, {e})")),
+            1 => inner.clone().prop_map(|e| format!("histogram_fraction(0.4, 3, {e})")),
             1 => inner.clone().prop_map(|e| format!("clamp({e}, 1, scalar(m_total{{a=\"x\"}}))")),
             1 => inner.clone().prop_map(|e| format!("vector(scalar({e}))")),
             1 => inner.prop_map(|e| format!("label_replace({e}, \"b\", \"$1$1\", \"b\", \"(1)\")")),
@@ -182,22 +252,26 @@ fn vector() -> BoxedStrategy<String> {
     .boxed()
 }
 
-type Points = BTreeMap<Labels, f64>;
+type Points = BTreeMap<Labels, PointValue>;
 
 fn at_step(value: &Value, t_ms: i64) -> Points {
     let mut points = Points::new();
     match value {
         Value::Vector(vector) => {
             for sample in vector {
-                if let PointValue::Float(value) = sample.value {
-                    points.insert(sample.labels.clone(), value);
-                }
+                points.insert(sample.labels.clone(), sample.value.clone());
             }
         }
         Value::Matrix(matrix) => {
             for series in matrix {
                 if let Ok(at) = series.floats.timestamps.binary_search(&t_ms) {
-                    points.insert(series.labels.clone(), series.floats.values[at]);
+                    let value = PointValue::Float(series.floats.values[at]);
+                    points.insert(series.labels.clone(), value);
+                }
+                if let Some(sample) = series.histograms.iter().find(|s| s.t_ms == t_ms) {
+                    let value = PointValue::Histogram(Arc::clone(&sample.histogram));
+                    let before = points.insert(series.labels.clone(), value);
+                    assert_eq!(before, None, "a float and a histogram at {t_ms}");
                 }
             }
         }
@@ -211,11 +285,32 @@ fn close(a: f64, b: f64) -> bool {
     a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
 }
 
+fn same(a: &PointValue, b: &PointValue) -> bool {
+    match (a, b) {
+        (PointValue::Float(a), PointValue::Float(b)) => close(*a, *b),
+        (PointValue::Histogram(a), PointValue::Histogram(b)) => {
+            let buckets = |h: &FloatHistogram| {
+                let buckets = h.all_buckets().filter(|bucket| bucket.count != 0.0);
+                buckets.collect::<Vec<_>>()
+            };
+            let (of_a, of_b) = (buckets(a), buckets(b));
+            let mut pairs = of_a.iter().zip(&of_b);
+            a.schema == b.schema
+                && a.counter_reset_hint == b.counter_reset_hint
+                && close(a.count, b.count)
+                && close(a.sum, b.sum)
+                && of_a.len() == of_b.len()
+                && pairs.all(|(a, b)| a.upper == b.upper && close(a.count, b.count))
+        }
+        _ => false,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_step_of_a_range_is_an_instant(source in data(), query in vector()) {
+    fn each_step_of_a_range_is_an_instant(source in with_histograms(), query in vector()) {
         // Ties are broken by the order of the series, which these leave as they like.
         let ordering = ["topk", "bottomk", "limitk", "count_values"];
         let ordered: usize = ordering.iter().map(|op| query.matches(op).count()).sum();
@@ -238,7 +333,7 @@ proptest! {
                     let range = at_step(&range.value, t_ms);
                     let instant = at_step(&instant.value, t_ms);
                     let same = range.len() == instant.len()
-                        && range.iter().zip(&instant).all(|(a, b)| a.0 == b.0 && close(*a.1, *b.1));
+                        && range.iter().zip(&instant).all(|(a, b)| a.0 == b.0 && same(a.1, b.1));
                     prop_assert!(same, "{query} at {t_ms}:\n{range:?}\n{instant:?}");
                 }
                 (Ok(_), Err(error)) => prop_assert!(false, "{query} at {t_ms}: {error}"),

@@ -1,8 +1,8 @@
 //! The object graph: what exists, in which order it starts and stops.
 //!
 //! The listener is bound first and answers 503 while the store replays its log.
-//! Stopping goes the other way round: no new connections and scrapes, requests that
-//! run are finished, maintenance is broken off, the log is synced and a last snapshot
+//! Stopping goes the other way round: no new connections and scrapes, alerts that wait
+//! are sent, requests that run are finished, maintenance is broken off, the log is synced and a last snapshot
 //! taken, the directory is released.
 
 use std::net::SocketAddr;
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use kymo_ingest::remote_write::Receiver;
+use kymo_ingest::discovery::{Discovery, SourceStats};
+use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::{Engine, EngineOptions, MemoryPool};
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
@@ -26,8 +27,11 @@ use crate::flags::Flags;
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Limits, Listener};
+use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
+use crate::rules::file::Accepted;
+use crate::rules::{self, Evaluator};
 use crate::scraping;
 use crate::urls::Urls;
 use crate::work::maintenance::Maintenance;
@@ -66,6 +70,12 @@ pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
     pub(crate) engine: Engine,
     pub(crate) scraping: ScrapePools,
+    /// What finds the targets of jobs.
+    pub(crate) discovery: Discovery,
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) rules: Evaluator,
+    /// What all sources of targets count together.
+    pub(crate) source_stats: Arc<SourceStats>,
 }
 
 /// The server is not ready to answer.
@@ -140,7 +150,12 @@ impl App {
                 let window_ms = storage.out_of_order_window_ms();
                 core.store.set_out_of_order_window_ms(window_ms);
             }
-            scraping::apply(self, config).await
+            let scraped = scraping::apply(self, config).await;
+            let (notified, ruled) = match self.core() {
+                Ok(core) => (core.notifier.apply(config), core.rules.apply(config).await),
+                Err(_) => (Ok(()), Ok(())),
+            };
+            scraped.and(notified).and(ruled)
         };
         self.config.reload(&self.metrics.reload, apply).await
     }
@@ -168,6 +183,17 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let rule_files = &config.current().rule_files;
+    let accepted = Accepted {
+        names: config.current().global.name_validation,
+        promql: flags.promql_features(),
+    };
+    if let Err(mistakes) = rules::files::read(rule_files, &accepted) {
+        for error in mistakes {
+            error!(error, "error loading rule files");
+        }
+        return ExitCode::from(2);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("kymo")
         .max_blocking_threads(BLOCKING_THREADS)
@@ -213,7 +239,10 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         queries,
         bodies: BodyLimits::new(Arc::clone(&memory), flags.read_timeout()),
         memory,
-        receiver: Receiver::default(),
+        receiver: Receiver::new(
+            remote_write::Limits::default(),
+            flags.remote_write_accepts(),
+        ),
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -241,12 +270,34 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let syncing = (policy == SyncPolicy::Interval)
         .then(|| tokio::spawn(background::sync(Arc::clone(&store), stopped.clone())));
     let maintenance = Maintenance::start(Arc::clone(&app), Arc::clone(&store))?;
+    let surroundings = scraping::surroundings(&app.flags);
+    let notifier = Arc::new(Notifier::new(
+        app.flags.notify_options(),
+        surroundings.clone(),
+    ));
+    let engine_options = EngineOptions {
+        max_memory_bytes: app.memory.query_share(),
+        memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+        ..app.flags.engine_options()
+    };
+    let rules = Evaluator::new(rules::Setup {
+        store: Arc::clone(&store),
+        // Rules are many and small, and get no help from the threads of queries.
+        engine: Engine::new(engine_options.clone()),
+        memory: Arc::clone(&app.memory),
+        alerts: Arc::clone(&notifier) as Arc<dyn AlertSink>,
+        options: app.flags.rule_options(),
+        external_url: app.urls.external().to_owned(),
+        path_prefix: app.urls.external_path().to_owned(),
+    })?;
     let core = Arc::new(Core {
+        source_stats: Arc::clone(&surroundings.stats),
+        notifier,
+        rules,
+        discovery: scraping::discovery(surroundings),
         engine: Engine::new(EngineOptions {
-            max_memory_bytes: app.memory.query_share(),
-            memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
             workers: Some(app.queries.helpers()),
-            ..app.flags.engine_options()
+            ..engine_options
         }),
         scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
         store: Arc::clone(&store),
@@ -254,17 +305,34 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     if app.core.set(Arc::clone(&core)).is_ok() {
         info!("server is ready to receive web requests");
     }
-    match scraping::apply(&app, &app.config.current()).await {
+    let config = app.config.current();
+    let notified = core.notifier.apply(&config);
+    let scraped = scraping::apply(&app, &config).await;
+    let ruled = core.rules.apply(&config).await;
+    match scraped.and(notified).and(ruled) {
         Ok(()) => app.metrics.reload.succeeded(clock::now_ms()),
         Err(problem) => {
             app.metrics.reload.failed();
-            error!(problem, "some jobs cannot be scraped");
+            error!(problem, "some parts of the configuration are not in force");
         }
     }
+    let pace = app.flags.discovery_reload_interval;
+    let discovering = [
+        tokio::spawn(scraping::discover(Arc::clone(&core), pace)),
+        tokio::spawn(Arc::clone(&core.notifier).discover()),
+    ];
 
     wait_for(stopped).await;
     info!("stopping");
+    // First, so that no rule sees the ends of targets and takes them for absent.
+    core.rules.shutdown().await;
+    for task in &discovering {
+        task.abort();
+    }
+    core.discovery.stop();
     core.scraping.shutdown().await;
+    // Last of those that make alerts or may send them.
+    core.notifier.stop().await;
     app.queries.close();
     let tasks = [
         ("listener", Some(serving)),

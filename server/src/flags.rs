@@ -5,6 +5,7 @@
 //! or `--x=true|false`; everything else is [`Flags`].
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,14 +13,19 @@ use clap::builder::ArgAction;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_ingest::remote_write::{Accepts, Version};
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
+use kymo_query::rules::RestoreOptions;
 use kymo_storage::SyncPolicy;
 
 use crate::config::{Retention, units};
+use crate::notify::NotifyOptions;
+use crate::rules::RuleOptions;
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 7] = [
+    CONCURRENT_RULES,
     EXEMPLARS,
     "promql-experimental-functions",
     "promql-extended-range-selectors",
@@ -28,8 +34,14 @@ const FEATURES: [&str; 6] = [
     "promql-duration-expr",
 ];
 
+/// Evaluates independent rules of a group at the same time.
+const CONCURRENT_RULES: &str = "concurrent-rule-eval";
+
 /// Keeps exemplars.
 const EXEMPLARS: &str = "exemplar-storage";
+
+/// Alerts in one request where nothing else is said.
+const DEFAULT_BATCH_SIZE: usize = 256;
 
 /// Least memory that can be set as limit; a server with a few series holds less.
 const LEAST_MEMORY_BYTES: u64 = 8 << 20;
@@ -108,6 +120,86 @@ pub(crate) struct Flags {
     )]
     pub(crate) max_series_per_target: usize,
 
+    /// How old the state of an alert may be to be taken over after a restart, such as 1h.
+    #[arg(
+        long = "rules.alert.for-outage-tolerance",
+        value_name = "DURATION",
+        default_value = "1h",
+        value_parser = parse_duration
+    )]
+    alert_outage_tolerance: Duration,
+
+    /// Least time before an alert fires whose state was taken over, such as 10m; alerts
+    /// with a shorter "for" begin anew.
+    #[arg(
+        long = "rules.alert.for-grace-period",
+        value_name = "DURATION",
+        default_value = "10m",
+        value_parser = parse_duration
+    )]
+    alert_grace_period: Duration,
+
+    /// Least time before an alert is sent again, such as 1m.
+    #[arg(
+        long = "rules.alert.resend-delay",
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = parse_duration
+    )]
+    alert_resend_delay: Duration,
+
+    /// Most rules that are evaluated beside others of their group, in all groups
+    /// together; with --enable-feature=concurrent-rule-eval.
+    #[arg(
+        long = "rules.max-concurrent-evals",
+        value_name = "N",
+        default_value_t = 4
+    )]
+    max_concurrent_rules: usize,
+
+    /// Most alerts that wait for one Alertmanager.
+    #[arg(
+        long = "alertmanager.notification-queue-capacity",
+        value_name = "N",
+        default_value_t = 10_000
+    )]
+    notification_queue_capacity: usize,
+
+    /// Most alerts in one request to an Alertmanager.
+    #[arg(
+        long = "alertmanager.notification-batch-size",
+        value_name = "N",
+        default_value_t = DEFAULT_BATCH_SIZE
+    )]
+    notification_batch_size: usize,
+
+    /// Whether alerts that wait are sent before the server stops.
+    #[arg(
+        long = "alertmanager.drain-notification-queue-on-shutdown",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
+    drain_notification_queue: bool,
+
+    /// Longest distance between changes of targets where discovery finds new ones all the
+    /// time.
+    #[arg(
+        long = "scrape.discovery-reload-interval",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = parse_duration
+    )]
+    pub(crate) discovery_reload_interval: Duration,
+
+    /// Server that dns_sd_configs ask, such as 127.0.0.1:8600; default: those of
+    /// /etc/resolv.conf.
+    #[arg(long = "discovery.dns-server", value_name = "ADDRESS")]
+    pub(crate) dns_server: Option<SocketAddr>,
+
     /// Memory for series, request bodies and queries together: a size such as 4GiB, or a
     /// part of what the machine or its cgroup has. Near it nothing more is stored, and
     /// reads go on.
@@ -152,6 +244,13 @@ pub(crate) struct Flags {
           action = ArgAction::Set, hide_possible_values = true, num_args = 0..=1,
           require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub(crate) enable_remote_write: bool,
+
+    /// Protobuf messages of remote write to accept, prometheus.WriteRequest (1.0) and
+    /// io.prometheus.write.v2.Request (2.0); the flag once for each.
+    #[arg(long = "web.remote-write-receiver.accepted-protobuf-messages", value_name = "MESSAGE",
+          value_parser = parse_version,
+          default_values = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"])]
+    pub(crate) remote_write_versions: Vec<Version>,
 
     /// Regular expression for the origins that browsers may call from; it is anchored.
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
@@ -299,6 +398,15 @@ pub(crate) struct Exit {
 }
 
 impl Flags {
+    /// Returns which versions of remote write are received.
+    pub(crate) fn remote_write_accepts(&self) -> Accepts {
+        let has = |version| self.remote_write_versions.contains(&version);
+        Accepts {
+            v1: has(Version::V1),
+            v2: has(Version::V2),
+        }
+    }
+
     /// Reads the command line, program name first.
     ///
     /// # Errors
@@ -332,6 +440,32 @@ impl Flags {
             retention.time = Duration::ZERO;
         }
         retention.with(configured)
+    }
+
+    /// Returns how rules are evaluated.
+    pub(crate) fn rule_options(&self) -> RuleOptions {
+        let is_concurrent = self.features.iter().any(|name| name == CONCURRENT_RULES);
+        RuleOptions {
+            restore: RestoreOptions {
+                outage_tolerance_ms: units::millis(self.alert_outage_tolerance),
+                grace_period_ms: units::millis(self.alert_grace_period),
+            },
+            resend_delay_ms: units::millis(self.alert_resend_delay),
+            concurrency: is_concurrent.then_some(self.max_concurrent_rules),
+            query_timeout: self.query_timeout,
+        }
+    }
+
+    /// Returns how alerts are queued and sent.
+    pub(crate) fn notify_options(&self) -> NotifyOptions {
+        NotifyOptions {
+            capacity: self.notification_queue_capacity,
+            batch_size: match self.notification_batch_size {
+                0 => DEFAULT_BATCH_SIZE,
+                size => size,
+            },
+            drain: self.drain_notification_queue,
+        }
     }
 
     /// Returns the configuration file; an empty name is none.
@@ -494,6 +628,13 @@ pub(crate) fn exit(error: &clap::Error) -> Exit {
         code,
         message: error.render().to_string(),
     }
+}
+
+fn parse_version(text: &str) -> Result<Version, String> {
+    Version::from_message(text).ok_or_else(|| {
+        let known = Version::ALL.map(Version::message).join(", ");
+        format!("unknown remote write protobuf message {text}, supported: {known}")
+    })
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use kymo_ingest::discovery::{Discovery, DnsServers, SetConfig, SourceStats, Surroundings};
 use kymo_ingest::host::{HostCollector, HostPaths};
 use kymo_ingest::scrape::{Job, LocalSource, ScrapeConfig, ScrapePools, TargetGroup, offset_seed};
 use kymo_storage::metrics::MetricStore;
 use parking_lot::Mutex;
 
-use crate::app::{App, hostname};
+use crate::app::{App, Core, hostname};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::flags::Flags;
 use crate::observe::exposition::Format;
 use crate::observe::metrics;
 use crate::work::memory::{Memory, Refused};
@@ -28,6 +30,28 @@ pub(crate) fn pools(store: Arc<MetricStore>, memory: Arc<Memory>) -> ScrapePools
         Some(refusal.to_string())
     };
     ScrapePools::new(store, Arc::new(clock::now_ns), Arc::new(gate))
+}
+
+/// Returns what discovery needs, of targets and of Alertmanagers.
+pub(crate) fn surroundings(flags: &Flags) -> Surroundings {
+    Surroundings {
+        read_yaml: config::parse_target_groups,
+        dns: DnsServers {
+            server: flags.dns_server,
+            ..DnsServers::default()
+        },
+        clock: Arc::new(clock::now_ns),
+        stats: Arc::new(SourceStats::default()),
+    }
+}
+
+/// Gives the jobs what discovery finds for them, for ever.
+pub(crate) async fn discover(core: Arc<Core>, longest_pace: Duration) {
+    let mut changes = core.discovery.changes(longest_pace);
+    loop {
+        changes.wait().await;
+        core.scraping.discovered(&changes.take()).await;
+    }
 }
 
 /// Runs the jobs of a configuration, or the built-in ones where there is no file.
@@ -49,8 +73,26 @@ pub(crate) async fn apply(app: &App, config: &Config) -> Result<(), String> {
             .collect()
     };
     let seed = offset_seed(&hostname(), &config.global.external_labels);
+    let sets = jobs.iter().map(|job| {
+        let set = SetConfig {
+            static_configs: job.config.static_configs.clone(),
+            sources: job.config.discovery.clone(),
+        };
+        (job.config.job_name.clone(), set)
+    });
+    let sets = sets.collect();
     let applied = core.scraping.apply(jobs, seed).await;
+    // Jobs come first: what is found for a job that is not there would be lost.
+    core.discovery.apply(sets);
     applied.map_err(|error| error.to_string())
+}
+
+/// How long a job keeps its targets after a reload while new sources have not tried yet.
+const HOLD: Duration = Duration::from_secs(5);
+
+/// Returns discovery of targets, without any job yet.
+pub(crate) fn discovery(surroundings: Surroundings) -> Discovery {
+    Discovery::new(surroundings, HOLD)
 }
 
 /// Kymo's own metrics as job `kymo`, and on Linux the host's as job `node`.

@@ -48,6 +48,16 @@ impl Urls {
         })
     }
 
+    /// Returns the URL under which others reach the server, without a slash at its end.
+    pub(crate) fn external(&self) -> &str {
+        self.external.as_str().trim_end_matches('/')
+    }
+
+    /// Returns the path of that URL, empty or `/like/this`.
+    pub(crate) fn external_path(&self) -> &str {
+        self.external.path().trim_end_matches('/')
+    }
+
     /// Returns a target's URL as others reach it: a host that means this machine is
     /// replaced by the server's own from outside.
     pub(crate) fn reachable(&self, target: &str) -> String {

@@ -19,6 +19,7 @@ mod matchers;
 mod promql;
 mod promql_parse;
 mod relabel;
+mod template;
 
 /// The folders that have a runner here.
 const RUNNERS: &[&str] = &[
@@ -31,6 +32,7 @@ const RUNNERS: &[&str] = &[
     // In a target of its own.
     "promqltest",
     "relabel",
+    "template",
 ];
 
 #[test]

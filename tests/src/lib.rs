@@ -1,5 +1,5 @@
-//! What end-to-end tests are made of: a real server process, an HTTP client, and
-//! bodies of remote write.
+//! What end-to-end tests are made of: a real server process, an HTTP client, bodies of
+//! remote write, and servers that stand for others.
 //!
 //! ```no_run
 //! use kymo_tests::{Kymo, WriteBody};
@@ -17,10 +17,16 @@
     reason = "helpers of tests fail like tests"
 )]
 
+mod alertmanager;
+mod fake;
 mod http;
+mod peer;
 mod server;
 mod write;
 
+pub use alertmanager::Alertmanager;
+pub use fake::{FakeDns, FakeHttp, Reply, Request};
 pub use http::{Answer, Client};
+pub use peer::Peer;
 pub use server::{Kymo, wait_until};
 pub use write::{Exemplar, WriteBody};

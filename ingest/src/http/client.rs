@@ -1,4 +1,4 @@
-//! One GET after another: redirects, credentials, deadline, limits.
+//! One request after another: redirects, credentials, deadline, limits.
 
 use std::fmt;
 use std::io::Read;
@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, REFERER, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Empty};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper_util::client::legacy::Client;
@@ -45,8 +45,27 @@ pub struct HttpClient {
 }
 
 struct Shared {
-    inner: Client<Connector, Empty<Bytes>>,
+    inner: Client<Connector, Full<Bytes>>,
     options: ClientOptions,
+}
+
+/// What is sent, again at each redirect.
+struct Asked {
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Asked {
+    /// Follows a redirect: most of them turn a request with a body into one without, as
+    /// in Go.
+    fn redirected(&mut self, status: u16) {
+        if !matches!(status, 307 | 308) && self.method != Method::GET {
+            self.method = Method::GET;
+            self.body = Bytes::new();
+            self.headers.remove(CONTENT_TYPE);
+        }
+    }
 }
 
 /// An answer, read to its end.
@@ -99,8 +118,43 @@ impl HttpClient {
         timeout: Duration,
         max_bytes: u64,
     ) -> Result<Answer, FetchError> {
+        let asked = Asked {
+            method: Method::GET,
+            headers: headers.clone(),
+            body: Bytes::new(),
+        };
+        self.send(url, asked, timeout, max_bytes).await
+    }
+
+    /// Sends `body` with `headers` to `url`; all else is as for [`get`](Self::get).
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+        max_bytes: u64,
+    ) -> Result<Answer, FetchError> {
+        let asked = Asked {
+            method: Method::POST,
+            headers: headers.clone(),
+            body,
+        };
+        self.send(url, asked, timeout, max_bytes).await
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        asked: Asked,
+        timeout: Duration,
+        max_bytes: u64,
+    ) -> Result<Answer, FetchError> {
         let deadline = tokio::time::Instant::now() + timeout;
-        let response = self.follow(url, headers, deadline).await?;
+        let response = self.follow(url, asked, deadline).await?;
         let status = response.status().as_u16();
         let status_text = status_text(&response);
         let gzip = header(&response, &CONTENT_ENCODING) == "gzip";
@@ -127,10 +181,15 @@ impl HttpClient {
     async fn follow(
         &self,
         url: &str,
-        headers: &HeaderMap,
+        mut asked: Asked,
         deadline: tokio::time::Instant,
     ) -> Result<Response<Incoming>, FetchError> {
+        let method = match asked.method {
+            Method::POST => "Post",
+            _ => "Get",
+        };
         let failed = |url: &str, reason: String| FetchError::Request {
+            method,
             url: url.to_owned(),
             reason,
         };
@@ -150,7 +209,7 @@ impl HttpClient {
                 return Err(failed(&shown, reason));
             }
             let request = self
-                .request(&current, headers, referer.take(), trusted)
+                .request(&current, &asked, referer.take(), trusted)
                 .map_err(|reason| failed(&shown, reason))?;
             let response =
                 match tokio::time::timeout_at(deadline, self.shared.inner.request(request)).await {
@@ -169,6 +228,7 @@ impl HttpClient {
                 let reason = format!("failed to parse Location header \"{location}\": {error}");
                 failed(&shown, reason)
             })?;
+            asked.redirected(response.status().as_u16());
             referer = referer_of(&current, &next);
             // Credentials go to the host they were given for and those below it, and
             // once lost they stay lost.
@@ -191,17 +251,19 @@ impl HttpClient {
     fn request(
         &self,
         url: &Url,
-        headers: &HeaderMap,
+        asked: &Asked,
         referer: Option<HeaderValue>,
         trusted: bool,
-    ) -> Result<Request<Empty<Bytes>>, String> {
-        let mut request = Request::get(url.as_str())
-            .body(Empty::new())
+    ) -> Result<Request<Full<Bytes>>, String> {
+        let mut request = Request::builder()
+            .method(asked.method.clone())
+            .uri(url.as_str())
+            .body(Full::new(asked.body.clone()))
             .map_err(|error| error.to_string())?;
         let out = request.headers_mut();
         out.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         out.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        for (name, value) in headers {
+        for (name, value) in &asked.headers {
             out.insert(name, value.clone());
         }
         if let Some(referer) = referer {

@@ -13,8 +13,10 @@ use rustls::CertificateError;
 #[non_exhaustive]
 pub enum FetchError {
     /// No answer came.
-    #[error("Get \"{url}\": {reason}")]
+    #[error("{method} \"{url}\": {reason}")]
     Request {
+        /// `Get` or `Post`.
+        method: &'static str,
         /// What was asked for; after a redirect, the place it led to.
         url: String,
         /// Why, such as `context deadline exceeded`.

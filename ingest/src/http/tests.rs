@@ -95,6 +95,48 @@ async fn requests_carry_agent_and_credentials() {
 }
 
 #[tokio::test]
+async fn a_body_is_sent_again_where_a_redirect_asks_for_it() {
+    let server = TestServer::start(|request| {
+        let header = |name: &str| {
+            let value = request.headers().get(name);
+            value.map_or("-", |value| value.to_str().unwrap())
+        };
+        match request.uri().path() {
+            "/same" => answer(307, &[("location", "/here")], ""),
+            "/other" => answer(302, &[("location", "/here")], ""),
+            _ => text(format!(
+                "{} {} {}",
+                request.method(),
+                header("content-type"),
+                header("content-length")
+            )),
+        }
+    })
+    .await;
+    let client = HttpClient::new(&ClientOptions::default()).unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("content-type", "application/json".parse().unwrap());
+    for (path, expected) in [
+        ("/here", "POST application/json 4"),
+        ("/same", "POST application/json 4"),
+        ("/other", "GET - -"),
+    ] {
+        let (url, body) = (server.url(path), "[{}]".into());
+        let posted = client.post(&url, &headers, body, TIMEOUT, 0).await;
+        assert_eq!(posted.unwrap().into_body().unwrap(), expected);
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", free.local_addr().unwrap());
+    drop(free);
+    let posted = client.post(&url, &headers, "[]".into(), TIMEOUT, 0).await;
+    let error = posted.unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("Post \"{url}\": dial tcp ")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn redirects_are_followed_with_a_referer_and_without_credentials_elsewhere() {
     let elsewhere = TestServer::start(|request| {
         let trusted = request.headers().contains_key("authorization");

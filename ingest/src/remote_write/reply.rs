@@ -1,9 +1,63 @@
 //! What a sender is told, and which requests are not even read.
 
+use kymo_storage::model::histogram::HistogramError;
 use kymo_storage::{AppendError, StorageError};
 
-use super::v1::Receipt;
+use super::receiver::Receipt;
 use crate::wire::WireError;
+
+/// The versions of remote write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// 1.0, `prometheus.WriteRequest`.
+    V1,
+    /// 2.0, `io.prometheus.write.v2.Request`.
+    V2,
+}
+
+impl Version {
+    /// Every version.
+    pub const ALL: [Version; 2] = [Version::V1, Version::V2];
+
+    /// Returns the full name of its protobuf message.
+    pub fn message(self) -> &'static str {
+        match self {
+            Version::V1 => "prometheus.WriteRequest",
+            Version::V2 => "io.prometheus.write.v2.Request",
+        }
+    }
+
+    /// Returns the version with this message.
+    pub fn from_message(name: &str) -> Option<Version> {
+        Version::ALL.into_iter().find(|one| one.message() == name)
+    }
+}
+
+/// Which versions are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepts {
+    /// 1.0.
+    pub v1: bool,
+    /// 2.0.
+    pub v2: bool,
+}
+
+impl Default for Accepts {
+    /// Returns both.
+    fn default() -> Accepts {
+        Accepts { v1: true, v2: true }
+    }
+}
+
+impl Accepts {
+    /// Tells whether a version is among them.
+    pub fn has(self, version: Version) -> bool {
+        match version {
+            Version::V1 => self.v1,
+            Version::V2 => self.v2,
+        }
+    }
+}
 
 /// An answer to a sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,27 +65,58 @@ pub struct Reply {
     /// The HTTP status.
     pub status: u16,
     /// The headers, without lengths and dates.
-    pub headers: &'static [(&'static str, &'static str)],
+    pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: String,
 }
 
+/// What became of a request, whatever its version.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The version; `None` where it was not looked at.
+    pub version: Option<Version>,
+    /// What was stored, or why not all was.
+    pub result: Result<Receipt, WriteError>,
+}
+
+impl Outcome {
+    /// Returns the answer.
+    pub fn reply(&self) -> Reply {
+        let mut reply = match &self.result {
+            Ok(_) => Reply {
+                status: 204,
+                headers: Vec::new(),
+                body: String::new(),
+            },
+            Err(error) => error.reply(),
+        };
+        if self.version == Some(Version::V2) {
+            // How a 2.0 sender learns what was written, and that the receiver is one.
+            let (samples, exemplars) = match &self.result {
+                Ok(receipt) => (receipt.samples, receipt.exemplars),
+                Err(WriteError::Partial(receipt)) => (receipt.samples, receipt.exemplars),
+                Err(_) => (0, 0),
+            };
+            for (name, count) in WRITTEN.into_iter().zip([samples, 0, exemplars]) {
+                reply.headers.push((name, count.to_string()));
+            }
+        }
+        reply
+    }
+}
+
+/// Headers that count what was written: samples, native histograms, exemplars.
+const WRITTEN: [&str; 3] = [
+    "X-Prometheus-Remote-Write-Samples-Written",
+    "X-Prometheus-Remote-Write-Histograms-Written",
+    "X-Prometheus-Remote-Write-Exemplars-Written",
+];
+
 /// Headers of a reply with an error text.
-const TEXT_HEADERS: &[(&str, &str)] = &[
+const TEXT_HEADERS: [(&str, &str); 2] = [
     ("Content-Type", "text/plain; charset=utf-8"),
     ("X-Content-Type-Options", "nosniff"),
 ];
-
-impl Receipt {
-    /// Returns the answer to a request that was stored.
-    pub fn reply(&self) -> Reply {
-        Reply {
-            status: 204,
-            headers: &[],
-            body: String::new(),
-        }
-    }
-}
 
 /// Why a request was not stored, or not whole. The text is what the sender is told.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +152,9 @@ pub enum WriteError {
     /// A sample is more than ten minutes ahead; nothing was stored.
     #[error("out of bounds: timestamp is too far in the future")]
     TooFarInFuture,
+    /// A native histogram is none; nothing was stored.
+    #[error("{0}")]
+    Histogram(#[from] HistogramError),
     /// Everything was stored but what cannot be.
     #[error("{}", partial_text(.0))]
     Partial(Box<Receipt>),
@@ -85,14 +173,9 @@ impl WriteError {
             | WriteError::Snappy
             | WriteError::Malformed(_)
             | WriteError::TooFarInFuture
+            | WriteError::Histogram(_)
             | WriteError::Partial(_) => 400,
-            WriteError::Append(error) => match error {
-                AppendError::OutOfOrder
-                | AppendError::DuplicateTimestamp { .. }
-                | AppendError::OutOfBounds
-                | AppendError::TooOld => 400,
-                _ => 500,
-            },
+            WriteError::Append(error) => append_status(error),
             WriteError::Storage(error) => storage_status(error),
         }
     }
@@ -101,9 +184,22 @@ impl WriteError {
     pub fn reply(&self) -> Reply {
         Reply {
             status: self.status(),
-            headers: TEXT_HEADERS,
+            headers: TEXT_HEADERS
+                .map(|(name, value)| (name, value.to_owned()))
+                .to_vec(),
             body: format!("{self}\n"),
         }
+    }
+}
+
+/// What is wrong with a sample itself is the sender's to know.
+pub(super) fn append_status(error: &AppendError) -> u16 {
+    match error {
+        AppendError::OutOfOrder
+        | AppendError::DuplicateTimestamp { .. }
+        | AppendError::OutOfBounds
+        | AppendError::TooOld => 400,
+        _ => 500,
     }
 }
 
@@ -126,6 +222,9 @@ fn storage_text(error: &StorageError) -> String {
 }
 
 fn partial_text(receipt: &Receipt) -> String {
+    if !receipt.refused.is_empty() {
+        return receipt.refused.join("\n");
+    }
     let mut missing = Vec::new();
     if receipt.histograms_refused > 0 {
         missing.push(format!(
@@ -148,8 +247,6 @@ fn partial_text(receipt: &Receipt) -> String {
 }
 
 const MEDIA_TYPE: &str = "application/x-protobuf";
-const V1: &str = "prometheus.WriteRequest";
-const V2: &str = "io.prometheus.write.v2.Request";
 
 /// Checks the Content-Encoding. Without one the body is taken as snappy too.
 ///
@@ -163,7 +260,8 @@ pub fn check_encoding(content_encoding: Option<&str>) -> Result<(), WriteError> 
     }
 }
 
-/// Checks the Content-Type: one of remote write 1.0, or none.
+/// Checks the Content-Type and returns the version that it names; one that says nothing
+/// is 1.0.
 ///
 /// The header is not read as MIME asks: a blank in front of `proto` makes another
 /// parameter of it, which is not looked at.
@@ -171,7 +269,10 @@ pub fn check_encoding(content_encoding: Option<&str>) -> Result<(), WriteError> 
 /// # Errors
 ///
 /// [`WriteError::ContentType`].
-pub fn check_content_type(content_type: Option<&str>) -> Result<(), WriteError> {
+pub fn check_content_type(
+    content_type: Option<&str>,
+    accepts: Accepts,
+) -> Result<Version, WriteError> {
     let header = match content_type {
         None | Some("") => MEDIA_TYPE,
         Some(header) => header.trim(),
@@ -183,6 +284,7 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<(), WriteError> 
             "expected {MEDIA_TYPE} as the first (media) part, got {header} content-type"
         ));
     }
+    let mut version = Version::V1;
     for part in parts {
         let message = match part.split_once('=') {
             Some((name, value)) if !value.contains('=') => match name {
@@ -196,18 +298,35 @@ pub fn check_content_type(content_type: Option<&str>) -> Result<(), WriteError> 
                 ));
             }
         };
-        return match message {
-            V1 => Ok(()),
-            V2 => refuse(format!(
-                "{V2} protobuf message is not accepted by this server; only accepts {V1}"
-            )),
-            other => refuse(format!(
-                "got {header} content type; unknown type for remote write protobuf message \
-                 {other}, supported: {V1}, {V2}"
-            )),
-        };
+        match Version::from_message(message) {
+            Some(named) => version = named,
+            None => {
+                return refuse(format!(
+                    "got {header} content type; unknown type for remote write protobuf message \
+                     {message}, supported: {}",
+                    messages(Accepts::default())
+                ));
+            }
+        }
+        break;
     }
-    Ok(())
+    if !accepts.has(version) {
+        return refuse(format!(
+            "{} protobuf message is not accepted by this server; only accepts {}",
+            version.message(),
+            messages(accepts)
+        ));
+    }
+    Ok(version)
+}
+
+/// Lists the messages of versions.
+fn messages(versions: Accepts) -> String {
+    let accepted = Version::ALL.into_iter().filter(|one| versions.has(*one));
+    accepted
+        .map(Version::message)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -230,6 +349,11 @@ mod tests {
 
     #[test]
     fn content_types_are_judged_as_upstream_judges_them() {
+        let both = Accepts::default();
+        let first = Accepts {
+            v1: true,
+            v2: false,
+        };
         let good = [
             "",
             "application/x-protobuf",
@@ -239,7 +363,8 @@ mod tests {
             "application/x-protobuf;charset=utf-8",
         ];
         for header in good {
-            assert!(check_content_type(Some(header)).is_ok(), "{header}");
+            let version = check_content_type(Some(header), both).unwrap();
+            assert_eq!(version, Version::V1, "{header}");
         }
         let bad = [
             (
@@ -265,9 +390,19 @@ mod tests {
             ),
         ];
         for (header, text) in bad {
-            let error = check_content_type(Some(header)).unwrap_err();
+            let error = check_content_type(Some(header), first).unwrap_err();
             assert_eq!(error.status(), 415);
             assert_eq!(error.to_string(), text);
         }
+        let second = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+        assert_eq!(check_content_type(Some(second), both).unwrap(), Version::V2);
+        let only_second = Accepts {
+            v1: false,
+            v2: true,
+        };
+        assert_eq!(
+            check_content_type(None, only_second).unwrap_err().status(),
+            415
+        );
     }
 }

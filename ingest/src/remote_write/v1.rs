@@ -10,244 +10,19 @@
 //! (labels in another order) may have its samples put in order where Prometheus drops
 //! the earlier one.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, MetricStore, RawSample, SeriesRef};
 use kymo_storage::model::{Exemplar, Labels, METRIC_NAME, MetricMetadata, MetricType};
-use parking_lot::Mutex;
 
-use super::reply::{WriteError, check_content_type, check_encoding};
+use super::receiver::{BATCH, Buffers, Receipt};
+use super::reply::WriteError;
 use crate::MAX_AHEAD_MS;
+use crate::wire::histogram::read_histogram;
 use crate::wire::write_request::{LabelBytes, Metadata, Part, Scanned, TimeSeries, WriteRequest};
 use crate::wire::{WireError, schema};
 
-/// Samples handed to the store at a time: enough to hide the latency of its tables,
-/// few enough to stay in cache.
-const BATCH: usize = 256;
-
-/// Buffers kept for the next requests, at most this many and none larger than this.
-const KEPT_BUFFERS: usize = 8;
-const KEPT_BYTES: usize = 4 << 20;
-
-/// How large a request may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Of the body as sent, bytes.
-    pub body_bytes: usize,
-    /// Of the body unpacked, bytes.
-    pub decoded_bytes: usize,
-}
-
-impl Default for Limits {
-    /// Returns Prometheus' limits: 32 MiB for both.
-    fn default() -> Limits {
-        Limits {
-            body_bytes: 32 << 20,
-            decoded_bytes: 32 << 20,
-        }
-    }
-}
-
-/// What became of a request.
-#[derive(Debug, Clone, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Receipt {
-    /// Samples stored or known already.
-    pub samples: u64,
-    /// Series left out because their labels cannot name a series.
-    pub series_invalid: u64,
-    /// Exemplars. Those that the store does not accept are left out in silence, as it
-    /// is in Prometheus.
-    pub exemplars: u64,
-    /// Of these, the ones that were older than others of their series.
-    pub exemplars_out_of_order: u64,
-    /// Metadata entries.
-    pub metadata: u64,
-    /// Native histogram samples, which are not supported.
-    pub histograms_refused: u64,
-    /// Samples of series that would have gone over a limit of the store.
-    pub samples_over_limit: u64,
-    /// The limit that was met first.
-    pub series_limit: Option<AppendError>,
-}
-
-impl Receipt {
-    fn is_whole(&self) -> bool {
-        self.histograms_refused == 0 && self.samples_over_limit == 0
-    }
-}
-
-/// Totals of a [`Receiver`], for the server's own metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ReceiverStats {
-    /// Requests, refused ones included.
-    pub requests: u64,
-    /// Requests answered with an error.
-    pub failed: u64,
-    /// Samples accepted.
-    pub samples: u64,
-    /// Series left out for their labels
-    /// (`prometheus_api_remote_write_invalid_labels_samples_total`).
-    pub series_invalid: u64,
-    /// Native histogram samples refused.
-    pub histograms_refused: u64,
-}
-
-/// Receives requests, keeping buffers from one to the next. Shared by all connections.
-#[derive(Debug, Default)]
-pub struct Receiver {
-    limits: Limits,
-    buffers: Mutex<Vec<Buffers>>,
-    requests: AtomicU64,
-    failed: AtomicU64,
-    samples: AtomicU64,
-    series_invalid: AtomicU64,
-    histograms_refused: AtomicU64,
-}
-
-/// Memory that one request needs.
-#[derive(Debug, Default)]
-struct Buffers {
-    /// Grows to the largest request seen; how much of it is one is told apart.
-    decoded: Vec<u8>,
-    samples: Vec<(i64, f64)>,
-    batch: Vec<RawSample>,
-    misses: Vec<usize>,
-    rejected: Vec<(usize, AppendError)>,
-}
-
-impl Receiver {
-    /// Returns a receiver with these limits.
-    pub fn new(limits: Limits) -> Receiver {
-        Receiver {
-            limits,
-            ..Receiver::default()
-        }
-    }
-
-    /// Returns the limits, for whoever reads bodies off the network.
-    pub fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    /// Stores a request. `content_type` and `content_encoding` are its headers, `body`
-    /// the bytes as sent; `now_ms` is the time of the clock.
-    ///
-    /// # Errors
-    ///
-    /// [`WriteError`], which has status and text of the answer.
-    pub fn receive(
-        &self,
-        store: &MetricStore,
-        content_type: Option<&str>,
-        content_encoding: Option<&str>,
-        body: &[u8],
-        now_ms: i64,
-    ) -> Result<Receipt, WriteError> {
-        let mut buffers = self.buffers.lock().pop().unwrap_or_default();
-        let outcome = check_encoding(content_encoding).and_then(|()| {
-            let len = decode(body, self.limits, &mut buffers.decoded)?;
-            check_content_type(content_type)?;
-            store_request(store, &mut buffers, len, now_ms)
-        });
-        self.count(&outcome);
-        self.keep(buffers);
-        outcome
-    }
-
-    /// Returns the totals so far.
-    pub fn stats(&self) -> ReceiverStats {
-        ReceiverStats {
-            requests: self.requests.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            samples: self.samples.load(Ordering::Relaxed),
-            series_invalid: self.series_invalid.load(Ordering::Relaxed),
-            histograms_refused: self.histograms_refused.load(Ordering::Relaxed),
-        }
-    }
-
-    fn count(&self, outcome: &Result<Receipt, WriteError>) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        let receipt = match outcome {
-            Ok(receipt) => receipt,
-            Err(error) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                match error {
-                    WriteError::Partial(receipt) => receipt,
-                    _ => return,
-                }
-            }
-        };
-        let add = |counter: &AtomicU64, n| counter.fetch_add(n, Ordering::Relaxed);
-        add(&self.samples, receipt.samples);
-        add(&self.series_invalid, receipt.series_invalid);
-        add(&self.histograms_refused, receipt.histograms_refused);
-    }
-
-    fn keep(&self, mut buffers: Buffers) {
-        if buffers.decoded.capacity() > KEPT_BYTES {
-            buffers.decoded = Vec::new();
-        }
-        let mut kept = self.buffers.lock();
-        if kept.len() < KEPT_BUFFERS {
-            kept.push(buffers);
-        }
-    }
-}
-
-/// Stores one request as [`Receiver::receive`] does, without headers and with buffers
-/// of its own.
-///
-/// # Errors
-///
-/// [`WriteError`], which has status and text of the answer.
-pub fn receive(
-    store: &MetricStore,
-    body: &[u8],
-    limits: Limits,
-    now_ms: i64,
-) -> Result<Receipt, WriteError> {
-    let mut buffers = Buffers::default();
-    let len = decode(body, limits, &mut buffers.decoded)?;
-    store_request(store, &mut buffers, len, now_ms)
-}
-
-/// Returns the bytes that a body unpacks to, where it says so and they are not refused
-/// anyway: what whoever counts memory has to set aside for it.
-pub fn unpacked_bytes(body: &[u8], limits: Limits) -> usize {
-    let len = snap::raw::decompress_len(body).unwrap_or(0);
-    if len <= limits.decoded_bytes { len } else { 0 }
-}
-
-/// Unpacks a snappy block to the front of `decoded` and returns its length. The size it
-/// declares is checked before memory is taken.
-fn decode(body: &[u8], limits: Limits, decoded: &mut Vec<u8>) -> Result<usize, WriteError> {
-    if body.len() > limits.body_bytes {
-        return Err(WriteError::BodyTooLarge {
-            limit_bytes: limits.body_bytes,
-        });
-    }
-    if body.is_empty() {
-        return Err(WriteError::Snappy);
-    }
-    let len = snap::raw::decompress_len(body).map_err(|_| WriteError::Snappy)?;
-    if len > limits.decoded_bytes {
-        return Err(WriteError::DecodedTooLarge {
-            limit_bytes: limits.decoded_bytes,
-        });
-    }
-    // Not shrunk for a smaller request, so that only growth has to be zeroed.
-    if decoded.len() < len {
-        decoded.resize(len, 0);
-    }
-    snap::raw::Decoder::new()
-        .decompress(body, decoded)
-        .map_err(|_| WriteError::Snappy)
-}
-
-fn store_request(
+/// Stores a request: the first `len` bytes of the unpacked buffer.
+pub(super) fn store_request(
     store: &MetricStore,
     buffers: &mut Buffers,
     len: usize,
@@ -361,6 +136,11 @@ impl<'d> Write<'_, '_, 'd> {
             }
             if scanned.n_exemplars > 0 && self.store.keeps_exemplars() {
                 self.exemplars(series, scanned.series)?;
+            }
+        }
+        if scanned.n_histograms > 0 {
+            for bytes in scanned.series.histograms() {
+                read_histogram(bytes?)?.check()?;
             }
         }
         self.receipt.exemplars += scanned.n_exemplars as u64;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kymo_storage::compat::name::{EscapingScheme, NameValidation};
 use kymo_storage::model::RelabelRule;
 
+use crate::discovery::{SourceConfig, TargetGroup};
 use crate::http::ClientOptions;
 
 /// A validated entry of `scrape_configs`: everything inherited from `global` is
@@ -57,8 +58,10 @@ pub struct ScrapeConfig {
     pub extra_metrics: bool,
     /// How to reach the targets.
     pub client: ClientOptions,
-    /// The targets.
+    /// The targets that the configuration lists.
     pub static_configs: Vec<TargetGroup>,
+    /// Where others are found.
+    pub discovery: Vec<SourceConfig>,
     /// Rules for the labels of targets.
     pub relabel: Vec<RelabelRule>,
     /// Rules for the labels of series.
@@ -82,15 +85,6 @@ pub struct ScrapeLimits {
     pub label_value_bytes: u64,
     /// Dropped targets to remember for the API.
     pub dropped_targets: u64,
-}
-
-/// An entry of `static_configs`: addresses with labels.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TargetGroup {
-    /// Values of `__address__`, one target each.
-    pub targets: Vec<String>,
-    /// Labels of all of them.
-    pub labels: BTreeMap<String, String>,
 }
 
 /// A format of the scraped text.
@@ -197,6 +191,7 @@ impl ScrapeConfig {
             extra_metrics: false,
             client: ClientOptions::default(),
             static_configs: Vec::new(),
+            discovery: Vec::new(),
             relabel: Vec::new(),
             metric_relabel: Vec::new(),
         }

@@ -27,11 +27,13 @@ mod target;
 
 use std::sync::Arc;
 
-pub use config::{ScrapeConfig, ScrapeLimits, ScrapeProtocol, TargetGroup};
+pub use crate::discovery::TargetGroup;
+pub use config::{ScrapeConfig, ScrapeLimits, ScrapeProtocol};
 pub use metadata::Metadata;
 pub use pools::{
     ApplyError, Job, PoolStatus, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
+pub(crate) use stats::Window;
 pub use stats::{PoolStats, ScrapeStats, Summary};
 pub use target::offset_seed;
 

@@ -17,6 +17,7 @@ use super::round::{Board, Memory, Shared, Source, Subject};
 use super::stats::{Counters, PoolStats, Window};
 use super::target::{self, Target};
 use super::{Job, LocalSource};
+use crate::discovery::Group;
 use crate::http::{ClientError, HttpClient};
 
 /// The running targets of a job.
@@ -25,6 +26,8 @@ pub(super) struct Pool {
     job: Job,
     config: Arc<ScrapeConfig>,
     source: Source,
+    /// What discovery found for the job.
+    found: Vec<Arc<Group>>,
     loops: HashMap<(Labels, String), Loop>,
     /// Ends everything of the pool, markers still to be written included.
     halt: CancellationToken,
@@ -68,6 +71,7 @@ impl Pool {
         let mut pool = Pool {
             shared: Arc::clone(shared),
             source: source_of(&job)?,
+            found: Vec::new(),
             view: Arc::new(PoolView::empty(&config, &counters)),
             config,
             job,
@@ -127,6 +131,14 @@ impl Pool {
         Ok(())
     }
 
+    /// Takes what discovery found for the job; targets that are the same go on.
+    pub(super) fn discovered(&mut self, found: Vec<Arc<Group>>, seed: u64) {
+        if self.found != found {
+            self.found = found;
+            self.sync(HashMap::new(), seed);
+        }
+    }
+
     /// Ends the job without markers: its series only age out of queries.
     pub(super) async fn stop(self) {
         self.halt.cancel();
@@ -144,7 +156,7 @@ impl Pool {
     /// are no more. `memories` holds what stopped ones remembered.
     fn sync(&mut self, mut memories: HashMap<(Labels, String), (Arc<Subject>, Ended)>, seed: u64) {
         let started_ns = (self.shared.clock)();
-        let resolved = target::resolve(&self.config);
+        let resolved = target::resolve(&self.config, &self.found);
         for failure in &resolved.failures {
             tracing::error!(
                 job = self.config.job_name,
@@ -301,6 +313,7 @@ fn same_source(a: &Job, b: &Job) -> bool {
 fn scraping_part(config: &ScrapeConfig) -> ScrapeConfig {
     let mut part = config.clone();
     part.static_configs = Vec::new();
+    part.discovery = Vec::new();
     part.relabel = Vec::new();
     part.limits.targets = 0;
     part.limits.dropped_targets = 0;

@@ -16,6 +16,7 @@ use super::pool::{Pool, PoolView};
 use super::round::Shared;
 use super::stats::{Counters, ScrapeStats};
 use super::{Clock, Gate, LocalSource};
+use crate::discovery::Snapshot;
 
 /// A job to run: its configuration, and where its text comes from.
 #[derive(Clone)]
@@ -113,7 +114,7 @@ pub struct TargetStatus {
 pub struct PoolStatus {
     /// The job.
     pub job: String,
-    /// Targets that are scraped, in the order of the configuration.
+    /// Targets that are scraped: in the order of the configuration, then those found.
     pub active: Vec<TargetStatus>,
     /// Discovered labels of dropped targets, at most `keep_dropped_targets`.
     pub dropped: Vec<Labels>,
@@ -131,11 +132,18 @@ pub struct TargetMetadata {
     pub families: Vec<Metadata>,
 }
 
+#[derive(Default)]
+struct Running {
+    pools: BTreeMap<String, Pool>,
+    /// Spreads the scrapes of new targets over time.
+    seed: u64,
+}
+
 /// The jobs that run. All methods may be called from anywhere; changes wait for each
 /// other.
 pub struct ScrapePools {
     shared: Arc<Shared>,
-    pools: Mutex<BTreeMap<String, Pool>>,
+    pools: Mutex<Running>,
     views: ArcSwap<Vec<Arc<PoolView>>>,
 }
 
@@ -153,7 +161,7 @@ impl ScrapePools {
                 counters: Counters::default(),
                 compute: Semaphore::new(cores),
             }),
-            pools: Mutex::new(BTreeMap::new()),
+            pools: Mutex::default(),
             views: ArcSwap::from_pointee(Vec::new()),
         }
     }
@@ -172,8 +180,10 @@ impl ScrapePools {
     ) -> Result<(), ApplyError> {
         let counters = &self.shared.counters;
         let mut failed = Vec::new();
-        let mut pools = self.pools.lock().await;
-        let mut old = std::mem::take(&mut *pools);
+        let mut running = self.pools.lock().await;
+        running.seed = seed;
+        let pools = &mut running.pools;
+        let mut old = std::mem::take(pools);
         for job in jobs {
             let name = job.config.job_name.clone();
             let result = match old.remove(&name) {
@@ -211,7 +221,7 @@ impl ScrapePools {
         for (_, pool) in old {
             pool.stop().await;
         }
-        self.publish(&pools);
+        self.publish(pools);
         if failed.is_empty() {
             Ok(())
         } else {
@@ -219,13 +229,24 @@ impl ScrapePools {
         }
     }
 
+    /// Gives each job what discovery found for it; one that is not in `found` has
+    /// nothing but the targets of its configuration.
+    pub async fn discovered(&self, found: &Snapshot) {
+        let mut running = self.pools.lock().await;
+        let seed = running.seed;
+        for (job, pool) in &mut running.pools {
+            pool.discovered(found.get(job).cloned().unwrap_or_default(), seed);
+        }
+        self.publish(&running.pools);
+    }
+
     /// Stops all jobs; scrapes that are being stored are finished, others given up.
     pub async fn shutdown(&self) {
-        let mut pools = self.pools.lock().await;
-        for (_, pool) in std::mem::take(&mut *pools) {
+        let mut running = self.pools.lock().await;
+        for (_, pool) in std::mem::take(&mut running.pools) {
             pool.stop().await;
         }
-        self.publish(&pools);
+        self.publish(&running.pools);
     }
 
     /// Returns all jobs with their targets, in order of name.

@@ -56,7 +56,7 @@ impl Counters {
 
 /// The newest observations of some duration, and sum and count of all.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Window {
+pub(crate) struct Window {
     recent: VecDeque<f64>,
     sum: f64,
     count: u64,
@@ -64,7 +64,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Adds an observation in seconds.
-    pub(super) fn observe(&mut self, seconds: f64) {
+    pub(crate) fn observe(&mut self, seconds: f64) {
         if self.recent.len() == WINDOW {
             self.recent.pop_front();
         }
@@ -74,7 +74,7 @@ impl Window {
     }
 
     /// Returns what a summary shows.
-    pub(super) fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> Summary {
         let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
         let quantiles = QUANTILES.map(|quantile| {

@@ -1,13 +1,16 @@
 //! A target: who it is, where it is asked, and when its turn comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kymo_storage::compat::duration;
 use kymo_storage::compat::quote::quote;
 use kymo_storage::model::{Labels, LabelsBuilder};
 
-use super::config::{ScrapeConfig, TargetGroup};
+use super::config::ScrapeConfig;
+use crate::discovery::{Group, LabelMap};
+use crate::http::{Part, push_escaped, push_origin};
 
 const ADDRESS: &str = "__address__";
 const SCHEME: &str = "__scheme__";
@@ -66,43 +69,70 @@ pub(super) struct Resolved {
     pub(super) failures: Vec<String>,
 }
 
-/// Builds the targets of a job.
-pub(super) fn resolve(config: &ScrapeConfig) -> Resolved {
+/// Builds the targets of a job: those it lists, and those that were found for it.
+pub(super) fn resolve(config: &ScrapeConfig, found: &[Arc<Group>]) -> Resolved {
     let mut resolved = Resolved::default();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     for (group_index, group) in config.static_configs.iter().enumerate() {
         for (index, address) in group.targets.iter().enumerate() {
-            let discovered = discovered_labels(config, group, address);
-            match Target::new(config, &discovered) {
-                Ok(Some(target)) => {
-                    if seen.insert(target.identity()) {
-                        resolved.active.push(target);
-                    }
-                }
-                Ok(None) => {
-                    let kept = config.limits.dropped_targets;
-                    if kept == 0 || (resolved.dropped.len() as u64) < kept {
-                        resolved.dropped.push(discovered);
-                    }
-                    resolved.dropped_count += 1;
-                }
-                Err(reason) => resolved
-                    .failures
-                    .push(format!("instance {index} in group {group_index}: {reason}")),
-            }
+            let own = [(ADDRESS, address.as_str())];
+            let discovered = discovered_labels(config, &group.labels, own);
+            let place = || format!("instance {index} in group {group_index}");
+            resolved.add(config, &mut seen, discovered, place);
+        }
+    }
+    for group in found {
+        for (index, target) in group.targets.iter().enumerate() {
+            let own = target.iter();
+            let own = own.map(|(name, value)| (name.as_str(), value.as_str()));
+            let discovered = discovered_labels(config, &group.labels, own);
+            let place = || format!("instance {index} in group {}", group.id);
+            resolved.add(config, &mut seen, discovered, place);
         }
     }
     resolved
 }
 
+impl Resolved {
+    fn add(
+        &mut self,
+        config: &ScrapeConfig,
+        seen: &mut HashSet<(Labels, String)>,
+        discovered: Labels,
+        place: impl FnOnce() -> String,
+    ) {
+        match Target::new(config, &discovered) {
+            Ok(Some(target)) => {
+                if seen.insert(target.identity()) {
+                    self.active.push(target);
+                }
+            }
+            Ok(None) => {
+                let kept = config.limits.dropped_targets;
+                if kept == 0 || (self.dropped.len() as u64) < kept {
+                    self.dropped.push(discovered);
+                }
+                self.dropped_count += 1;
+            }
+            Err(reason) => self.failures.push(format!("{}: {reason}", place())),
+        }
+    }
+}
+
 /// Returns a target's labels before relabelling: its own, its group's, and what the
 /// job adds where they are silent.
-fn discovered_labels(config: &ScrapeConfig, group: &TargetGroup, address: &str) -> Labels {
+fn discovered_labels<'a>(
+    config: &ScrapeConfig,
+    group: &LabelMap,
+    own: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Labels {
     let mut labels = LabelsBuilder::new();
-    for (name, value) in &group.labels {
+    for (name, value) in group {
         labels.set(name, value);
     }
-    labels.set(ADDRESS, address);
+    for (name, value) in own {
+        labels.set(name, value);
+    }
     let histograms = [
         config.convert_classic_histograms,
         config.always_classic_histograms,
@@ -277,15 +307,8 @@ fn url(config: &ScrapeConfig, labels: &LabelsBuilder) -> String {
     }
     let get = |name| labels.get(name).unwrap_or_default();
     let scheme = get(SCHEME);
-    let mut url = match scheme.is_empty() {
-        true => format!("//{}", get(ADDRESS)),
-        false => format!("{scheme}://{}", get(ADDRESS)),
-    };
-    let path = get(PATH);
-    if !path.is_empty() && !path.starts_with('/') {
-        url.push('/');
-    }
-    push_escaped(&mut url, path, Part::Path);
+    let mut url = String::new();
+    push_origin(&mut url, scheme, get(ADDRESS), get(PATH));
     let mut separator = '?';
     for (name, values) in params {
         for value in values {
@@ -299,30 +322,10 @@ fn url(config: &ScrapeConfig, labels: &LabelsBuilder) -> String {
     url
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Part {
-    Path,
-    Query,
-}
-
-fn push_escaped(out: &mut String, text: &str, part: Part) {
-    for byte in text.bytes() {
-        let plain = byte.is_ascii_alphanumeric()
-            || b"-_.~".contains(&byte)
-            || (part == Part::Path && b"$&+,/:;=@".contains(&byte));
-        if plain {
-            out.push(char::from(byte));
-        } else if byte == b' ' && part == Part::Query {
-            out.push('+');
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scrape::TargetGroup;
 
     fn job(labels: &[(&str, &str)], targets: &[&str]) -> ScrapeConfig {
         let owned = |(n, v): &(&str, &str)| ((*n).to_owned(), (*v).to_owned());
@@ -336,7 +339,7 @@ mod tests {
     }
 
     fn one(config: &ScrapeConfig) -> Target {
-        let resolved = resolve(config);
+        let resolved = resolve(config, &[]);
         assert_eq!(resolved.failures, [""; 0]);
         resolved.active[0].clone()
     }
@@ -410,15 +413,51 @@ mod tests {
                 "scrape timeout cannot be greater than scrape interval (\"2m\" > \"1m\")",
             ),
         ] {
-            let resolved = resolve(&job(labels, &[address]));
+            let resolved = resolve(&job(labels, &[address]), &[]);
             let expected = format!("instance 0 in group 0: {expected}");
             assert_eq!(resolved.failures, [expected]);
         }
     }
 
     #[test]
+    fn found_targets_stand_behind_those_of_the_configuration() {
+        let map = |pairs: &[(&str, &str)]| -> LabelMap {
+            let owned = pairs
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+            owned.collect()
+        };
+        let group = Group {
+            id: crate::discovery::GroupId {
+                origin: "f.json".to_owned(),
+                index: Some(2),
+            },
+            targets: vec![
+                map(&[(ADDRESS, "g:1"), ("zone", "own"), ("__meta_x", "y")]),
+                map(&[(ADDRESS, "a/b")]),
+                map(&[(ADDRESS, "h")]),
+            ],
+            labels: map(&[("zone", "group"), ("job", "found")]),
+        };
+        let resolved = resolve(&job(&[], &["h"]), &[Arc::new(group)]);
+        let labels = resolved.active.iter().map(|t| t.public_labels.to_string());
+        assert_eq!(
+            labels.collect::<Vec<_>>(),
+            [
+                "{instance=\"h\", job=\"a\"}",
+                "{instance=\"g:1\", job=\"found\", zone=\"own\"}",
+                "{instance=\"h\", job=\"found\", zone=\"group\"}",
+            ]
+        );
+        let refused = "instance 1 in group f.json:2: \"a/b\" is not a valid hostname";
+        assert_eq!(resolved.failures, [refused]);
+        let discovered = &resolved.active[1].discovered_labels;
+        assert_eq!(discovered.get("__meta_x"), Some("y"));
+    }
+
+    #[test]
     fn equal_targets_are_one() {
-        let resolved = resolve(&job(&[], &["h", "h", "g"]));
+        let resolved = resolve(&job(&[], &["h", "h", "g"]), &[]);
         assert_eq!(resolved.active.len(), 2);
     }
 

@@ -80,7 +80,7 @@ pub static EXEMPLAR: Message = Message {
     ],
 };
 
-/// `prometheus.Histogram`.
+/// `prometheus.Histogram`, and that of 2.0 but for its start time, which is passed over.
 pub static HISTOGRAM: Message = Message {
     name: "Histogram",
     fields: &[
@@ -119,6 +119,54 @@ pub static METRIC_METADATA: Message = Message {
         field(2, "MetricFamilyName", Kind::Bytes),
         field(4, "Help", Kind::Bytes),
         field(5, "Unit", Kind::Bytes),
+    ],
+};
+
+/// `io.prometheus.write.v2.Request`, the request of remote write 2.0.
+pub static REQUEST_V2: Message = Message {
+    name: "Request",
+    fields: &[
+        field(4, "Symbols", Kind::Bytes),
+        field(5, "Timeseries", Kind::Message(&TIME_SERIES_V2)),
+    ],
+};
+
+static TIME_SERIES_V2: Message = Message {
+    name: "TimeSeries",
+    fields: &[
+        field(1, "LabelsRefs", Kind::Varints),
+        field(2, "Samples", Kind::Message(&SAMPLE_V2)),
+        field(3, "Histograms", Kind::Message(&HISTOGRAM)),
+        field(4, "Exemplars", Kind::Message(&EXEMPLAR_V2)),
+        field(5, "Metadata", Kind::Message(&METADATA_V2)),
+    ],
+};
+
+static SAMPLE_V2: Message = Message {
+    name: "Sample",
+    fields: &[
+        field(1, "Value", Kind::Double),
+        field(2, "Timestamp", Kind::Varint),
+        field(3, "StartTimestamp", Kind::Varint),
+    ],
+};
+
+/// `io.prometheus.write.v2.Exemplar`.
+pub static EXEMPLAR_V2: Message = Message {
+    name: "Exemplar",
+    fields: &[
+        field(1, "LabelsRefs", Kind::Varints),
+        field(2, "Value", Kind::Double),
+        field(3, "Timestamp", Kind::Varint),
+    ],
+};
+
+static METADATA_V2: Message = Message {
+    name: "Metadata",
+    fields: &[
+        field(1, "Type", Kind::Varint),
+        field(3, "HelpRef", Kind::Varint),
+        field(4, "UnitRef", Kind::Varint),
     ],
 };
 

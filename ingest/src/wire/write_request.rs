@@ -199,6 +199,42 @@ impl<'a> TimeSeries<'a> {
     }
 }
 
+impl<'a> TimeSeries<'a> {
+    /// Returns the bytes of each native histogram.
+    pub fn histograms(&self) -> impl Iterator<Item = Result<&'a [u8], WireError>> {
+        fields(self.bytes, 4, "Histograms")
+    }
+}
+
+/// Returns the contents of all fields of a series with this number, up to the first
+/// mistake.
+pub(super) fn fields<'a>(
+    bytes: &'a [u8],
+    number: u32,
+    name: &'static str,
+) -> impl Iterator<Item = Result<&'a [u8], WireError>> {
+    let mut reader = Reader::new(bytes);
+    let mut next = move || {
+        while let Some(tag) = reader.tag("TimeSeries")? {
+            if tag.field == number {
+                tag.expect(BYTES, name)?;
+                return reader.bytes().map(Some);
+            }
+            reader.skip(tag)?;
+        }
+        Ok(None)
+    };
+    let mut failed = false;
+    std::iter::from_fn(move || {
+        if failed {
+            return None;
+        }
+        let found = next().transpose();
+        failed = matches!(found, Some(Err(_)));
+        found
+    })
+}
+
 fn read_exemplar<'a>(
     bytes: &'a [u8],
     labels: &mut Vec<(&'a [u8], &'a [u8])>,

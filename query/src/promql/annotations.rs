@@ -174,7 +174,8 @@ impl Monotonicity {
     }
 }
 
-fn push_metric_name(text: &mut String, name: &str) {
+/// Adds which metric is meant, if it is to be told.
+pub(crate) fn push_metric_name(text: &mut String, name: &str) {
     if !name.is_empty() {
         let _ = write!(text, " for metric name {}", quoted(name));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::QueryError;
 use crate::limits::{Cancel, MemoryGrant, MemoryPool};
 use crate::promql::ast::{Expr, ValueType};
-use crate::promql::eval::{Evaluator, Grid, Row, into_series};
+use crate::promql::eval::{Element, Evaluator, Grid, Row, into_series};
 use crate::promql::features::Features;
 use crate::promql::plan::{Bounds, Node, Plan, value_type};
 use crate::promql::value::{PointValue, Value, VectorSample};
@@ -109,12 +109,29 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<QueryResult, QueryError> {
         let expr = self.parse(query)?;
+        self.instant_parsed(source, query, &expr, t_ms, options, cancel)
+    }
+
+    /// Evaluates like [`Engine::instant`] what was parsed before; `query` is the text
+    /// that warnings point into.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn instant_parsed(
+        &self,
+        source: &dyn Source,
+        query: &str,
+        expr: &Expr,
+        t_ms: i64,
+        options: &QueryOptions,
+        cancel: &Cancel,
+    ) -> Result<QueryResult, QueryError> {
         let bounds = Bounds {
             start_ms: t_ms,
             end_ms: t_ms,
             step_ms: 0,
         };
-        let plan = Plan::new(&expr, bounds)?;
+        let plan = Plan::new(expr, bounds)?;
         let run = Run {
             query,
             grid: Grid::instant(t_ms),
@@ -244,7 +261,10 @@ struct Run<'a> {
 fn into_vector(rows: Vec<Row>, t_ms: i64) -> Vec<VectorSample> {
     rows.into_iter()
         .filter_map(|row| {
-            let value = PointValue::Float(row.get(0)?);
+            let value = match row.element(0)? {
+                Element::Float(value) => PointValue::Float(value),
+                Element::Histogram(histogram) => PointValue::Histogram(histogram),
+            };
             Some(VectorSample {
                 labels: row.labels,
                 t_ms,

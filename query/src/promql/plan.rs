@@ -97,6 +97,8 @@ pub(crate) struct Selector {
     pub(crate) matchers: Vec<Matcher>,
     pub(crate) shift: Shift,
     pub(crate) edges: Edges,
+    /// Of histograms only count and sum matter, see [`super::stats_only`].
+    pub(crate) stats_only: bool,
 }
 
 #[derive(Debug)]
@@ -121,9 +123,9 @@ impl Plan {
     /// A computed duration is out of range.
     pub(crate) fn new(expr: &Expr, bounds: Bounds) -> Result<Plan, QueryError> {
         let planned = Planner { bounds }.plan(expr)?;
-        Ok(Plan {
-            root: planned.wrapped(),
-        })
+        let mut root = planned.wrapped();
+        super::stats_only::mark(&mut root);
+        Ok(Plan { root })
     }
 }
 
@@ -341,6 +343,7 @@ impl Planner {
                 (_, true) => Edges::Smoothed,
                 _ => Edges::Plain,
             },
+            stats_only: false,
         })
     }
 

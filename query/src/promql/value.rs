@@ -1,13 +1,11 @@
 //! Results of queries.
-//!
-//! A point is a float today. Native histograms will be a second kind of
-//! [`PointValue`] in vectors and a second column beside [`Series::floats`] in
-//! matrices, sorted by time like the first; the types are marked non-exhaustive
-//! so that this does not break anybody.
+
+use std::sync::Arc;
 
 use kymo_storage::model::Labels;
+use kymo_storage::model::histogram::FloatHistogram;
 
-use crate::source::SampleBuf;
+use crate::source::{HistogramSample, SampleBuf, histogram_bytes};
 
 /// The value of one point.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +13,8 @@ use crate::source::SampleBuf;
 pub enum PointValue {
     /// A number.
     Float(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
 }
 
 /// One element of an instant vector.
@@ -37,6 +37,8 @@ pub struct Series {
     pub labels: Labels,
     /// The float points in order of time.
     pub floats: SampleBuf,
+    /// The histogram points in order of time, none at the time of a float.
+    pub histograms: Vec<HistogramSample>,
 }
 
 /// The value of a query.
@@ -80,13 +82,20 @@ impl Value {
             Value::Scalar { .. } => 0,
             Value::String { value, .. } => value.capacity(),
             Value::Vector(samples) => {
-                let labels = samples.iter().map(|sample| sample.labels.memory_bytes());
-                samples.capacity() * size_of::<VectorSample>() + labels.sum::<usize>()
+                let each = samples.iter().map(|sample| {
+                    let of_value = match &sample.value {
+                        PointValue::Float(_) => 0,
+                        PointValue::Histogram(histogram) => histogram.memory_bytes(),
+                    };
+                    sample.labels.memory_bytes() + of_value
+                });
+                samples.capacity() * size_of::<VectorSample>() + each.sum::<usize>()
             }
             Value::Matrix(series) => {
                 let each = series.iter().map(|series| {
-                    let SampleBuf { timestamps, values } = &series.floats;
-                    series.labels.memory_bytes() + (timestamps.capacity() + values.capacity()) * 8
+                    series.labels.memory_bytes()
+                        + series.floats.memory_bytes()
+                        + histogram_bytes(&series.histograms)
                 });
                 series.capacity() * size_of::<Series>() + each.sum::<usize>()
             }

@@ -9,6 +9,9 @@ use kymo_query::promql::Features;
 use kymo_query::{
     Cancel, Engine, EngineOptions, MemorySource, QueryError, QueryOptions, QueryResult, Value,
 };
+use kymo_storage::model::histogram::{
+    Buckets, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram,
+};
 use kymo_storage::model::{Labels, stale_marker};
 
 use crate::write;
@@ -139,8 +142,16 @@ fn check_result(result: &Result<QueryResult, QueryError>) {
             for series in series {
                 let (times, values) = (&series.floats.timestamps, &series.floats.values);
                 assert_eq!(times.len(), values.len());
-                assert!(!times.is_empty(), "a series without samples");
-                assert!(times.is_sorted_by(|a, b| a < b), "times go back: {times:?}");
+                let histograms: Vec<i64> = series.histograms.iter().map(|s| s.t_ms).collect();
+                assert!(
+                    !times.is_empty() || !histograms.is_empty(),
+                    "a series without samples"
+                );
+                for times in [times, &histograms] {
+                    assert!(times.is_sorted_by(|a, b| a < b), "times go back: {times:?}");
+                }
+                let mut both = histograms.iter().filter(|t| times.contains(t));
+                assert_eq!(both.next(), None, "two kinds at a time");
             }
             assert!(
                 series.is_sorted_by(|a, b| a.labels < b.labels),
@@ -148,6 +159,35 @@ fn check_result(result: &Result<QueryResult, QueryError>) {
             );
         }
         _ => {}
+    }
+}
+
+/// Histograms of all kinds, some of them nonsense.
+fn histogram(at: i64) -> FloatHistogram {
+    let count = [1.0, 7.5, 0.0, f64::NAN, f64::INFINITY, -3.0][at as usize % 6];
+    let is_custom = at % 7 == 3;
+    let buckets = |first: i32| {
+        let layout = [first, first + 1, first + 5];
+        let counts = vec![count, at as f64, 1e308];
+        Buckets::from_layout(layout.into(), counts).unwrap_or_default()
+    };
+    FloatHistogram {
+        counter_reset_hint: match at % 5 {
+            0 => CounterResetHint::Gauge,
+            1 => CounterResetHint::Reset,
+            _ => CounterResetHint::Unknown,
+        },
+        schema: match is_custom {
+            true => CUSTOM_BUCKETS_SCHEMA,
+            false => (at % 13) as i32 - 4,
+        },
+        zero_threshold: [0.0, 0.5, 3.0, f64::NAN, f64::INFINITY][at as usize % 5],
+        zero_count: (at % 3) as f64,
+        count: count + at as f64,
+        sum: count * 1.5,
+        positive: buckets(if is_custom { 0 } else { at as i32 * 17 - 300 }),
+        negative: buckets(at as i32),
+        custom_bounds: [1.0, 2.0, at as f64].into(),
     }
 }
 
@@ -187,6 +227,17 @@ fn source() -> &'static MemorySource {
             }
             let info = [("__name__", "target_info"), ("data", "d"), instance, job];
             fill(&info, &|_| Some(1.0));
+        }
+        for instance in ["a", "b"] {
+            let labels = [("__name__", "nh"), ("instance", instance), ("job", "j")];
+            let labels = Labels::from_pairs(labels);
+            for scrape in 0..44 {
+                match scrape % 11 {
+                    7 => source.push(&labels, scrape * 15_000, scrape as f64),
+                    8 => source.push(&labels, scrape * 15_000, stale_marker()),
+                    _ => source.push_histogram(&labels, scrape * 15_000, histogram(scrape)),
+                }
+            }
         }
         for (end, t_ms) in [("first", i64::MIN), ("last", i64::MAX)] {
             let labels = Labels::from_pairs([("__name__", "m_total"), ("end", end)]);

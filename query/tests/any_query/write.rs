@@ -15,6 +15,7 @@ const SELECTORS: &[&str] = &[
     "target_info",
     "{instance=\"a\"}",
     "{__name__=~\"m.*|n\"}",
+    "nh",
     "n{job!=\"\",instance=~\"a|b\"}",
 ];
 const EDGES: &[&str] = &["", "", "", " anchored", " smoothed"];
@@ -82,7 +83,7 @@ const STRINGS: &[&str] = &[
 const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^", "atan2", "== bool", "< bool"];
 const OPERATORS: &[&str] = &[
     "+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=", "and", "or", "unless",
-    "> bool", "== bool",
+    "> bool", "== bool", "</", ">/",
 ];
 const MATCHINGS: &[&str] = &[
     "",

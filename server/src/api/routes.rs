@@ -57,8 +57,8 @@ impl Table {
 
     fn prometheus(&mut self) {
         use prometheus::{
-            admin, config, exemplars, labels, parse, query, relabel_steps::relabel_steps, rules,
-            status, targets, write,
+            admin, alertmanagers::alertmanagers, config, exemplars, labels, parse, query,
+            relabel_steps::relabel_steps, rules, status, targets, write,
         };
         self.api("/query", GET_POST, query::instant);
         self.api("/query_range", GET_POST, query::range);
@@ -76,7 +76,7 @@ impl Table {
         self.api("/scrape_pools/config", GET, config::scrape_pool);
         self.api("/rules", GET, rules::rules);
         self.api("/alerts", GET, rules::alerts);
-        self.api("/alertmanagers", GET, rules::alertmanagers);
+        self.api("/alertmanagers", GET, alertmanagers);
         self.api("/write", POST, write::write);
         self.api("/status/buildinfo", GET, status::buildinfo);
         self.api("/status/config", GET, config::config);

@@ -1,12 +1,9 @@
-//! The `alerting` section: where alerts would be sent.
-//!
-//! This version evaluates no rules (`rule_files` is refused), so there is nothing to
-//! send, and the section can be taken without changing what a file means. It is
-//! checked and shown in full, because most files have one.
+//! The `alerting` section: where alerts are sent.
 
 use std::path::Path;
 use std::time::Duration;
 
+use kymo_ingest::discovery::SourceConfig;
 use kymo_ingest::http::ClientOptions;
 use kymo_ingest::scrape::TargetGroup;
 use kymo_storage::compat::name::NameValidation;
@@ -44,16 +41,10 @@ pub struct Alertmanager {
     pub relabel: Vec<RelabelRule>,
     /// Rules for the labels of alerts sent to it.
     pub alert_relabel: Vec<RelabelRule>,
-    /// Its addresses.
+    /// Addresses that the configuration lists.
     pub static_configs: Vec<TargetGroup>,
-}
-
-impl Alerting {
-    /// Tells whether there is anybody to send alerts to.
-    pub fn has_receivers(&self) -> bool {
-        let groups = self.alertmanagers.iter().flat_map(|a| &a.static_configs);
-        groups.into_iter().any(|group| !group.targets.is_empty())
-    }
+    /// Where others are found.
+    pub discovery: Vec<SourceConfig>,
 }
 
 /// Reads the section. Paths in it are relative to `dir`.
@@ -123,6 +114,7 @@ fn alertmanager(
             problems,
         ),
         static_configs: discovery::take_static(&mut fields, problems),
+        discovery: discovery::take_sources(&mut fields, dir, problems),
     };
     if entry.relabel.is_empty() {
         for target in entry.static_configs.iter().flat_map(|group| &group.targets) {

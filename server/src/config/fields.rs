@@ -12,30 +12,33 @@
 //! that is not takes [`Fields::bool_or`], [`Fields::string_or`] or
 //! [`Fields::take_with_null`].
 
+use std::collections::HashMap;
+
 use kymo_storage::compat::quote::quote;
 
 use super::error::{ConfigError, Problem, ProblemKind};
 use super::yaml::{Node, Position, Value};
 
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 
 /// The mistakes found so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub(crate) struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Notes a key or type that does not belong there.
-    pub(super) fn shape(&mut self, at: Position, message: String, remedy: Option<String>) {
+    pub(crate) fn shape(&mut self, at: Position, message: String, remedy: Option<String>) {
         self.push(at, ProblemKind::Shape, message, remedy);
     }
 
     /// Notes a value that is not allowed.
-    pub(super) fn value(&mut self, at: Position, message: impl Into<String>) {
+    pub(crate) fn value(&mut self, at: Position, message: impl Into<String>) {
         self.push(at, ProblemKind::Value, message.into(), None);
     }
 
     /// Notes something that this version does not do.
-    pub(super) fn unsupported(&mut self, at: Position, what: &str, remedy: &str) {
+    pub(crate) fn unsupported(&mut self, at: Position, what: &str, remedy: &str) {
         let message = format!("{what} is not supported yet by this version of Kymo");
         self.push(
             at,
@@ -45,25 +48,35 @@ impl Problems {
         );
     }
 
+    /// Counts the mistakes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns the mistakes in the order of the file.
+    pub(crate) fn into_sorted(mut self) -> Vec<Problem> {
+        self.0.sort_by_key(|problem| problem.at);
+        self.0
+    }
+
     /// Tells whether nothing is wrong.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Takes over the mistakes of another list.
-    pub(super) fn append(&mut self, mut other: Problems) {
+    pub(crate) fn append(&mut self, mut other: Problems) {
         self.0.append(&mut other.0);
     }
 
     /// Returns what was read, or the mistakes in the order of the file.
-    pub(super) fn settle<T>(mut self, read: T) -> Result<T, ConfigError> {
+    pub(crate) fn settle<T>(self, read: T) -> Result<T, ConfigError> {
         if self.is_empty() {
             return Ok(read);
         }
-        self.0.sort_by_key(|problem| problem.at);
         Err(ConfigError::Invalid {
             path: None,
-            problems: self.0,
+            problems: self.into_sorted(),
         })
     }
 
@@ -78,7 +91,7 @@ impl Problems {
 }
 
 /// The pairs of a map, taken one by one under the names its reader knows.
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     node: &'n Node,
     go_type: &'static str,
     pairs: &'n [(Node, Node)],
@@ -88,7 +101,7 @@ pub(super) struct Fields<'n> {
 impl<'n> Fields<'n> {
     /// Opens a map; `go_type` is the name complaints give it. What is not a map is a
     /// mistake and reads as an empty one.
-    pub(super) fn open(
+    pub(crate) fn open(
         node: &'n Node,
         go_type: &'static str,
         problems: &mut Problems,
@@ -102,31 +115,31 @@ impl<'n> Fields<'n> {
     }
 
     /// Returns where a key stands, or the map where it does not have the key.
-    pub(super) fn position_of(&self, name: &str) -> Position {
+    pub(crate) fn position_of(&self, name: &str) -> Position {
         self.node.position_of(name)
     }
 
     /// Takes the value under `name`; `None` where it is missing or null.
-    pub(super) fn take(&mut self, name: &'static str) -> Option<&'n Node> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<&'n Node> {
         self.take_with_null(name).filter(|node| !node.is_null())
     }
 
     /// Takes the value under `name`, a null included.
-    pub(super) fn take_with_null(&mut self, name: &'static str) -> Option<&'n Node> {
+    pub(crate) fn take_with_null(&mut self, name: &'static str) -> Option<&'n Node> {
         self.known.push(name);
         let pair = self.pairs.iter().find(|(key, _)| key.text() == Some(name));
         pair.map(|(_, value)| value)
     }
 
     /// Takes a text; empty where it is missing.
-    pub(super) fn string(&mut self, name: &'static str, problems: &mut Problems) -> String {
+    pub(crate) fn string(&mut self, name: &'static str, problems: &mut Problems) -> String {
         let node = self.take(name);
         node.and_then(|node| string(node, problems))
             .unwrap_or_default()
     }
 
     /// Takes a text; `default` where it is missing, empty where it is null.
-    pub(super) fn string_or(
+    pub(crate) fn string_or(
         &mut self,
         name: &'static str,
         default: &str,
@@ -138,7 +151,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Takes a boolean; `default` where it is missing, `false` where it is null.
-    pub(super) fn bool_or(
+    pub(crate) fn bool_or(
         &mut self,
         name: &'static str,
         default: bool,
@@ -152,19 +165,19 @@ impl<'n> Fields<'n> {
     }
 
     /// Takes a boolean that may be left to others: `None` where it is missing or null.
-    pub(super) fn bool(&mut self, name: &'static str, problems: &mut Problems) -> Option<bool> {
+    pub(crate) fn bool(&mut self, name: &'static str, problems: &mut Problems) -> Option<bool> {
         let node = self.take(name);
         node.and_then(|node| boolean(node, problems))
     }
 
     /// Takes a non-negative whole number; 0 where it is missing.
-    pub(super) fn uint(&mut self, name: &'static str, problems: &mut Problems) -> u64 {
+    pub(crate) fn uint(&mut self, name: &'static str, problems: &mut Problems) -> u64 {
         let node = self.take(name);
         node.and_then(|node| uint(node, problems)).unwrap_or(0)
     }
 
     /// Takes a list; empty where it is missing.
-    pub(super) fn list(
+    pub(crate) fn list(
         &mut self,
         name: &'static str,
         go_type: &'static str,
@@ -178,7 +191,7 @@ impl<'n> Fields<'n> {
 
     /// Takes a value and hands its text to `parse`; a failure is a mistake at the
     /// value. `None` where it is missing or wrong.
-    pub(super) fn parsed<T, E: ToString>(
+    pub(crate) fn parsed<T, E: ToString>(
         &mut self,
         name: &'static str,
         problems: &mut Problems,
@@ -196,7 +209,7 @@ impl<'n> Fields<'n> {
     }
 
     /// Knows `names` as Prometheus' own, and refuses them unless they say nothing.
-    pub(super) fn unsupported(
+    pub(crate) fn unsupported(
         &mut self,
         names: &[&'static str],
         remedy: &str,
@@ -212,7 +225,24 @@ impl<'n> Fields<'n> {
     }
 
     /// Ends reading: keys that nobody took are unknown, keys that stand twice are wrong.
-    pub(super) fn finish(self, problems: &mut Problems) {
+    pub(crate) fn finish(self, problems: &mut Problems) {
+        let go_type = self.go_type;
+        self.finish_with(problems, |key, _| {
+            format!(
+                "field {} already set in type {go_type}",
+                key.text().unwrap_or_default()
+            )
+        });
+    }
+
+    /// Ends reading like [`Fields::finish`], in the words of version 3 of Go's YAML
+    /// package, which Prometheus reads rule files with.
+    pub(crate) fn finish_v3(self, problems: &mut Problems) {
+        self.finish_with(problems, twice_v3);
+    }
+
+    /// Ends reading; `twice` makes the text about a key and the first of its name.
+    fn finish_with(self, problems: &mut Problems, twice: impl Fn(&Node, &Node) -> String) {
         let Fields { go_type, .. } = self;
         for (i, (key, _)) in self.pairs.iter().enumerate() {
             let name = match key.text() {
@@ -230,16 +260,17 @@ impl<'n> Fields<'n> {
                     None => "not known here, remove it".to_owned(),
                 };
                 problems.shape(key.at, message, Some(remedy));
-            } else if self.pairs[..i].iter().any(|(k, _)| k.text() == Some(name)) {
-                let message = format!("field {name} already set in type {go_type}");
-                problems.shape(key.at, message, None);
+            } else if let Some((first, _)) =
+                self.pairs[..i].iter().find(|(k, _)| k.text() == Some(name))
+            {
+                problems.shape(key.at, twice(key, first), None);
             }
         }
     }
 }
 
 /// Reads a text; numbers and booleans count as written.
-pub(super) fn string(node: &Node, problems: &mut Problems) -> Option<String> {
+pub(crate) fn string(node: &Node, problems: &mut Problems) -> Option<String> {
     match &node.value {
         Value::Null => Some(String::new()),
         Value::Scalar { text, .. } => Some(text.clone()),
@@ -251,7 +282,7 @@ pub(super) fn string(node: &Node, problems: &mut Problems) -> Option<String> {
 }
 
 /// Reads a boolean in YAML 1.1's spellings.
-pub(super) fn boolean(node: &Node, problems: &mut Problems) -> Option<bool> {
+pub(crate) fn boolean(node: &Node, problems: &mut Problems) -> Option<bool> {
     let value = match &node.value {
         Value::Scalar { text, plain: true } => yaml_bool(text),
         _ => None,
@@ -263,7 +294,7 @@ pub(super) fn boolean(node: &Node, problems: &mut Problems) -> Option<bool> {
 }
 
 /// Reads a whole number that is not negative.
-pub(super) fn uint(node: &Node, problems: &mut Problems) -> Option<u64> {
+pub(crate) fn uint(node: &Node, problems: &mut Problems) -> Option<u64> {
     let value = match &node.value {
         Value::Scalar { text, plain: true } => yaml_int(text).and_then(|n| u64::try_from(n).ok()),
         _ => None,
@@ -274,9 +305,26 @@ pub(super) fn uint(node: &Node, problems: &mut Problems) -> Option<u64> {
     value
 }
 
+/// Reads a whole number of 64 bits; what is behind a point is cut, as Go's reader does.
+pub(crate) fn int(node: &Node, problems: &mut Problems) -> Option<i64> {
+    let value = match &node.value {
+        Value::Scalar { text, plain: true } => match yaml_int(text) {
+            Some(whole) => i64::try_from(whole).ok(),
+            None => yaml_float(text)
+                .filter(|number| number.abs() < TWO_TO_63)
+                .map(|number| number as i64),
+        },
+        _ => None,
+    };
+    if value.is_none() {
+        wrong_type(node, "int", problems);
+    }
+    value
+}
+
 /// Reads a whole number that is not negative where any number may be written; what is
 /// behind the point is cut, as Go's reader does.
-pub(super) fn uint_from_number(node: &Node, go_type: &str, problems: &mut Problems) -> Option<u64> {
+pub(crate) fn uint_from_number(node: &Node, go_type: &str, problems: &mut Problems) -> Option<u64> {
     let value = match &node.value {
         Value::Scalar { text, plain: true } => match yaml_int(text) {
             Some(whole) => u64::try_from(whole).ok(),
@@ -296,7 +344,7 @@ pub(super) fn uint_from_number(node: &Node, go_type: &str, problems: &mut Proble
 }
 
 /// Reads a number.
-pub(super) fn float(node: &Node, problems: &mut Problems) -> Option<f64> {
+pub(crate) fn float(node: &Node, problems: &mut Problems) -> Option<f64> {
     let value = match &node.value {
         Value::Scalar { text, plain: true } => {
             yaml_float(text).or_else(|| yaml_int(text).map(|n| n as f64))
@@ -310,7 +358,7 @@ pub(super) fn float(node: &Node, problems: &mut Problems) -> Option<f64> {
 }
 
 /// Reads a list.
-pub(super) fn list<'n>(node: &'n Node, go_type: &str, problems: &mut Problems) -> &'n [Node] {
+pub(crate) fn list<'n>(node: &'n Node, go_type: &str, problems: &mut Problems) -> &'n [Node] {
     match &node.value {
         Value::List(items) => items,
         Value::Null => &[],
@@ -333,7 +381,7 @@ fn map<'n>(node: &'n Node, go_type: &str, problems: &mut Problems) -> &'n [(Node
 }
 
 /// Reads a list of texts.
-pub(super) fn strings(node: &Node, problems: &mut Problems) -> Vec<String> {
+pub(crate) fn strings(node: &Node, problems: &mut Problems) -> Vec<String> {
     let items = list(node, "[]string", problems);
     items
         .iter()
@@ -342,32 +390,47 @@ pub(super) fn strings(node: &Node, problems: &mut Problems) -> Vec<String> {
 }
 
 /// Reads a map with any keys, as pairs in the order of the file.
-pub(super) fn pairs<'n>(
+pub(crate) fn pairs<'n>(
     node: &'n Node,
     go_type: &str,
     problems: &mut Problems,
 ) -> Vec<(Position, String, &'n Node)> {
+    let twice = |key: &Node, _: &Node| {
+        let name = quote(key.text().unwrap_or_default());
+        format!("key {name} already set in map")
+    };
+    pairs_with(node, go_type, twice, problems)
+}
+
+/// Reads a map with any keys; `twice` makes the text about a key and the first of its
+/// name.
+pub(crate) fn pairs_with<'n>(
+    node: &'n Node,
+    go_type: &str,
+    twice: impl Fn(&Node, &Node) -> String,
+    problems: &mut Problems,
+) -> Vec<(Position, String, &'n Node)> {
     let pairs = map(node, go_type, problems);
     let mut out: Vec<(Position, String, &Node)> = Vec::with_capacity(pairs.len());
+    // Where each name stood first, so that a map of many keys is read in one pass.
+    let mut first: HashMap<String, &Node> = HashMap::with_capacity(pairs.len());
     for (key, value) in pairs {
         let Some(name) = string(key, problems) else {
             continue;
         };
-        if out.iter().any(|(_, known, _)| *known == name) {
-            problems.shape(
-                key.at,
-                format!("key {} already set in map", quote(&name)),
-                None,
-            );
-            continue;
+        match first.get(&name) {
+            Some(earlier) => problems.shape(key.at, twice(key, earlier), None),
+            None => {
+                first.insert(name.clone(), key);
+                out.push((key.at, name, value));
+            }
         }
-        out.push((key.at, name, value));
     }
     out
 }
 
 /// Notes that a node has another type than `wanted`, in Go's words.
-pub(super) fn wrong_type(node: &Node, wanted: &str, problems: &mut Problems) {
+pub(crate) fn wrong_type(node: &Node, wanted: &str, problems: &mut Problems) {
     let found = match &node.value {
         Value::Null => "!!null".to_owned(),
         Value::List(_) => "!!seq".to_owned(),
@@ -386,6 +449,15 @@ pub(super) fn wrong_type(node: &Node, wanted: &str, problems: &mut Problems) {
     problems.shape(node.at, message, None);
 }
 
+/// The text of version 3 of Go's YAML package about a key that stands twice.
+pub(crate) fn twice_v3(key: &Node, first: &Node) -> String {
+    let name = quote(key.text().unwrap_or_default());
+    format!(
+        "mapping key {name} already defined at line {}",
+        first.at.line
+    )
+}
+
 fn yaml_tag(text: &str) -> &'static str {
     if yaml_bool(text).is_some() {
         "!!bool"
@@ -399,7 +471,7 @@ fn yaml_tag(text: &str) -> &'static str {
 }
 
 /// Reads a plain scalar as YAML 1.1 boolean.
-pub(super) fn yaml_bool(text: &str) -> Option<bool> {
+pub(crate) fn yaml_bool(text: &str) -> Option<bool> {
     match text {
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
             Some(true)
@@ -412,7 +484,7 @@ pub(super) fn yaml_bool(text: &str) -> Option<bool> {
 }
 
 /// Reads a plain scalar as YAML 1.1 integer: a sign, a base prefix, `_` anywhere.
-pub(super) fn yaml_int(text: &str) -> Option<i128> {
+pub(crate) fn yaml_int(text: &str) -> Option<i128> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -438,7 +510,7 @@ pub(super) fn yaml_int(text: &str) -> Option<i128> {
 }
 
 /// Reads a plain scalar as YAML 1.1 float that is not an integer.
-pub(super) fn yaml_float(text: &str) -> Option<f64> {
+pub(crate) fn yaml_float(text: &str) -> Option<f64> {
     match text {
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Some(f64::INFINITY),
         "-.inf" | "-.Inf" | "-.INF" => return Some(f64::NEG_INFINITY),

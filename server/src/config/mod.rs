@@ -14,7 +14,7 @@ mod discovery;
 mod emit;
 mod error;
 mod expand;
-mod fields;
+pub(crate) mod fields;
 mod global;
 mod http_client;
 mod print;
@@ -32,6 +32,7 @@ use kymo_storage::compat::quote::quote;
 use fields::{Fields, Problems};
 
 pub use alerting::{Alerting, Alertmanager};
+pub use discovery::parse_groups as parse_target_groups;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
 pub use relabel::parse_rules as parse_relabel_rules;
@@ -42,8 +43,10 @@ pub use storage::{Retention, StorageConfig};
 pub struct Config {
     /// What jobs inherit, and the server's own labels.
     pub global: Global,
-    /// Where alerts would be sent.
+    /// Where alerts are sent.
     pub alerting: Alerting,
+    /// Patterns of the files that rules are read from.
+    pub rule_files: Vec<String>,
     /// The jobs, in the order of the file; names are unique.
     pub scrape_configs: Vec<ScrapeConfig>,
     /// How long samples are kept, and what else the store is told.
@@ -100,11 +103,8 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     }
     if let Some(node) = fields.take("alerting") {
         config.alerting = alerting::read(node, config.global.name_validation, dir, problems);
-        if config.alerting.has_receivers() {
-            let text = "alerting: this version of Kymo evaluates no rules, so no alerts are sent";
-            config.warnings.push(text.to_owned());
-        }
     }
+    config.rule_files = rule_files(&mut fields, dir, problems);
     let nodes = fields.list("scrape_configs", "[]*config.ScrapeConfig", problems);
     let mut drafts = Vec::with_capacity(nodes.len());
     for node in nodes {
@@ -125,7 +125,6 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
             "otlp",
             "remote_read",
             "remote_write",
-            "rule_files",
             "scrape_config_files",
             "tracing",
         ],
@@ -134,6 +133,50 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     );
     fields.finish(problems);
     config
+}
+
+/// Takes the patterns of rule files. A star may stand in their last part only.
+fn rule_files(fields: &mut Fields<'_>, dir: &Path, problems: &mut Problems) -> Vec<String> {
+    let mut patterns = Vec::new();
+    for node in fields.list("rule_files", "[]string", problems) {
+        let Some(pattern) = fields::string(node, problems) else {
+            continue;
+        };
+        let after_star = pattern.split_once('*').map_or("", |(_, after)| after);
+        if after_star.contains('/') {
+            let quoted = quote(&pattern);
+            problems.value(node.at, format!("invalid rule file path {quoted}"));
+        }
+        patterns.push(join(dir, &pattern));
+    }
+    patterns
+}
+
+/// Joins a path to the directory it is relative to, without `.` and `..` where they can
+/// go, as Go's `filepath.Join` does. A path that is empty or absolute stays as it is.
+fn join(dir: &Path, path: &str) -> String {
+    if path.is_empty() || path.starts_with('/') {
+        return path.to_owned();
+    }
+    let joined = format!("{}/{path}", dir.display());
+    let is_absolute = dir.is_absolute();
+    let mut parts: Vec<&str> = Vec::new();
+    for part in joined.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if is_absolute => {}
+            part => parts.push(part),
+        }
+    }
+    let clean = parts.join("/");
+    match (is_absolute, clean.is_empty()) {
+        (true, _) => format!("/{clean}"),
+        (false, true) => ".".to_owned(),
+        (false, false) => clean,
+    }
 }
 
 /// `runtime.gogc` tunes Go's garbage collector; there is none here to tune.
@@ -146,7 +189,7 @@ fn read_runtime(fields: &mut Fields<'_>, problems: &mut Problems) {
 }
 
 /// Returns an operating system's error as Go prints it: lower case, no number.
-fn os_text(error: &std::io::Error) -> String {
+pub(crate) fn os_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     text.to_lowercase()

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use kymo_ingest::discovery::SourceConfig;
 use kymo_ingest::http::{Auth, ClientOptions, HIDDEN, PemSource, SecretSource, TlsOptions};
 use kymo_ingest::scrape::{ScrapeConfig, ScrapeLimits, TargetGroup};
 use kymo_storage::compat::float;
@@ -23,6 +24,10 @@ impl Config {
         top.map("global", global(&self.global))
             .map("runtime", runtime)
             .map("alerting", alerting(&self.alerting))
+            .list(
+                "rule_files",
+                self.rule_files.iter().map(|p| text(p)).collect(),
+            )
             .list("scrape_configs", jobs)
             .map("storage", storage(&self.storage, retention))
             .map("otlp", otlp());
@@ -83,11 +88,8 @@ fn alerting(alerting: &Alerting) -> MapWriter {
             .list(
                 "alert_relabel_configs",
                 entry.alert_relabel.iter().map(rule).collect(),
-            )
-            .list(
-                "static_configs",
-                entry.static_configs.iter().map(group).collect(),
             );
+        put_targets(&mut map, &entry.static_configs, &entry.discovery);
         map.done()
     });
     let mut map = MapWriter::default();
@@ -157,11 +159,44 @@ fn job(config: &ScrapeConfig) -> Yaml {
         .list(
             "metric_relabel_configs",
             config.metric_relabel.iter().map(rule).collect(),
-        )
-        .list(
-            "static_configs",
-            config.static_configs.iter().map(group).collect(),
         );
+    put_targets(&mut map, &config.static_configs, &config.discovery);
+    map.done()
+}
+
+/// Puts where targets come from: the kinds in order of name, as Prometheus shows them.
+fn put_targets(map: &mut MapWriter, static_configs: &[TargetGroup], sources: &[SourceConfig]) {
+    for (key, mechanism) in [
+        ("dns_sd_configs", "dns"),
+        ("file_sd_configs", "file"),
+        ("http_sd_configs", "http"),
+    ] {
+        let of_kind = sources.iter().filter(|s| s.mechanism() == mechanism);
+        map.list(key, of_kind.map(source).collect());
+    }
+    map.list("static_configs", static_configs.iter().map(group).collect());
+}
+
+fn source(source: &SourceConfig) -> Yaml {
+    let mut map = MapWriter::default();
+    match source {
+        SourceConfig::Dns(dns) => {
+            map.put("names", texts(&dns.names));
+            put_duration(&mut map, "refresh_interval", dns.refresh_interval);
+            map.put("type", text(&dns.record_text));
+            map.put("port", Yaml::Plain(dns.port.to_string()));
+        }
+        SourceConfig::File(file) => {
+            map.put("files", texts(&file.files));
+            put_duration(&mut map, "refresh_interval", file.refresh_interval);
+        }
+        SourceConfig::Http(http) => {
+            put_client(&mut map, &http.client);
+            put_duration(&mut map, "refresh_interval", http.refresh_interval);
+            map.put("url", text(&http.url));
+        }
+        _ => {}
+    }
     map.done()
 }
 

@@ -70,6 +70,7 @@ pub(super) fn read<'n>(node: &'n Node, dir: &Path, problems: &mut Problems) -> O
         config: ScrapeConfig {
             client: http_client::take(&mut fields, dir, problems),
             static_configs: discovery::take_static(&mut fields, problems),
+            discovery: discovery::take_sources(&mut fields, dir, problems),
             ..config
         },
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use kymo_ingest::discovery::{DnsConfig, DnsRecord, FileConfig, SourceConfig};
 use kymo_ingest::http::{Auth, PemSource, SecretSource, TlsVersion};
 use kymo_ingest::scrape::ScrapeProtocol;
 use kymo_storage::compat::name::{EscapingScheme, NameValidation};
@@ -268,11 +269,10 @@ fn mistakes_are_told_in_prometheus_words_with_lines() {
 #[test]
 fn what_this_version_does_not_do_is_refused_by_name() {
     for (text, name, line) in [
-        ("rule_files: [a.yml]\n", "rule_files", 1),
         ("\nremote_write:\n- url: http://x\n", "remote_write", 2),
         (
-            "scrape_configs:\n- job_name: a\n  file_sd_configs:\n  - files: [x]\n",
-            "file_sd_configs",
+            "scrape_configs:\n- job_name: a\n  consul_sd_configs:\n  - server: x\n",
+            "consul_sd_configs",
             3,
         ),
         (
@@ -309,6 +309,44 @@ fn what_this_version_does_not_do_is_refused_by_name() {
     config(
         "rule_files:\n  # - a.yml\nremote_write: []\nscrape_configs:\n- job_name: a\n  dns_sd_configs:\n",
     );
+}
+
+#[test]
+fn rule_files_are_patterns_beside_the_configuration() {
+    let text = "rule_files: [a*.yml, ./b.yml, ../c/d.yml, /e/*.yml]\n";
+    let read = parse(text, Path::new("etc/kymo")).unwrap();
+    assert_eq!(
+        read.rule_files,
+        [
+            "etc/kymo/a*.yml",
+            "etc/kymo/b.yml",
+            "etc/c/d.yml",
+            "/e/*.yml"
+        ]
+    );
+    assert_eq!(
+        parse("rule_files: [a.yml]", Path::new(""))
+            .unwrap()
+            .rule_files,
+        ["a.yml"]
+    );
+    let shown = read.yaml(&Retention::default());
+    assert!(
+        shown.contains("rule_files:\n- etc/kymo/a*.yml\n- etc/kymo/b.yml\n"),
+        "{shown}"
+    );
+    for (text, message) in [
+        (
+            "rule_files: [a/*/b.yml]",
+            "invalid rule file path \"a/*/b.yml\" (line 1, column 14)",
+        ),
+        (
+            "rule_files: a.yml",
+            "yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `a.yml` into []string",
+        ),
+    ] {
+        assert_eq!(parse(text, Path::new("")).unwrap_err().to_string(), message);
+    }
 }
 
 #[test]
@@ -587,7 +625,7 @@ rule_files:
         - targets: ['127.0.0.1:29498']
 ",
     );
-    assert_eq!(config.warnings.len(), 1);
+    assert!(config.warnings.is_empty());
     let shown = config.yaml(&Retention::default());
     let expected = "runtime:
   gogc: 75
@@ -614,4 +652,158 @@ storage:
         "expected Alertmanager api version to be one of [v2] but got v1 (line 1, column 42)"
     );
     assert!(refusal("alerting: {x: 1}\n").contains("field x not found in type config.plain"));
+}
+
+#[test]
+fn sources_of_targets_have_prometheus_defaults() {
+    let job = job("file_sd_configs:
+- files: [targets/*.json, /etc/x.yml]
+dns_sd_configs:
+- names: [_p._tcp.org]
+- {names: [h], type: aaaa, port: 80, refresh_interval: 1m}
+http_sd_configs:
+- url: http://h/sd
+  basic_auth: {username: u, password: hidden}");
+    let dns = |names: &str, record, text: &str, port, seconds| {
+        SourceConfig::Dns(DnsConfig {
+            names: vec![names.to_owned()],
+            record,
+            record_text: text.to_owned(),
+            port,
+            refresh_interval: Duration::from_secs(seconds),
+        })
+    };
+    assert_eq!(
+        job.discovery[..3],
+        [
+            dns("_p._tcp.org", DnsRecord::Srv, "SRV", 0, 30),
+            dns("h", DnsRecord::Aaaa, "aaaa", 80, 60),
+            SourceConfig::File(FileConfig {
+                files: vec![
+                    "/etc/kymo/targets/*.json".to_owned(),
+                    "/etc/x.yml".to_owned()
+                ],
+                refresh_interval: Duration::from_secs(300),
+            }),
+        ]
+    );
+    let SourceConfig::Http(http) = &job.discovery[3] else {
+        panic!("{job:?}");
+    };
+    assert_eq!(http.refresh_interval, Duration::from_secs(60));
+    assert!(http.client.auth.is_some());
+    let config = Config {
+        scrape_configs: vec![job],
+        ..Config::default()
+    };
+    let shown = config.job_yaml("a").unwrap();
+    let expected = "dns_sd_configs:
+- names:
+  - _p._tcp.org
+  refresh_interval: 30s
+  type: SRV
+  port: 0
+- names:
+  - h
+  refresh_interval: 1m
+  type: aaaa
+  port: 80
+file_sd_configs:
+- files:
+  - /etc/kymo/targets/*.json
+  - /etc/x.yml
+  refresh_interval: 5m
+http_sd_configs:
+- basic_auth:
+    username: u
+    password: <secret>
+  follow_redirects: true
+  enable_http2: true
+  refresh_interval: 1m
+  url: http://h/sd
+";
+    assert!(shown.ends_with(expected), "{shown}");
+}
+
+#[test]
+fn sources_of_targets_are_checked_as_prometheus_does_it() {
+    for (source, complaint) in [
+        (
+            "file_sd_configs: [~]",
+            "empty or null section in file_sd_configs",
+        ),
+        (
+            "file_sd_configs: [{}]",
+            "file service discovery config must contain at least one path name",
+        ),
+        (
+            "file_sd_configs: [{files: ['*.txt']}]",
+            "path name \"*.txt\" is not valid for file discovery",
+        ),
+        (
+            "file_sd_configs: [{file: [a.yml]}]",
+            "field file not found in type file.plain",
+        ),
+        (
+            "file_sd_configs: a",
+            "cannot unmarshal !!str `a` into []*file.SDConfig",
+        ),
+        (
+            "dns_sd_configs: [{type: A}]",
+            "DNS-SD config must contain at least one SRV record name",
+        ),
+        (
+            "dns_sd_configs: [{names: [a], type: A}]",
+            "a port is required in DNS-SD configs for all record types except SRV",
+        ),
+        (
+            "dns_sd_configs: [{names: [a], type: TXT}]",
+            "invalid DNS-SD records type TXT",
+        ),
+        (
+            "dns_sd_configs: [{names: [a], refresh_interval: 0s}]",
+            "refresh_interval must be longer than 0",
+        ),
+        (
+            "dns_sd_configs: [{names: [a], refresh_interval: 1x}]",
+            "unknown unit \"x\" in duration \"1x\"",
+        ),
+        ("http_sd_configs: [{}]", "URL is missing"),
+        (
+            "http_sd_configs: [{url: ftp://x}]",
+            "URL scheme must be 'http' or 'https'",
+        ),
+        (
+            "http_sd_configs: [{url: 'http:///x'}]",
+            "host is missing in URL",
+        ),
+        (
+            "http_sd_configs: [{url: 'http://[x'}]",
+            "parse \"http://[x\": ",
+        ),
+    ] {
+        let text = format!("scrape_configs: [{{job_name: a, {source}}}]");
+        let found = refusal(&text);
+        assert!(found.contains(complaint), "{found}");
+    }
+}
+
+#[test]
+fn files_of_targets_are_read_as_strictly() {
+    let text = "- targets: [a:1, 2]\n  labels: {x: 1, y: ~}\n- {}\n";
+    let groups = parse_target_groups(text).unwrap();
+    assert_eq!(groups[0].targets, ["a:1", "2"]);
+    assert_eq!(groups[0].labels["x"], "1");
+    assert_eq!(groups[0].labels["y"], "");
+    assert!(groups[1].targets.is_empty());
+    assert!(parse_target_groups("").unwrap().is_empty());
+    for (text, complaint) in [
+        ("- ~", "nil target group item found"),
+        ("- target: x", "field target not found in type struct"),
+        ("a: b", "cannot unmarshal !!map into []*targetgroup.Group"),
+        ("- targets: [a", "yaml: line"),
+    ] {
+        let found = parse_target_groups(text).unwrap_err();
+        assert!(found.contains(complaint), "{found}");
+    }
 }

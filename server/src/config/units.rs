@@ -19,9 +19,14 @@ const SIZE_UNITS: [(&str, u32); 7] = [
 ///
 /// # Errors
 /// The text is not of that form.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, DurationError> {
     let ns = duration::parse_prometheus(text)?;
     Ok(Duration::from_nanos(ns.unsigned_abs()))
+}
+
+/// Returns a duration in milliseconds.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Prints a duration in Prometheus' form.

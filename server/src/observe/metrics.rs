@@ -11,12 +11,15 @@ use http::StatusCode;
 use parking_lot::Mutex;
 
 use super::build;
+use super::discovery;
 use super::exposition::{Format, Kind, TextWriter};
 use super::process;
+use super::rules;
 use super::scrape;
 use super::store::{self, StoreMetrics};
 use super::summary::{Histogram, Summary};
 use crate::app::App;
+use crate::notify;
 use crate::work::memory::{Memory, Refused};
 
 const DURATION_BOUNDS: &[f64] = &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
@@ -228,6 +231,14 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
     if let Ok(core) = core {
         store::write(&mut writer, &core.store.stats(), app);
         scrape::write(&mut writer, &core.scraping.stats());
+        let discoveries = [
+            ("notify", core.notifier.discovery_stats()),
+            ("scrape", core.discovery.stats()),
+        ];
+        let sources = core.source_stats.snapshot();
+        discovery::write(&mut writer, &discoveries, &sources);
+        notify::write_metrics(&mut writer, &core.notifier);
+        rules::write(&mut writer, &core.rules);
     }
     process::write(&mut writer);
     writer.finish()

@@ -4,8 +4,10 @@ pub(crate) mod build;
 pub(crate) mod exposition;
 pub(crate) mod logs;
 pub(crate) mod metrics;
+pub(crate) mod summary;
 
+mod discovery;
 mod process;
+mod rules;
 mod scrape;
 mod store;
-mod summary;

@@ -9,7 +9,7 @@ use super::exposition::TextWriter;
 
 /// Measurements that quantiles are taken of.
 const KEPT: usize = 512;
-const QUANTILES: [(f64, &str); 3] = [(0.5, "0.5"), (0.9, "0.9"), (0.99, "0.99")];
+const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 
 /// Count, sum and the newest measurements, in seconds.
 #[derive(Debug, Default)]
@@ -40,19 +40,36 @@ impl Summary {
 
     /// Writes the samples of a summary; quantiles are NaN before the first one.
     pub(crate) fn write(&self, writer: &mut TextWriter, name: &str, label: (&str, &str)) {
+        self.write_with(writer, name, &[label], &QUANTILES);
+    }
+
+    /// Writes a summary without labels that has these quantiles.
+    pub(crate) fn write_plain(&self, writer: &mut TextWriter, name: &str, quantiles: &[f64]) {
+        self.write_with(writer, name, &[], quantiles);
+    }
+
+    fn write_with(
+        &self,
+        writer: &mut TextWriter,
+        name: &str,
+        labels: &[(&str, &str)],
+        quantiles: &[f64],
+    ) {
         let state = self.state.lock();
         let mut sorted = state.newest.clone();
         let (count, sum) = (state.count, state.sum);
         drop(state);
         sorted.sort_unstable_by(f64::total_cmp);
-        for (quantile, text) in QUANTILES {
+        for quantile in quantiles {
             let rank = (quantile * sorted.len() as f64).ceil() as usize;
             let value = sorted.get(rank.saturating_sub(1));
-            let labels = [label, ("quantile", text)];
+            let text = kymo_storage::compat::float::g(*quantile);
+            let mut labels = labels.to_vec();
+            labels.push(("quantile", &text));
             writer.sample(name, &labels, value.copied().unwrap_or(f64::NAN));
         }
-        writer.sample(&format!("{name}_sum"), &[label], sum);
-        writer.sample(&format!("{name}_count"), &[label], count as f64);
+        writer.sample(&format!("{name}_sum"), labels, sum);
+        writer.sample(&format!("{name}_count"), labels, count as f64);
     }
 }
 
@@ -79,6 +96,11 @@ impl Histogram {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         self.counts[bucket] += 1;
         self.sum += value;
+    }
+
+    /// Returns how many measurements there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().sum()
     }
 
     /// Writes the samples of a histogram that has these labels.

@@ -50,14 +50,17 @@ pub(crate) enum Refused {
     Body,
     /// A query, or a step of it.
     Query,
+    /// The results of a rule.
+    Rule,
 }
 
 impl Refused {
-    pub(crate) const ALL: [Refused; 4] = [
+    pub(crate) const ALL: [Refused; 5] = [
         Refused::Write,
         Refused::Scrape,
         Refused::Body,
         Refused::Query,
+        Refused::Rule,
     ];
 
     /// Returns the word of the metrics.
@@ -67,6 +70,7 @@ impl Refused {
             Refused::Scrape => "scrape",
             Refused::Body => "body",
             Refused::Query => "query",
+            Refused::Rule => "rule",
         }
     }
 }
@@ -263,7 +267,7 @@ mod tests {
         memory.measured(LIMIT / 8 * 7);
         assert_eq!(memory.admit(Refused::Write), Ok(()));
         let refusals = Refused::ALL.map(|what| memory.refusals(what));
-        assert_eq!(refusals, [1, 1, 0, 0]);
+        assert_eq!(refusals, [1, 1, 0, 0, 0]);
     }
 
     #[test]

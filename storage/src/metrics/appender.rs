@@ -35,6 +35,13 @@ const KEPT_SAMPLES: usize = 1 << 12;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RawKey(pub(crate) u128);
 
+impl RawKey {
+    /// Returns the hash as bytes, to be part of what another key is made of.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+}
+
 /// Names a series of one store while that series is in memory. It means nothing
 /// to another store or after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

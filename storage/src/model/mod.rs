@@ -1,8 +1,9 @@
-//! The vocabulary of all four crates: labels, matchers, samples, exemplars, metadata,
-//! times, relabelling.
+//! The vocabulary of all four crates: labels, matchers, samples, native histograms,
+//! exemplars, metadata, times, relabelling.
 
 mod builder;
 mod exemplar;
+pub mod histogram;
 mod labels;
 mod labels_text;
 mod matcher;

@@ -16,10 +16,10 @@ use crate::corpus;
 /// Where the `live` section's targets look for the exposition.
 const EXPOSITION_ADDRESS: &str = "127.0.0.1:29490";
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long a server goes on before it is asked, as the reference did.
+const SETTLE: Duration = Duration::from_secs(6);
 /// Samples of one remote-write request.
 const BATCH: usize = 20_000;
-/// Sections of a configuration that Kymo refuses as long as it does not act on them.
-const UNSUPPORTED: [&str; 2] = ["alerting:", "rule_files:"];
 
 /// A running server and what it needs beside it.
 pub(crate) struct Section {
@@ -40,9 +40,8 @@ pub(crate) fn start(name: &str, folder: &Path, document: &Value) -> Section {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "yml") {
-            let text = std::fs::read_to_string(&path).unwrap();
             let target = dir.path().join(path.file_name().unwrap());
-            std::fs::write(target, supported(&text)).unwrap();
+            std::fs::copy(&path, target).unwrap();
         }
     }
     let config = format!("config-{name}.yml");
@@ -58,10 +57,18 @@ pub(crate) fn start(name: &str, folder: &Path, document: &Value) -> Section {
             load(&kymo, folder, document);
             wait_until("a target is listed", LIMIT, || !targets(&kymo).is_empty());
         }
-        "live" => wait_until("every target was scraped", LIMIT, || {
-            let targets = targets(&kymo);
-            !targets.is_empty() && targets.iter().all(|target| target["health"] != "unknown")
-        }),
+        "live" => {
+            wait_until("every target was scraped", LIMIT, || {
+                let targets = targets(&kymo);
+                !targets.is_empty() && targets.iter().all(|target| target["health"] != "unknown")
+            });
+            wait_until("every rule was evaluated", LIMIT, || {
+                let rules = rules(&kymo);
+                !rules.is_empty() && rules.iter().all(|rule| rule["health"] != "unknown")
+            });
+            // Alerts begin to write their series after the second evaluation.
+            std::thread::sleep(SETTLE);
+        }
         _ => {}
     }
     Section {
@@ -82,6 +89,16 @@ fn targets(kymo: &Kymo) -> Vec<Value> {
     }
 }
 
+fn rules(kymo: &Kymo) -> Vec<Value> {
+    let answer = kymo.get("/api/v1/rules");
+    let json = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    let groups = json["data"]["groups"].as_array().cloned();
+    let rules = groups.into_iter().flatten();
+    rules
+        .flat_map(|group| group["rules"].as_array().cloned().unwrap_or_default())
+        .collect()
+}
+
 /// The flags of the reference that Kymo has.
 fn flags(document: &Value) -> Vec<String> {
     let has = kymo_flags();
@@ -98,22 +115,6 @@ fn kymo_flags() -> String {
         .output()
         .unwrap();
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Leaves out the top-level sections that are not supported yet.
-fn supported(config: &str) -> String {
-    let mut kept = String::new();
-    let mut skipping = false;
-    for line in config.lines() {
-        if !line.starts_with([' ', '#', '-']) {
-            skipping = UNSUPPORTED.iter().any(|section| line.starts_with(section));
-        }
-        if !skipping {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-    }
-    kept
 }
 
 /// Loads all float samples by remote write, in order of time, then the exemplars.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::scrape::config::{ScrapeConfig, TargetGroup};
+use crate::discovery::{Group, GroupId, LabelMap, Snapshot};
+use crate::scrape::TargetGroup;
+use crate::scrape::config::ScrapeConfig;
 use crate::scrape::{Job, LocalSource, ScrapePools, TargetHealth};
 
 /// Counts how often it was asked and says so.
@@ -244,4 +246,65 @@ async fn shutting_down_stops_everything_without_markers() {
     pass(100).await;
     assert_eq!(running.asked(), asked);
     assert!(!running.stored.samples("up")[0].contains("stale"));
+}
+
+fn found(job: &str, targets: &[&str]) -> Snapshot {
+    let targets = targets.iter().map(|target| {
+        let address = ("__address__".to_owned(), (*target).to_owned());
+        LabelMap::from([address, ("__meta_x".to_owned(), "y".to_owned())])
+    });
+    let group = Group {
+        id: GroupId {
+            origin: "test".to_owned(),
+            index: None,
+        },
+        targets: targets.collect(),
+        labels: LabelMap::from([("zone".to_owned(), "z".to_owned())]),
+    };
+    Snapshot::from([(job.to_owned(), vec![Arc::new(group)])])
+}
+
+#[tokio::test(start_paused = true)]
+async fn found_targets_come_and_go_beside_those_of_the_configuration() {
+    let running = running();
+    running.apply(config(&["a"], 10)).await;
+    running.pools.discovered(&found("j", &["b", "c"])).await;
+    pass(30).await;
+    assert_eq!(running.asked(), 9);
+    let status = running.pools.targets();
+    let active = status[0].active.iter();
+    let labels: Vec<String> = active.map(|target| target.labels.to_string()).collect();
+    assert_eq!(
+        labels,
+        [
+            "{instance=\"a\", job=\"j\"}",
+            "{instance=\"b\", job=\"j\", zone=\"z\"}",
+            "{instance=\"c\", job=\"j\", zone=\"z\"}",
+        ]
+    );
+    let discovered = &status[0].active[1].discovered_labels;
+    assert_eq!(discovered.get("__meta_x"), Some("y"));
+    // The same again is no work, another list ends who is not on it.
+    let syncs = running.pools.stats().pools[0].syncs;
+    running.pools.discovered(&found("j", &["b", "c"])).await;
+    assert_eq!(running.pools.stats().pools[0].syncs, syncs);
+    running.pools.discovered(&found("j", &["c"])).await;
+    pass(100).await;
+    let series = running.stored.samples("up");
+    let of = |instance: &str| {
+        let found = series
+            .iter()
+            .find(|line| line.contains(&format!("instance=\"{instance}\"")));
+        found.unwrap().clone()
+    };
+    assert!(of("b").ends_with("=stale"), "{series:?}");
+    assert_eq!(of("b").matches("=1").count(), 3, "{series:?}");
+    assert_eq!(of("c").matches("=1").count(), 13, "{series:?}");
+    // A new configuration keeps what was found, a list of other jobs does not.
+    let mut limited = config(&["a"], 10);
+    limited.limits.samples = 100;
+    running.apply(limited).await;
+    assert_eq!(running.pools.targets()[0].active.len(), 2);
+    running.pools.discovered(&found("other", &["x"])).await;
+    assert_eq!(running.pools.targets()[0].active.len(), 1);
 }

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::http::HttpClient;
 use crate::http::test_server::{Answered, TestServer, answer, text};
-use crate::scrape::config::{ScrapeConfig, ScrapeProtocol, TargetGroup};
+use crate::scrape::TargetGroup;
+use crate::scrape::config::{ScrapeConfig, ScrapeProtocol};
 use crate::scrape::negotiate;
 use crate::scrape::round::{Board, Memory, Shared, Source, Subject};
 use crate::scrape::stats::Counters;
@@ -47,7 +48,7 @@ async fn scraped_into(stored: Stored, change: impl FnOnce(&mut ScrapeConfig)) ->
     change(&mut config);
     let clock = SetClock::default();
     let shut = Arc::<Mutex<Option<String>>>::default();
-    let target = target::resolve(&config).active[0].clone();
+    let target = target::resolve(&config, &[]).active[0].clone();
     let subject = Subject {
         shared: Arc::new(Shared {
             store: Arc::clone(&stored.store),

@@ -17,11 +17,11 @@ use crate::promql::error::{ParseError, report};
 use crate::promql::features::Features;
 use crate::promql::grammar::{AUTOMATON, MEANINGS, Meaning, Symbol};
 use crate::promql::lex::{Dialect, Lexer};
-use crate::promql::series::{HistogramDescriptor, SeriesValue};
+use crate::promql::series::SeriesValue;
 use crate::promql::token::{self, Token};
 use crate::syntax::machine::{self, Host};
 
-use series::HistogramPart;
+use series::{HistogramPart, WrittenHistogram};
 
 /// How many levels a tree may have. Every pass over a tree calls itself once per
 /// level, so this bounds the stack that a query can take: an evaluation at the limit
@@ -54,7 +54,7 @@ pub(crate) enum Value {
     Integer(i64),
     Buckets(Vec<f64>),
     HistogramParts(Vec<(Symbol, HistogramPart)>),
-    Histogram(HistogramDescriptor),
+    Histogram(WrittenHistogram),
     SeriesValues(Vec<SeriesValue>),
     Series(Labels, Vec<SeriesValue>),
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use kymo_storage::compat::quote::quote;
+use kymo_storage::model::histogram::{Buckets, CounterResetHint, FloatHistogram};
 use kymo_storage::model::{Labels, LabelsBuilder, METRIC_NAME, stale_marker};
 
 use super::{TreeBuilder, Value, take, take_number, token};
+use crate::histogram::{add, subtract};
 use crate::promql::ast::Span;
 use crate::promql::grammar::{Meaning, Symbol};
 use crate::promql::series::{
-    CounterResetHint, HistogramDescriptor, HistogramStep, MAX_SERIES_VALUES, SeriesValue,
+    MAX_CHANGED_HISTOGRAMS, MAX_SERIES_VALUES, SeriesHistogram, SeriesValue,
 };
 use crate::promql::token::histogram_key_text;
 
@@ -100,26 +102,18 @@ impl TreeBuilder<'_> {
     fn apply_to_histogram(&mut self, meaning: Meaning, args: &mut [Value]) -> Value {
         use Meaning::*;
         match meaning {
-            OneHistogram => self.histograms(take_histogram(args, 0), None, 1),
+            OneHistogram => self.histograms(&take_histogram(args, 0), 1),
             RepeatedHistogram => {
                 let n = take_count(args, 2).saturating_add(1);
-                self.histograms(take_histogram(args, 0), None, n)
+                self.histograms(&take_histogram(args, 0), n)
             }
             RisingHistograms | FallingHistograms => {
                 let (start, change) = (take_histogram(args, 0), take_histogram(args, 2));
-                let n = take_count(args, 4);
-                if n > 0 && start.schema > change.schema {
-                    let message = format!(
-                        "error combining histograms: cannot merge from schema {} to {}",
-                        change.schema, start.schema
-                    );
-                    self.error(self.last.span, message);
-                }
-                let falling = meaning == FallingHistograms;
-                self.histograms(start, Some((change, falling)), n.saturating_add(1))
+                let is_falling = meaning == FallingHistograms;
+                self.changed_histograms(start, &change, is_falling, take_count(args, 4))
             }
             Histogram => Value::Histogram(described(take_parts(args, 1))),
-            EmptyHistogram => Value::Histogram(HistogramDescriptor::default()),
+            EmptyHistogram => Value::Histogram(WrittenHistogram::default()),
             MergeDescriptors => {
                 let mut parts = take_parts(args, 0);
                 for (key, part) in take_parts(args, 2) {
@@ -158,26 +152,52 @@ impl TreeBuilder<'_> {
         }
     }
 
-    fn histograms(
+    fn histograms(&mut self, written: &WrittenHistogram, n: u64) -> Value {
+        let value = SeriesHistogram {
+            histogram: Arc::new(written.histogram.clone()),
+            hint_set: written.hint_set,
+        };
+        Value::SeriesValues(self.repeated(n, |_| SeriesValue::Histogram(value.clone())))
+    }
+
+    fn changed_histograms(
         &mut self,
-        start: HistogramDescriptor,
-        change: Option<(HistogramDescriptor, bool)>,
+        start: WrittenHistogram,
+        change: &WrittenHistogram,
+        is_falling: bool,
         n: u64,
     ) -> Value {
-        let start = Arc::new(start);
-        let falling = change.as_ref().is_some_and(|(_, falling)| *falling);
-        let change = change.map(|(change, _)| Arc::new(change));
-        let hinting = change.as_ref().unwrap_or(&start);
-        let hint_set = hinting.counter_reset_hint.is_some();
-        let values = self.repeated(n, |n_changes| {
-            SeriesValue::Histogram(HistogramStep {
-                start: Arc::clone(&start),
-                change: change.clone(),
-                falling,
-                n_changes,
-                hint_set,
-            })
-        });
+        if n > MAX_CHANGED_HISTOGRAMS {
+            let message =
+                format!("too many changed histograms in series, at most {MAX_CHANGED_HISTOGRAMS}");
+            self.error(self.last.span, message);
+            return Value::SeriesValues(Vec::new());
+        }
+        let mut value = SeriesHistogram {
+            histogram: Arc::new(start.histogram),
+            hint_set: change.hint_set,
+        };
+        let mut values = vec![SeriesValue::Histogram(value.clone())];
+        for _ in 0..n {
+            let (now, by) = (value.histogram.schema, change.histogram.schema);
+            if now > by {
+                let message =
+                    format!("error combining histograms: cannot merge from schema {by} to {now}");
+                self.error(self.last.span, message);
+                break;
+            }
+            let mut next = FloatHistogram::clone(&value.histogram);
+            let combined = match is_falling {
+                true => subtract(&mut next, &change.histogram),
+                false => add(&mut next, &change.histogram),
+            };
+            if let Err(error) = combined {
+                self.error(self.last.span, error.to_string());
+                break;
+            }
+            value.histogram = Arc::new(next);
+            values.push(SeriesValue::Histogram(value.clone()));
+        }
         Value::SeriesValues(values)
     }
 
@@ -200,33 +220,51 @@ impl TreeBuilder<'_> {
     }
 }
 
-fn described(parts: Vec<(Symbol, HistogramPart)>) -> HistogramDescriptor {
-    let mut histogram = HistogramDescriptor::default();
+/// A histogram as written.
+#[derive(Default)]
+pub(crate) struct WrittenHistogram {
+    histogram: FloatHistogram,
+    hint_set: bool,
+}
+
+fn described(parts: Vec<(Symbol, HistogramPart)>) -> WrittenHistogram {
+    let mut written = WrittenHistogram::default();
+    let histogram = &mut written.histogram;
+    let mut positive = (0, Vec::new());
+    let mut negative = (0, Vec::new());
     for (key, part) in parts {
         match (key, part) {
             (Symbol::SchemaDesc, HistogramPart::Integer(n)) => histogram.schema = n as i32,
-            (Symbol::OffsetDesc, HistogramPart::Integer(n)) => {
-                histogram.positive_offset = n as i32;
-            }
-            (Symbol::NegativeOffsetDesc, HistogramPart::Integer(n)) => {
-                histogram.negative_offset = n as i32;
-            }
+            (Symbol::OffsetDesc, HistogramPart::Integer(n)) => positive.0 = n as i32,
+            (Symbol::NegativeOffsetDesc, HistogramPart::Integer(n)) => negative.0 = n as i32,
             (Symbol::SumDesc, HistogramPart::Number(n)) => histogram.sum = n,
             (Symbol::CountDesc, HistogramPart::Number(n)) => histogram.count = n,
             (Symbol::ZeroBucketDesc, HistogramPart::Number(n)) => histogram.zero_count = n,
             (Symbol::ZeroBucketWidthDesc, HistogramPart::Number(n)) => {
                 histogram.zero_threshold = n;
             }
-            (Symbol::CustomValuesDesc, HistogramPart::Numbers(n)) => histogram.custom_values = n,
-            (Symbol::BucketsDesc, HistogramPart::Numbers(n)) => histogram.positive_buckets = n,
-            (Symbol::NegativeBucketsDesc, HistogramPart::Numbers(n)) => {
-                histogram.negative_buckets = n;
+            (Symbol::CustomValuesDesc, HistogramPart::Numbers(n)) => {
+                histogram.custom_bounds = n.into();
             }
-            (_, HistogramPart::Hint(hint)) => histogram.counter_reset_hint = Some(hint),
+            (Symbol::BucketsDesc, HistogramPart::Numbers(n)) => positive.1 = n,
+            (Symbol::NegativeBucketsDesc, HistogramPart::Numbers(n)) => negative.1 = n,
+            (_, HistogramPart::Hint(hint)) => {
+                histogram.counter_reset_hint = hint;
+                written.hint_set = true;
+            }
             _ => {}
         }
     }
-    histogram
+    histogram.positive = from_offset(positive.0, positive.1);
+    histogram.negative = from_offset(negative.0, negative.1);
+    written
+}
+
+/// Makes buckets without a gap. None are kept beyond the last index there is.
+fn from_offset(first: i32, mut counts: Vec<f64>) -> Buckets {
+    let indexes: Arc<[i32]> = (first..=i32::MAX).take(counts.len()).collect();
+    counts.truncate(indexes.len());
+    Buckets::from_layout(indexes, counts).unwrap_or_default()
 }
 
 fn counter_reset_hint(symbol: Symbol) -> CounterResetHint {
@@ -273,10 +311,10 @@ fn take_count(args: &mut [Value], index: usize) -> u64 {
     }
 }
 
-fn take_histogram(args: &mut [Value], index: usize) -> HistogramDescriptor {
+fn take_histogram(args: &mut [Value], index: usize) -> WrittenHistogram {
     match take(args, index) {
         Value::Histogram(histogram) => histogram,
-        _ => HistogramDescriptor::default(),
+        _ => WrittenHistogram::default(),
     }
 }
 

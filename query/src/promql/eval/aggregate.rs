@@ -7,8 +7,10 @@ use std::ops::Range;
 
 use kymo_storage::model::Labels;
 
+use super::aggregate_histograms::{HistogramFolding, Met};
 use super::column::Column;
 use super::group::Groups;
+use super::histogram_notes::ignored_in_aggregation;
 use super::operand::{Fold, Member, keep_of};
 use super::order::quantile;
 use super::row::{Bits, Grid, Row, RowBuilder};
@@ -16,15 +18,15 @@ use super::{Evaluator, Outcome, total_bytes, total_count};
 use crate::error::QueryError;
 use crate::limits::Budget;
 use crate::promql::annotations::Annotations;
-use crate::promql::ast::AggregateOp;
+use crate::promql::ast::{AggregateOp, Span};
 use crate::promql::plan::{Aggregate, go_max, go_min};
 
 impl Evaluator<'_> {
     /// Evaluates an aggregation.
-    pub(super) fn aggregate(&mut self, aggregate: &Aggregate, grid: &Grid) -> Outcome {
+    pub(super) fn aggregate(&mut self, aggregate: &Aggregate, span: Span, grid: &Grid) -> Outcome {
         match aggregate.op {
             AggregateOp::CountValues => self.count_values(aggregate, grid),
-            AggregateOp::Topk | AggregateOp::Bottomk => self.best_k(aggregate, grid),
+            AggregateOp::Topk | AggregateOp::Bottomk => self.best_k(aggregate, span, grid),
             AggregateOp::Limitk | AggregateOp::LimitRatio => self.limit(aggregate, grid),
             AggregateOp::Quantile => self.aggregate_quantile(aggregate, grid),
             _ => self.fold(aggregate, grid),
@@ -34,9 +36,9 @@ impl Evaluator<'_> {
     fn fold(&mut self, aggregate: &Aggregate, grid: &Grid) -> Outcome {
         let before = self.budget.held();
         let mut folding = Folding::new(aggregate, grid.steps);
-        let annotations = self.fold_operand(aggregate, grid, &mut folding)?;
+        let mut annotations = self.fold_operand(aggregate, grid, &mut folding)?;
         self.check()?;
-        let rows = folding.finish();
+        let rows = folding.finish(&mut annotations);
         self.budget.reset_to(before);
         self.budget.hold(total_count(&rows))?;
         self.budget.hold_bytes(total_bytes(&rows))?;
@@ -49,6 +51,7 @@ impl Evaluator<'_> {
         let mut collecting = Collecting {
             groups: Groups::new(keep_of(aggregate)),
             members: Vec::new(),
+            any_histogram: false,
         };
         annotations.merge(&self.fold_operand(aggregate, grid, &mut collecting)?);
         if let Some(node) = &aggregate.param {
@@ -61,6 +64,9 @@ impl Evaluator<'_> {
             if param.min < 0.0 {
                 annotations.invalid_quantile(param.min, node.span);
             }
+        }
+        if collecting.any_histogram {
+            ignored_in_aggregation("quantile", aggregate.expr.span, &mut annotations);
         }
         let mut builder = RowBuilder::new(grid.steps);
         let mut tile = Tile::default();
@@ -146,6 +152,7 @@ impl Parameter {
 struct Collecting<'a> {
     groups: Groups<'a>,
     members: Vec<(Labels, Vec<Row>)>,
+    any_histogram: bool,
 }
 
 impl Fold for Collecting<'_> {
@@ -155,6 +162,7 @@ impl Fold for Collecting<'_> {
             let labels = member.group_labels(&self.groups);
             self.members.push((labels, Vec::new()));
         }
+        self.any_histogram |= member.row.histograms.is_some();
         budget.hold_bytes(member.row.memory_bytes())?;
         self.members[number].1.push(member.row);
         Ok(())
@@ -187,6 +195,9 @@ impl Tile {
 /// Groups with their accumulators while rows come in.
 struct Folding<'a> {
     op: AggregateOp,
+    span: Span,
+    /// What is to be said of histograms.
+    notes: Annotations,
     steps: usize,
     groups: Groups<'a>,
     accumulators: Vec<Accumulator>,
@@ -197,24 +208,76 @@ struct Accumulator {
     drop_name: bool,
     column: Column,
     seen: Bits,
+    histograms: Option<Box<HistogramFolding>>,
+}
+
+impl Accumulator {
+    /// Takes the histograms of a row, if the operator takes any.
+    fn add_histograms(&mut self, row: &Row, op: AggregateOp, span: Span, notes: &mut Annotations) {
+        match op {
+            AggregateOp::Sum | AggregateOp::Avg => {
+                let folding = self
+                    .histograms
+                    .get_or_insert_with(|| Box::new(HistogramFolding::new(op)));
+                folding.add(row, &self.seen, span, notes);
+            }
+            AggregateOp::Count | AggregateOp::Group => {
+                row.for_each_histogram(|step, _| {
+                    self.seen.set(step);
+                    self.column.add(step, &[1.0], None);
+                });
+            }
+            op => ignored_in_aggregation(op.as_str(), span, notes),
+        }
+    }
+
+    /// Returns the row of the group.
+    fn finish(
+        mut self,
+        span: Span,
+        builder: &mut RowBuilder,
+        annotations: &mut Annotations,
+    ) -> Option<Row> {
+        let Some(histograms) = self.histograms.take() else {
+            let values = self.column.into_values(builder.steps());
+            return Row::of_column(self.labels, values, &self.seen);
+        };
+        for (step, met) in histograms.finish(&self.seen, span, annotations) {
+            match met {
+                Met::Histogram(histogram) => builder.set_histogram(step, histogram),
+                Met::Nothing => self.seen.unset(step),
+            }
+        }
+        let values = self.column.into_values(builder.steps());
+        for (step, value) in values.into_iter().enumerate() {
+            if self.seen.get(step) {
+                builder.set(step, value);
+            }
+        }
+        builder.take(|| self.labels)
+    }
 }
 
 impl<'a> Folding<'a> {
     fn new(aggregate: &'a Aggregate, steps: usize) -> Folding<'a> {
         Folding {
             op: aggregate.op,
+            span: aggregate.expr.span,
+            notes: Annotations::default(),
             steps,
             groups: Groups::new(keep_of(aggregate)),
             accumulators: Vec::new(),
         }
     }
 
-    fn finish(self) -> Vec<Row> {
+    fn finish(self, annotations: &mut Annotations) -> Vec<Row> {
+        annotations.merge(&self.notes);
+        let mut builder = RowBuilder::new(self.steps);
         let mut rows = Vec::with_capacity(self.groups.len());
         for group in self.accumulators {
-            let values = group.column.into_values(self.steps);
-            if let Some(mut row) = Row::of_column(group.labels, values, &group.seen) {
-                row.drop_name = group.drop_name;
+            let drop_name = group.drop_name;
+            if let Some(mut row) = group.finish(self.span, &mut builder, annotations) {
+                row.drop_name = drop_name;
                 rows.push(row);
             }
         }
@@ -238,12 +301,17 @@ impl Fold for Folding<'_> {
                 drop_name: false,
                 column,
                 seen: Bits::new(self.steps),
+                histograms: None,
             });
         }
         let group = &mut self.accumulators[number];
         group.drop_name |= member.row.drop_name;
-        member.row.add_to(&mut group.seen);
-        let (first, values, held) = member.row.columns();
+        let row = &member.row;
+        if row.histograms.is_some() {
+            group.add_histograms(row, self.op, self.span, &mut self.notes);
+        }
+        row.add_values_to(&mut group.seen);
+        let (first, values, held) = row.columns();
         group.column.add(first, values, held);
         Ok(())
     }

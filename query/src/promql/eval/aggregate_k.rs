@@ -5,18 +5,20 @@ use kymo_storage::model::Labels;
 
 use super::aggregate::Parameter;
 use super::group::Groups;
+use super::histogram_column::Element;
+use super::histogram_notes::ignored_in_aggregation;
 use super::operand::{Fold, Member, keep_of};
 use super::order::{Best, Direction};
 use super::row::{Grid, Row, RowBuilder};
 use super::{Evaluator, Outcome, total_bytes, total_count};
 use crate::error::QueryError;
 use crate::limits::Budget;
-use crate::promql::ast::AggregateOp;
+use crate::promql::ast::{AggregateOp, Span};
 use crate::promql::plan::Aggregate;
 
 impl Evaluator<'_> {
     /// Evaluates `topk` and `bottomk`.
-    pub(super) fn best_k(&mut self, aggregate: &Aggregate, grid: &Grid) -> Outcome {
+    pub(super) fn best_k(&mut self, aggregate: &Aggregate, span: Span, grid: &Grid) -> Outcome {
         let before = self.budget.held();
         let (param, mut annotations) = self.parameter(aggregate, grid)?;
         let direction = match aggregate.op {
@@ -28,6 +30,7 @@ impl Evaluator<'_> {
             direction,
             counts: (0..grid.steps).map(|step| param.count(step)).collect(),
             best: Vec::new(),
+            any_histogram: false,
             result: Vec::new(),
         };
         annotations.merge(&self.fold_operand(aggregate, grid, &mut tops)?);
@@ -35,7 +38,12 @@ impl Evaluator<'_> {
         // The reference looks at the parameter only when it has the operand.
         let result = match check_count(&param)? {
             Count::None => Vec::new(),
-            Count::Some => tops.result,
+            Count::Some => {
+                if tops.any_histogram {
+                    ignored_in_aggregation(aggregate.op.as_str(), span, &mut annotations);
+                }
+                tops.result
+            }
         };
         self.budget.reset_to(before);
         self.budget.hold(total_count(&result))?;
@@ -85,19 +93,19 @@ impl Evaluator<'_> {
         for step in 0..grid.steps {
             self.check()?;
             for members in &members {
-                let present = members
+                let elements = members
                     .iter()
-                    .filter_map(|&index| Some((index, rows[index].get(step)?)));
+                    .filter_map(|&index| Some((index, rows[index].element(step)?)));
                 if aggregate.op == AggregateOp::LimitRatio {
                     let ratio = param.at(step).clamp(-1.0, 1.0);
-                    for (index, value) in present {
+                    for (index, element) in elements {
                         if ratio != 0.0 && in_ratio(&rows[index].labels, ratio) {
-                            kept.keep(step, index, value);
+                            kept.keep(step, index, element);
                         }
                     }
                 } else {
-                    for (index, value) in present.take(param.count(step)) {
-                        kept.keep(step, index, value);
+                    for (index, element) in elements.take(param.count(step)) {
+                        kept.keep(step, index, element);
                     }
                 }
             }
@@ -118,6 +126,8 @@ struct Tops<'a> {
     /// How many are wanted at each step.
     counts: Vec<usize>,
     best: Vec<GroupBest>,
+    /// Whether there is a histogram, which has no rank, where any rank is asked for.
+    any_histogram: bool,
     result: Vec<Row>,
 }
 
@@ -155,6 +165,10 @@ impl Fold for Tops<'_> {
             }
         };
         member.row.for_each(&mut add);
+        let counts = &self.counts;
+        member
+            .row
+            .for_each_histogram(|step, _| self.any_histogram |= counts[step] > 0);
         budget.hold_bytes(grown * size_of::<(f64, usize)>())
     }
 
@@ -219,7 +233,7 @@ fn in_ratio(labels: &Labels, ratio: f64) -> bool {
 struct Kept<'a> {
     rows: &'a [Row],
     /// Of one step: in order. Of more: builders by row.
-    order: Vec<(usize, f64)>,
+    order: Vec<(usize, Element)>,
     builders: Vec<Option<RowBuilder>>,
     steps: usize,
 }
@@ -234,17 +248,16 @@ impl<'a> Kept<'a> {
         }
     }
 
-    fn keep(&mut self, step: usize, index: usize, value: f64) {
+    fn keep(&mut self, step: usize, index: usize, element: Element) {
         if self.steps == 1 {
-            self.order.push((index, value));
+            self.order.push((index, element));
             return;
         }
         if self.builders.is_empty() {
             self.builders.resize_with(self.rows.len(), || None);
         }
-        self.builders[index]
-            .get_or_insert_with(|| RowBuilder::new(self.steps))
-            .set(step, value);
+        let builder = self.builders[index].get_or_insert_with(|| RowBuilder::new(self.steps));
+        element.set(builder, step);
     }
 
     fn finish(self) -> Vec<Row> {
@@ -257,7 +270,9 @@ impl<'a> Kept<'a> {
             return self
                 .order
                 .iter()
-                .map(|&(index, value)| like(index, Row::constant(labels(index), value, 1)))
+                .map(|(index, element)| {
+                    like(*index, Row::of_element(labels(*index), element.clone()))
+                })
                 .collect();
         }
         let mut rows = Vec::new();

@@ -2,9 +2,10 @@
 
 use kymo_storage::model::Labels;
 
+use super::elements::{Combined, Met};
+use super::histogram_column::Element;
 use super::row::{Grid, Row, RowBuilder};
 use super::{Evaluator, Outcome, counts_per_step};
-use crate::promql::annotations::Annotations;
 use crate::promql::ast::{BinaryOp, Span, ValueType};
 use crate::promql::plan::Binary;
 
@@ -45,10 +46,7 @@ impl Evaluator<'_> {
         let (rhs, notes) = self.eval(&binary.rhs, grid)?;
         annotations.merge(&notes);
         let gathered = counts_per_step(&[&lhs, &rhs], grid.steps);
-        // Floats have no buckets to trim; elements that meet are dropped with a word.
-        if is_trim(binary.op) && !lhs.is_empty() && !rhs.is_empty() {
-            note_trim(binary.op, span, &mut annotations);
-        }
+        let mut met = Met::default();
         let scalar = |node: &crate::promql::plan::Node| node.value_type == ValueType::Scalar;
         let rows = match (scalar(&binary.lhs), scalar(&binary.rhs)) {
             (true, true) => {
@@ -57,10 +55,17 @@ impl Evaluator<'_> {
                 });
                 vec![Row::full(Labels::empty(), values)]
             }
-            (false, true) => self.with_scalar(binary, lhs, rhs.first(), Side::Right, grid),
-            (true, false) => self.with_scalar(binary, rhs, lhs.first(), Side::Left, grid),
-            (false, false) => self.match_vectors(binary, lhs, rhs, grid)?,
+            (false, true) => {
+                let scalar = rhs.first();
+                self.with_scalar(binary, lhs, scalar, Side::Right, grid, &mut met)
+            }
+            (true, false) => {
+                let scalar = lhs.first();
+                self.with_scalar(binary, rhs, scalar, Side::Left, grid, &mut met)
+            }
+            (false, false) => self.match_vectors(binary, lhs, rhs, grid, &mut met)?,
         };
+        met.tell(binary.op, span, &mut annotations);
         let rows = self.settle_counted(before, &gathered, rows, grid)?;
         Ok((rows, annotations))
     }
@@ -74,6 +79,7 @@ impl Evaluator<'_> {
         scalar: Option<&Row>,
         side: Side,
         grid: &Grid,
+        met: &mut Met,
     ) -> Vec<Row> {
         let op = binary.op;
         if is_trim(op) {
@@ -82,9 +88,35 @@ impl Evaluator<'_> {
         let mut builder = RowBuilder::new(grid.steps);
         let mut result = Vec::with_capacity(rows.len());
         for mut row in rows {
+            if row.histograms.is_some() || is_trim(op) {
+                row.for_each_element(|step, element| {
+                    let scalar = Element::Float(value_at(scalar, step));
+                    let (l, r) = match side {
+                        Side::Left => (&scalar, &element),
+                        Side::Right => (&element, &scalar),
+                    };
+                    let result = met.element(binary, l, r, step);
+                    let result = result.map(|result| match result {
+                        Combined::Keep if binary.return_bool => Element::Float(1.0),
+                        Combined::Keep => element.clone(),
+                        Combined::Made(made) => made,
+                    });
+                    if let Some(made) = result {
+                        made.set(&mut builder, step);
+                    }
+                });
+                if let Some(mut made) = builder.take(|| row.labels.clone()) {
+                    made.drop_name = row.drop_name;
+                    if !keeps_meaning(op) || binary.return_bool {
+                        self.drop_metadata(&mut made);
+                    }
+                    result.push(made);
+                }
+                continue;
+            }
             if is_comparison(op) && !binary.return_bool {
                 result.extend(row.filter_map(&mut builder, |step, value| {
-                    let scalar = scalar.and_then(|row| row.get(step)).unwrap_or(f64::NAN);
+                    let scalar = value_at(scalar, step);
                     let holds = match side {
                         Side::Left => compare(op, scalar, value),
                         Side::Right => compare(op, value, scalar),
@@ -120,20 +152,11 @@ enum Side {
 }
 
 fn scalar_at(rows: &[Row], step: usize) -> f64 {
-    rows.first()
-        .and_then(|row| row.get(step))
-        .unwrap_or(f64::NAN)
+    value_at(rows.first(), step)
 }
 
-fn note_trim(op: BinaryOp, span: Span, annotations: &mut Annotations) {
-    let op = match op {
-        BinaryOp::TrimLower => ">/",
-        _ => "</",
-    };
-    let text = format!(
-        "incompatible sample types encountered for binary operator \"{op}\": float {op} float"
-    );
-    annotations.info(text, span);
+fn value_at(row: Option<&Row>, step: usize) -> f64 {
+    row.and_then(|row| row.get(step)).unwrap_or(f64::NAN)
 }
 
 pub(super) fn is_trim(op: BinaryOp) -> bool {
@@ -145,6 +168,11 @@ pub(super) fn is_comparison(op: BinaryOp) -> bool {
         op,
         BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge
     )
+}
+
+/// Tells whether a result is still what its metric's name says.
+pub(super) fn keeps_meaning(op: BinaryOp) -> bool {
+    is_comparison(op) || is_trim(op)
 }
 
 /// Tells whether two numbers compare as asked.

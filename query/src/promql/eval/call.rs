@@ -26,7 +26,7 @@ impl Evaluator<'_> {
             ("label_join", _) => self.label_join(args, grid),
             ("info", _) => self.info(args, grid),
             ("histogram_quantile" | "histogram_quantiles" | "histogram_fraction", _) => {
-                self.classic_histogram(call, grid)
+                self.histogram_estimate(call, grid)
             }
             ("timestamp", [arg]) => self.timestamp(arg, grid),
             ("sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc", _) => {
@@ -50,12 +50,13 @@ impl Evaluator<'_> {
             }
             ("round", [vector, to @ ..]) => self.round(vector, to.first(), grid),
             (func, _) if elementwise::date_part(func).is_some() => self.date(func, args, grid),
-            // Without histogram samples and start times there is nothing to answer.
             (
                 "histogram_count" | "histogram_sum" | "histogram_avg" | "histogram_stddev"
-                | "histogram_stdvar" | "start_timestamp",
+                | "histogram_stdvar",
                 [vector],
-            ) => {
+            ) => self.native_function(call.func, vector, grid),
+            // Without start times there is nothing to answer.
+            ("start_timestamp", [vector]) => {
                 let before = self.budget.held();
                 let (rows, annotations) = self.eval(vector, grid)?;
                 let made = self.settle(before, &[&rows], Vec::new(), grid)?;
@@ -128,13 +129,18 @@ impl Evaluator<'_> {
 
     fn math(&mut self, math: Math, vector: &Node, grid: &Grid) -> Outcome {
         let before = self.budget.held();
-        let (mut rows, annotations) = self.eval(vector, grid)?;
+        let (rows, annotations) = self.eval(vector, grid)?;
         let gathered = counts_per_step(&[&rows], grid.steps);
-        for row in &mut rows {
-            row.map(math);
-            self.drop_metadata(row);
+        let mut made = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            row.histograms = None;
+            if row.has_values() {
+                row.map(math);
+                self.drop_metadata(&mut row);
+                made.push(row);
+            }
         }
-        let made = self.settle_counted(before, &gathered, rows, grid)?;
+        let made = self.settle_counted(before, &gathered, made, grid)?;
         Ok((made, annotations))
     }
 
@@ -181,14 +187,28 @@ impl Evaluator<'_> {
             && selector.edges == Edges::Plain
         {
             let before = self.budget.held();
-            let mut rows = self.selected(selector, Answer::Timestamp, grid)?;
+            let selector = (selector, arg.span);
+            let (mut rows, _) = self.selected(selector, Answer::Timestamp, grid)?;
             rows.iter_mut().for_each(|row| self.drop_metadata(row));
             let rows = self.settle(before, &[], rows, grid)?;
             return Ok((rows, Annotations::default()));
         }
-        self.each_value(arg, &[], grid, |_, step, _| {
-            Some(grid.time(step) as f64 / 1000.0)
-        })
+        let before = self.budget.held();
+        let (rows, annotations) = self.eval(arg, grid)?;
+        let mut builder = RowBuilder::new(grid.steps);
+        let mut made = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let time = |step: usize| grid.time(step) as f64 / 1000.0;
+            row.for_each(|step, _| builder.set(step, time(step)));
+            row.for_each_histogram(|step, _| builder.set(step, time(step)));
+            if let Some(mut timed) = builder.take(|| row.labels.clone()) {
+                timed.drop_name = row.drop_name;
+                self.drop_metadata(&mut timed);
+                made.push(timed);
+            }
+        }
+        let made = self.settle(before, &[&rows], made, grid)?;
+        Ok((made, annotations))
     }
 
     fn absent(&mut self, arg: &Node, grid: &Grid) -> Outcome {
@@ -233,7 +253,11 @@ impl Evaluator<'_> {
         }
         annotations.merge(&notes);
         let names: Vec<&str> = call.args[1..].iter().filter_map(Node::string).collect();
-        let mut made = rows.clone();
+        let mut made = match call.func {
+            // Histograms have no rank.
+            "sort" | "sort_desc" => rows.iter().filter_map(Row::only_values).collect(),
+            _ => rows.clone(),
+        };
         if grid.is_instant() {
             match call.func {
                 "sort" => sort_by_value(&mut made, Direction::Ascending),

@@ -46,28 +46,38 @@ impl Evaluator<'_> {
         for row in &rows {
             self.check()?;
             let base = bases.number(&row.labels, |name| name == label);
+            let mut number_of = |text: &str| {
+                let mut builder = LabelsBuilder::from_labels(&row.labels);
+                builder.set(label, text);
+                let labels = builder.labels();
+                let number = groups.number(&labels, |_| false);
+                if number == counts.len() {
+                    counts.push(Occurrences {
+                        labels: groups.labels(&labels),
+                        steps: Vec::new(),
+                    });
+                }
+                number
+            };
+            let mut met = Vec::new();
+            row.for_each_histogram(|step, histogram| {
+                met.push((number_of(&histogram.to_string()), step));
+            });
             let mut last: Option<(u64, usize)> = None;
             row.for_each(|step, value| {
                 let bits = value.to_bits();
                 let number = match last {
                     Some((before, number)) if before == bits => number,
-                    _ => *numbers.entry((base, bits)).or_insert_with(|| {
-                        let mut builder = LabelsBuilder::from_labels(&row.labels);
-                        builder.set(label, &float::f(value));
-                        let labels = builder.labels();
-                        let number = groups.number(&labels, |_| false);
-                        if number == counts.len() {
-                            counts.push(Occurrences {
-                                labels: groups.labels(&labels),
-                                steps: Vec::new(),
-                            });
-                        }
-                        number
-                    }),
+                    _ => *numbers
+                        .entry((base, bits))
+                        .or_insert_with(|| number_of(&float::f(value))),
                 };
                 last = Some((bits, number));
-                counts[number].steps.push(step);
+                met.push((number, step));
             });
+            for (number, step) in met {
+                counts[number].steps.push(step);
+            }
         }
         let mut builder = RowBuilder::new(grid.steps);
         let mut result = Vec::with_capacity(counts.len());

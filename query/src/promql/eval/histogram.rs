@@ -1,13 +1,15 @@
-//! Quantiles and fractions of classic histograms: series per bucket, told apart by
-//! the label `le`.
+//! Quantiles and fractions of histograms. Those of classic ones are computed here:
+//! series per bucket, told apart by the label `le`.
 
 use kymo_storage::compat::float;
 use kymo_storage::model::{Labels, LabelsBuilder, METRIC_NAME};
 
 use super::group::{Groups, Keep};
-use super::row::{Grid, Row, RowBuilder, without_metadata};
+use super::histogram_notes::About;
+use super::row::{Bits, Grid, Row, RowBuilder, without_metadata};
 use super::{Evaluator, Outcome};
 use crate::error::QueryError;
+use crate::histogram as native;
 use crate::promql::annotations::{Annotations, Monotonicity};
 use crate::promql::ast::Span;
 use crate::promql::plan::{Call, Node};
@@ -18,7 +20,7 @@ const TOLERANCE: f64 = 1e-12;
 
 impl Evaluator<'_> {
     /// Evaluates `histogram_quantile`, `histogram_quantiles` and `histogram_fraction`.
-    pub(super) fn classic_histogram(&mut self, call: &Call, grid: &Grid) -> Outcome {
+    pub(super) fn histogram_estimate(&mut self, call: &Call, grid: &Grid) -> Outcome {
         let (vector, params) = split(call)?;
         let before = self.budget.held();
         // Arguments are evaluated in the order in which they are written.
@@ -36,15 +38,28 @@ impl Evaluator<'_> {
         }
         let made = if call.func == "histogram_fraction" {
             let mut steps = StepNotes::new(grid);
-            let histograms = self.histograms(&rows, vector.span, &mut steps);
+            let mut histograms = self.histograms(&rows, vector.span, &mut steps);
+            let natives = self.natives(&rows, &mut histograms, vector.span, grid, &mut steps);
             let mut builder = RowBuilder::new(grid.steps);
             let mut made = Vec::new();
+            for native in &natives {
+                let about = self.about(&native.row.labels, vector.span);
+                native.each(|step, histogram| {
+                    let (lower, upper) = (at(&values, 0, step), at(&values, 1, step));
+                    let (share, note) = native::fraction(lower, upper, histogram);
+                    if let Some(note) = note {
+                        about.quantile(note, steps.at(step));
+                    }
+                    builder.set(step, share);
+                });
+                made.extend(self.histogram_row(&native.row.labels, None, &mut builder));
+            }
             for histogram in &histograms {
                 histogram.each(grid, |step, buckets| {
                     let (lower, upper) = (at(&values, 0, step), at(&values, 1, step));
                     builder.set(step, fraction(lower, upper, buckets));
                 });
-                made.extend(self.histogram_row(histogram, None, &mut builder));
+                made.extend(self.histogram_row(&histogram.labels, None, &mut builder));
             }
             steps.merge_into(&mut annotations);
             made
@@ -86,30 +101,35 @@ impl Evaluator<'_> {
                 }
             }
         }
-        let histograms = self.histograms(rows, vector.span, &mut steps);
+        let mut histograms = self.histograms(rows, vector.span, &mut steps);
+        let natives = self.natives(rows, &mut histograms, vector.span, grid, &mut steps);
         let mut builder = RowBuilder::new(grid.steps);
         let mut made = Vec::new();
         for index in 0..params.len() {
+            for native in &natives {
+                self.check()?;
+                let about = self.about(&native.row.labels, vector.span);
+                let mut runs = Runs::new(label, &mut builder);
+                native.each(|step, histogram| {
+                    let q = at(values, index, step);
+                    let (value, note) = native::quantile(q, histogram);
+                    runs.set(step, q, value);
+                    if let Some(note) = note {
+                        about.quantile(note, steps.at(step));
+                    }
+                });
+                runs.finish(|tag, run| {
+                    made.extend(self.histogram_row(&native.row.labels, tag, run));
+                });
+            }
             for histogram in &histograms {
                 self.check()?;
-                let name = match self.options.delayed_name_removal {
-                    true => histogram.labels.get(METRIC_NAME).unwrap_or(""),
-                    false => "",
-                };
-                // A quantile that changes from step to step makes a series per value.
-                let mut current: Option<f64> = None;
-                let mut finished = Vec::new();
+                let name = self.about(&histogram.labels, vector.span).name;
+                let mut runs = Runs::new(label, &mut builder);
                 histogram.each(grid, |step, buckets| {
                     let q = at(values, index, step);
-                    if let (Some(_), Some(before)) = (label, current)
-                        && before.to_bits() != q.to_bits()
-                    {
-                        finished.push((before, builder.clone()));
-                        builder.clear();
-                    }
-                    current = Some(q);
                     let (value, fixed) = quantile(q, buckets);
-                    builder.set(step, value);
+                    runs.set(step, q, value);
                     if let Some(fixed) = fixed {
                         let t_ms = grid.time(step);
                         let fixed = Monotonicity {
@@ -120,12 +140,9 @@ impl Evaluator<'_> {
                         steps.at(step).forced_monotonicity(name, fixed, vector.span);
                     }
                 });
-                for (q, mut builder) in finished {
-                    let tag = label.map(|label| (label, q));
-                    made.extend(self.histogram_row(histogram, tag, &mut builder));
-                }
-                let tag = label.zip(current);
-                made.extend(self.histogram_row(histogram, tag, &mut builder));
+                runs.finish(|tag, run| {
+                    made.extend(self.histogram_row(&histogram.labels, tag, run));
+                });
             }
         }
         steps.merge_into(annotations);
@@ -144,7 +161,7 @@ impl Evaluator<'_> {
         let mut histograms: Vec<Histogram<'r>> = Vec::new();
         // Groups leave the metric's name aside, but histograms of two names are two.
         let mut names: hashbrown::HashMap<(usize, &str), usize> = hashbrown::HashMap::new();
-        for row in rows {
+        for row in rows.iter().filter(|row| row.has_values()) {
             let text = row.labels.get("le").unwrap_or("");
             let name = row.labels.get(METRIC_NAME).unwrap_or("");
             let Ok(bound) = float::parse(text) else {
@@ -161,6 +178,7 @@ impl Evaluator<'_> {
                 histograms.push(Histogram {
                     labels: Labels::from_sorted(labels),
                     buckets: Vec::new(),
+                    hidden: None,
                 });
                 histograms.len() - 1
             });
@@ -174,15 +192,24 @@ impl Evaluator<'_> {
         histograms
     }
 
+    /// Returns what annotations are about: with a name where it is still there.
+    pub(super) fn about<'l>(&self, labels: &'l Labels, span: Span) -> About<'l> {
+        let name = match self.options.delayed_name_removal {
+            true => labels.get(METRIC_NAME).unwrap_or(""),
+            false => "",
+        };
+        About { name, span }
+    }
+
     fn histogram_row(
         &self,
-        histogram: &Histogram<'_>,
+        labels: &Labels,
         tag: Option<(&str, f64)>,
         builder: &mut RowBuilder,
     ) -> Option<Row> {
         let mut row = builder.take(|| match self.options.delayed_name_removal {
-            true => histogram.labels.clone(),
-            false => without_metadata(&histogram.labels),
+            true => labels.clone(),
+            false => without_metadata(labels),
         })?;
         if let Some((label, q)) = tag {
             let mut builder = LabelsBuilder::from_labels(&row.labels);
@@ -219,7 +246,7 @@ fn at(values: &[Vec<Row>], index: usize, step: usize) -> f64 {
 
 /// Annotations by step, merged at the end as the reference merges them: those of each
 /// step into those of the call, and these once more into those of the operator.
-struct StepNotes {
+pub(super) struct StepNotes {
     steps: Vec<Option<Annotations>>,
 }
 
@@ -230,7 +257,7 @@ impl StepNotes {
         }
     }
 
-    fn at(&mut self, step: usize) -> &mut Annotations {
+    pub(super) fn at(&mut self, step: usize) -> &mut Annotations {
         self.steps[step].get_or_insert_default()
     }
 
@@ -245,11 +272,51 @@ impl StepNotes {
     }
 }
 
+/// A row on its way, cut where the quantile changes: that makes a series per value.
+struct Runs<'b> {
+    label: Option<&'b str>,
+    builder: &'b mut RowBuilder,
+    current: Option<f64>,
+    finished: Vec<(f64, RowBuilder)>,
+}
+
+impl<'b> Runs<'b> {
+    fn new(label: Option<&'b str>, builder: &'b mut RowBuilder) -> Runs<'b> {
+        Runs {
+            label,
+            builder,
+            current: None,
+            finished: Vec::new(),
+        }
+    }
+
+    fn set(&mut self, step: usize, q: f64, value: f64) {
+        if let (Some(_), Some(before)) = (self.label, self.current)
+            && before.to_bits() != q.to_bits()
+        {
+            self.finished.push((before, self.builder.clone()));
+            self.builder.clear();
+        }
+        self.current = Some(q);
+        self.builder.set(step, value);
+    }
+
+    /// Hands over what was set, with label and quantile where these are told.
+    fn finish(self, mut each: impl FnMut(Option<(&str, f64)>, &mut RowBuilder)) {
+        for (q, mut builder) in self.finished {
+            each(self.label.map(|label| (label, q)), &mut builder);
+        }
+        each(self.label.zip(self.current), self.builder);
+    }
+}
+
 /// The buckets of one histogram, sorted by bound.
-struct Histogram<'r> {
+pub(super) struct Histogram<'r> {
     /// Without `le`.
-    labels: Labels,
-    buckets: Vec<(f64, &'r Row)>,
+    pub(super) labels: Labels,
+    pub(super) buckets: Vec<(f64, &'r Row)>,
+    /// Steps at which there is a native histogram of the same labels.
+    pub(super) hidden: Option<Bits>,
 }
 
 impl Histogram<'_> {
@@ -257,6 +324,9 @@ impl Histogram<'_> {
     fn each(&self, grid: &Grid, mut each: impl FnMut(usize, &mut Vec<Bucket>)) {
         let mut buckets = Vec::with_capacity(self.buckets.len());
         for step in 0..grid.steps {
+            if self.hidden.as_ref().is_some_and(|hidden| hidden.get(step)) {
+                continue;
+            }
             buckets.clear();
             buckets.extend(self.buckets.iter().filter_map(|&(bound, row)| {
                 Some(Bucket {

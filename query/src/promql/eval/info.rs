@@ -9,6 +9,7 @@ use super::row::{Grid, Row, RowBuilder};
 use super::selector::Answer;
 use super::{Evaluator, Outcome};
 use crate::error::QueryError;
+use crate::promql::ast::Span;
 use crate::promql::plan::{Edges, Node, NodeKind, Selector, Shift};
 
 /// The labels by which info series are found.
@@ -82,8 +83,16 @@ impl Evaluator<'_> {
             matchers,
             shift,
             edges: Edges::Plain,
+            stats_only: false,
         };
-        self.selected(&selector, Answer::TimestampMs, grid)
+        let selector = (&selector, Span::default());
+        let (infos, _) = self.selected(selector, Answer::TimestampMs, grid)?;
+        match infos.iter().find(|row| row.histograms.is_some()) {
+            None => Ok(infos),
+            Some(_) => Err(QueryError::Execution(
+                "info sample should be float".to_owned(),
+            )),
+        }
     }
 }
 
@@ -177,7 +186,7 @@ impl<'a> Join<'a> {
             .collect();
         let mut made: Vec<(Labels, RowBuilder)> = Vec::new();
         let mut failure = None;
-        row.for_each(|step, value| {
+        row.for_each_element(|step, element| {
             if failure.is_some() {
                 return;
             }
@@ -190,7 +199,7 @@ impl<'a> Join<'a> {
                             made.push((labels, RowBuilder::new(grid.steps)));
                             made.len() - 1
                         });
-                    made[at].1.set(step, value);
+                    element.set(&mut made[at].1, step);
                 }
                 Ok(None) => {}
                 Err(error) => failure = Some(error),

@@ -11,8 +11,12 @@ use hashbrown::{DefaultHashBuilder, HashSet};
 use kymo_storage::model::{Labels, LabelsBuilder};
 
 use super::Evaluator;
-use super::binary::{compare, compute_columns, is_comparison, is_trim, scalar_result};
+use super::binary::{
+    compare, compute_columns, is_comparison, is_trim, keeps_meaning, scalar_result,
+};
+use super::elements::{Combined, Met};
 use super::group::{Groups, Keep};
+use super::histogram_column::Element;
 use super::row::{Bits, Grid, Row, RowBuilder, is_metadata_label};
 use crate::error::QueryError;
 use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
@@ -26,6 +30,7 @@ impl Evaluator<'_> {
         lhs: Vec<Row>,
         rhs: Vec<Row>,
         grid: &Grid,
+        met: &mut Met,
     ) -> Result<Vec<Row>, QueryError> {
         let Some(matching) = &binary.matching else {
             return Ok(Vec::new());
@@ -72,7 +77,7 @@ impl Evaluator<'_> {
             drop_name: !self.options.delayed_name_removal && binary.return_bool,
         };
         combiner.refuse_ambiguous()?;
-        combiner.combine()
+        Ok(combiner.combine(met))
     }
 }
 
@@ -120,9 +125,7 @@ fn filter(
         let all_or_none = row.run().and_then(|run| steps.all_or_none(run));
         match all_or_none {
             Some(all) => (all == wanted).then_some(row),
-            None => row.filter_map(&mut builder, |step, value| {
-                (steps.get(step) == wanted).then_some(value)
-            }),
+            None => row.filter_steps(&mut builder, |step| steps.get(step) == wanted),
         }
     })
     .collect()
@@ -274,7 +277,7 @@ impl Combiner<'_> {
         let mut holder = vec![usize::MAX; self.sides.steps];
         let mut clash: Option<(usize, usize, usize)> = None;
         for &member in members {
-            rows[member].for_each(|step, _| {
+            let mut note = |step: usize| {
                 if !counts(step) {
                     return;
                 }
@@ -283,7 +286,9 @@ impl Combiner<'_> {
                 } else if clash.is_none_or(|known| step < known.0) {
                     clash = Some((step, holder[step], member));
                 }
-            });
+            };
+            rows[member].for_each(|step, _| note(step));
+            rows[member].for_each_histogram(|step, _| note(step));
         }
         clash
     }
@@ -336,7 +341,7 @@ impl Combiner<'_> {
         })
     }
 
-    fn combine(&self) -> Result<Vec<Row>, QueryError> {
+    fn combine(&self, met: &mut Met) -> Vec<Row> {
         let sides = self.sides;
         let one = sides.members(&sides.one_groups);
         let mut rows = Vec::new();
@@ -345,6 +350,15 @@ impl Combiner<'_> {
         for (row, &group) in sides.many.iter().zip(&sides.many_groups) {
             for &partner in &one[group] {
                 let partner = &sides.one[partner];
+                if self.is_for_elements(row) || partner.histograms.is_some() {
+                    row.for_each_element(|step, element| {
+                        if let Some(other) = partner.element(step) {
+                            self.set_element(&mut builder, met, step, &element, &other);
+                        }
+                    });
+                    rows.extend(self.take(&mut builder, &row.labels, &partner.labels));
+                    continue;
+                }
                 if let Some(made) = self.combine_runs(row, partner) {
                     rows.extend(made);
                     continue;
@@ -357,6 +371,16 @@ impl Combiner<'_> {
                 rows.extend(self.take(&mut builder, &row.labels, &partner.labels));
             }
             if let Some(fill) = self.matching.fill_right {
+                if self.is_for_elements(row) {
+                    row.for_each_element(|step, element| {
+                        if !one_present[group].get(step) {
+                            let fill = Element::Float(fill);
+                            self.set_element(&mut builder, met, step, &element, &fill);
+                        }
+                    });
+                    rows.extend(self.take(&mut builder, &row.labels, &self.keep.of(&row.labels)));
+                    continue;
+                }
                 row.for_each(|step, value| {
                     if !one_present[group].get(step) {
                         self.set(&mut builder, step, value, fill);
@@ -368,6 +392,16 @@ impl Combiner<'_> {
         if let Some(fill) = self.matching.fill_left {
             let many_present = sides.present(sides.many, &sides.many_groups);
             for (row, &group) in sides.one.iter().zip(&sides.one_groups) {
+                if self.is_for_elements(row) {
+                    row.for_each_element(|step, element| {
+                        if !many_present[group].get(step) {
+                            let fill = Element::Float(fill);
+                            self.set_element(&mut builder, met, step, &fill, &element);
+                        }
+                    });
+                    rows.extend(self.take(&mut builder, &self.keep.of(&row.labels), &row.labels));
+                    continue;
+                }
                 row.for_each(|step, value| {
                     if !many_present[group].get(step) {
                         self.set(&mut builder, step, fill, value);
@@ -376,7 +410,34 @@ impl Combiner<'_> {
                 rows.extend(self.take(&mut builder, &self.keep.of(&row.labels), &row.labels));
             }
         }
-        Ok(rows)
+        rows
+    }
+
+    /// Tells whether a row is combined element by element.
+    fn is_for_elements(&self, row: &Row) -> bool {
+        row.histograms.is_some() || is_trim(self.binary.op)
+    }
+
+    /// Computes one element of any kind; `many` and `one` are the sides' elements.
+    fn set_element(
+        &self,
+        builder: &mut RowBuilder,
+        met: &mut Met,
+        step: usize,
+        many: &Element,
+        one: &Element,
+    ) {
+        let (l, r) = if self.swapped {
+            (one, many)
+        } else {
+            (many, one)
+        };
+        match met.element(self.binary, l, r, step) {
+            None => {}
+            Some(Combined::Keep) if self.binary.return_bool => builder.set(step, 1.0),
+            Some(Combined::Keep) => l.clone().set(builder, step),
+            Some(Combined::Made(made)) => made.set(builder, step),
+        }
     }
 
     /// Combines two rows without holes, where something comes of every pair of values.
@@ -448,9 +509,4 @@ impl Combiner<'_> {
         }
         builder.labels()
     }
-}
-
-/// Tells whether a result is still what its metric's name says.
-fn keeps_meaning(op: BinaryOp) -> bool {
-    is_comparison(op) || is_trim(op)
 }

@@ -7,24 +7,30 @@
 //! here as well.
 
 mod aggregate;
+mod aggregate_histograms;
 mod aggregate_k;
 mod batches;
 mod binary;
 mod call;
 mod column;
 mod count_values;
+mod elements;
 mod elementwise;
 mod group;
 mod histogram;
+mod histogram_column;
+mod histogram_notes;
 mod info;
 mod labels;
 mod matching;
+mod native_histograms;
 mod operand;
 mod order;
 mod over_time;
 mod quicksort;
 mod range;
 mod rate;
+mod rate_histogram;
 mod regression;
 mod row;
 mod selector;
@@ -32,11 +38,15 @@ mod subquery;
 mod sum;
 mod window;
 
+pub(crate) use sum::Sum;
+
+pub(crate) use histogram_column::Element;
 pub(crate) use row::{Grid, Row, into_series};
 
 use kymo_storage::model::Labels;
 
 use crate::error::QueryError;
+use crate::histogram::{multiply, sample_size};
 use crate::limits::{Budget, Cancel, Held, MemoryGrant};
 use crate::promql::annotations::Annotations;
 use crate::promql::engine::EngineOptions;
@@ -177,12 +187,9 @@ impl<'a> Evaluator<'a> {
             NodeKind::Plus(inner) => self.eval(inner, grid),
             NodeKind::Minus(inner) => self.negate(inner, grid),
             NodeKind::Binary(binary) => self.binary(binary, node.span, grid),
-            NodeKind::Aggregate(aggregate) => self.aggregate(aggregate, grid),
+            NodeKind::Aggregate(aggregate) => self.aggregate(aggregate, node.span, grid),
             NodeKind::Call(call) => self.call(call, node.span, grid),
-            NodeKind::Vector(selector) => {
-                let rows = self.selected(selector, Answer::Value, grid)?;
-                Ok((rows, Annotations::default()))
-            }
+            NodeKind::Vector(selector) => self.selected((selector, node.span), Answer::Value, grid),
             NodeKind::Invariant(inner) => self.invariant(inner, grid),
             NodeKind::String(_) | NodeKind::Matrix(_) | NodeKind::Subquery(_) => Err(
                 QueryError::Execution("a range vector or string has no value at a step".to_owned()),
@@ -194,6 +201,9 @@ impl<'a> Evaluator<'a> {
         let (mut rows, annotations) = self.eval(inner, grid)?;
         for row in &mut rows {
             row.map(|value| -value);
+            if let Some(histograms) = &mut row.histograms {
+                histograms.change(|histogram| multiply(histogram, -1.0));
+            }
             self.drop_metadata(row);
         }
         if !self.options.delayed_name_removal {
@@ -211,7 +221,8 @@ impl<'a> Evaluator<'a> {
         self.looked += (self.looked - looked) * (grid.steps as u64 - 1);
         if grid.steps > 1 {
             for row in &mut rows {
-                self.budget.hold(grid.steps - 1)?;
+                let more = row.count().saturating_mul(grid.steps - 1);
+                self.budget.hold(more)?;
                 self.budget.hold_bytes(grid.steps * size_of::<f64>())?;
                 row.repeat(grid.steps);
             }
@@ -301,6 +312,13 @@ fn counts_per_step(operands: &[&[Row]], steps: usize) -> Vec<usize> {
     let mut change = vec![0isize; steps + 1];
     for row in operands.iter().copied().flatten() {
         let (first, values, holes) = row.columns();
+        if let Some(histograms) = &row.histograms {
+            for (step, histogram) in histograms.iter() {
+                let size = sample_size(histogram) as isize;
+                change[step] += size;
+                change[step + 1] -= size;
+            }
+        }
         if holes.is_none() {
             change[first] += 1;
             change[first + values.len()] -= 1;

@@ -86,8 +86,8 @@ impl Evaluator<'_> {
                     Keep::Only(names) => Some(names),
                     Keep::AllBut(_) => None,
                 };
-                self.stream_instant(selector, names, Answer::Value, grid, &mut FoldInstant(fold))?;
-                Ok(Annotations::default())
+                let selector = (selector, aggregate.expr.span);
+                self.stream_instant(selector, names, Answer::Value, grid, &mut FoldInstant(fold))
             }
             None => {
                 let (rows, annotations) = self.eval(&aggregate.expr, grid)?;

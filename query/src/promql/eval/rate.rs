@@ -22,7 +22,7 @@ pub(super) enum RateKind {
 }
 
 impl RateKind {
-    fn is_counter(self) -> bool {
+    pub(super) fn is_counter(self) -> bool {
         self != RateKind::Delta
     }
 }
@@ -250,7 +250,7 @@ fn reset_positions(values: &[f64]) -> Vec<usize> {
 }
 
 /// Returns a duration in seconds, divided as Go's `Duration.Seconds` does.
-fn seconds(ms: i64) -> f64 {
+pub(super) fn seconds(ms: i64) -> f64 {
     (ms / 1000) as f64 + (ms % 1000 * 1_000_000) as f64 / 1e9
 }
 

@@ -5,16 +5,20 @@
 //! holes do not have; most rows have none, so that operators run over plain slices.
 //! Labels are looked at once per row, never per step.
 //!
-//! Native histograms will be a second column beside the values, with a bitmap that
-//! says at which steps it holds; the values then hold floats at the other steps.
+//! Native histograms are a second column beside the values, see [`HistogramColumn`].
+//! Rows without any have none: whoever works on values never meets it.
+
+use std::sync::Arc;
 
 use std::ops::Range;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use kymo_storage::model::histogram::FloatHistogram;
 use kymo_storage::model::{Labels, METRIC_NAME};
 use smallvec::SmallVec;
 
+use super::histogram_column::HistogramColumn;
 use crate::error::QueryError;
 use crate::promql::value::Series;
 use crate::source::{SampleBuf, Times};
@@ -97,6 +101,12 @@ impl Bits {
         self.words[at / 64] |= 1 << (at % 64);
     }
 
+    pub(crate) fn unset(&mut self, at: usize) {
+        if let Some(word) = self.words.get_mut(at / 64) {
+            *word &= !(1 << (at % 64));
+        }
+    }
+
     pub(crate) fn get(&self, at: usize) -> bool {
         self.words
             .get(at / 64)
@@ -176,6 +186,7 @@ pub(crate) struct RowBuilder {
     behind: usize,
     present: Bits,
     any_beyond: bool,
+    histograms: HistogramColumn,
 }
 
 impl RowBuilder {
@@ -186,7 +197,13 @@ impl RowBuilder {
             behind: 0,
             present: Bits::default(),
             any_beyond: false,
+            histograms: HistogramColumn::default(),
         }
+    }
+
+    /// Returns how many steps there are.
+    pub(crate) fn steps(&self) -> usize {
+        self.values.len()
     }
 
     /// Sets the value of a step, once per step.
@@ -198,6 +215,11 @@ impl RowBuilder {
         } else {
             self.set_beyond(step);
         }
+    }
+
+    /// Sets the histogram of a step that has no value, later than those before.
+    pub(crate) fn set_histogram(&mut self, step: usize, histogram: Arc<FloatHistogram>) {
+        self.histograms.push(step, histogram);
     }
 
     fn set_beyond(&mut self, step: usize) {
@@ -224,12 +246,27 @@ impl RowBuilder {
     pub(crate) fn clear(&mut self) {
         (self.first, self.behind) = (0, 0);
         self.any_beyond = false;
+        self.histograms.clear();
     }
 
     /// Builds the row and begins anew; `None` where no step was set.
     pub(crate) fn take(&mut self, labels: impl FnOnce() -> Labels) -> Option<Row> {
+        if self.histograms.is_empty() {
+            return self.take_values(labels);
+        }
+        let histograms = std::mem::take(&mut self.histograms);
+        let labels = labels();
+        let values = self.take_values(|| labels.clone());
+        Some(Row {
+            histograms: Some(Box::new(histograms)),
+            ..values.unwrap_or_else(|| Row::full(labels, []))
+        })
+    }
+
+    fn take_values(&mut self, labels: impl FnOnce() -> Labels) -> Option<Row> {
         let row = if !self.any_beyond {
             (self.first < self.behind).then(|| Row {
+                histograms: None,
                 labels: labels(),
                 drop_name: false,
                 first: self.first,
@@ -242,6 +279,7 @@ impl RowBuilder {
                 let len = last - first + 1;
                 let holes = (count < len).then(|| Box::new(self.present.part(first, len)));
                 Row {
+                    histograms: None,
                     labels: labels(),
                     drop_name: false,
                     first,
@@ -259,7 +297,7 @@ impl RowBuilder {
     }
 }
 
-/// One series over the steps of a grid. It has at least one value.
+/// One series over the steps of a grid. It has at least one value or histogram.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) labels: Labels,
@@ -271,6 +309,8 @@ pub(crate) struct Row {
     values: SmallVec<[f64; 2]>,
     /// Which of `values` hold; `None` where all do.
     holes: Option<Box<Bits>>,
+    /// Histograms, at steps without a value.
+    pub(super) histograms: Option<Box<HistogramColumn>>,
 }
 
 impl Row {
@@ -282,6 +322,7 @@ impl Row {
             first: 0,
             values: SmallVec::from_elem(value, steps),
             holes: None,
+            histograms: None,
         }
     }
 
@@ -293,6 +334,7 @@ impl Row {
             first: 0,
             values: values.into_iter().collect(),
             holes: None,
+            histograms: None,
         }
     }
 
@@ -306,6 +348,7 @@ impl Row {
             values.drain(..first);
         }
         Some(Row {
+            histograms: None,
             labels,
             drop_name: false,
             first,
@@ -318,6 +361,7 @@ impl Row {
     /// where there are none.
     pub(crate) fn of_run(labels: Labels, first: usize, values: Vec<f64>) -> Option<Row> {
         (!values.is_empty()).then(|| Row {
+            histograms: None,
             labels,
             drop_name: false,
             first,
@@ -326,9 +370,10 @@ impl Row {
         })
     }
 
-    /// Returns the steps of a row without holes.
+    /// Returns the steps of a row without holes or histograms.
     pub(crate) fn run(&self) -> Option<Range<usize>> {
         match self.holes {
+            _ if self.histograms.is_some() => None,
             None => Some(self.first..self.first + self.values.len()),
             Some(_) => None,
         }
@@ -346,7 +391,8 @@ impl Row {
             false => 0,
         };
         let holes = self.holes.as_ref().map_or(0, |held| held.memory_bytes());
-        size_of::<Row>() + self.labels.memory_bytes() + values + holes
+        let histograms = self.histograms.as_ref().map_or(0, |h| h.memory_bytes());
+        size_of::<Row>() + self.labels.memory_bytes() + values + holes + histograms
     }
 
     /// Returns the value at a step.
@@ -359,12 +405,22 @@ impl Row {
         }
     }
 
-    /// Returns how many steps have a value.
+    /// Returns how many samples the row counts as: one for each step with a value, more
+    /// for each histogram.
     pub(crate) fn count(&self) -> usize {
-        match &self.holes {
+        let values = match &self.holes {
             Some(held) => held.count(),
             None => self.values.len(),
+        };
+        match &self.histograms {
+            None => values,
+            Some(histograms) => values + histograms.sample_size(),
         }
+    }
+
+    /// Tells whether there is a value at any step.
+    pub(crate) fn has_values(&self) -> bool {
+        !self.values.is_empty()
     }
 
     /// Returns the first step with a value, the values from there on, and which hold.
@@ -440,8 +496,16 @@ impl Row {
         Some(row)
     }
 
-    /// Adds the steps that have a value to a set.
+    /// Adds the steps that have a value or histogram to a set.
     pub(crate) fn add_to(&self, steps: &mut Bits) {
+        if let Some(histograms) = &self.histograms {
+            histograms.iter().for_each(|(step, _)| steps.set(step));
+        }
+        self.add_values_to(steps);
+    }
+
+    /// Adds the steps that have a value to a set.
+    pub(crate) fn add_values_to(&self, steps: &mut Bits) {
         if self.holes.is_none() {
             steps.set_range(self.first, self.first + self.values.len());
         } else {
@@ -449,8 +513,12 @@ impl Row {
         }
     }
 
-    /// Repeats the value of a row of one step over `steps` steps.
+    /// Repeats the value or histogram of a row of one step over `steps` steps.
     pub(crate) fn repeat(&mut self, steps: usize) {
+        if let Some(histograms) = &mut self.histograms {
+            histograms.repeat(steps);
+            return;
+        }
         let value = self.values.first().copied().unwrap_or(f64::NAN);
         self.values = SmallVec::from_elem(value, steps);
     }
@@ -464,6 +532,10 @@ impl Row {
         into: &mut SampleBuf,
     ) -> Times {
         into.values.clear();
+        into.histograms.clear();
+        if let Some(histograms) = &self.histograms {
+            histograms.to_samples(grid, &mut into.histograms);
+        }
         if self.holes.is_none() {
             into.values.extend_from_slice(&self.values);
             let len = self.values.len();
@@ -491,10 +563,13 @@ impl Row {
             samples.timestamps = steps.map(|step| grid.time(step)).collect();
             samples.values = self.values.into_vec();
         } else {
-            let count = self.count();
+            let count = self.holes.as_ref().map_or(0, |held| held.count());
             samples.timestamps.reserve_exact(count);
             samples.values.reserve_exact(count);
             self.for_each(|step, value| samples.push(grid.time(step), value));
+        }
+        if let Some(histograms) = &self.histograms {
+            histograms.to_samples(grid, &mut samples.histograms);
         }
         (self.labels, samples)
     }
@@ -505,8 +580,12 @@ pub(crate) fn into_series(mut rows: Vec<Row>, grid: &Grid) -> Vec<Series> {
     rows.sort_by(|a, b| a.labels.cmp(&b.labels));
     rows.into_iter()
         .map(|row| {
-            let (labels, floats) = row.into_samples(grid);
-            Series { labels, floats }
+            let (labels, mut floats) = row.into_samples(grid);
+            Series {
+                labels,
+                histograms: std::mem::take(&mut floats.histograms),
+                floats,
+            }
         })
         .collect()
 }
@@ -572,18 +651,18 @@ pub(crate) fn merge_equal_labels(rows: Vec<Row>, steps: usize) -> Result<Vec<Row
 
 fn join(group: &[Row], builder: &mut RowBuilder) -> Result<Option<Row>, QueryError> {
     let steps = builder.values.len();
-    let mut values = vec![None; steps];
+    let mut elements = vec![None; steps];
     for row in group {
         let mut clash = false;
-        row.for_each(|step, value| clash |= values[step].replace(value).is_some());
+        row.for_each_element(|step, element| clash |= elements[step].replace(element).is_some());
         if clash {
             return Err(same_labelset());
         }
     }
     builder.clear();
-    for (step, value) in values.into_iter().enumerate() {
-        if let Some(value) = value {
-            builder.set(step, value);
+    for (step, element) in elements.into_iter().enumerate() {
+        if let Some(element) = element {
+            element.set(builder, step);
         }
     }
     let drop_name = group.first().is_some_and(|row| row.drop_name);

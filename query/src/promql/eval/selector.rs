@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
-use kymo_storage::model::{Labels, TimeRange, is_stale_marker};
+use kymo_storage::model::histogram::{CounterResetHint, FloatHistogram};
+use kymo_storage::model::{Labels, METRIC_NAME, TimeRange, is_stale_marker};
 
 use super::batches::{Extent, PerSeries};
+use super::histogram_notes::About;
+use super::rate_histogram;
 use super::row::{Grid, Row, RowBuilder};
 use super::window::drop_stale_markers;
-use super::{Evaluator, out_of_time};
+use super::{Evaluator, Outcome, out_of_time};
 use crate::error::QueryError;
 use crate::limits::{Budget, Cancel};
+use crate::promql::annotations::Annotations;
+use crate::promql::ast::Span;
 use crate::promql::plan::{Edges, Selector, Shift};
-use crate::source::{SampleBuf, SelectHints, SeriesSet, Times};
+use crate::promql::stats_only;
+use crate::source::{HistogramSample, SampleBuf, SelectHints, SeriesSet, Times};
 
 /// What a selector answers for a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +60,8 @@ struct AtSteps {
     answer: Answer,
     shift: Shift,
     smoothed: bool,
+    stats_only: bool,
+    span: Span,
     grid: Grid,
     lookback_ms: i64,
     cancel: Cancel,
@@ -65,6 +73,7 @@ struct OfSeries {
     /// Memory of the buffer that its samples were read to.
     buffer_bytes: usize,
     row: Row,
+    notes: Option<Annotations>,
 }
 
 /// Buffers of one thread, and what it keeps between series that share timestamps.
@@ -94,24 +103,33 @@ impl PerSeries for AtSteps {
             newest,
         } = buffers;
         let times = self.set.read_next(index, samples)?;
-        if self.smoothed {
-            self.between(samples, builder);
-        } else {
-            if times == Times::New || !newest.is_found {
-                newest.find(&samples.timestamps, self);
-            }
-            self.at_newest(samples, newest, builder);
+        if !self.smoothed && (times == Times::New || !newest.is_found) {
+            newest.find(&samples.timestamps, self);
+        }
+        let mut notes = None;
+        match (self.smoothed, samples.histograms.is_empty()) {
+            (true, true) => self.between(samples, builder),
+            (false, true) => self.at_newest(samples, newest, builder),
+            (true, false) => notes = Some(self.between_of_both(index, samples, builder)),
+            (false, false) => self.newest_of_both(samples, builder),
         }
         let labels = || match &self.names {
-            Some(names) => self.set.labels_named(index, names),
-            None => self.set.labels(index),
+            // What is said of histograms names the metric.
+            Some(names) if samples.histograms.is_empty() => self.set.labels_named(index, names),
+            _ => self.set.labels(index),
         };
         let buffer_bytes = samples.memory_bytes();
-        let row = builder.take(labels);
-        Ok(row.map(|row| OfSeries {
+        let row = match (builder.take(labels), &notes) {
+            (Some(row), _) => row,
+            // What is to be said is said of series without elements, too.
+            (None, Some(notes)) if !notes.is_empty() => Row::full(Labels::empty(), []),
+            (None, _) => return Ok(None),
+        };
+        Ok(Some(OfSeries {
             index,
             buffer_bytes,
             row,
+            notes,
         }))
     }
 }
@@ -192,6 +210,133 @@ impl AtSteps {
         }
     }
 
+    /// As `newest`, of a series that has histograms.
+    fn newest_of_both(&self, samples: &mut SampleBuf, into: &mut RowBuilder) {
+        if self.stats_only {
+            stats_only::strip(samples);
+        }
+        let (times, histograms) = (&samples.timestamps, &samples.histograms);
+        let (mut behind, mut behind_histograms) = (0, 0);
+        for step in 0..self.grid.steps {
+            let t_ms = time_of(&self.shift, &self.grid, step);
+            while behind < times.len() && times[behind] <= t_ms {
+                behind += 1;
+            }
+            while histograms
+                .get(behind_histograms)
+                .is_some_and(|sample| sample.t_ms <= t_ms)
+            {
+                behind_histograms += 1;
+            }
+            let value = behind
+                .checked_sub(1)
+                .map(|at| (times[at], samples.values[at]));
+            let histogram = behind_histograms.checked_sub(1).map(|at| &histograms[at]);
+            let value_ms = value.map(|value| value.0);
+            let (newest_ms, is_stale) = match histogram {
+                Some(newest) if Some(newest.t_ms) > value_ms => {
+                    (newest.t_ms, newest.histogram.is_stale_marker())
+                }
+                _ => match value {
+                    Some((t_ms, value)) => (t_ms, is_stale_marker(value)),
+                    None => continue,
+                },
+            };
+            if newest_ms <= t_ms - self.lookback_ms || is_stale {
+                continue;
+            }
+            match (self.answer, histogram, value) {
+                (Answer::Timestamp, ..) => into.set(step, newest_ms as f64 / 1000.0),
+                // Whoever asks for milliseconds wants no histograms, but to know of them.
+                (_, Some(newest), _) if Some(newest.t_ms) > value_ms => {
+                    into.set_histogram(step, Arc::clone(&newest.histogram));
+                }
+                (Answer::TimestampMs, ..) => into.set(step, newest_ms as f64),
+                (Answer::Value, _, Some((_, value))) => into.set(step, value),
+                (Answer::Value, _, None) => {}
+            }
+        }
+    }
+
+    /// As `between`, of a series that has histograms.
+    fn between_of_both(
+        &self,
+        index: usize,
+        samples: &mut SampleBuf,
+        into: &mut RowBuilder,
+    ) -> Annotations {
+        let mut notes = Annotations::default();
+        let labels = self.set.labels(index);
+        let about = About {
+            name: labels.get(METRIC_NAME).unwrap_or(""),
+            span: self.span,
+        };
+        if self.stats_only {
+            stats_only::strip(samples);
+        }
+        drop_stale_markers(samples);
+        let mut values = RowBuilder::new(self.grid.steps);
+        let mut floats = SampleBuf {
+            timestamps: samples.timestamps.clone(),
+            values: samples.values.clone(),
+            histograms: Vec::new(),
+        };
+        self.between(&mut floats, &mut values);
+        let values = values.take(Labels::empty);
+        for step in 0..self.grid.steps {
+            let t_ms = time_of(&self.shift, &self.grid, step);
+            let (from_ms, to_ms) = (t_ms - self.lookback_ms, t_ms + self.lookback_ms);
+            let near = |t: i64| t > from_ms && t <= to_ms;
+            let has_floats = samples.timestamps.iter().any(|&t| near(t));
+            let histograms = &samples.histograms;
+            let first = histograms.partition_point(|sample| sample.t_ms <= from_ms);
+            let behind = histograms.partition_point(|sample| sample.t_ms <= to_ms);
+            let around = &histograms[first..behind.max(first)];
+            if around.is_empty() {
+                if let Some(value) = values.as_ref().and_then(|row| row.get(step)) {
+                    into.set(step, value);
+                }
+                continue;
+            }
+            if has_floats {
+                about.mixed_kinds(&mut notes);
+                continue;
+            }
+            let next = around.partition_point(|sample| sample.t_ms < t_ms);
+            let before = next.checked_sub(1).map(|at| &around[at]);
+            match (before, around.get(next)) {
+                (_, Some(next)) if next.t_ms == t_ms => {
+                    into.set_histogram(step, Arc::clone(&next.histogram));
+                }
+                (Some(before), Some(next))
+                    if before.histogram.uses_custom_buckets()
+                        != next.histogram.uses_custom_buckets() =>
+                {
+                    about.mixed_schemas(&mut notes);
+                }
+                (Some(before), Some(next)) => {
+                    let gauge = |sample: &HistogramSample| {
+                        sample.histogram.counter_reset_hint == CounterResetHint::Gauge
+                    };
+                    let is_counter = !(gauge(before) && gauge(next));
+                    let between = rate_histogram::interpolate(
+                        before, next, t_ms, is_counter, &about, &mut notes,
+                    );
+                    if let Some(between) = between {
+                        into.set_histogram(step, Arc::new(between));
+                    }
+                }
+                (Some(before), None) => {
+                    let mut carried = FloatHistogram::clone(&before.histogram);
+                    carried.counter_reset_hint = CounterResetHint::Unknown;
+                    into.set_histogram(step, Arc::new(carried));
+                }
+                (None, _) => {}
+            }
+        }
+        notes
+    }
+
     /// Finds values between the samples of a series at every step (`smoothed`).
     fn between(&self, samples: &mut SampleBuf, into: &mut RowBuilder) {
         drop_stale_markers(samples);
@@ -222,28 +367,28 @@ impl AtSteps {
 }
 
 impl Evaluator<'_> {
-    /// Evaluates a selector.
+    /// Evaluates a selector, which stands at `span`.
     pub(super) fn selected(
         &mut self,
-        selector: &Selector,
+        (selector, span): (&Selector, Span),
         answer: Answer,
         grid: &Grid,
-    ) -> Result<Vec<Row>, QueryError> {
+    ) -> Outcome {
         let mut kept = KeepAll(Vec::new());
-        self.stream_instant(selector, None, answer, grid, &mut kept)?;
-        Ok(kept.0)
+        let notes = self.stream_instant((selector, span), None, answer, grid, &mut kept)?;
+        Ok((kept.0, notes))
     }
 
     /// Evaluates a selector and hands every row to `sink`, with the labels that `names`
     /// lists, or all.
     pub(super) fn stream_instant(
         &mut self,
-        selector: &Selector,
+        (selector, span): (&Selector, Span),
         names: Option<&[String]>,
         answer: Answer,
         grid: &Grid,
         sink: &mut dyn Sink,
-    ) -> Result<(), QueryError> {
+    ) -> Result<Annotations, QueryError> {
         let smoothed = selector.edges == Edges::Smoothed;
         let after_ms = if smoothed { self.lookback_ms } else { 0 };
         let (set, range) = self.select(selector, after_ms, grid)?;
@@ -255,11 +400,20 @@ impl Evaluator<'_> {
             answer,
             shift: selector.shift,
             smoothed,
+            stats_only: selector.stats_only,
+            span,
             grid: *grid,
             lookback_ms: self.lookback_ms,
             cancel: self.cancel.clone(),
         });
+        let mut annotations = Annotations::default();
         self.for_each_series(Arc::clone(&work), extent, |evaluator, made: OfSeries| {
+            if let Some(notes) = &made.notes {
+                annotations.merge(notes);
+            }
+            if made.row.is_empty() {
+                return Ok(());
+            }
             let count = made.row.count();
             if !smoothed {
                 evaluator.looked += count as u64;
@@ -272,7 +426,7 @@ impl Evaluator<'_> {
         })?;
         sink.end(&|index| work.set.labels(index));
         self.budget.release_bytes(set_bytes);
-        Ok(())
+        Ok(annotations)
     }
 
     /// Selects the series of an instant selector, with `after_ms` more at the end.

@@ -102,6 +102,11 @@ impl Windows {
         self.counts = self.count();
     }
 
+    /// Forgets the windows: a series was left out, and the next one may share its times.
+    pub(crate) fn forget(&mut self) {
+        self.pairs.clear();
+    }
+
     /// Returns the indexes of the samples in the window of each step.
     pub(crate) fn pairs(&self) -> &[(u32, u32)] {
         &self.pairs
@@ -185,8 +190,12 @@ pub(crate) fn each_window(
     Ok(())
 }
 
-/// Removes the stale markers, which ranges do not see. Tells whether there were any.
+/// Removes the stale markers, which ranges do not see. Tells whether there were any among
+/// the floats.
 pub(crate) fn drop_stale_markers(samples: &mut SampleBuf) -> bool {
+    samples
+        .histograms
+        .retain(|s| !s.histogram.is_stale_marker());
     // Nearly always there are none, which a pass without branches tells fastest.
     if !samples
         .values

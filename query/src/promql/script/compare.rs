@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use kymo_storage::model::histogram::{Buckets, FloatHistogram};
 use kymo_storage::model::{Labels, is_stale_marker};
 
 use super::parse::{Clause, Eval, Expected, ExpectedSeries, TextMatch, When};
-use crate::promql::series::SeriesValue;
+use crate::promql::series::{SeriesHistogram, SeriesValue};
 use crate::promql::{PointValue, QueryResult, Series, Value, VectorSample};
 
 /// How far numbers may differ, relative to their sum.
@@ -130,9 +131,9 @@ fn vector(
 ) -> Result<(), String> {
     let mut missing = by_labels(wanted);
     for (at, sample) in found.iter().enumerate() {
-        let PointValue::Float(value) = sample.value;
         let Some(series) = wanted.iter().find(|s| s.labels == sample.labels) else {
-            return Err(format!("unexpected series {} with {value}", sample.labels));
+            let (labels, value) = (&sample.labels, &sample.value);
+            return Err(format!("unexpected series {labels} with {value:?}"));
         };
         missing.remove(&sample.labels);
         if is_ordered && series.position != at + 1 {
@@ -143,13 +144,16 @@ fn vector(
                 at + 1
             ));
         }
-        let wanted = match series.values.first() {
-            Some(SeriesValue::Float(wanted)) => *wanted,
+        let same = match (series.values.first(), &sample.value) {
+            (Some(SeriesValue::Float(wanted)), PointValue::Float(value)) => number(*wanted, *value),
             // A gap is worth zero here, as in Prometheus.
-            Some(SeriesValue::Gap) => 0.0,
-            _ => return Err(format!("no number expected for {}", sample.labels)),
+            (Some(SeriesValue::Gap), PointValue::Float(value)) => number(0.0, *value),
+            (Some(SeriesValue::Histogram(wanted)), PointValue::Histogram(value)) => {
+                histogram(wanted, value)
+            }
+            (wanted, found) => Err(format!("expected {wanted:?}, got {found:?}")),
         };
-        number(wanted, value).map_err(|error| format!("{}: {error}", sample.labels))?;
+        same.map_err(|error| format!("{}: {error}", sample.labels))?;
     }
     none_missing(&missing)
 }
@@ -168,7 +172,7 @@ fn matrix(wanted: &[ExpectedSeries], steps: &Steps, found: &[Series]) -> Result<
             ));
         };
         missing.remove(&series.labels);
-        let mut expected = Vec::new();
+        let (mut expected, mut expected_histograms) = (Vec::new(), Vec::new());
         let mut t_ms = steps.start_ms;
         for value in &wanted.values {
             if t_ms > steps.end_ms {
@@ -178,8 +182,10 @@ fn matrix(wanted: &[ExpectedSeries], steps: &Steps, found: &[Series]) -> Result<
                     series.labels
                 ));
             }
-            if let SeriesValue::Float(value) = value {
-                expected.push((t_ms, *value));
+            match value {
+                SeriesValue::Gap => {}
+                SeriesValue::Float(value) => expected.push((t_ms, *value)),
+                SeriesValue::Histogram(value) => expected_histograms.push((t_ms, value)),
             }
             t_ms += steps.step_ms;
         }
@@ -193,6 +199,18 @@ fn matrix(wanted: &[ExpectedSeries], steps: &Steps, found: &[Series]) -> Result<
                 "{}: expected {expected:?}, got {points:?}",
                 series.labels
             ));
+        }
+        let found = &series.histograms;
+        let times = expected_histograms.iter().map(|(t, _)| *t);
+        if !times.eq(found.iter().map(|sample| sample.t_ms)) {
+            return Err(format!(
+                "{}: expected histograms {expected_histograms:?}, got {found:?}",
+                series.labels
+            ));
+        }
+        for ((t_ms, wanted), found) in expected_histograms.iter().zip(found) {
+            histogram(wanted, &found.histogram)
+                .map_err(|error| format!("{} at {t_ms} ms: {error}", series.labels))?;
         }
     }
     none_missing(&missing)
@@ -213,6 +231,32 @@ fn none_missing(missing: &HashMap<&Labels, &ExpectedSeries>) -> Result<(), Strin
             series.labels, series.values
         )),
     }
+}
+
+/// Compares histograms, whatever empty buckets they have. The hint counts where one was
+/// written.
+fn histogram(wanted: &SeriesHistogram, found: &FloatHistogram) -> Result<(), String> {
+    let (mut a, mut b) = (FloatHistogram::clone(&wanted.histogram), found.clone());
+    a.compact(0);
+    b.compact(0);
+    let same_side = |a: &Buckets, b: &Buckets| {
+        let mut counts = a.counts().iter().zip(b.counts());
+        a.has_layout_of(b) && counts.all(|(a, b)| close(*a, *b))
+    };
+    let same = a.schema == b.schema
+        && close(a.count, b.count)
+        && close(a.sum, b.sum)
+        && (!a.uses_custom_buckets() || a.custom_bounds == b.custom_bounds)
+        && a.zero_threshold == b.zero_threshold
+        && close(a.zero_count, b.zero_count)
+        && same_side(&a.positive, &b.positive)
+        && same_side(&a.negative, &b.negative)
+        && (!wanted.hint_set || a.counter_reset_hint == b.counter_reset_hint);
+    if same {
+        return Ok(());
+    }
+    let [a, b] = [a, b].map(|histogram| histogram.to_test_notation());
+    Err(format!("expected {a}, got {b}"))
 }
 
 fn number(wanted: f64, found: f64) -> Result<(), String> {

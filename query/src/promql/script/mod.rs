@@ -14,6 +14,7 @@
 
 mod compare;
 mod line;
+mod nhcb;
 mod parse;
 mod run;
 mod store;

@@ -1,15 +1,17 @@
 //! Runs scripts.
 
+use std::sync::Arc;
+
 use kymo_storage::model::{Labels, Matcher};
 
 use super::parse::{Clause, Command, Eval, Expected, Load, Script, TextMatch, When};
 use super::store::{LoadError, TestSample, TestStore};
-use super::{compare, variants};
+use super::{compare, nhcb, variants};
 use crate::error::QueryError;
 use crate::limits::Cancel;
 use crate::promql::ast::{Expr, ExprKind};
 use crate::promql::parse::parse_expr;
-use crate::promql::series::SeriesValue;
+use crate::promql::series::{SeriesHistogram, SeriesValue};
 use crate::promql::{Engine, PointValue, QueryOptions, QueryResult, Value, VectorSample};
 
 /// How far the range reaches to both sides of the time of an instant query that is
@@ -116,10 +118,33 @@ impl Runner<'_> {
                 }
                 t_ms = t_ms.saturating_add(load.step_ms);
             }
-            if load.with_nhcb
-                && let Some(histogram) = histogram_of(&series.labels)
-            {
-                self.note_missing(histogram, LoadError::Unsupported("native histograms"));
+        }
+        if load.with_nhcb {
+            self.load_native(load);
+        }
+    }
+
+    /// Loads the classic histograms among the series as native ones.
+    fn load_native(&mut self, load: &Load) {
+        for (labels, classic) in nhcb::classic_histograms(load) {
+            for (t_ms, classic) in classic {
+                let native = classic.and_then(|classic| classic.to_native());
+                let added = native.map_err(|error| LoadError::Failed(error.to_string()));
+                let added = added.and_then(|native| {
+                    let value = SeriesValue::Histogram(SeriesHistogram {
+                        histogram: Arc::new(native),
+                        hint_set: false,
+                    });
+                    let sample = TestSample {
+                        t_ms,
+                        start_ms: None,
+                        value: &value,
+                    };
+                    self.store.add(&labels, &sample)
+                });
+                if let Err(error) = added {
+                    self.note_missing(labels.clone(), error);
+                }
             }
         }
     }
@@ -141,9 +166,6 @@ impl Runner<'_> {
                 LoadError::Unsupported(_) => Outcome::Unsupported(error.to_string()),
                 LoadError::Failed(_) => Outcome::Failed(error.to_string()),
             };
-        }
-        if expects_histogram(&eval.expected) {
-            return Outcome::Unsupported("native histograms not supported yet".to_owned());
         }
         let outcome = match eval.when {
             When::Range {
@@ -303,14 +325,6 @@ fn is_ordered(eval: &Eval) -> bool {
     eval.clauses.iter().any(|c| matches!(c, Clause::Ordered))
 }
 
-fn expects_histogram(expected: &Expected) -> bool {
-    let (Expected::Series(series) | Expected::RangeVector { series, .. }) = expected else {
-        return false;
-    };
-    let mut values = series.iter().flat_map(|series| &series.values);
-    values.any(|value| matches!(value, SeriesValue::Histogram(_)))
-}
-
 /// Takes the points at one time out of the answer to a range query, in the form that
 /// the answer to the instant query has.
 fn middle(range: Value, instant: &Value, t_ms: i64) -> Result<Value, String> {
@@ -322,15 +336,18 @@ fn middle(range: Value, instant: &Value, t_ms: i64) -> Result<Value, String> {
     }
     let mut samples = Vec::new();
     for series in series {
-        let at = series.floats.timestamps.binary_search(&t_ms);
-        if let Ok(at) = at {
-            let value = PointValue::Float(series.floats.values[at]);
-            samples.push(VectorSample {
-                labels: series.labels,
-                t_ms,
-                value,
-            });
-        }
+        let float = series.floats.timestamps.binary_search(&t_ms).ok();
+        let histogram = series.histograms.iter().find(|s| s.t_ms == t_ms);
+        let value = match (float, histogram) {
+            (Some(at), _) => PointValue::Float(series.floats.values[at]),
+            (None, Some(sample)) => PointValue::Histogram(Arc::clone(&sample.histogram)),
+            (None, None) => continue,
+        };
+        samples.push(VectorSample {
+            labels: series.labels,
+            t_ms,
+            value,
+        });
     }
     if !matches!(instant, Value::Scalar { .. }) {
         return Ok(Value::Vector(samples));
@@ -340,19 +357,8 @@ fn middle(range: Value, instant: &Value, t_ms: i64) -> Result<Value, String> {
             t_ms,
             value: *value,
         }),
-        None => Err("no value at the time itself".to_owned()),
+        _ => Err("no value at the time itself".to_owned()),
     }
-}
-
-/// Returns the labels of the native histogram that a classic series is part of.
-fn histogram_of(labels: &Labels) -> Option<Labels> {
-    let name = labels.metric_name();
-    let base = ["_bucket", "_count", "_sum"]
-        .iter()
-        .find_map(|s| name.strip_suffix(s))?;
-    let pairs = labels.iter().filter(|(name, _)| *name != "le");
-    let pairs = pairs.map(|(n, v)| (n, if n == "__name__" { base } else { v }));
-    Some(Labels::from_pairs(pairs))
 }
 
 fn collect_selectors<'a>(expr: &'a Expr, into: &mut Vec<&'a [Matcher]>) {

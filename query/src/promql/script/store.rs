@@ -1,6 +1,7 @@
 //! Where a script puts its samples.
 
 use kymo_storage::model::Labels;
+use kymo_storage::model::histogram::FloatHistogram;
 
 use crate::memory::MemorySource;
 use crate::promql::series::SeriesValue;
@@ -53,8 +54,9 @@ impl TestStore for MemorySource {
         match sample.value {
             SeriesValue::Gap => {}
             SeriesValue::Float(value) => self.push(labels, sample.t_ms, *value),
-            SeriesValue::Histogram(_) => {
-                return Err(LoadError::Unsupported("native histograms"));
+            SeriesValue::Histogram(value) => {
+                let histogram = FloatHistogram::clone(&value.histogram);
+                self.push_histogram(labels, sample.t_ms, histogram);
             }
         }
         match sample.start_ms {

@@ -93,11 +93,52 @@ fn series_lines_stand_for_their_values() {
     );
     assert!(is_stale_marker(floats("a stale")[0]));
     let histogram = "{{schema:1 count:3 sum:2.5 offset:-1 buckets:[1 2]}}";
-    let steps = values(&format!("a {histogram}+{{{{schema:1 sum:1}}}}x2"));
-    assert_eq!(steps.len(), 3);
-    let Some(SeriesValue::Histogram(step)) = values(&format!("a {histogram}")).pop() else {
-        panic!("no histogram");
+    let written = |line: &str| -> Vec<(String, bool)> {
+        let histogram = |value: SeriesValue| match value {
+            SeriesValue::Histogram(value) => (value.histogram.to_test_notation(), value.hint_set),
+            other => panic!("{other:?}"),
+        };
+        values(line).into_iter().map(histogram).collect()
     };
-    assert_eq!(step.start.to_string(), histogram);
-    assert_eq!((step.n_changes, step.hint_set), (0, false));
+    let again = (histogram.to_owned(), false);
+    assert_eq!(
+        written(&format!("a {histogram}x1")),
+        [again.clone(), again.clone()]
+    );
+    let changed = written(&format!(
+        "a {histogram}+{{{{schema:1 sum:1 buckets:[1]}}}}x2"
+    ));
+    assert_eq!(changed[0], again);
+    assert_eq!(
+        changed[2].0,
+        "{{schema:1 count:3 sum:4.5 offset:-1 buckets:[1 4]}}"
+    );
+    let gauge = "{{counter_reset_hint:gauge sum:1}}";
+    let falling = written(&format!("a {{{{}}}}-{gauge}x1"));
+    assert_eq!(
+        falling[1],
+        ("{{sum:-1 counter_reset_hint:gauge}}".to_owned(), true)
+    );
+}
+
+#[test]
+fn histograms_that_do_not_go_together_are_refused() {
+    let error = |line: &str| parse_series(line).unwrap_err().to_string();
+    for (line, expected) in [
+        (
+            "a {{schema:1}}+{{}}x1",
+            "error combining histograms: cannot merge from schema 0 to 1",
+        ),
+        (
+            "a {{schema:-53}}+{{}}x1",
+            "cannot apply this operation on histograms with a mix of exponential and custom \
+             bucket schemas",
+        ),
+        (
+            "a {{}}+{{}}x100001",
+            "too many changed histograms in series, at most 100000",
+        ),
+    ] {
+        assert!(error(line).contains(expected), "{}", error(line));
+    }
 }

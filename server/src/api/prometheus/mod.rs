@@ -1,6 +1,7 @@
 //! Prometheus' `/api/v1`.
 
 pub(super) mod admin;
+pub(super) mod alertmanagers;
 pub(super) mod config;
 pub(super) mod exemplars;
 pub(super) mod labels;
@@ -13,4 +14,5 @@ pub(super) mod targets;
 pub(super) mod write;
 
 mod bounds;
+mod histogram;
 mod result;

@@ -15,7 +15,9 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use kymo_query::{MemoryGrant, PointValue, QueryResult, Series, Value, VectorSample};
 use kymo_storage::compat::{float, time};
+use kymo_storage::model::histogram::FloatHistogram;
 
+use super::histogram::push_histogram;
 use crate::http::answer::{json_response, push_head, push_tail};
 use crate::http::json::{Escape, push_labels, push_string};
 
@@ -185,22 +187,34 @@ impl ResultWriter {
                     push_comma(piece, &mut self.items);
                     piece.extend_from_slice(b"{\"metric\":");
                     push_labels(piece, &series.labels);
-                    piece.extend_from_slice(b",\"values\":[");
                     *current = Some((series, 0));
                     return true;
                 };
                 let points = open.floats.timestamps.iter().zip(&open.floats.values);
+                let n_floats = points.len();
                 for (t_ms, value) in points.skip(*next) {
                     if piece.len() >= PIECE_BYTES {
                         return true;
                     }
-                    if *next > 0 {
-                        piece.push(b',');
-                    }
+                    begin_point(piece, b",\"values\":[", *next);
                     *next += 1;
                     push_point(piece, *t_ms, *value);
+                    if *next == n_floats {
+                        piece.push(b']');
+                    }
                 }
-                piece.extend_from_slice(b"]}");
+                for sample in open.histograms.iter().skip(next.saturating_sub(n_floats)) {
+                    if piece.len() >= PIECE_BYTES {
+                        return true;
+                    }
+                    begin_point(piece, b",\"histograms\":[", *next - n_floats);
+                    *next += 1;
+                    push_histogram_point(piece, sample.t_ms, &sample.histogram);
+                    if *next == n_floats + open.histograms.len() {
+                        piece.push(b']');
+                    }
+                }
+                piece.push(b'}');
                 *current = None;
                 true
             }
@@ -218,11 +232,34 @@ fn push_comma(piece: &mut Vec<u8>, items: &mut usize) {
 fn push_sample(piece: &mut Vec<u8>, sample: &VectorSample) {
     piece.extend_from_slice(b"{\"metric\":");
     push_labels(piece, &sample.labels);
-    if let PointValue::Float(value) = sample.value {
-        piece.extend_from_slice(b",\"value\":");
-        push_point(piece, sample.t_ms, value);
+    match &sample.value {
+        PointValue::Float(value) => {
+            piece.extend_from_slice(b",\"value\":");
+            push_point(piece, sample.t_ms, *value);
+        }
+        PointValue::Histogram(histogram) => {
+            piece.extend_from_slice(b",\"histogram\":");
+            push_histogram_point(piece, sample.t_ms, histogram);
+        }
+        _ => {}
     }
     piece.push(b'}');
+}
+
+/// Writes what stands before point `at` of a list: its key and bracket, or a comma.
+fn begin_point(piece: &mut Vec<u8>, key: &[u8], at: usize) {
+    match at {
+        0 => piece.extend_from_slice(key),
+        _ => piece.push(b','),
+    }
+}
+
+fn push_histogram_point(piece: &mut Vec<u8>, t_ms: i64, histogram: &FloatHistogram) {
+    piece.push(b'[');
+    time::push_api(piece, t_ms);
+    piece.push(b',');
+    push_histogram(piece, histogram);
+    piece.push(b']');
 }
 
 fn push_point(piece: &mut Vec<u8>, t_ms: i64, value: f64) {
@@ -231,4 +268,67 @@ fn push_point(piece: &mut Vec<u8>, t_ms: i64, value: f64) {
     piece.extend_from_slice(b",\"");
     float::push_api(piece, value);
     piece.extend_from_slice(b"\"]");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kymo_query::{Cancel, Engine, EngineOptions, MemorySource, QueryOptions};
+    use kymo_storage::model::Labels;
+    use kymo_storage::model::histogram::Buckets;
+
+    /// A series with a float and then histograms, and one of histograms alone.
+    fn engine_and_source() -> (Engine, MemorySource) {
+        let mut source = MemorySource::new();
+        let histogram = |count| FloatHistogram {
+            count,
+            sum: 2.5,
+            positive: Buckets::from_layout([0].into(), vec![count]).unwrap(),
+            ..FloatHistogram::default()
+        };
+        let [a, b] = ["a", "b"].map(|i| Labels::from_pairs([("__name__", "h"), ("i", i)]));
+        source.push(&a, 0, 7.0);
+        for (t_ms, count) in [(1_000, 1.0), (2_000, 2.0)] {
+            source.push_histogram(&a, t_ms, histogram(count));
+        }
+        source.push_histogram(&b, 0, histogram(3.0));
+        (Engine::new(EngineOptions::default()), source)
+    }
+
+    fn text(result: QueryResult) -> String {
+        let mut writer = ResultWriter::new(result, None, Vec::new());
+        let pieces = std::iter::from_fn(|| writer.next_piece());
+        String::from_utf8(pieces.flatten().collect()).unwrap()
+    }
+
+    #[test]
+    fn histograms_stand_beside_values() {
+        let (engine, source) = engine_and_source();
+        let (options, cancel) = (QueryOptions::default(), Cancel::new());
+        let result = engine.range(&source, "h", 0, 2_000, 1_000, &options, &cancel);
+        let text = text(result.unwrap());
+        let expected = concat!(
+            r#"{"metric":{"__name__":"h","i":"a"},"values":[[0,"7"]],"histograms":["#,
+            r#"[1,{"count":"1","sum":"2.5","buckets":[[0,"0.5","1","1"]]}],"#,
+            r#"[2,{"count":"2","sum":"2.5","buckets":[[0,"0.5","1","2"]]}]]},"#,
+            r#"{"metric":{"__name__":"h","i":"b"},"histograms":["#,
+        );
+        assert!(text.contains(expected), "{text}");
+        let at_end = r#"[2,{"count":"3","sum":"2.5","buckets":[[0,"0.5","1","3"]]}]]}]}}"#;
+        assert!(text.ends_with(at_end), "{text}");
+    }
+
+    #[test]
+    fn an_element_is_a_value_or_a_histogram() {
+        let (engine, source) = engine_and_source();
+        let (options, cancel) = (QueryOptions::default(), Cancel::new());
+        let result = engine.instant(&source, "h", 0, &options, &cancel);
+        let text = text(result.unwrap());
+        let expected = concat!(
+            r#"{"metric":{"__name__":"h","i":"a"},"value":[0,"7"]},"#,
+            r#"{"metric":{"__name__":"h","i":"b"},"histogram":[0,"#,
+            r#"{"count":"3","sum":"2.5","buckets":[[0,"0.5","1","3"]]}]}"#,
+        );
+        assert!(text.contains(expected), "{text}");
+    }
 }

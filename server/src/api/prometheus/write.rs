@@ -71,10 +71,7 @@ pub(crate) async fn write(State(app): State<Arc<App>>, request: Request) -> Resp
     if app.memory.received(unpacked_bytes) {
         app.memory.measured(core.store.memory_bytes());
     }
-    match outcome {
-        Ok(receipt) => respond(&receipt.reply()),
-        Err(error) => respond(&error.reply()),
-    }
+    respond(outcome.reply())
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -84,7 +81,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 fn refused(error: &BodyError) -> Response {
     match *error {
         BodyError::TooLarge { limit_bytes } => {
-            respond(&WriteError::BodyTooLarge { limit_bytes }.reply())
+            respond(WriteError::BodyTooLarge { limit_bytes }.reply())
         }
         BodyError::TooSlow { .. } => plain(StatusCode::REQUEST_TIMEOUT, &error.to_string()),
         BodyError::Busy => try_later(plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())),
@@ -92,18 +89,16 @@ fn refused(error: &BodyError) -> Response {
     }
 }
 
-fn respond(reply: &Reply) -> Response {
+fn respond(reply: Reply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = if reply.body.is_empty() {
         status.into_response()
     } else {
-        (status, reply.body.clone()).into_response()
+        (status, reply.body).into_response()
     };
     for (name, value) in reply.headers {
-        if let Ok(name) = HeaderName::try_from(*name) {
-            response
-                .headers_mut()
-                .insert(name, HeaderValue::from_static(value));
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
         }
     }
     match status {

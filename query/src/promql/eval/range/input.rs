@@ -1,5 +1,8 @@
 //! Where the samples of a range vector come from: a selector, or the steps of a subquery.
 
+use std::sync::Arc;
+
+use kymo_storage::model::histogram::CounterResetHint;
 use kymo_storage::model::{Labels, TimeRange};
 
 use crate::error::QueryError;
@@ -8,7 +11,7 @@ use crate::promql::eval::row::{Grid, Row};
 use crate::promql::eval::window::{RangeSpec, drop_stale_markers};
 use crate::promql::eval::{Evaluator, out_of_time};
 use crate::promql::plan::{Edges, Node, NodeKind, RangeSelector};
-use crate::source::{SampleBuf, SelectHints, SeriesSet, Times};
+use crate::source::{HistogramSample, SampleBuf, SelectHints, SeriesSet, Times};
 
 pub(super) enum Input {
     Set(Box<dyn SeriesSet>),
@@ -20,6 +23,7 @@ pub(super) struct RangeInput {
     pub(super) input: Input,
     pub(super) spec: RangeSpec,
     pub(super) edges: Edges,
+    pub(super) stats_only: bool,
     pub(super) annotations: Annotations,
 }
 
@@ -66,7 +70,9 @@ impl Reader {
             Input::Rows(rows, grid) => {
                 let before = self.row.map(|before| &rows[before]);
                 self.row = Some(index);
-                rows[index].to_samples(grid, before, samples)
+                let times = rows[index].to_samples(grid, before, samples);
+                forget_resets(&mut samples.histograms);
+                times
             }
         };
         if drop_stale_markers(samples) {
@@ -74,6 +80,17 @@ impl Reader {
             return Ok(Times::New);
         }
         Ok(times)
+    }
+}
+
+/// Forgets what is known of resets: between the steps of a subquery samples are left
+/// out or come twice.
+fn forget_resets(histograms: &mut [HistogramSample]) {
+    for sample in histograms {
+        let hint = sample.histogram.counter_reset_hint;
+        if matches!(hint, CounterResetHint::Reset | CounterResetHint::NotReset) {
+            Arc::make_mut(&mut sample.histogram).counter_reset_hint = CounterResetHint::Unknown;
+        }
     }
 }
 
@@ -92,6 +109,7 @@ impl Evaluator<'_> {
                     input: Input::Set(set),
                     spec,
                     edges: selector.selector.edges,
+                    stats_only: selector.selector.stats_only,
                     annotations: Annotations::default(),
                 })
             }
@@ -105,6 +123,7 @@ impl Evaluator<'_> {
                     input: Input::Rows(rows, inner),
                     spec: RangeSpec::new(range_ms, shift, Edges::Plain, 0),
                     edges: Edges::Plain,
+                    stats_only: false,
                     annotations,
                 })
             }

@@ -4,6 +4,7 @@
 
 mod counter;
 mod equal;
+mod histograms;
 mod input;
 mod kernel;
 mod lanes;
@@ -12,11 +13,13 @@ mod vector;
 
 use std::sync::Arc;
 
-use kymo_storage::model::Labels;
+use kymo_storage::model::{Labels, METRIC_NAME};
 
 pub(super) use equal::EqualLabels;
+pub(super) use histograms::{Folding, SeenHints};
 
 use super::batches::{Extent, PerSeries};
+use super::histogram_notes::About;
 use super::row::{Bits, Grid, Row, RowBuilder, has_equal_labels, same_labelset, without_metadata};
 use super::window::{Counts, RangeSpec, Windows};
 use super::{Evaluator, Outcome, out_of_time};
@@ -25,7 +28,9 @@ use crate::limits::{Budget, Cancel, Held};
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
 use crate::promql::plan::{Call, Edges, NodeKind};
+use crate::promql::stats_only;
 use counter::CounterNotes;
+use histograms::OfBoth;
 use input::{Input, RangeInput, Reader};
 use kernel::Kernel;
 
@@ -67,6 +72,11 @@ struct OverWindows {
     /// Labels that the rows get; `None` for all.
     names: Option<Vec<String>>,
     kernel: Kernel,
+    func: &'static str,
+    edges: Edges,
+    /// Of histograms only count and sum matter.
+    stats_only: bool,
+    span: Span,
     spec: RangeSpec,
     grid: Grid,
     /// Samples that the query may hold.
@@ -114,12 +124,19 @@ impl PerSeries for OverWindows {
             builder,
         } = buffers;
         let times = reader.read(&self.input, index)?;
-        let samples = &reader.samples;
-        if samples.timestamps.is_empty() {
+        let samples = &mut reader.samples;
+        if samples.is_empty() {
+            windows.forget();
             return Ok(None);
         }
+        if self.stats_only && !samples.histograms.is_empty() {
+            stats_only::strip(samples);
+        }
         windows.find(&samples.timestamps, times, &self.grid);
-        let counts = windows.counts();
+        let mut counts = windows.counts();
+        if !samples.histograms.is_empty() {
+            counts = self.of_both("").counts(samples, counts);
+        }
         if counts.largest > self.max_samples {
             return Err(QueryError::TooManySamples);
         }
@@ -132,6 +149,12 @@ impl PerSeries for OverWindows {
             &mut notes,
             &self.cancel,
         )?;
+        if !samples.histograms.is_empty() {
+            let floats = builder.take(Labels::empty);
+            let labels = self.input.labels(index, None);
+            let of_both = self.of_both(labels.get(METRIC_NAME).unwrap_or(""));
+            of_both.run(samples, windows, floats.as_ref(), builder, &mut notes)?;
+        }
         let labels = || self.input.labels(index, self.names.as_deref());
         Ok(Some(OfSeries {
             index,
@@ -140,6 +163,23 @@ impl PerSeries for OverWindows {
             row: builder.take(labels),
             notes: (!notes.is_empty()).then_some(notes),
         }))
+    }
+}
+
+impl OverWindows {
+    /// Returns the function for a series with histograms, of a metric of that name.
+    fn of_both<'a>(&'a self, name: &'a str) -> OfBoth<'a> {
+        OfBoth {
+            func: self.func,
+            edges: self.edges,
+            spec: &self.spec,
+            grid: &self.grid,
+            about: About {
+                name,
+                span: self.span,
+            },
+            cancel: &self.cancel,
+        }
     }
 }
 
@@ -175,6 +215,7 @@ impl Evaluator<'_> {
             input,
             spec,
             edges,
+            stats_only,
             mut annotations,
         } = self.range_input(call.func, &call.args[at], grid)?;
         let input_bytes = self.budget.held().bytes - held.bytes;
@@ -203,6 +244,10 @@ impl Evaluator<'_> {
             input,
             names: names.map(<[String]>::to_vec),
             kernel: Kernel::new(call.func, params, spec, edges, span)?,
+            func: call.func,
+            edges,
+            stats_only,
+            span,
             spec,
             grid: *grid,
             max_samples: self.options.max_samples,
@@ -227,7 +272,9 @@ impl Evaluator<'_> {
                 return Ok(());
             };
             budget.hold(row.count())?;
-            if let Some(counters) = &mut counters {
+            if let Some(counters) = &mut counters
+                && row.has_values()
+            {
                 counters.note(&row.labels, &mut annotations);
             }
             let index = made.index;

@@ -1,6 +1,7 @@
 //! A range vector that is the whole query.
 
 use crate::error::QueryError;
+use crate::histogram::sample_size;
 use crate::promql::eval::row::Grid;
 use crate::promql::eval::window::drop_stale_markers;
 use crate::promql::eval::{Evaluator, rate};
@@ -22,8 +23,11 @@ impl Evaluator<'_> {
             self.check()?;
             set.read(index, &mut samples)?;
             drop_stale_markers(&mut samples);
-            if selector.range_ms == 0 || samples.timestamps.is_empty() {
+            if selector.range_ms == 0 || samples.is_empty() {
                 continue;
+            }
+            if selector.selector.edges != Edges::Plain && !samples.histograms.is_empty() {
+                return Err(no_histograms(selector.selector.edges));
             }
             let end_ms = spec.end(grid, 0);
             let start_ms = end_ms - spec.range_ms;
@@ -31,18 +35,22 @@ impl Evaluator<'_> {
                 Edges::Plain => {}
                 edges => rate::extend(&mut samples, start_ms, end_ms, edges == Edges::Smoothed),
             }
-            let count = samples.timestamps.len();
+            let histograms = samples.histograms.iter();
+            let of_histograms: usize = histograms.map(|s| sample_size(&s.histogram)).sum();
+            let count = samples.timestamps.len() + of_histograms;
             self.looked += count as u64;
             self.read += count as u64;
             self.budget.hold(count)?;
             if count > 0 {
                 let labels = set.labels(index);
-                let samples_bytes = samples.timestamps.capacity() + samples.values.capacity();
-                self.budget
-                    .hold_bytes(size_of::<Series>() + labels.memory_bytes() + samples_bytes * 8)?;
+                self.budget.hold_bytes(
+                    size_of::<Series>() + labels.memory_bytes() + samples.memory_bytes(),
+                )?;
+                let mut floats = std::mem::take(&mut samples);
                 series.push(Series {
                     labels,
-                    floats: std::mem::take(&mut samples),
+                    histograms: std::mem::take(&mut floats.histograms),
+                    floats,
                 });
             }
         }
@@ -50,4 +58,12 @@ impl Evaluator<'_> {
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }
+}
+
+fn no_histograms(edges: Edges) -> QueryError {
+    let word = match edges {
+        Edges::Smoothed => "smoothed",
+        _ => "anchored",
+    };
+    QueryError::Execution(format!("{word} modifier is not supported with histograms"))
 }

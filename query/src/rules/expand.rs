@@ -1,0 +1,111 @@
+//! Labels and annotations of an alert: texts with templates in them.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use super::group::{Evaluation, GroupSettings};
+use crate::promql::{PointValue, QueryOptions, Value, VectorSample};
+use crate::template::Sample;
+use crate::template::alert::{AlertData, Expander, Prefix, SampleValue};
+
+const NS_PER_MS: i64 = 1_000_000;
+
+/// What the texts of one alert may refer to.
+pub(super) struct Expansion<'a> {
+    alert: &'a str,
+    settings: &'a GroupSettings,
+    evaluation: &'a Evaluation<'a>,
+    sample: &'a VectorSample,
+    /// Made for the first text that is a template; most labels are none.
+    data: OnceCell<AlertData>,
+}
+
+impl<'a> Expansion<'a> {
+    pub(super) fn new(
+        alert: &'a str,
+        settings: &'a GroupSettings,
+        evaluation: &'a Evaluation<'a>,
+        sample: &'a VectorSample,
+    ) -> Expansion<'a> {
+        Expansion {
+            alert,
+            settings,
+            evaluation,
+            sample,
+            data: OnceCell::new(),
+        }
+    }
+
+    /// Returns the value of the alert as a number.
+    pub(super) fn value(&self) -> f64 {
+        float_of(&self.sample.value)
+    }
+
+    /// Expands a text. A failure stands in its place, and the alert goes on: somebody
+    /// has to see both.
+    pub(super) fn expand<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if !text.contains("{{") {
+            return Cow::Borrowed(text);
+        }
+        let data = self.data.get_or_init(|| {
+            AlertData::new(
+                &self.sample.labels,
+                &self.settings.external_labels,
+                &self.settings.external_url,
+                SampleValue::from(self.value()),
+            )
+        });
+        let expander = Expander {
+            name: &format!("__alert_{}", self.alert),
+            text,
+            data,
+            now_ms: self.evaluation.at_ns.div_euclid(NS_PER_MS),
+            external_url: &self.settings.external_url,
+            path_prefix: &self.settings.path_prefix,
+            query: &|query, t_ms| self.query(query, t_ms),
+            prefix: Prefix::Alert,
+        };
+        Cow::Owned(match expander.expand() {
+            Ok(expanded) => expanded,
+            Err(error) => format!("<error expanding template: {error}>"),
+        })
+    }
+
+    /// Answers a query of a template.
+    fn query(&self, query: &str, t_ms: i64) -> Result<Vec<Sample>, String> {
+        let Evaluation {
+            engine,
+            source,
+            cancel,
+            ..
+        } = *self.evaluation;
+        let options = QueryOptions::default();
+        let result = engine
+            .instant(source, query, t_ms, &options, cancel)
+            .map_err(|error| error.to_string())?;
+        match result.value {
+            Value::Vector(samples) => Ok(samples
+                .into_iter()
+                .map(|VectorSample { labels, value, .. }| {
+                    let value = SampleValue::from(float_of(&value));
+                    Sample { labels, value }
+                })
+                .collect()),
+            Value::Scalar { value, .. } => Ok(vec![Sample {
+                labels: kymo_storage::model::Labels::empty(),
+                value: SampleValue::from(value),
+            }]),
+            Value::String { .. } | Value::Matrix(_) => {
+                Err("rule result is not a vector or scalar".to_owned())
+            }
+        }
+    }
+}
+
+/// Returns a value as a number; a histogram is worth nothing, as it is upstream.
+fn float_of(value: &PointValue) -> f64 {
+    match value {
+        PointValue::Float(value) => *value,
+        PointValue::Histogram(_) => 0.0,
+    }
+}

@@ -1,0 +1,30 @@
+//! Recording and alerting rules: where they come from, when they are evaluated and what
+//! becomes of the results.
+//!
+//! ```text
+//! rule_files --files, file--> groups --Evaluator--> Running, one for each group
+//!                                                      |  a task that waits for the
+//!                                                      |  group's next time
+//!                                                      v
+//!                            store <--StoreSink-- threads of the rules
+//!                            Alertmanagers <--AlertSink--'
+//! ```
+//!
+//! What rules mean is in `kymo_query::rules`; here are files, clocks and threads. Rules
+//! have threads of their own, so that dashboards and rules share the machine and neither
+//! waits for the other's queries. A reload keeps groups that stay the same running, and
+//! hands their state to groups that change.
+//!
+//! Reading order: `file` (one file), `files` (all of them), `evaluator` (the groups),
+//! `running` (one group), `sink` (results), `stats`.
+
+mod evaluator;
+pub(crate) mod file;
+pub(crate) mod files;
+mod running;
+mod sink;
+mod stats;
+
+pub(crate) use evaluator::{Evaluator, RuleOptions, Setup};
+pub(crate) use running::Running;
+pub(crate) use stats::GroupFigures;

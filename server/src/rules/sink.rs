@@ -1,0 +1,281 @@
+//! Results of rules on their way into the store, and alerts on theirs to receivers.
+
+use kymo_query::PointValue;
+use kymo_query::rules::{Alert, Rule, RuleSink, RuleWriter};
+use kymo_storage::AppendError;
+use kymo_storage::metrics::{Appender, SeriesRef};
+use kymo_storage::model::{Labels, stale_marker};
+use parking_lot::{Mutex, MutexGuard};
+use tracing::{debug, warn};
+
+use super::evaluator::Context;
+use super::running::Running;
+use crate::http::error::with_causes;
+use crate::notify::OutgoingAlert;
+use crate::work::memory::Refused;
+
+const NS_PER_MS: i64 = 1_000_000;
+
+/// Most samples of a group that wait for their commit.
+const MAX_HELD: usize = 10_000;
+
+/// Takes the results of one group.
+pub(super) struct StoreSink<'a> {
+    context: &'a Context,
+    running: &'a Running,
+    /// The results of rules that nobody waits for yet; `None` where each rule's are
+    /// committed at once.
+    held: Option<Mutex<Held<'a>>>,
+}
+
+/// A transaction of several rules.
+#[derive(Default)]
+struct Held<'a> {
+    appender: Option<Appender<'a>>,
+    n_samples: usize,
+}
+
+impl<'a> StoreSink<'a> {
+    /// Returns a sink that commits the results of each rule at once.
+    pub(super) fn new(context: &'a Context, running: &'a Running) -> StoreSink<'a> {
+        StoreSink {
+            context,
+            running,
+            held: None,
+        }
+    }
+
+    /// Returns a sink that holds results back until [`StoreSink::commit`], for rules that
+    /// are evaluated one after the other.
+    pub(super) fn holding(context: &'a Context, running: &'a Running) -> StoreSink<'a> {
+        StoreSink {
+            held: Some(Mutex::default()),
+            ..StoreSink::new(context, running)
+        }
+    }
+
+    /// Tells whether there is no more room for results that wait.
+    pub(super) fn is_full(&self) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| held.lock().n_samples >= MAX_HELD)
+    }
+
+    /// Makes visible what is held back.
+    pub(super) fn commit(&self) -> Result<(), String> {
+        let Some(held) = &self.held else {
+            return Ok(());
+        };
+        let held = std::mem::take(&mut *held.lock());
+        match held.appender {
+            Some(appender) => commit(appender, self.running),
+            None => Ok(()),
+        }
+    }
+}
+
+fn begin(context: &Context) -> Appender<'_> {
+    let mut appender = context.store.appender();
+    // A series that another rule or sender goes on with is not broken by ours.
+    appender.discard_late();
+    appender
+}
+
+fn commit(appender: Appender<'_>, running: &Running) -> Result<(), String> {
+    appender.commit().map(|_| ()).map_err(|error| {
+        let error = with_causes(&error);
+        let (file, group) = (running.group().file(), running.group().name());
+        warn!(file, group, error, "rule sample appending failed");
+        error
+    })
+}
+
+impl RuleSink for StoreSink<'_> {
+    fn begin<'s>(&'s self, rule: Option<&'s Rule>) -> Box<dyn RuleWriter + 's> {
+        let full = self.context.memory.admit(Refused::Rule).err();
+        Box::new(StoreWriter {
+            refused: full.map(|full| full.to_string()),
+            transaction: match &self.held {
+                Some(held) => Transaction::Shared(self.context, held.lock()),
+                None => Transaction::Own(begin(self.context)),
+            },
+            running: self.running,
+            rule,
+            out_of_order: 0,
+            too_old: 0,
+            duplicates: 0,
+        })
+    }
+
+    fn send(&self, rule: &Rule, alerts: Vec<Alert>) {
+        let generator_url = format!(
+            "{}/graph?g0.expr={}&g0.tab=1",
+            self.running.group().settings().external_url,
+            query_escape(rule.query())
+        );
+        let outgoing = alerts.into_iter().map(|alert| OutgoingAlert {
+            starts_at_ms: alert.fired_at_ns.unwrap_or_default().div_euclid(NS_PER_MS),
+            ends_at_ms: alert.ends_at_ns().unwrap_or_default().div_euclid(NS_PER_MS),
+            annotations: Labels::from_pairs(alert.annotations.iter().map(|(n, v)| (n, v))),
+            labels: alert.labels,
+            generator_url: generator_url.clone(),
+        });
+        self.context.alerts.send(outgoing.collect());
+    }
+}
+
+/// Escapes a text as Go's `url.QueryEscape` does.
+fn query_escape(text: &str) -> String {
+    let escaped: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    // The two disagree on these.
+    escaped.replace('*', "%2A").replace("%7E", "~")
+}
+
+/// What the results of one rule are written to.
+enum Transaction<'s, 'a> {
+    Own(Appender<'a>),
+    Shared(&'a Context, MutexGuard<'s, Held<'a>>),
+}
+
+impl<'a> Transaction<'_, 'a> {
+    fn appender(&mut self) -> &mut Appender<'a> {
+        match self {
+            Transaction::Own(appender) => appender,
+            Transaction::Shared(context, held) => {
+                held.n_samples += 1;
+                held.appender.get_or_insert_with(|| begin(context))
+            }
+        }
+    }
+}
+
+/// Writes the results of one rule.
+struct StoreWriter<'s, 'a> {
+    transaction: Transaction<'s, 'a>,
+    running: &'s Running,
+    rule: Option<&'s Rule>,
+    /// Why nothing is stored at this time.
+    refused: Option<String>,
+    out_of_order: u64,
+    too_old: u64,
+    duplicates: u64,
+}
+
+impl StoreWriter<'_, '_> {
+    fn append_float(
+        &mut self,
+        series: &mut Option<SeriesRef>,
+        labels: &Labels,
+        t_ms: i64,
+        value: f64,
+    ) -> Result<(), AppendError> {
+        let appender = self.transaction.appender();
+        if let Some(known) = *series {
+            match appender.append(known, t_ms, value) {
+                // The series was removed since; its labels may name one again.
+                Err(AppendError::UnknownSeries) => {}
+                result => return result,
+            }
+        }
+        let found = appender.series(labels)?;
+        *series = Some(found);
+        appender.append(found, t_ms, value)
+    }
+}
+
+impl RuleWriter for StoreWriter<'_, '_> {
+    fn append(
+        &mut self,
+        series: &mut Option<SeriesRef>,
+        labels: &Labels,
+        t_ms: i64,
+        value: &PointValue,
+    ) -> Result<(), String> {
+        if let Some(reason) = &self.refused {
+            return Err(reason.clone());
+        }
+        let result = match value {
+            PointValue::Float(value) => self.append_float(series, labels, t_ms, *value),
+            _ => return Err("native histograms cannot be stored".to_owned()),
+        };
+        let Err(error) = result else {
+            return Ok(());
+        };
+        match error {
+            AppendError::OutOfOrder => self.out_of_order += 1,
+            AppendError::TooOld => self.too_old += 1,
+            AppendError::DuplicateTimestamp { .. } => self.duplicates += 1,
+            _ => {
+                let (group, name) = (
+                    self.running.group().name(),
+                    self.rule.map_or("", Rule::name),
+                );
+                warn!(group, name, %labels, %error, "rule evaluation result discarded");
+                return Err(error.to_string());
+            }
+        }
+        let (group, name) = (
+            self.running.group().name(),
+            self.rule.map_or("", Rule::name),
+        );
+        debug!(group, name, %labels, %error, "rule evaluation result discarded");
+        Err(error.to_string())
+    }
+
+    fn end(&mut self, labels: &Labels, t_ms: i64) {
+        let result = self.append_float(&mut None, labels, t_ms, stale_marker());
+        match result {
+            // To be expected where the series comes from another rule now.
+            Ok(())
+            | Err(
+                AppendError::OutOfOrder
+                | AppendError::TooOld
+                | AppendError::DuplicateTimestamp { .. },
+            ) => {}
+            Err(error) => {
+                let group = self.running.group().name();
+                warn!(group, %labels, %error, "adding stale sample failed");
+            }
+        }
+    }
+
+    fn commit(self: Box<Self>) -> Result<(), String> {
+        let (file, group) = (self.running.group().file(), self.running.group().name());
+        let name = self.rule.map_or("", Rule::name);
+        for (num_dropped, what) in [
+            (
+                self.out_of_order,
+                "error on ingesting out-of-order result from rule evaluation",
+            ),
+            (
+                self.too_old,
+                "error on ingesting too old result from rule evaluation",
+            ),
+            (
+                self.duplicates,
+                "error on ingesting results from rule evaluation with different value but same \
+                 timestamp",
+            ),
+        ] {
+            if num_dropped > 0 {
+                warn!(file, group, name, num_dropped, "{what}");
+            }
+        }
+        match self.transaction {
+            Transaction::Own(appender) => commit(appender, self.running),
+            Transaction::Shared(..) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_are_escaped_as_go_does() {
+        assert_eq!(
+            query_escape("vector(1.5) > 1 and up{job=~\"a|b*\"}"),
+            "vector%281.5%29+%3E+1+and+up%7Bjob%3D~%22a%7Cb%2A%22%7D"
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! Programs of others that run beside Kymo, where they are installed.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::http::Client;
+use crate::server::wait_until;
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running program. Dropping it ends it.
+#[derive(Debug)]
+pub struct Peer {
+    child: Child,
+    client: Client,
+}
+
+impl Peer {
+    /// Starts a program in a directory, on a free port of the loopback interface, and
+    /// waits until it listens; `None`, with a word about it, where it is not installed.
+    pub fn start(program: &str, dir: &Path, args: &[&str]) -> Option<Peer> {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let mut command = Command::new(program);
+        command
+            .current_dir(dir)
+            .arg(format!("--web.listen-address={address}"))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(_) => {
+                #[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
+                {
+                    println!("skipped: {program} is not installed");
+                }
+                return None;
+            }
+        };
+        wait_until(program, START_LIMIT, || {
+            std::net::TcpStream::connect(address).is_ok()
+        });
+        Some(Peer {
+            child,
+            client: Client::new(address),
+        })
+    }
+
+    /// Waits until the program says that it is ready.
+    pub fn wait_ready(&self) {
+        wait_until("ready", START_LIMIT, || {
+            let answer = self.client.try_call("GET", "/-/ready", &[], b"");
+            answer.is_ok_and(|answer| answer.status == 200)
+        });
+    }
+
+    /// Returns the client for the program's address.
+    pub fn client(&self) -> Client {
+        self.client
+    }
+
+    /// Returns the address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.client.address()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
