@@ -493,12 +493,7 @@ impl Flags {
 
     /// Returns the parts of PromQL that are switched on.
     pub(crate) fn promql_features(&self) -> Features {
-        let on = |name: &str| self.features.iter().any(|feature| feature == name);
-        let mut features = Features::default();
-        features.experimental_functions |= on("promql-experimental-functions");
-        features.extended_range_selectors |= on("promql-extended-range-selectors");
-        features.binop_fill_modifiers |= on("promql-binop-fill-modifiers");
-        features
+        promql_features(&self.features)
     }
 
     /// Returns how queries are evaluated.
@@ -635,6 +630,16 @@ fn parse_version(text: &str) -> Result<Version, String> {
         let known = Version::ALL.map(Version::message).join(", ");
         format!("unknown remote write protobuf message {text}, supported: {known}")
     })
+}
+
+/// Returns the optional parts of PromQL among the features that were switched on.
+pub(crate) fn promql_features(switched_on: &[String]) -> Features {
+    let on = |name: &str| switched_on.iter().any(|feature| feature == name);
+    let mut features = Features::default();
+    features.experimental_functions |= on("promql-experimental-functions");
+    features.extended_range_selectors |= on("promql-extended-range-selectors");
+    features.binop_fill_modifiers |= on("promql-binop-fill-modifiers");
+    features
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {

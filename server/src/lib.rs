@@ -10,6 +10,7 @@ pub mod config;
 
 mod api;
 mod app;
+mod check;
 mod flags;
 mod http;
 mod notify;
@@ -18,6 +19,7 @@ mod reload;
 mod rules;
 mod scraping;
 mod tsdb;
+mod unit_test;
 mod urls;
 mod work;
 
@@ -35,6 +37,8 @@ use flags::{Exit, Flags};
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let done = match args.get(1).and_then(|word| word.to_str()) {
+        Some("check") => check::run(args.into_iter().skip(2)),
+        Some("test") => unit_test::run(args.into_iter().skip(2)),
         Some("tsdb") => tsdb::run(args.into_iter().skip(2)),
         _ => serve(args),
     };

@@ -14,6 +14,7 @@
 mod corpus;
 mod exposition;
 mod format;
+mod gotemplate_loki;
 mod http_api;
 mod matchers;
 mod promql;
@@ -25,6 +26,7 @@ mod template;
 const RUNNERS: &[&str] = &[
     "exposition",
     "format",
+    "gotemplate_loki",
     "http-api",
     "matchers",
     "promql",

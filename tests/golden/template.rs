@@ -5,6 +5,7 @@ use kymo_query::template::Sample;
 use kymo_query::template::alert::{AlertData, Expander, Prefix, SampleValue};
 use kymo_storage::compat::float;
 use kymo_storage::model::Labels;
+use kymo_storage::model::histogram::{Buckets, FloatHistogram, Span};
 use serde_json::Value;
 
 use crate::corpus::{self, Score, field};
@@ -114,8 +115,38 @@ fn answer(queries: &Value, query: &str) -> Result<Vec<Sample>, String> {
 
 fn sample_value(sample: &Value) -> Result<SampleValue, String> {
     if sample.get("histogram").is_some() {
-        return Err("histograms are no values yet".to_owned());
+        return Ok((&histogram(field(sample, "histogram"))?).into());
     }
     let value = float::parse(field(sample, "value")).map_err(|error| error.to_string())?;
     Ok(value.into())
+}
+
+/// Reads `float histogram: schema 0, count 5, ..., positive buckets 1 2 1`.
+fn histogram(text: &str) -> Result<FloatHistogram, String> {
+    let mut histogram = FloatHistogram::default();
+    let (mut spans, mut counts) = (Vec::new(), Vec::new());
+    let text = text.strip_prefix("float histogram: ").unwrap_or(text);
+    for part in text.split(", ") {
+        let words: Vec<&str> = part.split(' ').collect();
+        let number = |word: &str| word.parse::<f64>().map_err(|_| format!("number {word}"));
+        match words.as_slice() {
+            ["schema", schema] => histogram.schema = number(schema)? as i32,
+            ["count", count] => histogram.count = number(count)?,
+            ["sum", sum] => histogram.sum = number(sum)?,
+            ["zero", "threshold", threshold] => histogram.zero_threshold = number(threshold)?,
+            ["zero", "count", count] => histogram.zero_count = number(count)?,
+            ["positive", "span", "offset", offset, "length", length] => spans.push(Span {
+                offset: number(offset)? as i32,
+                length: number(length)? as u32,
+            }),
+            ["positive", "buckets", rest @ ..] => {
+                for word in rest {
+                    counts.push(number(word)?);
+                }
+            }
+            _ => return Err(format!("what is {part} of a histogram")),
+        }
+    }
+    histogram.positive = Buckets::from_spans(&spans, counts).map_err(|error| error.to_string())?;
+    Ok(histogram)
 }

@@ -36,9 +36,12 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// Returns the value of the alert as a number.
+    /// Returns the value of the alert as a number; 0 where it is a histogram.
     pub(super) fn value(&self) -> f64 {
-        float_of(&self.sample.value)
+        match &self.sample.value {
+            PointValue::Float(value) => *value,
+            PointValue::Histogram(_) => 0.0,
+        }
     }
 
     /// Expands a text. A failure stands in its place, and the alert goes on: somebody
@@ -52,7 +55,7 @@ impl<'a> Expansion<'a> {
                 &self.sample.labels,
                 &self.settings.external_labels,
                 &self.settings.external_url,
-                SampleValue::from(self.value()),
+                sample_value(&self.sample.value),
             )
         });
         let expander = Expander {
@@ -86,9 +89,9 @@ impl<'a> Expansion<'a> {
         match result.value {
             Value::Vector(samples) => Ok(samples
                 .into_iter()
-                .map(|VectorSample { labels, value, .. }| {
-                    let value = SampleValue::from(float_of(&value));
-                    Sample { labels, value }
+                .map(|VectorSample { labels, value, .. }| Sample {
+                    labels,
+                    value: sample_value(&value),
                 })
                 .collect()),
             Value::Scalar { value, .. } => Ok(vec![Sample {
@@ -102,10 +105,10 @@ impl<'a> Expansion<'a> {
     }
 }
 
-/// Returns a value as a number; a histogram is worth nothing, as it is upstream.
-fn float_of(value: &PointValue) -> f64 {
+/// Returns a value as templates see it.
+fn sample_value(value: &PointValue) -> SampleValue {
     match value {
-        PointValue::Float(value) => *value,
-        PointValue::Histogram(_) => 0.0,
+        PointValue::Float(value) => SampleValue::from(*value),
+        PointValue::Histogram(histogram) => SampleValue::from(histogram.as_ref()),
     }
 }

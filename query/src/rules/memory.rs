@@ -39,7 +39,7 @@ impl RuleSink for MemoryRules {
 
 struct Writer<'a> {
     to: &'a MemoryRules,
-    samples: Vec<(Labels, i64, f64)>,
+    samples: Vec<(Labels, i64, PointValue)>,
 }
 
 impl RuleWriter for Writer<'_> {
@@ -50,23 +50,24 @@ impl RuleWriter for Writer<'_> {
         t_ms: i64,
         value: &PointValue,
     ) -> Result<(), String> {
-        match value {
-            PointValue::Float(value) => self.samples.push((labels.clone(), t_ms, *value)),
-            PointValue::Histogram(_) => {
-                return Err(format!("{labels} is a histogram, which is not kept here"));
-            }
-        }
+        self.samples.push((labels.clone(), t_ms, value.clone()));
         Ok(())
     }
 
     fn end(&mut self, labels: &Labels, t_ms: i64) {
-        self.samples.push((labels.clone(), t_ms, stale_marker()));
+        let end = PointValue::Float(stale_marker());
+        self.samples.push((labels.clone(), t_ms, end));
     }
 
     fn commit(self: Box<Self>) -> Result<(), String> {
         let mut series = self.to.series.write();
         for (labels, t_ms, value) in self.samples {
-            series.push(&labels, t_ms, value);
+            match value {
+                PointValue::Float(value) => series.push(&labels, t_ms, value),
+                PointValue::Histogram(histogram) => {
+                    series.push_histogram(&labels, t_ms, histogram.as_ref().clone());
+                }
+            }
         }
         Ok(())
     }

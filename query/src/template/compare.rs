@@ -91,18 +91,16 @@ fn equal_others(a: &Value, b: &Value) -> Result<bool, String> {
     let nil = |value: &Value| matches!(value, Value::Invalid | Value::Nil(_));
     let invalid = matches!(a, Value::Invalid) || matches!(b, Value::Invalid);
     if !invalid && family(a) != family(b) {
-        let (a_text, b_text) = (shown(a), shown(b));
+        let (a_text, b_text) = (shown("%s", a), shown("%v", b));
         let (a, b) = (a.type_name(), b.type_name());
         return Err(format!("non-comparable types {a_text}: {a}, {b}: {b_text}"));
     }
     if nil(a) || nil(b) {
         return Ok(nil(a) && nil(b));
     }
-    for value in [b] {
-        if let Value::List(_) | Value::Map(_) = value {
-            let (text, kind) = (shown(value), value.type_name());
-            return Err(format!("non-comparable type {text}: {kind}"));
-        }
+    if let Value::List(_) | Value::Map(_) = b {
+        let (text, kind) = (shown("%s", b), b.type_name());
+        return Err(format!("non-comparable type {text}: {kind}"));
     }
     Ok(match (a, b) {
         (Value::Pointer(a), Value::Pointer(b)) => std::sync::Arc::ptr_eq(a, b),
@@ -125,9 +123,9 @@ fn family(value: &Value) -> u8 {
     }
 }
 
-fn shown(value: &Value) -> String {
-    // As much of a value as an error can sensibly hold.
-    let text = print::sprint(std::slice::from_ref(value), 64 << 10);
+/// Returns a value under a verb, as much of it as an error can sensibly hold.
+fn shown(verb: &str, value: &Value) -> String {
+    let text = print::sprintf(verb.as_bytes(), std::slice::from_ref(value), 64 << 10);
     text.map_or_else(|| "...".to_owned(), |text| decode(&text))
 }
 

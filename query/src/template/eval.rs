@@ -17,13 +17,14 @@ impl<'t> Exec<'t> {
         command: &'t Command,
         last: Option<Value>,
     ) -> Result<Value, String> {
-        self.pay(0)?;
+        self.pay(1)?;
         let arguments = &command.operands[1..];
         let first = &command.operands[0];
         match &first.kind {
             OperandKind::Field(fields) => {
                 self.at(first);
-                self.fields(dot, dot.clone(), first, fields, arguments, last)
+                let start = (dot.clone(), self.dot_known_as);
+                self.fields(dot, start, first, fields, arguments, last)
             }
             OperandKind::Chain { of, fields } => {
                 self.chain(dot, first, of, fields, arguments, last)
@@ -111,7 +112,7 @@ impl<'t> Exec<'t> {
             }
             _ => self.argument(dot, Type::Reflect, of)?,
         };
-        self.fields(dot, receiver, operand, fields, arguments, last)
+        self.fields(dot, (receiver, None), operand, fields, arguments, last)
     }
 
     fn variable_node(
@@ -123,25 +124,25 @@ impl<'t> Exec<'t> {
         last: Option<Value>,
     ) -> Result<Value, String> {
         self.at(operand);
-        let value = self.variable(&parts[0])?;
+        let start = self.variable(&parts[0])?;
         if parts.len() == 1 {
             self.no_arguments(operand, arguments, last.as_ref())?;
-            return Ok(value);
+            return Ok(start.0);
         }
-        self.fields(dot, value, operand, &parts[1..], arguments, last)
+        self.fields(dot, start, operand, &parts[1..], arguments, last)
     }
 
     /// Follows fields; the last one may be a method that takes the arguments.
     fn fields(
         &mut self,
         dot: &Value,
-        mut receiver: Value,
+        start: (Value, Option<Type>),
         operand: &'t Operand,
         fields: &'t [String],
         arguments: &'t [Operand],
         mut last: Option<Value>,
     ) -> Result<Value, String> {
-        let mut known_as = None;
+        let (mut receiver, mut known_as) = start;
         for (index, name) in fields.iter().enumerate() {
             let ends = index + 1 == fields.len();
             let arguments = if ends { arguments } else { &[] };
@@ -213,7 +214,7 @@ impl<'t> Exec<'t> {
                     Value::Struct(of) => of.values().get(index).cloned(),
                     _ => None,
                 };
-                Ok((value.unwrap_or(Value::Invalid), declared(fields[index].1)))
+                Ok((value.unwrap_or(Value::Invalid), fields[index].1.hiding()))
             }
             Shape::Map(items) if !receiver.is_nil_pointer() => {
                 if has_arguments {
@@ -232,7 +233,7 @@ impl<'t> Exec<'t> {
                         return self.fail(format_args!("map has no entry for key {name}"));
                     }
                 };
-                Ok((value, declared(items)))
+                Ok((value, items.hiding()))
             }
             _ if receiver.is_nil_pointer() => {
                 self.fail(format_args!("nil pointer evaluating {kind_name}.{name}"))
@@ -300,14 +301,19 @@ impl<'t> Exec<'t> {
             values.push(self.validate(last, kind_of(given - 1))?);
         }
         for value in &values {
-            if let Value::String(text) = value {
-                self.pay(text.len())?;
-            }
+            self.pay_for_argument(value)?;
         }
         let outcome = match function.body {
             Body::Pure(body) => body(&values),
             Body::Sized(body) => body(&values, self.value_limit()),
-            Body::Host => self.host.call(name, &values),
+            Body::Regex(body) => {
+                let compiled = self.regex(&values[0])?;
+                body(compiled.as_ref().as_ref(), &values)
+            }
+            Body::Host => {
+                self.pay_for_host()?;
+                self.host.call(name, &values)
+            }
             Body::Call => Err(not_callable(arguments, &values)),
             Body::And | Body::Or => Ok(Value::Invalid),
         };
@@ -351,7 +357,8 @@ impl<'t> Exec<'t> {
                 return Ok(nil(kind));
             }
             OperandKind::Field(fields) => {
-                self.fields(dot, dot.clone(), operand, fields, &[], None)?
+                let start = (dot.clone(), self.dot_known_as);
+                self.fields(dot, start, operand, fields, &[], None)?
             }
             OperandKind::Variable(parts) => self.variable_node(dot, operand, parts, &[], None)?,
             OperandKind::Pipe(pipe) => self.pipeline(dot, pipe)?,
@@ -444,11 +451,6 @@ struct Access<'t> {
     known_as: Option<Type>,
 }
 
-/// Returns the type that hides the one of a value: only interfaces do.
-fn declared(kind: Type) -> Option<Type> {
-    matches!(kind, Type::Any).then_some(kind)
-}
-
 /// Returns the nil that is given to a parameter.
 fn nil(kind: Type) -> Value {
     match kind {
@@ -468,7 +470,7 @@ fn not_callable(arguments: &[Operand], values: &[Value]) -> String {
         },
     };
     match value.out_of_interface() {
-        Value::Invalid => format!("call of nil"),
+        Value::Invalid => "call of nil".to_owned(),
         value => format!("non-function {callee} of type {}", value.type_name()),
     }
 }

@@ -11,6 +11,7 @@ use kymo_storage::compat::quote;
 
 use super::function::Host;
 use super::node::{Branch, Call, List, Node, Pipe, Place};
+use super::regexes::CompiledRegex;
 use super::value::{IntType, Type, UintType, Value};
 use super::{Limits, MissingKey, Template, print};
 
@@ -18,7 +19,16 @@ use super::{Limits, MissingKey, Template, print};
 const MAX_CALLS: usize = 100;
 
 /// Bytes of a text that cost as much as one step.
-const BYTES_PER_STEP: usize = 256;
+const BYTES_PER_STEP: usize = 16;
+
+/// Items of a list or map that cost as much as one step.
+const ITEMS_PER_STEP: usize = 4;
+
+/// Steps that a call of the host costs: it may run a query.
+const HOST_STEPS: usize = 100;
+
+/// Steps that the compilation of a regular expression costs.
+const COMPILE_STEPS: usize = 2_000;
 
 /// Why a walk ends early.
 pub(super) enum Stop {
@@ -37,6 +47,8 @@ impl From<String> for Stop {
 struct Variable<'t> {
     name: &'t str,
     value: Value,
+    /// The type it is known under, where that is not the type of the value.
+    known_as: Option<Type>,
 }
 
 /// One execution.
@@ -51,6 +63,8 @@ pub(super) struct Exec<'t> {
     name: &'t str,
     variables: Vec<Variable<'t>>,
     calls: usize,
+    /// The type that the cursor is known under, where that is not the type of its value.
+    pub(super) dot_known_as: Option<Type>,
     /// The node that is to blame for an error.
     at: Option<&'t dyn Place>,
 }
@@ -72,6 +86,7 @@ impl<'t> Exec<'t> {
             name: template.name(),
             variables: Vec::new(),
             calls: 0,
+            dot_known_as: None,
             at: None,
         }
     }
@@ -82,6 +97,7 @@ impl<'t> Exec<'t> {
         self.variables.push(Variable {
             name: "$",
             value: data.clone(),
+            known_as: None,
         });
         match self.walk(&data, list) {
             Ok(()) => Ok(()),
@@ -113,8 +129,39 @@ impl<'t> Exec<'t> {
     }
 
     /// Pays for a step and for the bytes that it moves.
-    pub(super) fn pay(&mut self, bytes: usize) -> Result<(), String> {
-        self.steps += 1 + (bytes / BYTES_PER_STEP) as u64;
+    fn pay_for_bytes(&mut self, bytes: usize) -> Result<(), String> {
+        self.pay(1 + bytes / BYTES_PER_STEP)
+    }
+
+    /// Pays for what a function may look at.
+    pub(super) fn pay_for_argument(&mut self, value: &Value) -> Result<(), String> {
+        match value {
+            Value::String(text) => self.pay(text.len() / BYTES_PER_STEP),
+            Value::List(list) => self.pay(list.items().len() / ITEMS_PER_STEP),
+            Value::Map(map) => self.pay(map.entries().len() / ITEMS_PER_STEP),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn pay_for_host(&mut self) -> Result<(), String> {
+        self.pay(HOST_STEPS)
+    }
+
+    /// Returns a regular expression, compiled where the template has not used it yet.
+    pub(super) fn regex(&mut self, pattern: &Value) -> Result<Arc<CompiledRegex>, String> {
+        let pattern = match pattern {
+            Value::String(pattern) => pattern.to_str().into_owned(),
+            _ => String::new(),
+        };
+        if let Some(known) = self.template.regexes.get(&pattern) {
+            return Ok(known);
+        }
+        self.pay(COMPILE_STEPS)?;
+        Ok(self.template.regexes.compile(pattern))
+    }
+
+    pub(super) fn pay(&mut self, steps: usize) -> Result<(), String> {
+        self.steps = self.steps.saturating_add(steps as u64);
         if self.steps > self.limits.steps {
             let limit = self.limits.steps;
             return self.fail(format_args!("template takes more than {limit} steps"));
@@ -131,7 +178,7 @@ impl<'t> Exec<'t> {
     pub(super) fn bounded(&mut self, value: Value) -> Result<Value, String> {
         if let Value::String(text) = &value {
             let len = text.len();
-            self.pay(len)?;
+            self.pay_for_bytes(len)?;
             if len > self.limits.output_bytes {
                 return self.too_large();
             }
@@ -145,7 +192,7 @@ impl<'t> Exec<'t> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.pay(bytes.len())?;
+        self.pay_for_bytes(bytes.len())?;
         if self.out.len() + bytes.len() > self.limits.output_bytes {
             return self.too_large();
         }
@@ -153,9 +200,17 @@ impl<'t> Exec<'t> {
         Ok(())
     }
 
+    /// Walks a list with another cursor.
+    fn walk_at(&mut self, dot: &Value, known_as: Option<Type>, list: &'t List) -> Result<(), Stop> {
+        let outer = std::mem::replace(&mut self.dot_known_as, known_as);
+        let outcome = self.walk(dot, list);
+        self.dot_known_as = outer;
+        outcome
+    }
+
     fn walk(&mut self, dot: &Value, list: &'t List) -> Result<(), Stop> {
         for node in &list.nodes {
-            self.pay(0)?;
+            self.pay(1)?;
             match node {
                 Node::Text(text) => self.write(text.as_bytes())?,
                 Node::Action(pipe) => {
@@ -191,7 +246,7 @@ impl<'t> Exec<'t> {
         let value = self.pipeline(dot, &branch.pipe)?;
         let outcome = if value.is_true() {
             match cursor {
-                Cursor::Moves => self.walk(&value, &branch.list),
+                Cursor::Moves => self.walk_at(&value, None, &branch.list),
                 Cursor::Stays => self.walk(dot, &branch.list),
             }
         } else if let Some(otherwise) = &branch.otherwise {
@@ -217,17 +272,18 @@ impl<'t> Exec<'t> {
         let value = self.pipeline(dot, &branch.pipe)?;
         let single = branch.pipe.variables.len() <= 1;
         let mut empty = true;
+        let items = value.pointee().kind().and_then(Type::hides_items);
         match value.pointee() {
             Value::Int(end, _) | Value::Number(end, _) if single => {
                 for index in 0..*end {
                     empty = false;
-                    self.iteration(branch, Value::Invalid, like(value.pointee(), index))?;
+                    self.iteration(branch, Value::Invalid, like(value.pointee(), index), None)?;
                 }
             }
             Value::Uint(end, kind) if single => {
                 for index in 0..*end {
                     empty = false;
-                    self.iteration(branch, Value::Invalid, Value::Uint(index, *kind))?;
+                    self.iteration(branch, Value::Invalid, Value::Uint(index, *kind), None)?;
                 }
             }
             number @ (Value::Int(..) | Value::Number(..) | Value::Uint(..)) => {
@@ -241,13 +297,13 @@ impl<'t> Exec<'t> {
             Value::List(list) => {
                 for (index, item) in list.items().iter().enumerate() {
                     empty = false;
-                    self.iteration(branch, Value::int(index as i64), item.clone())?;
+                    self.iteration(branch, Value::int(index as i64), item.clone(), items)?;
                 }
             }
             Value::Map(map) => {
                 for (key, item) in map.entries() {
                     empty = false;
-                    self.iteration(branch, Value::String(key.clone()), item.clone())?;
+                    self.iteration(branch, Value::String(key.clone()), item.clone(), items)?;
                 }
             }
             Value::Invalid => {}
@@ -265,25 +321,32 @@ impl<'t> Exec<'t> {
         }
     }
 
-    fn iteration(&mut self, branch: &'t Branch, index: Value, item: Value) -> Result<(), Stop> {
-        self.pay(0)?;
+    fn iteration(
+        &mut self,
+        branch: &'t Branch,
+        index: Value,
+        item: Value,
+        known_as: Option<Type>,
+    ) -> Result<(), Stop> {
+        self.pay(1)?;
         let mark = self.variables.len();
         let variables = &branch.pipe.variables;
         let values = match variables.len() {
             0 => Vec::new(),
-            1 => vec![item.clone()],
-            _ => vec![index, item.clone()],
+            1 => vec![(item.clone(), known_as)],
+            _ => vec![(index, None), (item.clone(), known_as)],
         };
-        for (slot, (name, value)) in variables.iter().zip(values).enumerate() {
+        for (slot, (name, (value, known_as))) in variables.iter().zip(values).enumerate() {
             if branch.pipe.assigns {
-                self.assign(name, value)?;
+                self.assign(name, value, known_as)?;
             } else {
                 // The pipeline declared the variables, last of all.
                 let at = mark - variables.len() + slot;
                 self.variables[at].value = value;
+                self.variables[at].known_as = known_as;
             }
         }
-        let outcome = self.walk(&item, &branch.list);
+        let outcome = self.walk_at(&item, known_as, &branch.list);
         self.variables.truncate(mark);
         match outcome {
             Err(Stop::Continue) => Ok(()),
@@ -320,11 +383,12 @@ impl<'t> Exec<'t> {
         let variable = Variable {
             name: "$",
             value: data.clone(),
+            known_as: None,
         };
         let outer_variables = std::mem::replace(&mut self.variables, vec![variable]);
         let outer_name = std::mem::replace(&mut self.name, name);
         self.calls += 1;
-        let outcome = self.walk(&data, list);
+        let outcome = self.walk_at(&data, None, list);
         if let Err(Stop::Error(_)) = &outcome {
             return outcome;
         }
@@ -345,32 +409,35 @@ impl<'t> Exec<'t> {
         let value = last.unwrap_or(Value::Invalid);
         for name in &pipe.variables {
             if pipe.assigns {
-                self.assign(name, value.clone())?;
+                self.assign(name, value.clone(), None)?;
             } else {
                 self.variables.push(Variable {
                     name,
                     value: value.clone(),
+                    known_as: None,
                 });
             }
         }
         Ok(value)
     }
 
-    fn assign(&mut self, name: &str, value: Value) -> Result<(), String> {
+    fn assign(&mut self, name: &str, value: Value, known_as: Option<Type>) -> Result<(), String> {
         let found = self.variables.iter_mut().rev().find(|v| v.name == name);
         match found {
             Some(variable) => {
                 variable.value = value;
+                variable.known_as = known_as;
                 Ok(())
             }
             None => self.fail(format_args!("undefined variable: {name}")),
         }
     }
 
-    pub(super) fn variable(&self, name: &str) -> Result<Value, String> {
+    /// Returns the value of a variable, with the type it is known under.
+    pub(super) fn variable(&self, name: &str) -> Result<(Value, Option<Type>), String> {
         let found = self.variables.iter().rev().find(|v| v.name == name);
         match found {
-            Some(variable) => Ok(variable.value.clone()),
+            Some(variable) => Ok((variable.value.clone(), variable.known_as)),
             None => self.fail(format_args!("undefined variable: {name}")),
         }
     }

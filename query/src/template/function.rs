@@ -4,6 +4,8 @@
 //! runs, such as the one that asks a query, is carried out by the [`Host`] that the
 //! execution was given.
 
+use kymo_storage::compat::regex::{Regex, RegexError};
+
 use super::value::{Type, Value};
 
 /// A function or method that templates can call.
@@ -20,6 +22,9 @@ pub struct Function {
     pub body: Body,
 }
 
+/// A regular expression, or why there is none.
+pub type Compiled<'a> = Result<&'a Regex, &'a RegexError>;
+
 /// What calling a function does.
 #[derive(Debug, Clone, Copy)]
 pub enum Body {
@@ -29,6 +34,8 @@ pub enum Body {
     /// It computes something whose size its arguments say; the second argument is the
     /// most bytes that the result may have.
     Sized(fn(&[Value], usize) -> Result<Value, String>),
+    /// It applies the regular expression that its first argument is.
+    Regex(fn(Compiled<'_>, &[Value]) -> Result<Value, String>),
     /// It is carried out by the host.
     Host,
     /// It returns its first false argument, or the last; the others are not evaluated.
@@ -51,6 +58,20 @@ impl Function {
             parameters,
             variadic: false,
             body: Body::Pure(body),
+        }
+    }
+
+    /// Returns a function that applies the expression that its first argument is.
+    pub const fn regex(
+        name: &'static str,
+        parameters: &'static [Type],
+        body: fn(Compiled<'_>, &[Value]) -> Result<Value, String>,
+    ) -> Function {
+        Function {
+            name,
+            parameters,
+            variadic: false,
+            body: Body::Regex(body),
         }
     }
 
@@ -109,6 +130,11 @@ impl Functions {
     /// Those of Prometheus' alerts.
     pub const PROMETHEUS: Functions = Functions {
         tables: &[super::prometheus::FUNCTIONS],
+    };
+
+    /// Those of `line_format` and `label_format`.
+    pub const LOGS: Functions = Functions {
+        tables: &[super::logs::FUNCTIONS],
     };
 
     /// Returns the function of a name; later tables hide earlier ones and Go's own.

@@ -20,23 +20,26 @@
 //! Invariant: no text, whatever it holds, makes parsing or executing panic.
 
 pub mod alert;
+pub mod logs;
 
 mod builtins;
 mod compare;
 mod eval;
 mod exec;
 mod function;
+mod histogram;
 mod lex;
 mod node;
 mod number;
 mod parse;
 mod print;
 mod prometheus;
+mod regexes;
 mod time;
 mod unicode;
 mod value;
 
-pub use function::{Body, Function, Functions, Host, NoHost};
+pub use function::{Body, Compiled, Function, Functions, Host, NoHost};
 pub use prometheus::Sample;
 pub use time::Time;
 pub use value::{
@@ -51,15 +54,16 @@ use node::List as Nodes;
 pub struct Limits {
     /// The most bytes of output, and of any one value on the way.
     pub output_bytes: usize,
-    /// The most steps: nodes walked, commands evaluated, and bytes moved by the 256.
+    /// The most steps. Each node and command takes one, texts take more by their length,
+    /// calls of the host and new regular expressions many.
     pub steps: u64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            output_bytes: 4 << 20,
-            steps: 2_000_000,
+            output_bytes: 1 << 20,
+            steps: 1_000_000,
         }
     }
 }
@@ -94,6 +98,7 @@ pub struct Template {
     name: String,
     text: String,
     trees: parse::Trees,
+    regexes: regexes::Regexes,
 }
 
 impl Template {
@@ -107,6 +112,7 @@ impl Template {
             name: name.to_owned(),
             text: text.to_owned(),
             trees,
+            regexes: regexes::Regexes::default(),
         })
     }
 

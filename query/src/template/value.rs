@@ -202,6 +202,23 @@ impl Type {
         }
     }
 
+    /// Returns the type that the items of a list or map are known under, where it hides
+    /// the types of their values.
+    pub(super) fn hides_items(self) -> Option<Type> {
+        match self {
+            Type::Named(named) => match named.shape {
+                Shape::List(item) | Shape::Map(item) => item.hiding(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Returns the type where it hides the types of its values: interfaces do.
+    pub(super) fn hiding(self) -> Option<Type> {
+        matches!(self, Type::Any).then_some(self)
+    }
+
     /// Tells whether a value of this type can be given where `other` is asked for.
     pub(super) fn assignable_to(self, other: Type) -> bool {
         match (self, other) {

@@ -23,7 +23,7 @@ use crate::config::yaml::{self, Node, Position};
 use crate::config::{Problem, ProblemKind, os_text};
 
 /// Most bytes of one file. The largest public collections of rules have two.
-const MAX_FILE_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// What a file may hold.
 #[derive(Debug, Clone, Default)]
@@ -69,15 +69,7 @@ pub(crate) struct RuleFileError {
 /// # Errors
 /// It cannot be read, is too large, or has mistakes.
 pub(crate) fn load(file: &str, accepted: &Accepted) -> Result<RuleFile, RuleFileError> {
-    let failed = |message: String| RuleFileError {
-        file: file.to_owned(),
-        problems: vec![Problem {
-            at: Position::default(),
-            kind: ProblemKind::Syntax,
-            message,
-            remedy: None,
-        }],
-    };
+    let failed = |message: String| RuleFileError::unreadable(file, message);
     let bytes = read_bounded(Path::new(file)).map_err(failed)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -121,6 +113,19 @@ pub(crate) fn parse(
 }
 
 impl RuleFileError {
+    /// Returns the error of a file that could not be read.
+    pub(crate) fn unreadable(file: &str, message: String) -> RuleFileError {
+        RuleFileError {
+            file: file.to_owned(),
+            problems: vec![Problem {
+                at: Position::default(),
+                kind: ProblemKind::Syntax,
+                message,
+                remedy: None,
+            }],
+        }
+    }
+
     /// Returns the mistakes as texts that name the file. Those of the shape of the YAML
     /// are one text of several lines, as Go's package makes it.
     pub(crate) fn texts(&self) -> Vec<String> {
@@ -165,7 +170,10 @@ impl fmt::Display for RuleFileError {
 impl std::error::Error for RuleFileError {}
 
 /// Reads a file that is not too large.
-fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
+///
+/// # Errors
+/// Why not.
+pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, String> {
     let name = path.display();
     let opened = std::fs::File::open(path);
     let file = opened.map_err(|error| format!("open {name}: {}", os_text(&error)))?;

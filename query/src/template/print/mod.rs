@@ -8,9 +8,7 @@ mod number;
 mod printf;
 mod verbs;
 
-use std::sync::Arc;
-
-use super::value::Value;
+use super::value::{Type, Value};
 
 pub(super) use printf::sprintf;
 
@@ -117,10 +115,10 @@ pub(super) fn escapable(values: &[Value], limit: usize) -> Option<Vec<u8>> {
 /// they point to prints itself.
 fn printable_value(value: &Value) -> Value {
     match value {
-        Value::Invalid => Value::from("<no value>"),
+        Value::Invalid | Value::Nil(Type::Any | Type::Reflect) => Value::from("<no value>"),
         Value::Pointer(to) => match to.kind() {
-            Some(super::value::Type::Named(named)) if named.stringer_on_pointer => value.clone(),
-            _ => Value::clone(&Arc::clone(to)),
+            Some(Type::Named(named)) if named.stringer_on_pointer => value.clone(),
+            _ => Value::clone(to),
         },
         other => other.clone(),
     }

@@ -316,10 +316,10 @@ mod tests {
     #[test]
     fn floats_are_rounded_padded_and_signed() {
         for (format, value, want) in [
-            ("%f", 3.14159, "3.141590"),
+            ("%f", 2.71, "2.710000"),
             ("%.2f", 2.675, "2.67"),
-            ("%8.3f|", 3.14159, "   3.142|"),
-            ("%08.3f", -3.14159, "-003.142"),
+            ("%8.3f|", 2.3456, "   2.346|"),
+            ("%08.3f", -2.3456, "-002.346"),
             ("%-8.1f|", 2.55, "2.5     |"),
             ("%+.1f", 2.0, "+2.0"),
             ("%e", 123456.789, "1.234568e+05"),
@@ -336,7 +336,8 @@ mod tests {
             ("%v", f64::INFINITY, "+Inf"),
             ("%5v|", f64::NAN, "  NaN|"),
             ("%05v|", f64::NEG_INFINITY, " -Inf|"),
-            ("%+v", f64::NAN, "+NaN"),
+            ("%+v", f64::NAN, "NaN"),
+            ("%+f", f64::NAN, "+NaN"),
             ("% f", 1.0, " 1.000000"),
             ("%d", 1.5, "%!d(float64=1.5)"),
         ] {
@@ -388,7 +389,11 @@ mod tests {
             ("%*d", vec![Value::from("a"), two.clone()], "%!(BADWIDTH)2"),
             ("%.*d", vec![Value::int(-1), two.clone()], "%!(BADPREC)2"),
             ("%é", vec![one.clone()], "%!é(int=1)"),
-            ("%10000001d", vec![one.clone()], "%!(NOVERB)%!(EXTRA int=1)"),
+            (
+                "%100000010d",
+                vec![one.clone()],
+                "%!(NOVERB)%!(EXTRA int=1)",
+            ),
             ("%%", vec![], "%"),
             ("%v", vec![Value::Invalid], "<nil>"),
             ("%s", vec![Value::Invalid], "%!s(<nil>)"),

@@ -56,7 +56,7 @@ const STRING: Type = Type::String;
 const NIL: &str = "runtime error: invalid memory address or nil pointer dereference";
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::variadic("args", &[Type::Any], |arguments| args(arguments)),
+    Function::variadic("args", &[Type::Any], args),
     Function::host("externalURL", &[]),
     Function::pure("first", &[RESULT], |arguments| {
         let first = samples(&arguments[0]).first();
@@ -85,9 +85,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::pure("label", &[STRING, ONE_SAMPLE], |arguments| {
         label(&arguments[1], bytes(&arguments[0]))
     }),
-    Function::pure("match", &[STRING, STRING], |arguments| {
-        text::matches(&arguments[0], &arguments[1])
-    }),
+    Function::regex("match", &[STRING, STRING], text::matches),
     Function::host("now", &[]),
     Function::pure("parseDuration", &[STRING], |arguments| {
         let text = string(&arguments[0]);
@@ -96,9 +94,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::host("pathPrefix", &[]),
     Function::host("query", &[STRING]),
-    Function::pure("reReplaceAll", &[STRING, STRING, STRING], |arguments| {
-        text::replace_all(&arguments[0], &arguments[1], &arguments[2])
-    }),
+    Function::regex("reReplaceAll", &[STRING, STRING, STRING], text::replace_all),
     // Only HTML knows a difference.
     Function::pure("safeHtml", &[STRING], |arguments| Ok(arguments[0].clone())),
     Function::pure("sortByLabel", &[STRING, RESULT], |arguments| {

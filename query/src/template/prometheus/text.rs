@@ -1,21 +1,22 @@
 //! Functions over text.
 
-use kymo_storage::compat::regex::Regex;
-
 use super::string;
+use crate::template::function::Compiled;
 use crate::template::value::Value;
 
-pub(super) fn matches(pattern: &Value, text: &Value) -> Result<Value, String> {
-    let regex = Regex::new(&string(pattern)).map_err(|error| error.to_string())?;
-    Ok(Value::Bool(regex.is_match(&string(text))))
+pub(super) fn matches(regex: Compiled<'_>, arguments: &[Value]) -> Result<Value, String> {
+    let regex = regex.map_err(|error| error.to_string())?;
+    Ok(Value::Bool(regex.is_match(&string(&arguments[1]))))
 }
 
-pub(super) fn replace_all(pattern: &Value, with: &Value, text: &Value) -> Result<Value, String> {
-    let pattern = string(pattern);
+pub(super) fn replace_all(regex: Compiled<'_>, arguments: &[Value]) -> Result<Value, String> {
     // Upstream panics with this text, and the template engine reports it.
-    let regex = Regex::new(&pattern)
-        .map_err(|error| format!("regexp: Compile({}): {error}", backquoted(&pattern)))?;
-    Ok(regex.replace_all(&string(text), &string(with)).into())
+    let regex = regex.map_err(|error| {
+        let pattern = backquoted(&string(&arguments[0]));
+        format!("regexp: Compile({pattern}): {error}")
+    })?;
+    let (with, text) = (string(&arguments[1]), string(&arguments[2]));
+    Ok(regex.replace_all(&text, &with).into())
 }
 
 /// Quotes with backquotes where that is possible.

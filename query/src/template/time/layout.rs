@@ -109,8 +109,8 @@ pub(super) fn next_element(layout: &str) -> Option<(&str, Element, &str, &str)> 
         };
         if let Some((element, len)) = found {
             // `_2006` is a year behind an underscore.
-            if rest.starts_with("_2006") {
-                return Some((&layout[..=at], Element::LongYear, "2006", &rest[5..]));
+            if let Some(behind) = rest.strip_prefix("_2006") {
+                return Some((&layout[..=at], Element::LongYear, "2006", behind));
             }
             return Some((&layout[..at], element, &rest[..len], &rest[len..]));
         }

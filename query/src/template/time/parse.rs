@@ -112,12 +112,8 @@ impl Read {
             Element::ShortWeekday => return lookup(&DAYS, Some(3), text).map(|(_, rest)| rest),
             Element::UnderDay => digits(text.strip_prefix(' ').unwrap_or(text), 1, 2)?,
             Element::UnderYearDay => {
-                let trimmed = text.trim_start_matches(' ');
-                let spaces = text.len() - trimmed.len();
-                if spaces > 2 {
-                    return None;
-                }
-                digits(trimmed, 3 - spaces, 3 - spaces)?
+                let text = text.strip_prefix(' ').unwrap_or(text);
+                digits(text.strip_prefix(' ').unwrap_or(text), 1, 3)?
             }
             Element::ZeroYearDay => digits(text, 3, 3)?,
             Element::Hour => digits(text, 1, 2)?,
@@ -307,16 +303,13 @@ impl Read {
                 let moment = Time::from_civil(&civil, self.nanos, Zone::Fixed { seconds, name });
                 return Some(moment.in_zone(zone.clone()));
             }
-            // An unknown name counts as UTC, unless it says its offset itself.
+            // An unknown name is read as UTC, even where it says how it shall be shown.
             let seconds = match name.strip_prefix("GMT") {
                 Some(offset) => offset.parse::<i64>().unwrap_or(0) * 3600,
                 None => 0,
             };
-            return Some(Time::from_civil(
-                &civil,
-                self.nanos,
-                Zone::Fixed { seconds, name },
-            ));
+            let moment = Time::from_civil(&civil, self.nanos, Zone::Utc);
+            return Some(moment.in_zone(Zone::Fixed { seconds, name }));
         }
         Some(Time::from_civil(&civil, self.nanos, zone.clone()))
     }

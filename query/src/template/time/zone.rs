@@ -51,18 +51,9 @@ impl Zone {
             Zone::Fixed { seconds, .. } => local.saturating_sub(*seconds),
             Zone::Rules(_) => {
                 let (guess, _) = self.offset_and_name(local);
-                let utc = local.saturating_sub(guess);
-                let (offset, _) = self.offset_and_name(utc);
-                if offset == guess {
-                    return utc;
-                }
-                let utc = local.saturating_sub(offset);
-                let (again, _) = self.offset_and_name(utc);
-                if again == offset {
-                    utc
-                } else {
-                    local.saturating_sub(guess)
-                }
+                // Near a change the first guess may be that of the other side.
+                let (offset, _) = self.offset_and_name(local.saturating_sub(guess));
+                local.saturating_sub(offset)
             }
         }
     }

@@ -1,0 +1,54 @@
+//! `kymo check`: whether files are right, before a server reads them.
+//!
+//! Output and exit codes are those of `promtool check`: what succeeded goes to standard
+//! output, what failed to standard error; 0 where all is right, 1 where a file is wrong,
+//! 3 where `--lint-fatal` is given and something is only suspicious.
+
+mod lint;
+mod rules;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::flags::{Exit, exit};
+
+/// The command line behind `kymo check`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kymo check",
+    bin_name = "kymo check",
+    about = "Check files before a server reads them",
+    max_term_width = 100
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check rule files; without FILE, standard input.
+    #[command(after_help = "EXAMPLE:\n    \
+        kymo check rules rules/*.yml\n    \
+        kymo check rules --lint=all --format=json rules/*.yml\n\n\
+        Lints: duplicate-rules (two rules with one name and equal labels), raw-counter (a \
+        counter compared or alerted on without rate or increase), unused-label (a template \
+        reads a label that the expression takes away), no-for (an alert fires on one bad \
+        sample). Exit code 1: a file is wrong; 3: a lint found something, with --lint-fatal.")]
+    Rules(rules::RulesArgs),
+}
+
+/// Runs a command; `args` are what stands behind `kymo check`.
+///
+/// # Errors
+/// Help was asked for, or the command line is wrong.
+pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
+    let args = std::iter::once(OsString::from("kymo check")).chain(args);
+    let CommandLine { command } =
+        CommandLine::try_parse_from(args).map_err(|error| exit(&error))?;
+    match command {
+        Command::Rules(args) => Ok(rules::check(&args)),
+    }
+}
