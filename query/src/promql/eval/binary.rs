@@ -82,9 +82,6 @@ impl Evaluator<'_> {
         met: &mut Met,
     ) -> Vec<Row> {
         let op = binary.op;
-        if is_trim(op) {
-            return Vec::new();
-        }
         let mut builder = RowBuilder::new(grid.steps);
         let mut result = Vec::with_capacity(rows.len());
         for mut row in rows {

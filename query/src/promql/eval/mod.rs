@@ -24,6 +24,7 @@ mod info;
 mod labels;
 mod matching;
 mod native_histograms;
+mod once;
 mod operand;
 mod order;
 mod over_time;
@@ -43,17 +44,20 @@ pub(crate) use sum::Sum;
 pub(crate) use histogram_column::Element;
 pub(crate) use row::{Grid, Row, into_series};
 
+use hashbrown::HashMap;
 use kymo_storage::model::Labels;
 
 use crate::error::QueryError;
 use crate::histogram::{multiply, sample_size};
 use crate::limits::{Budget, Cancel, Held, MemoryGrant};
 use crate::promql::annotations::Annotations;
+use crate::promql::common::Common;
 use crate::promql::engine::EngineOptions;
 use crate::promql::plan::{Node, NodeKind};
 use crate::promql::value::Series;
 use crate::source::Source;
 use crate::stats::QueryStats;
+use once::Kept;
 use row::{merge_equal_labels, without_metadata};
 use selector::Answer;
 
@@ -80,6 +84,9 @@ pub(crate) struct Evaluator<'a> {
     /// Samples looked at, and samples read.
     looked: u64,
     read: u64,
+    /// Parts of the plan that come again, and what is kept of them.
+    common: Common,
+    kept: HashMap<usize, Kept>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -101,11 +108,14 @@ impl<'a> Evaluator<'a> {
             ),
             looked: 0,
             read: 0,
+            common: Common::default(),
+            kept: HashMap::new(),
         }
     }
 
     /// Evaluates the top of a plan: a vector or scalar.
     pub(crate) fn top(&mut self, node: &Node, grid: &Grid) -> Outcome {
+        self.common = Common::of(node);
         let (mut rows, annotations) = self.eval(node, grid)?;
         if self.options.delayed_name_removal {
             for row in &mut rows {
@@ -177,6 +187,13 @@ impl<'a> Evaluator<'a> {
         }
         self.budget
             .touch_bytes(grid.steps.saturating_mul(STEP_BYTES))?;
+        match self.common.part(node) {
+            Some(part) => self.once(part, node, grid),
+            None => self.eval_node(node, grid),
+        }
+    }
+
+    fn eval_node(&mut self, node: &Node, grid: &Grid) -> Outcome {
         match &node.kind {
             NodeKind::Number(number) => {
                 self.budget.hold(grid.steps)?;
