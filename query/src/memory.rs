@@ -49,11 +49,23 @@ impl MemorySource {
     /// Adds a sample to a series, which is created where needed. A sample that is not
     /// newer than the newest of its series replaces what it is not newer than.
     pub fn push(&mut self, labels: &Labels, t_ms: i64, value: f64) {
+        self.before(labels, t_ms).push(t_ms, value);
+    }
+
+    /// Adds a sample of a series that has counted since `start_ms`; as
+    /// [`MemorySource::push`].
+    pub fn push_started(&mut self, labels: &Labels, t_ms: i64, start_ms: i64, value: f64) {
+        self.before(labels, t_ms)
+            .push_started(t_ms, start_ms, value);
+    }
+
+    /// Returns the samples of a series that are before `t_ms`.
+    fn before(&mut self, labels: &Labels, t_ms: i64) -> &mut SampleBuf {
         let at = self.series_at(labels);
         self.runs.remove(&at);
         let samples = Arc::make_mut(&mut self.series[at].1);
         keep_before(samples, t_ms);
-        samples.push(t_ms, value);
+        samples
     }
 
     /// Adds a histogram to a series, as [`MemorySource::push`] adds a float. It comes back
@@ -64,6 +76,23 @@ impl MemorySource {
         keep_before(samples, t_ms);
         let run = self.runs.entry(at).or_default();
         run.add(histogram, t_ms, &mut samples.histograms);
+    }
+
+    /// Adds a histogram to a series that has counted since `start_ms`; as
+    /// [`MemorySource::push_histogram`].
+    pub fn push_started_histogram(
+        &mut self,
+        labels: &Labels,
+        t_ms: i64,
+        start_ms: i64,
+        histogram: FloatHistogram,
+    ) {
+        self.push_histogram(labels, t_ms, histogram);
+        let at = self.series_at(labels);
+        let samples = Arc::make_mut(&mut self.series[at].1);
+        if let Some(sample) = samples.histograms.last_mut() {
+            sample.start_ms = start_ms;
+        }
     }
 
     fn series_at(&mut self, labels: &Labels) -> usize {
@@ -89,6 +118,7 @@ fn keep_before(samples: &mut SampleBuf, t_ms: i64) {
     let keep = samples.timestamps.partition_point(|&t| t < t_ms);
     samples.timestamps.truncate(keep);
     samples.values.truncate(keep);
+    samples.start_times.truncate(keep);
     let keep = samples.histograms.partition_point(|s| s.t_ms < t_ms);
     samples.histograms.truncate(keep);
 }
@@ -135,6 +165,7 @@ impl SeriesSet for Selected {
 
     fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
         into.histograms.clear();
+        into.start_times.clear();
         let (times, values) = match self.series.get(index) {
             Some((_, samples)) => {
                 let TimeRange { start_ms, end_ms } = self.range;
@@ -146,6 +177,9 @@ impl SeriesSet for Selected {
                 let first = histograms.partition_point(|s| s.t_ms < start_ms);
                 let inside = histograms[first..].iter().take_while(|s| s.t_ms <= end_ms);
                 into.histograms.extend(inside.cloned());
+                let starts = samples.start_times.get(kept.clone());
+                into.start_times
+                    .extend_from_slice(starts.unwrap_or_default());
                 (&times[kept.clone()], &samples.values[kept])
             }
             None => (&[][..], &[][..]),

@@ -94,6 +94,9 @@ pub struct SampleBuf {
     pub timestamps: Vec<i64>,
     /// The value at the timestamp of the same index.
     pub values: Vec<f64>,
+    /// Since when the series had counted at the sample of the same index, in milliseconds
+    /// since the epoch; 0 where that is not known. Empty where it is known of none.
+    pub start_times: Vec<i64>,
     /// Histograms in order of time, none at the time of a float.
     pub histograms: Vec<HistogramSample>,
 }
@@ -103,6 +106,9 @@ pub struct SampleBuf {
 pub struct HistogramSample {
     /// Milliseconds since the epoch.
     pub t_ms: i64,
+    /// Since when the series had counted, in milliseconds since the epoch; 0 where that
+    /// is not known.
+    pub start_ms: i64,
     /// The histogram; one whose sum is the stale marker ends the series.
     pub histogram: Arc<FloatHistogram>,
 }
@@ -112,6 +118,7 @@ impl SampleBuf {
     pub fn clear(&mut self) {
         self.timestamps.clear();
         self.values.clear();
+        self.start_times.clear();
         self.histograms.clear();
     }
 
@@ -122,8 +129,8 @@ impl SampleBuf {
 
     /// Returns the bytes of memory that the columns hold.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let floats = self.timestamps.capacity() * size_of::<i64>()
-            + self.values.capacity() * size_of::<f64>();
+        let times = self.timestamps.capacity() + self.start_times.capacity();
+        let floats = times * size_of::<i64>() + self.values.capacity() * size_of::<f64>();
         floats + histogram_bytes(&self.histograms)
     }
 
@@ -131,6 +138,17 @@ impl SampleBuf {
     pub fn push(&mut self, t_ms: i64, value: f64) {
         self.timestamps.push(t_ms);
         self.values.push(value);
+        if !self.start_times.is_empty() {
+            self.start_times.push(0);
+        }
+    }
+
+    /// Appends one sample of a series that has counted since `start_ms`.
+    pub fn push_started(&mut self, t_ms: i64, start_ms: i64, value: f64) {
+        self.start_times.resize(self.timestamps.len(), 0);
+        self.timestamps.push(t_ms);
+        self.values.push(value);
+        self.start_times.push(start_ms);
     }
 }
 

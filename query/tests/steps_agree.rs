@@ -59,7 +59,8 @@ fn histogram() -> impl Strategy<Value = FloatHistogram> {
                 zero_count,
                 count: zero_count + counts.iter().sum::<f64>(),
                 sum: 12.5,
-                positive: Buckets::from_layout((first..first + 3).collect(), counts).unwrap(),
+                positive: Buckets::from_layout((first..first + 3).collect(), counts)
+                    .unwrap_or_default(),
                 negative: Buckets::default(),
                 custom_bounds: match (is_custom, wide) {
                     (false, _) => Arc::default(),

@@ -78,6 +78,20 @@ pub(crate) struct Core {
     pub(crate) source_stats: Arc<SourceStats>,
 }
 
+impl Core {
+    /// Scrapes, sends alerts and evaluates rules as a configuration says from now on.
+    ///
+    /// # Errors
+    /// Some parts could not be set up; all others are in force.
+    async fn apply(&self, app: &App, config: &Config) -> Result<(), String> {
+        // Where alerts go is known before there are any.
+        let notified = self.notifier.apply(config);
+        let scraped = scraping::apply(app, self, config).await;
+        let ruled = self.rules.apply(config).await;
+        scraped.and(notified).and(ruled)
+    }
+}
+
 /// The server is not ready to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotReady {
@@ -150,12 +164,11 @@ impl App {
                 let window_ms = storage.out_of_order_window_ms();
                 core.store.set_out_of_order_window_ms(window_ms);
             }
-            let scraped = scraping::apply(self, config).await;
-            let (notified, ruled) = match self.core() {
-                Ok(core) => (core.notifier.apply(config), core.rules.apply(config).await),
-                Err(_) => (Ok(()), Ok(())),
-            };
-            scraped.and(notified).and(ruled)
+            match self.core() {
+                Ok(core) => core.apply(self, config).await,
+                // The start applies what is in force when it comes to it.
+                Err(_) => Ok(()),
+            }
         };
         self.config.reload(&self.metrics.reload, apply).await
     }
@@ -302,20 +315,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
         store: Arc::clone(&store),
     });
-    if app.core.set(Arc::clone(&core)).is_ok() {
-        info!("server is ready to receive web requests");
-    }
-    let config = app.config.current();
-    let notified = core.notifier.apply(&config);
-    let scraped = scraping::apply(&app, &config).await;
-    let ruled = core.rules.apply(&config).await;
-    match scraped.and(notified).and(ruled) {
-        Ok(()) => app.metrics.reload.succeeded(clock::now_ms()),
-        Err(problem) => {
-            app.metrics.reload.failed();
-            error!(problem, "some parts of the configuration are not in force");
-        }
-    }
+    begin(&app, &core).await;
     let pace = app.flags.discovery_reload_interval;
     let discovering = [
         tokio::spawn(scraping::discover(Arc::clone(&core), pace)),
@@ -353,6 +353,29 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     .await??;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Applies the configuration for the first time, then lets requests in, so that whoever
+/// finds the server ready finds it doing what it was told.
+async fn begin(app: &App, core: &Arc<Core>) {
+    let mut config = app.config.current();
+    let mut applied = core.apply(app, &config).await;
+    if app.core.set(Arc::clone(core)).is_ok() {
+        info!("server is ready to receive web requests");
+    }
+    // A reload that came before there was anything to apply it to.
+    let newest = app.config.current();
+    if !Arc::ptr_eq(&config, &newest) {
+        config = newest;
+        applied = core.apply(app, &config).await;
+    }
+    match applied {
+        Ok(()) => app.metrics.reload.succeeded(clock::now_ms()),
+        Err(problem) => {
+            app.metrics.reload.failed();
+            error!(problem, "some parts of the configuration are not in force");
+        }
+    }
 }
 
 /// Returns the bytes that the server may hold, and says so.

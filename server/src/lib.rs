@@ -38,6 +38,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let done = match args.get(1).and_then(|word| word.to_str()) {
         Some("check") => check::run(args.into_iter().skip(2)),
+        Some("rules") => rules::command::run(args.into_iter().skip(2)),
         Some("test") => unit_test::run(args.into_iter().skip(2)),
         Some("tsdb") => tsdb::run(args.into_iter().skip(2)),
         _ => serve(args),

@@ -58,10 +58,7 @@ pub(crate) async fn discover(core: Arc<Core>, longest_pace: Duration) {
 ///
 /// # Errors
 /// Some jobs could not be set up; all others run.
-pub(crate) async fn apply(app: &App, config: &Config) -> Result<(), String> {
-    let Ok(core) = app.core() else {
-        return Ok(());
-    };
+pub(crate) async fn apply(app: &App, core: &Core, config: &Config) -> Result<(), String> {
     let jobs: Vec<Job> = if app.config.is_built_in() {
         built_in(app)
     } else {

@@ -34,6 +34,7 @@ fn engine() -> Engine {
         default_step_ms: 60_000,
         enable: Features::ALL,
         delayed_name_removal: true,
+        use_start_timestamps: true,
         ..EngineOptions::default()
     })
 }

@@ -18,6 +18,7 @@
 )]
 
 mod alertmanager;
+pub mod differ;
 mod fake;
 mod http;
 mod peer;

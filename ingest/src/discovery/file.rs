@@ -232,7 +232,7 @@ fn read(path: &Path, read_yaml: ReadYaml) -> Result<(Vec<TargetGroup>, i64), Str
         .extension()
         .is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
     let groups = if is_json {
-        group::read_json(&text)?
+        TargetGroup::read_json(&text)?
     } else {
         let text = std::str::from_utf8(&text).map_err(|error| error.to_string())?;
         read_yaml(text)?

@@ -96,18 +96,20 @@ pub(super) fn numbered(
         .collect()
 }
 
-/// Reads a list of groups from JSON; `null` is an empty one.
-///
-/// # Errors
-/// What is wrong with it, in the words of Go's reader where it has some.
-pub(super) fn read_json(text: &[u8]) -> Result<Vec<TargetGroup>, String> {
-    let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let items = match value {
-        Value::Null => Vec::new(),
-        Value::Array(items) => items,
-        other => return Err(wrong(&other, "[]*targetgroup.Group")),
-    };
-    items.into_iter().map(read_group).collect()
+impl TargetGroup {
+    /// Reads a list of groups from JSON; `null` is an empty one.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the words of Go's reader where it has some.
+    pub fn read_json(text: &[u8]) -> Result<Vec<TargetGroup>, String> {
+        let value: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let items = match value {
+            Value::Null => Vec::new(),
+            Value::Array(items) => items,
+            other => return Err(wrong(&other, "[]*targetgroup.Group")),
+        };
+        items.into_iter().map(read_group).collect()
+    }
 }
 
 fn read_group(value: Value) -> Result<TargetGroup, String> {
@@ -175,7 +177,7 @@ mod tests {
         #[test]
         fn any_text_is_a_list_or_refused(text in r#"[\[\]{}:,"a\\ntargetslabels0 ]{0,60}"#) {
             // What is taken has no label without a name; nothing breaks on the way.
-            if let Ok(groups) = read_json(text.as_bytes()) {
+            if let Ok(groups) = TargetGroup::read_json(text.as_bytes()) {
                 prop_assert!(groups.iter().all(|group| !group.labels.contains_key("")));
             }
         }
@@ -184,12 +186,12 @@ mod tests {
     #[test]
     fn groups_are_read_as_go_reads_them() {
         let text = br#"[{"targets":["a:1",null],"labels":{"x":"y","z":null}},{"Targets":null}]"#;
-        let groups = read_json(text).unwrap();
+        let groups = TargetGroup::read_json(text).unwrap();
         assert_eq!(groups[0].targets, ["a:1", ""]);
         assert_eq!(groups[0].labels["x"], "y");
         assert_eq!(groups[0].labels["z"], "");
         assert_eq!(groups[1], TargetGroup::default());
-        assert_eq!(read_json(b"null").unwrap(), []);
+        assert_eq!(TargetGroup::read_json(b"null").unwrap(), []);
     }
 
     #[test]
@@ -209,10 +211,13 @@ mod tests {
             ),
             (r#"[{"labels":{"":"v"}}]"#, "\"\" is not a valid label name"),
         ] {
-            assert_eq!(read_json(text.as_bytes()).unwrap_err(), complaint);
+            assert_eq!(
+                TargetGroup::read_json(text.as_bytes()).unwrap_err(),
+                complaint
+            );
         }
-        assert!(read_json(b"[").is_err());
-        assert!(read_json(&vec![b'['; 100_000]).is_err());
+        assert!(TargetGroup::read_json(b"[").is_err());
+        assert!(TargetGroup::read_json(&vec![b'['; 100_000]).is_err());
     }
 
     #[test]

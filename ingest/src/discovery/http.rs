@@ -69,7 +69,7 @@ impl HttpTargets {
         }
         let reading = tokio::task::spawn_blocking(move || {
             let body = answer.into_body().map_err(|error| error.to_string())?;
-            group::read_json(&body)
+            TargetGroup::read_json(&body)
         });
         reading.await.map_err(|error| error.to_string())?
     }

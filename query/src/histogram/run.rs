@@ -79,6 +79,7 @@ impl HistogramRun {
         self.last = Some(next);
         before.push(HistogramSample {
             t_ms,
+            start_ms: 0,
             histogram: Arc::new(histogram),
         });
     }

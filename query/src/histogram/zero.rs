@@ -4,6 +4,8 @@
 //! its new end would cut a bucket with observations, it grows to that bucket's end; then
 //! the other one grows in turn, until both are equally wide.
 
+use std::cmp::Ordering;
+
 use kymo_storage::model::histogram::{Bucket, FloatHistogram};
 
 use super::sum::Lost;
@@ -107,9 +109,8 @@ pub(super) fn reconcile(
             remove_swallowed(histogram, lost.as_deref_mut());
         }
         // A threshold that is no number is equal to none; it ends the loop as well.
-        let differs = histogram.zero_threshold < of_other.threshold
-            || histogram.zero_threshold > of_other.threshold;
-        if !differs {
+        let order = histogram.zero_threshold.partial_cmp(&of_other.threshold);
+        if order.is_none_or(Ordering::is_eq) {
             return of_other.count;
         }
     }

@@ -32,6 +32,8 @@ enum Level {
 struct Annotation {
     span: Span,
     monotonicity: Option<Monotonicity>,
+    /// How often it was met, where that is told; 0 where not.
+    occurrences: u64,
 }
 
 /// Where and how far bucket counts had to be lifted.
@@ -75,6 +77,21 @@ impl Annotations {
         self.add(Level::Info, text, span, Some(fixed));
     }
 
+    /// Adds the warning that samples of metric `name` began before the one before them.
+    pub(crate) fn start_time_overlap(&mut self, name: &str, occurrences: u64, span: Span) {
+        let text = format!(
+            "sample has start time that overlaps with previous sample timestamp for metric {}",
+            quoted(name)
+        );
+        let annotation = Annotation {
+            span,
+            monotonicity: None,
+            occurrences,
+        };
+        let annotation = Arc::new(Mutex::new(annotation));
+        self.merge_entry(&(Level::Warning, text), &annotation);
+    }
+
     /// Adds the warning that `q` is no quantile.
     pub(crate) fn invalid_quantile(&mut self, q: f64, span: Span) {
         let text = format!("quantile value should be between 0 and 1, got {}", g(q));
@@ -110,6 +127,9 @@ impl Annotations {
             if let Some(fixed) = &annotation.monotonicity {
                 fixed.push_to(&mut line);
             }
+            if annotation.occurrences > 1 {
+                let _ = write!(line, " ({} occurrences)", annotation.occurrences);
+            }
             let place = place(query.as_bytes(), annotation.span.start);
             let _ = write!(line, " ({place})");
             match level {
@@ -126,6 +146,7 @@ impl Annotations {
         let annotation = Annotation {
             span,
             monotonicity: fixed,
+            occurrences: 0,
         };
         self.merge_entry(&(level, text), &Arc::new(Mutex::new(annotation)));
     }
@@ -136,12 +157,16 @@ impl Annotations {
             return;
         };
         // The numbers are copied first: both may be one annotation.
-        let from = other.lock().monotonicity;
-        match from {
+        let from = *other.lock();
+        match from.monotonicity {
             Some(from) => {
                 if let Some(into) = &mut known.lock().monotonicity {
                     into.merge(&from);
                 }
+            }
+            None if from.occurrences > 0 => {
+                let mut known = known.lock();
+                known.occurrences = known.occurrences.saturating_add(from.occurrences);
             }
             // Of plain annotations the newest stays, and with it its position.
             None => *known = Arc::clone(other),

@@ -3,6 +3,9 @@
 //! It follows the shape of Prometheus' own tree (`promql/parser/ast.go`), so that
 //! prints, `/api/v1/parse_query` and error positions can agree with it. Every node
 //! carries the byte range of the text that it was parsed from.
+//!
+//! A tree may be as deep as a query is long: cloning, comparing, printing and dropping it
+//! never run out of stack.
 
 use kymo_storage::model::Matcher;
 
@@ -55,30 +58,46 @@ impl ValueType {
 impl Expr {
     /// Returns the type of the values that the expression has.
     pub fn value_type(&self) -> ValueType {
-        match &self.kind {
+        match &self.inside().kind {
             ExprKind::Number(_) => ValueType::Scalar,
             ExprKind::String(_) => ValueType::String,
-            ExprKind::Paren(inner) => inner.value_type(),
-            ExprKind::Unary(unary) => unary.expr.value_type(),
-            ExprKind::Binary(binary) => {
-                let scalar = |e: &Expr| e.value_type() == ValueType::Scalar;
-                if scalar(&binary.lhs) && scalar(&binary.rhs) {
-                    ValueType::Scalar
-                } else {
-                    ValueType::Vector
-                }
-            }
+            ExprKind::Binary(_) if self.is_scalar() => ValueType::Scalar,
             ExprKind::Call(call) => {
                 function(call.func).map_or(ValueType::Vector, |f| f.return_type)
             }
-            ExprKind::Aggregate(_) | ExprKind::VectorSelector(_) => ValueType::Vector,
             ExprKind::MatrixSelector(_) | ExprKind::Subquery(_) => ValueType::Matrix,
+            _ => ValueType::Vector,
+        }
+    }
+
+    /// Tells whether an operation has only scalars as operands.
+    fn is_scalar(&self) -> bool {
+        let mut waiting = vec![self];
+        while let Some(expr) = waiting.pop() {
+            let inside = expr.inside();
+            match &inside.kind {
+                ExprKind::Binary(binary) => waiting.extend([&binary.lhs, &binary.rhs]),
+                _ if inside.value_type() != ValueType::Scalar => return false,
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// Returns what is left without parentheses and signs around it.
+    fn inside(&self) -> &Expr {
+        let mut expr = self;
+        loop {
+            match &expr.kind {
+                ExprKind::Paren(inner) => expr = inner,
+                ExprKind::Unary(unary) => expr = &unary.expr,
+                _ => return expr,
+            }
         }
     }
 }
 
 /// An expression with its place in the text.
-#[derive(Debug, Clone, PartialEq)]
 pub struct Expr {
     /// Where it stands.
     pub span: Span,
@@ -419,7 +438,6 @@ pub struct SubqueryExpr {
 }
 
 /// A computed duration, as in `[5m + step()]`.
-#[derive(Debug, Clone, PartialEq)]
 pub struct DurationExpr {
     /// Where it stands.
     pub span: Span,

@@ -9,6 +9,7 @@ use crate::promql::ast::{
     AggregateExpr, AggregateOp, BinaryExpr, Call, Cardinality, Expr, ExprKind, Span, ValueType,
     VectorSelector,
 };
+use crate::promql::deep::grow;
 use crate::promql::error::{ParseError, report};
 use crate::promql::functions::{Function, function};
 
@@ -42,14 +43,17 @@ impl Checker<'_> {
         report(&mut self.errors, self.input, span, message);
     }
 
+    /// Checks an expression and returns its type.
     fn expr(&mut self, expr: &mut Expr, selector_use: SelectorUse) -> ValueType {
-        let value_type = expr.value_type();
+        grow(|| self.level(expr, selector_use))
+    }
+
+    fn level(&mut self, expr: &mut Expr, selector_use: SelectorUse) -> ValueType {
         let span = expr.span;
         match &mut expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) => {}
-            ExprKind::Paren(inner) => {
-                self.expr(inner, SelectorUse::Value);
-            }
+            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::String(_) => ValueType::String,
+            ExprKind::Paren(inner) => self.expr(inner, SelectorUse::Value),
             ExprKind::Unary(unary) => {
                 let found = self.expr(&mut unary.expr, SelectorUse::Value);
                 if !matches!(found, ValueType::Scalar | ValueType::Vector) {
@@ -59,13 +63,24 @@ impl Checker<'_> {
                     );
                     self.error(span, message);
                 }
+                found
             }
             ExprKind::Binary(binary) => self.binary(binary, span),
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
-            ExprKind::Call(call) => self.call(call, span),
-            ExprKind::VectorSelector(selector) => self.selector(selector, span, selector_use),
+            ExprKind::Aggregate(aggregate) => {
+                self.aggregate(aggregate);
+                ValueType::Vector
+            }
+            ExprKind::Call(call) => {
+                self.call(call, span);
+                function(call.func).map_or(ValueType::Vector, |f| f.return_type)
+            }
+            ExprKind::VectorSelector(selector) => {
+                self.selector(selector, span, selector_use);
+                ValueType::Vector
+            }
             ExprKind::MatrixSelector(matrix) => {
                 self.selector(&matrix.selector, matrix.selector_span, SelectorUse::Value);
+                ValueType::Matrix
             }
             ExprKind::Subquery(subquery) => {
                 let found = self.expr(&mut subquery.expr, SelectorUse::Value);
@@ -76,9 +91,9 @@ impl Checker<'_> {
                     );
                     self.error(span, message);
                 }
+                ValueType::Matrix
             }
         }
-        value_type
     }
 
     fn expect(&mut self, expr: &mut Expr, wanted: ValueType, context: &str) {
@@ -109,7 +124,7 @@ impl Checker<'_> {
         }
     }
 
-    fn binary(&mut self, binary: &mut BinaryExpr, span: Span) {
+    fn binary(&mut self, binary: &mut BinaryExpr, span: Span) -> ValueType {
         let left = self.expr(&mut binary.lhs, SelectorUse::Value);
         let right = self.expr(&mut binary.rhs, SelectorUse::Value);
         let operator = self.operator_span(binary);
@@ -156,6 +171,11 @@ impl Checker<'_> {
                 quote(op.as_str())
             );
             self.error(span, message);
+        }
+        if scalars {
+            ValueType::Scalar
+        } else {
+            ValueType::Vector
         }
     }
 

@@ -148,7 +148,7 @@ fn operands(node: &Node) -> Vec<(&Node, bool)> {
         NodeKind::Call(call) => {
             let reads_by_itself = |at: usize, arg: &Node| match call.func {
                 "info" => at > 0,
-                "timestamp" => matches!(arg.kind, NodeKind::Vector(_)),
+                "timestamp" | "start_timestamp" => matches!(arg.kind, NodeKind::Vector(_)),
                 _ => false,
             };
             let args = call.args.iter().enumerate();

@@ -7,7 +7,7 @@ use crate::limits::{Cancel, MemoryGrant, MemoryPool};
 use crate::promql::ast::{Expr, ValueType};
 use crate::promql::eval::{Element, Evaluator, Grid, Row, into_series};
 use crate::promql::features::Features;
-use crate::promql::plan::{Bounds, Node, Plan, value_type};
+use crate::promql::plan::{Bounds, Node, Plan};
 use crate::promql::value::{PointValue, Value, VectorSample};
 use crate::source::Source;
 use crate::stats::QueryStats;
@@ -36,6 +36,10 @@ pub struct EngineOptions {
     /// Judge by the label `__type__`, not by the name, whether a metric is a counter
     /// (`type-and-unit-labels`).
     pub type_and_unit_labels: bool,
+    /// Let samples that say since when they have counted tell `rate` and its kin of
+    /// resets, and of what was counted before the first sample
+    /// (`use-start-timestamps`).
+    pub use_start_timestamps: bool,
     /// Threads that help with queries; `None` to evaluate on the calling thread alone.
     pub workers: Option<Arc<dyn Workers>>,
 }
@@ -51,6 +55,7 @@ impl Default for EngineOptions {
             enable: Features::default(),
             delayed_name_removal: false,
             type_and_unit_labels: false,
+            use_start_timestamps: false,
             workers: None,
         }
     }
@@ -168,7 +173,7 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<QueryResult, QueryError> {
         let expr = self.parse(query)?;
-        let kind = value_type(&expr);
+        let kind = expr.value_type();
         if kind != ValueType::Vector && kind != ValueType::Scalar {
             return Err(QueryError::Invalid(format!(
                 "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
@@ -222,6 +227,7 @@ impl Engine {
         run.cancel.check("query execution")?;
         let mut evaluator =
             Evaluator::new(run.source, &self.options, run.lookback_delta_ms, run.cancel);
+        evaluator.hold_stack(root)?;
         let (value, annotations) = if let Some(text) = root.string() {
             let value = Value::String {
                 t_ms: run.grid.start_ms,

@@ -10,6 +10,7 @@ pub mod ast;
 mod build;
 mod check;
 mod common;
+mod deep;
 mod engine;
 mod error;
 mod eval;
@@ -28,6 +29,7 @@ mod series;
 mod stats_only;
 mod time;
 mod token;
+mod tree;
 mod value;
 
 #[cfg(test)]
@@ -40,7 +42,7 @@ pub use features::Features;
 pub use functions::{Function, function, functions};
 pub use json::expr_json;
 pub use parse::{parse_expr, parse_metric, parse_selector, parse_series};
-pub use pretty::pretty;
+pub use pretty::{pretty, pretty_len};
 pub use print::matcher_text;
 pub use series::{SeriesHistogram, SeriesValue};
 pub use value::{PointValue, Series, Value, VectorSample};

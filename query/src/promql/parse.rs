@@ -43,7 +43,7 @@ pub fn parse_selector<T: AsRef<[u8]> + ?Sized>(
 ) -> Result<Vec<Matcher>, ParseErrors> {
     let input = input.as_ref();
     match read(input, Symbol::StartMetricSelector, features)? {
-        Value::Expr(node) => match node.expr.kind {
+        Value::Expr(node) => match node.expr.into_kind() {
             ExprKind::VectorSelector(selector) => Ok(selector.matchers),
             _ => Err(nothing_read(input)),
         },

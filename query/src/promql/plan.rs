@@ -3,6 +3,9 @@
 //! Durations are computed, `start()` and its kin become numbers, `@ start()` becomes a
 //! time, parentheses go, and the parts that give the same at every step are marked
 //! so that they are evaluated once. Spans stay: annotations name them.
+//!
+//! A chain of operators, `a or b or c`, is a tree that is deep to the left; such chains
+//! are walked in a loop, here and in `eval`.
 
 use kymo_storage::model::Matcher;
 
@@ -12,6 +15,7 @@ use crate::promql::ast::{
     ExprKind, MatrixSelector, Span, StartOrEnd, SubqueryExpr, TimeModifiers, ValueType,
     VectorMatching, VectorSelector,
 };
+use crate::promql::deep::{drop_tree, grow};
 use crate::promql::functions::function;
 
 /// The times of a query, in milliseconds. The step is 0 for an instant query.
@@ -142,6 +146,88 @@ impl Node {
     pub(crate) fn is_matrix(&self) -> bool {
         matches!(self.kind, NodeKind::Matrix(_) | NodeKind::Subquery(_))
     }
+
+    /// Returns how many levels an evaluation goes down: those of the tree, but the left
+    /// sides of a chain of operators are on one level.
+    pub(crate) fn levels(&self) -> usize {
+        let mut deepest = 0;
+        let mut waiting = vec![(self, 1)];
+        while let Some((node, level)) = waiting.pop() {
+            deepest = deepest.max(level);
+            match &node.kind {
+                NodeKind::Number(_)
+                | NodeKind::String(_)
+                | NodeKind::Vector(_)
+                | NodeKind::Matrix(_) => {}
+                NodeKind::Plus(inner) | NodeKind::Minus(inner) | NodeKind::Invariant(inner) => {
+                    waiting.push((inner, level + 1));
+                }
+                NodeKind::Binary(binary) => {
+                    waiting.extend([(&binary.lhs, level), (&binary.rhs, level + 1)]);
+                }
+                NodeKind::Aggregate(aggregate) => {
+                    waiting.push((&aggregate.expr, level + 1));
+                    waiting.extend(aggregate.param.iter().map(|param| (param, level + 1)));
+                }
+                NodeKind::Call(call) => {
+                    waiting.extend(call.args.iter().map(|arg| (arg, level + 1)));
+                }
+                NodeKind::Subquery(subquery) => waiting.push((&subquery.expr, level + 1)),
+            }
+        }
+        deepest
+    }
+
+    /// Moves parts that have parts themselves to the end of a list.
+    fn take_parts(&mut self, into: &mut Vec<Node>) {
+        let mut take = |part: &mut Node| {
+            if !part.is_leaf() {
+                into.push(part.take());
+            }
+        };
+        match &mut self.kind {
+            NodeKind::Number(_)
+            | NodeKind::String(_)
+            | NodeKind::Vector(_)
+            | NodeKind::Matrix(_) => {}
+            NodeKind::Plus(inner) | NodeKind::Minus(inner) | NodeKind::Invariant(inner) => {
+                take(inner);
+            }
+            NodeKind::Binary(binary) => {
+                take(&mut binary.lhs);
+                take(&mut binary.rhs);
+            }
+            NodeKind::Aggregate(aggregate) => {
+                take(&mut aggregate.expr);
+                aggregate.param.as_mut().map(take);
+            }
+            NodeKind::Call(call) => call.args.iter_mut().for_each(take),
+            NodeKind::Subquery(subquery) => take(&mut subquery.expr),
+        }
+    }
+
+    fn is_leaf(&self) -> bool {
+        use NodeKind::*;
+        matches!(self.kind, Number(_) | String(_) | Vector(_) | Matrix(_))
+    }
+
+    /// Moves the node out of its place, where a number stays.
+    fn take(&mut self) -> Node {
+        let kind = std::mem::replace(&mut self.kind, NodeKind::Number(0.0));
+        Node {
+            span: self.span,
+            value_type: self.value_type,
+            kind,
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if !self.is_leaf() {
+            drop_tree(self, Node::take_parts);
+        }
+    }
 }
 
 /// A node, and whether it is the same at every step.
@@ -171,45 +257,56 @@ struct Planner {
 
 impl Planner {
     fn plan(&self, expr: &Expr) -> Result<Planned, QueryError> {
-        let node = |kind| Node {
+        grow(|| self.level(expr))
+    }
+
+    fn level(&self, expr: &Expr) -> Result<Planned, QueryError> {
+        let expr = without_parens(expr);
+        let node = |value_type, kind| Node {
             span: expr.span,
-            value_type: value_type(expr),
+            value_type,
             kind,
         };
+        let vector = |kind| node(ValueType::Vector, kind);
+        let matrix = |kind| node(ValueType::Matrix, kind);
         Ok(match &expr.kind {
+            ExprKind::Paren(inner) => self.plan(inner)?,
             ExprKind::Number(number) => Planned {
-                node: node(NodeKind::Number(number.value)),
+                node: node(ValueType::Scalar, NodeKind::Number(number.value)),
                 invariant: true,
                 wrap: false,
             },
             ExprKind::String(text) => Planned {
-                node: node(NodeKind::String(text.clone())),
+                node: node(ValueType::String, NodeKind::String(text.clone())),
                 invariant: true,
                 wrap: false,
             },
-            ExprKind::Paren(inner) => self.plan(inner)?,
             ExprKind::Unary(unary) => {
                 let inner = self.plan(&unary.expr)?;
                 let (invariant, wrap) = (inner.invariant, inner.wrap);
+                let value_type = inner.node.value_type;
                 let inner = Box::new(inner.node);
                 let kind = match unary.negative {
                     true => NodeKind::Minus(inner),
                     false => NodeKind::Plus(inner),
                 };
                 Planned {
-                    node: node(kind),
+                    node: node(value_type, kind),
                     invariant,
                     wrap,
                 }
             }
-            ExprKind::Binary(binary) => self.binary(binary, node)?,
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, node)?,
-            ExprKind::Call(call) => self.call(call.func, &call.args, node)?,
+            ExprKind::Binary(binary) => self.chain(binary, expr.span)?,
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, vector)?,
+            ExprKind::Call(call) => {
+                let value_type = function(call.func).map_or(ValueType::Vector, |f| f.return_type);
+                self.call(call.func, &call.args, |kind| node(value_type, kind))?
+            }
             ExprKind::VectorSelector(selector) => {
                 let selector = self.selector(selector)?;
                 let pinned = selector.shift.at_ms.is_some();
                 Planned {
-                    node: node(NodeKind::Vector(selector)),
+                    node: vector(NodeKind::Vector(selector)),
                     invariant: pinned,
                     wrap: pinned,
                 }
@@ -218,35 +315,54 @@ impl Planner {
                 let selector = self.range_selector(selector)?;
                 let pinned = selector.selector.shift.at_ms.is_some();
                 Planned {
-                    node: node(NodeKind::Matrix(selector)),
+                    node: matrix(NodeKind::Matrix(selector)),
                     invariant: pinned,
                     wrap: false,
                 }
             }
-            ExprKind::Subquery(subquery) => self.subquery(subquery, node)?,
+            ExprKind::Subquery(subquery) => self.subquery(subquery, matrix)?,
         })
     }
 
-    fn binary(
-        &self,
-        binary: &BinaryExpr,
-        node: impl FnOnce(NodeKind) -> Node,
-    ) -> Result<Planned, QueryError> {
-        let (lhs, rhs) = (self.plan(&binary.lhs)?, self.plan(&binary.rhs)?);
+    /// Plans an operation and all those that are its left side.
+    fn chain(&self, last: &BinaryExpr, span: Span) -> Result<Planned, QueryError> {
+        let mut operations = vec![(last, span)];
+        let mut left = without_parens(&last.lhs);
+        while let ExprKind::Binary(binary) = &left.kind {
+            operations.push((binary, left.span));
+            left = without_parens(&binary.lhs);
+        }
+        let mut planned = self.plan(left)?;
+        while let Some((binary, span)) = operations.pop() {
+            planned = self.binary(binary, span, planned)?;
+        }
+        Ok(planned)
+    }
+
+    fn binary(&self, binary: &BinaryExpr, span: Span, lhs: Planned) -> Result<Planned, QueryError> {
+        let rhs = self.plan(&binary.rhs)?;
         let invariant = lhs.invariant && rhs.invariant;
         // Inside of an invariant expression nothing is repeated, so nothing is wrapped.
         let (lhs, rhs) = match invariant {
             true => (lhs.node, rhs.node),
             false => (lhs.wrapped(), rhs.wrapped()),
         };
+        let value_type = match (lhs.value_type, rhs.value_type) {
+            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+            _ => ValueType::Vector,
+        };
         Ok(Planned {
-            node: node(NodeKind::Binary(Box::new(Binary {
-                op: binary.op,
-                lhs,
-                rhs,
-                matching: binary.matching.clone(),
-                return_bool: binary.return_bool,
-            }))),
+            node: Node {
+                span,
+                value_type,
+                kind: NodeKind::Binary(Box::new(Binary {
+                    op: binary.op,
+                    lhs,
+                    rhs,
+                    matching: binary.matching.clone(),
+                    return_bool: binary.return_bool,
+                })),
+            },
             invariant,
             wrap: invariant,
         })
@@ -413,6 +529,10 @@ impl Planner {
     }
 
     fn seconds(&self, expr: &DurationExpr) -> Result<f64, QueryError> {
+        grow(|| self.seconds_level(expr))
+    }
+
+    fn seconds_level(&self, expr: &DurationExpr) -> Result<f64, QueryError> {
         Ok(match &expr.kind {
             DurationExprKind::Literal(number) => number.value,
             DurationExprKind::Paren(inner) => self.seconds(inner)?,
@@ -458,21 +578,12 @@ fn duration_error(expr: &DurationExpr, what: &str) -> QueryError {
     QueryError::Invalid(format!("{}:{}: {what}", expr.span.start, expr.span.end))
 }
 
-/// Returns the type of an expression.
-pub(crate) fn value_type(expr: &Expr) -> ValueType {
-    match &expr.kind {
-        ExprKind::Number(_) => ValueType::Scalar,
-        ExprKind::String(_) => ValueType::String,
-        ExprKind::Paren(inner) => value_type(inner),
-        ExprKind::Unary(unary) => value_type(&unary.expr),
-        ExprKind::Binary(binary) => match (value_type(&binary.lhs), value_type(&binary.rhs)) {
-            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-            _ => ValueType::Vector,
-        },
-        ExprKind::Aggregate(_) | ExprKind::VectorSelector(_) => ValueType::Vector,
-        ExprKind::Call(call) => function(call.func).map_or(ValueType::Vector, |f| f.return_type),
-        ExprKind::MatrixSelector(_) | ExprKind::Subquery(_) => ValueType::Matrix,
+/// Returns what stands in parentheses.
+fn without_parens(mut expr: &Expr) -> &Expr {
+    while let ExprKind::Paren(inner) = &expr.kind {
+        expr = inner;
     }
+    expr
 }
 
 /// Tells whether a function's result may change with the step though its arguments

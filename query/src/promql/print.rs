@@ -15,10 +15,11 @@ use crate::promql::ast::{
     AggregateExpr, BinaryExpr, Call, Cardinality, DurationExpr, DurationExprKind, Expr, ExprKind,
     MatrixSelector, NumberLiteral, SubqueryExpr, TimeModifiers, VectorMatching, VectorSelector,
 };
+use crate::promql::deep::grow;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.kind {
+        grow(|| match &self.kind {
             // A duration that stands as a number keeps no trace of its units.
             ExprKind::Number(number) => write!(f, "{number}"),
             ExprKind::String(text) => f.write_str(&quote(text)),
@@ -53,7 +54,7 @@ impl Display for Expr {
             ExprKind::Subquery(subquery) => {
                 write!(f, "{}{}", subquery.expr, SubquerySuffix(subquery))
             }
-        }
+        })
     }
 }
 
@@ -70,7 +71,7 @@ impl Display for NumberLiteral {
 
 impl Display for DurationExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.kind {
+        grow(|| match &self.kind {
             DurationExprKind::Literal(number) => number.fmt(f),
             DurationExprKind::Unary { negative, expr } => {
                 write!(f, "{}{expr}", if *negative { "-" } else { "" })
@@ -83,7 +84,7 @@ impl Display for DurationExpr {
             DurationExprKind::Step => f.write_str("step()"),
             DurationExprKind::Range => f.write_str("range()"),
             DurationExprKind::Paren(inner) => write!(f, "({inner})"),
-        }
+        })
     }
 }
 

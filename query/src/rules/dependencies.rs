@@ -249,8 +249,11 @@ mod tests {
     use crate::promql::{Features, parse_expr};
     use crate::rules::{AlertSettings, RuleKind};
 
-    fn rules(rules: &[(&str, &str)]) -> Vec<RuleDefinition> {
-        let rule = |(name, expr): &(&str, &str)| RuleDefinition {
+    /// A name with `!` is that of an alert.
+    type NameAndExpr = (&'static str, &'static str);
+
+    fn rules(rules: &[NameAndExpr]) -> Vec<RuleDefinition> {
+        let rule = |(name, expr): &NameAndExpr| RuleDefinition {
             name: name.trim_start_matches('!').to_owned(),
             expr: parse_expr(*expr, &Features::default()).unwrap(),
             labels: Vec::new(),
@@ -264,7 +267,7 @@ mod tests {
 
     #[test]
     fn rules_that_read_nothing_of_the_group_come_first_and_those_nobody_reads_last() {
-        let cases: [(&[(&str, &str)], &[&[usize]]); 9] = [
+        let cases: [(&[NameAndExpr], &[&[usize]]); 9] = [
             (&[], &[]),
             (&[("a", "x")], &[&[0]]),
             (&[("a", "x"), ("b", "y"), ("!C", "z > 0")], &[&[0, 1, 2]]),
@@ -312,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_rule_waits_for_what_it_may_read_or_write_again() {
-        let cases: [(&[(&str, &str)], &[Option<usize>]); 5] = [
+        let cases: [(&[NameAndExpr], &[Option<usize>]); 5] = [
             (
                 &[("a", "x"), ("b", "y"), ("c", "a + 1")],
                 &[None, None, Some(0)],

@@ -22,7 +22,7 @@ use crate::notify::AlertSink;
 use crate::work::memory::Memory;
 
 /// Stack of a thread that evaluates, as for queries.
-const STACK_BYTES: usize = 8 << 20;
+pub(super) const STACK_BYTES: usize = 8 << 20;
 
 /// Least threads: a slow group must not hold up all others.
 const MIN_THREADS: usize = 4;
@@ -109,7 +109,7 @@ impl Evaluator {
             .num_threads(cores.clamp(MIN_THREADS, MAX_THREADS))
             .thread_name(|index| format!("rules-{index}"))
             .build()?;
-        let promql = setup.engine.options().enable.clone();
+        let promql = setup.engine.options().enable;
         let context = Context {
             store: setup.store,
             engine: setup.engine,

@@ -16,8 +16,11 @@
 //! hands their state to groups that change.
 //!
 //! Reading order: `file` (one file), `files` (all of them), `evaluator` (the groups),
-//! `running` (one group), `sink` (results), `stats`.
+//! `running` (one group), `sink` (results), `stats`. Beside the server: `dry_run`
+//! (times that are over) and `command` (`kymo rules`).
 
+pub(crate) mod command;
+pub(crate) mod dry_run;
 mod evaluator;
 pub(crate) mod file;
 pub(crate) mod files;

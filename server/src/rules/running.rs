@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, warn};
 
-use super::evaluator::Context;
+use super::evaluator::{Context, STACK_BYTES};
 use super::sink::StoreSink;
 use super::stats::{GroupFigures, GroupStats, nanos};
 use crate::clock;
@@ -270,14 +270,25 @@ impl Round<'_> {
         let sink = &sink;
         let beside = &self.context.evaluated_beside;
         batches.iter().all(|batch| {
-            self.context.pool.in_place_scope(|scope| {
+            // Threads of their own: while one of the pool waited for others, it would
+            // begin with the next group.
+            std::thread::scope(|scope| {
                 for &index in batch {
-                    if batch.len() > 1 && Place::take(beside, most) {
-                        scope.spawn(move |_| {
-                            let _place = Place(beside);
-                            self.evaluate_rule(index, sink);
-                        });
-                    } else {
+                    let is_beside = batch.len() > 1 && Place::take(beside, most);
+                    if !is_beside {
+                        self.evaluate_rule(index, sink);
+                        continue;
+                    }
+                    let place = Place(beside);
+                    let evaluate = move || {
+                        let _place = place;
+                        self.evaluate_rule(index, sink);
+                    };
+                    let builder = std::thread::Builder::new()
+                        .name("rule".to_owned())
+                        .stack_size(STACK_BYTES);
+                    if builder.spawn_scoped(scope, evaluate).is_err() {
+                        // The system has no more threads; the place was given back.
                         self.evaluate_rule(index, sink);
                     }
                 }

@@ -131,6 +131,10 @@ fn query_escape(text: &str) -> String {
 }
 
 /// What the results of one rule are written to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is alive at a time, on the heap already"
+)]
 enum Transaction<'s, 'a> {
     Own(Appender<'a>),
     Shared(&'a Context, MutexGuard<'s, Held<'a>>),

@@ -61,7 +61,7 @@ fn row(block: &BlockInfo, numbers: Numbers) -> [String; 8] {
 }
 
 /// Prints a time as Go does.
-pub(super) fn readable_time(ms: i64) -> String {
+pub(crate) fn readable_time(ms: i64) -> String {
     match jiff::Timestamp::from_second(ms.div_euclid(1000)) {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
         Err(_) => ms.to_string(),

@@ -5,6 +5,7 @@
 //! and so refuse one that a server has open.
 
 mod analyze;
+mod create_blocks;
 mod dump;
 mod export;
 mod import;
@@ -24,6 +25,8 @@ use kymo_storage::model::{Matcher, TimeRange};
 use kymo_storage::{StorageError, StoreOptions, SyncPolicy};
 
 use crate::flags::{Exit, exit};
+
+pub(crate) use list::readable_time;
 
 /// The command line behind `kymo tsdb`.
 #[derive(Debug, Parser)]
@@ -70,6 +73,9 @@ enum Command {
             Native histograms are not stored yet; they are left out and counted."
     )]
     Import(ImportArgs),
+    /// Make blocks of something else.
+    #[command(subcommand)]
+    CreateBlocksFrom(CreateBlocksFrom),
     /// Export to blocks that Prometheus reads.
     #[command(after_help = "EXAMPLE:\n    \
         kymo tsdb export ./exported ./data\n    \
@@ -81,6 +87,17 @@ enum Command {
             aside: its directory gets the end .damaged, and is not read any more."
     )]
     Scrub(Place),
+}
+
+#[derive(Debug, Subcommand)]
+enum CreateBlocksFrom {
+    /// Backfill: store what recording rules would have recorded.
+    #[command(after_help = "EXAMPLE:\n    \
+        kymo tsdb create-blocks-from rules --start=-7d rules/*.yml\n\n\
+        Rules of a group see what the rules before them record. What the store already has \
+        under the recorded names is not read; of two samples of a series at one time the \
+        older block's stays.")]
+    Rules(create_blocks::RulesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -240,6 +257,9 @@ fn execute(command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
             let store = open_or_create(&args.place.path)?;
             import::import(&store, &args.from, out)
         }
+        Command::CreateBlocksFrom(CreateBlocksFrom::Rules(args)) => {
+            create_blocks::from_rules(open(&args.path)?, args, out)
+        }
         Command::Export(args) => {
             let store = open(&args.place.path)?;
             export::export(&store, args.times.range(), &args.to, out)
@@ -261,7 +281,7 @@ fn open_or_create(path: &Path) -> anyhow::Result<MetricStore> {
 }
 
 /// Opens the store in a directory that has one, and names what of it cannot be read.
-fn open(path: &Path) -> anyhow::Result<MetricStore> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<MetricStore> {
     let (store, damages) = open_damaged(path)?;
     for damage in damages {
         // What can be read is worth more than none of it, but it is not all.

@@ -200,7 +200,9 @@ impl<'a> Running<'a> {
                 match value {
                     SeriesValue::Gap => {}
                     SeriesValue::Float(value) => series.push(labels, t_ms, value),
-                    _ => return Err(vec![format!("{labels}: histograms are not supported yet")]),
+                    SeriesValue::Histogram(histogram) => {
+                        series.push_histogram(labels, t_ms, histogram.histogram.as_ref().clone());
+                    }
                 }
             }
         }
@@ -271,7 +273,7 @@ impl<'a> Running<'a> {
         let at = format_prometheus(case.at_ns);
         let head = format!("    expr: {}, time: {at},", quote(&case.expr));
         let failed = |error: String| Some(format!("{head} err: {error}"));
-        let found = match self.query(&case.expr, case.at_ns) {
+        let mut found = match self.query(&case.expr, case.at_ns) {
             Ok(found) => found,
             Err(error) => return failed(error),
         };
@@ -282,20 +284,22 @@ impl<'a> Running<'a> {
                 Ok(labels) => labels,
                 Err(error) => return failed(of_labels(error.to_string())),
             };
-            if !sample.histogram.is_empty() {
-                let error = "histograms are not supported yet".to_owned();
-                return failed(of_labels(error));
-            }
-            expected.push((labels, sample.value));
+            let point = match sample.histogram.as_str() {
+                "" => Point::Float(sample.value),
+                text => match written_histogram(text) {
+                    Ok(histogram) => histogram,
+                    Err(error) => return failed(of_labels(error)),
+                },
+            };
+            expected.push((labels, point));
         }
-        let mut found: Vec<(Labels, f64)> = found;
         expected.sort_by(|a, b| a.0.cmp(&b.0));
         found.sort_by(|a, b| a.0.cmp(&b.0));
         let is_same = expected.len() == found.len()
             && expected
                 .iter()
                 .zip(&found)
-                .all(|(a, b)| a.0 == b.0 && self.is_same_value(a.1, b.1));
+                .all(|(a, b)| a.0 == b.0 && self.is_same(&a.1, &b.1));
         if is_same {
             return None;
         }
@@ -305,25 +309,34 @@ impl<'a> Running<'a> {
         ))
     }
 
-    fn is_same_value(&self, a: f64, b: f64) -> bool {
-        let is_near = self.file.fuzzy && (a.next_up() == b || a.next_down() == b);
-        a == b || is_near
+    fn is_same(&self, a: &Point, b: &Point) -> bool {
+        match (a, b) {
+            (Point::Float(a), Point::Float(b)) => {
+                a == b || self.file.fuzzy && (a.next_up() == *b || a.next_down() == *b)
+            }
+            (Point::Histogram(a), Point::Histogram(b)) => a == b,
+            _ => false,
+        }
     }
 
     /// Evaluates an expression; a scalar is an element without labels.
-    fn query(&self, expr: &str, at_ns: i64) -> Result<Vec<(Labels, f64)>, String> {
+    fn query(&self, expr: &str, at_ns: i64) -> Result<Vec<(Labels, Point)>, String> {
         let t_ms = self.test.start_ms + at_ns / NS_PER_MS;
         let options = QueryOptions::default();
         let result = self
             .engine
             .instant(&self.data, expr, t_ms, &options, &Cancel::new());
         let sample = |sample: VectorSample| match sample.value {
-            PointValue::Float(value) => Ok((sample.labels, value)),
-            _ => Err("histograms are not supported yet".to_owned()),
+            PointValue::Float(value) => Ok((sample.labels, Point::Float(value))),
+            PointValue::Histogram(histogram) => {
+                let text = histogram.to_test_notation();
+                Ok((sample.labels, Point::Histogram(text)))
+            }
+            _ => Err("rule result is not a vector or scalar".to_owned()),
         };
         match result.map_err(|error| error.to_string())?.value {
             Value::Vector(samples) => samples.into_iter().map(sample).collect(),
-            Value::Scalar { value, .. } => Ok(vec![(Labels::empty(), value)]),
+            Value::Scalar { value, .. } => Ok(vec![(Labels::empty(), Point::Float(value))]),
             _ => Err("rule result is not a vector or scalar".to_owned()),
         }
     }
@@ -405,19 +418,38 @@ fn own_pairs(labels: &Labels) -> Pairs {
     labels.iter().map(own).collect()
 }
 
-fn samples_text(samples: &[(Labels, f64)]) -> String {
+/// A value that is compared.
+#[derive(Debug, Clone, PartialEq)]
+enum Point {
+    Float(f64),
+    /// In the notation of tests.
+    Histogram(String),
+}
+
+/// Reads a histogram in the notation of tests.
+fn written_histogram(text: &str) -> Result<Point, String> {
+    let (_, values) = parse_series(&format!("{{}} {text}")).map_err(|error| error.to_string())?;
+    match values.as_slice() {
+        [SeriesValue::Histogram(one)] => Ok(Point::Histogram(one.histogram.to_test_notation())),
+        [_] => Err(format!("expected histogram, got {text}")),
+        several => Err(format!("expected 1 value, got {}", several.len())),
+    }
+}
+
+fn samples_text(samples: &[(Labels, Point)]) -> String {
     if samples.is_empty() {
         return "nil".to_owned();
     }
-    let one = |(labels, value): &(Labels, f64)| {
-        let mut text = format!("{labels} ");
-        let mut number = String::new();
-        push_e(&mut number, *value);
-        match value.is_finite() {
-            true => text.push_str(&number.to_uppercase()),
-            false => text.push_str(&number),
+    let one = |(labels, point): &(Labels, Point)| match point {
+        Point::Float(value) => {
+            let mut number = String::new();
+            push_e(&mut number, *value);
+            match value.is_finite() {
+                true => format!("{labels} {}", number.to_uppercase()),
+                false => format!("{labels} {number}"),
+            }
         }
-        text
+        Point::Histogram(text) => format!("{labels} {text}"),
     };
     samples.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -15,9 +15,9 @@ use tokio::sync::{Semaphore, oneshot};
 use super::helpers::Helpers;
 use crate::clock;
 
-/// Stack of a query's thread. Evaluation recurses once per level of a query, of which
-/// the parser lets 256 through; builds without optimisation have needed more than the
-/// usual 2 MiB for some shapes of that depth.
+/// Stack of a query's thread. Evaluation recurses once per level of a query; where a query
+/// is deep, further pieces of stack come from the heap (`query::promql::deep`), so this need
+/// only be enough for what goes on at one level, and for the usual query to need no more.
 const STACK_BYTES: usize = 8 << 20;
 
 /// Most threads of the pool, whatever the gate lets through.

@@ -186,9 +186,22 @@ impl Index {
             .collect()
     }
 
+    /// Counts the sets of names.
+    pub(super) fn n_shapes(&self) -> usize {
+        self.shape_ends.len()
+    }
+
     /// Counts the pairs.
     pub(super) fn n_pairs(&self) -> u32 {
         self.n_pairs
+    }
+
+    /// Returns the name of a pair, if there is such a pair.
+    #[inline]
+    pub(super) fn name_of(&self, pair: PairId) -> Option<&Name> {
+        let behind = self.names.partition_point(|name| name.base <= pair);
+        let name = self.names.get(behind.checked_sub(1)?)?;
+        (pair - name.base < name.n_values).then_some(name)
     }
 
     /// Finds a name.

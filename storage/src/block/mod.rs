@@ -52,7 +52,7 @@ pub use error::BlockError;
 pub use index::NameStats;
 pub use meta::{BlockMeta, BlockOptions, BlockParent, META_FILE};
 pub use place::{list_blocks, remove_block};
-pub use reader::{Block, SeriesLabels};
+pub use reader::{Block, BlockTexts, Names};
 pub use samples::ReadScratch;
 pub use ulid::Ulid;
 pub use writer::BlockWriter;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 
 use super::grouped::GroupReader;
 use super::index::{Dictionary, Index, NameStats, Pairs};
@@ -17,7 +18,7 @@ use super::samples::{ReadScratch, SeriesChunks};
 use super::tombstones::{self, TOMBSTONES_FILE, Tombstones};
 use super::{BlockError, BlockMeta, META_FILE};
 use crate::fs::Dir;
-use crate::index::{Regexes, resolve};
+use crate::index::{Lists, Regexes, resolve};
 use crate::model::{Matcher, TimeRange};
 use crate::sync::atomic::AtomicBool;
 
@@ -57,6 +58,44 @@ impl<'a> Iterator for SeriesLabels<'a> {
         let (name, pair) = self.pairs.next()?;
         let name = &self.index.names[name as usize];
         Some((&name.text, name.value(pair, &self.dictionary)))
+    }
+}
+
+/// Numbers of names of labels.
+pub type Names = SmallVec<[u32; 4]>;
+
+/// The labels of a block by the numbers of their pairs.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockTexts<'a> {
+    block: &'a Block,
+    dictionary: Dictionary<'a>,
+}
+
+impl<'a> BlockTexts<'a> {
+    /// Returns a number above those of all pairs.
+    pub fn n_pairs(&self) -> u32 {
+        self.block.index.n_pairs()
+    }
+
+    /// Returns name and value of a pair; nothing where there is none.
+    #[inline]
+    pub fn text(&self, pair: u32) -> (&'a str, &'a str) {
+        match self.block.index.name_of(pair) {
+            Some(name) => (&name.text, name.value(pair, &self.dictionary)),
+            None => ("", ""),
+        }
+    }
+
+    /// Finds a pair.
+    ///
+    /// # Errors
+    /// The index is damaged.
+    pub fn find(&self, name: &str, value: &str) -> Result<Option<u32>, BlockError> {
+        let lists = self.block.lists();
+        match lists.name(name) {
+            Some(name) => lists.pair(name, value),
+            None => Ok(None),
+        }
     }
 }
 
@@ -109,11 +148,61 @@ impl Block {
     /// # Errors
     /// The index is damaged.
     pub fn resolve(&self, matchers: &[Matcher]) -> Result<Vec<u32>, BlockError> {
-        let lists = BlockLists {
+        resolve(&self.lists(), matchers)
+    }
+
+    fn lists(&self) -> BlockLists<'_> {
+        BlockLists {
             index: &self.index,
             regexes: &self.regexes,
-        };
-        resolve(&lists, matchers)
+        }
+    }
+
+    /// Returns the texts of labels.
+    ///
+    /// # Errors
+    /// The index is damaged.
+    pub fn texts(&self) -> Result<BlockTexts<'_>, BlockError> {
+        Ok(BlockTexts {
+            block: self,
+            dictionary: self.index.dictionary()?,
+        })
+    }
+
+    /// Finds names of labels; those that no series has are left out.
+    pub fn names<S: AsRef<str>>(&self, names: &[S]) -> Names {
+        let found = names.iter().map(|name| self.index.name(name.as_ref()));
+        found.flatten().collect()
+    }
+
+    /// As [`Block::labels`], but only the labels with one of `names`.
+    ///
+    /// # Errors
+    /// As [`Block::labels`].
+    #[inline]
+    pub fn labels_named<'a>(
+        &'a self,
+        series: u32,
+        names: &'a Names,
+    ) -> Result<impl Iterator<Item = (&'a str, &'a str)> + Clone, BlockError> {
+        self.check_series(series)?;
+        let dictionary = self.index.dictionary()?;
+        let pairs = self.index.pairs(series)?;
+        let wanted = pairs.filter(|(name, _)| names.contains(name));
+        Ok(wanted.map(move |(name, pair)| {
+            let name = &self.index.names[name as usize];
+            (&*name.text, name.value(pair, &dictionary))
+        }))
+    }
+
+    /// Returns the numbers of the labels of a series, in order of name.
+    ///
+    /// # Errors
+    /// As [`Block::labels`].
+    #[inline]
+    pub fn pairs(&self, series: u32) -> Result<impl Iterator<Item = u32> + '_, BlockError> {
+        self.check_series(series)?;
+        Ok(self.index.pairs(series)?.map(|(_, pair)| pair))
     }
 
     /// Returns the labels of a series in order of name, borrowed from the map.
@@ -235,6 +324,53 @@ impl Block {
         let dictionary = self.index.dictionary()?;
         let pairs = name.base..name.base + name.n_values;
         Ok(pairs.map(|pair| dictionary.text(pair).to_owned()).collect())
+    }
+
+    /// Returns the names of labels of these series, sorted.
+    ///
+    /// # Errors
+    /// The index is damaged, or there is no such series.
+    pub fn label_names_of(&self, series: &[u32]) -> Result<Vec<String>, BlockError> {
+        let mut shapes = vec![false; self.index.n_shapes()];
+        let mut names = vec![false; self.index.names.len()];
+        for &series in series {
+            self.check_series(series)?;
+            let shape = self.index.row(series)?.0.shape;
+            // Series are many, sets of names few.
+            if !shapes.get(shape).copied().unwrap_or_default() {
+                for (name, _) in self.index.pairs(series)? {
+                    names[name as usize] = true;
+                }
+                shapes[shape] = true;
+            }
+        }
+        let found = self.index.names.iter().zip(names).filter(|found| found.1);
+        Ok(found.map(|(name, _)| name.text.to_string()).collect())
+    }
+
+    /// Returns the values of a name in these series, sorted.
+    ///
+    /// # Errors
+    /// The index is damaged, or there is no such series.
+    pub fn label_values_of(&self, name: &str, series: &[u32]) -> Result<Vec<String>, BlockError> {
+        let Some(wanted) = self.index.name(name) else {
+            return Ok(Vec::new());
+        };
+        let name = &self.index.names[wanted as usize];
+        let mut is_found = vec![false; name.n_values as usize];
+        for &series in series {
+            self.check_series(series)?;
+            let pair = self.index.pairs(series)?.find(|&(name, _)| name == wanted);
+            let number = pair.map(|(_, pair)| (pair - name.base) as usize);
+            if let Some(found) = number.and_then(|number| is_found.get_mut(number)) {
+                *found = true;
+            }
+        }
+        let dictionary = self.index.dictionary()?;
+        let found = (name.base..).zip(is_found).filter(|&(_, found)| found);
+        Ok(found
+            .map(|(pair, _)| dictionary.text(pair).to_owned())
+            .collect())
     }
 
     /// Returns the bytes of each part of the index, with its name, for measurements.

@@ -1,6 +1,9 @@
 //! Reads the samples of a series: from its chunk entries to times and values.
 
+use std::collections::HashMap;
 use std::ops::Range;
+
+use foldhash::fast::RandomState;
 
 use super::entry::{Entries, Entry, Times, Values};
 use super::grouped::GroupReader;
@@ -10,9 +13,9 @@ use super::{BlockError, Ulid};
 use crate::codec::{CodecError, sealed};
 use crate::model::TimeRange;
 
-/// Vectors that are kept decoded. A query reads the same series of many targets one after
-/// the other, and then the next series of all of them.
-const KEPT_VECTORS: usize = 64;
+/// Times of shared vectors that are kept decoded. A query reads the same series of many
+/// targets one after the other, and then the next series of all of them.
+const MAX_KEPT_TIMES: usize = 1 << 19;
 
 /// Of longer vectors a narrow range is read without the rest.
 const LONG_VECTOR: usize = 256;
@@ -27,36 +30,100 @@ pub struct ReadScratch {
     sealed: sealed::Scratch,
     times: Vec<i64>,
     kept: Vec<Kept>,
+    by_key: HashMap<(Ulid, u32), u32, RandomState>,
+    n_times: usize,
+    /// What `kept` was read for.
+    range: Option<TimeRange>,
 }
 
-/// A shared vector, decoded.
-#[derive(Debug, Default, Clone)]
+/// The part of a shared vector that lies in a range, decoded.
+#[derive(Debug)]
 struct Kept {
-    key: Option<(Ulid, u32)>,
-    times: Vec<i64>,
+    /// Position of the first time.
+    start: usize,
+    times: Box<[i64]>,
+}
+
+impl Kept {
+    /// Returns the positions that lie in a slice of the vector, too.
+    fn within(&self, slice: &Range<usize>) -> Range<usize> {
+        let start = self.start.clamp(slice.start, slice.end);
+        start..(self.start + self.times.len()).clamp(start, slice.end)
+    }
+
+    /// Returns the times at some of its positions.
+    fn at(&self, positions: &Range<usize>) -> &[i64] {
+        let place = |position: usize| position.saturating_sub(self.start);
+        let times = self.times.get(place(positions.start)..place(positions.end));
+        times.unwrap_or_default()
+    }
 }
 
 impl ReadScratch {
-    /// Tells whether a vector is decoded already.
-    fn has(&self, key: (Ulid, u32)) -> bool {
-        let place = self.kept.get(key.1 as usize % KEPT_VECTORS);
-        place.is_some_and(|kept| kept.key == Some(key))
+    /// Returns the part of a vector of a block that lies in a range.
+    fn vector(
+        &mut self,
+        key: (Ulid, u32),
+        vector: &Vector<'_>,
+        range: TimeRange,
+    ) -> Result<&Kept, CodecError> {
+        if self.range != Some(range) {
+            self.forget();
+            self.range = Some(range);
+        }
+        let at = match self.by_key.get(&key) {
+            Some(&at) => at,
+            None => {
+                let start = read_within(vector, range, &mut self.times)?;
+                if self.n_times + self.times.len() > MAX_KEPT_TIMES {
+                    self.forget();
+                }
+                self.n_times += self.times.len();
+                let times = self.times.as_slice().into();
+                self.kept.push(Kept { start, times });
+                let at = self.kept.len() as u32 - 1;
+                self.by_key.insert(key, at);
+                at
+            }
+        };
+        Ok(&self.kept[at as usize])
     }
 
-    /// Returns the times of a vector of a block.
-    fn vector(&mut self, key: (Ulid, u32), vector: &Vector<'_>) -> Result<&[i64], CodecError> {
-        if self.kept.is_empty() {
-            self.kept.resize(KEPT_VECTORS, Kept::default());
-        }
-        let place = &mut self.kept[key.1 as usize % KEPT_VECTORS];
-        if place.key != Some(key) {
-            place.key = None;
-            place.times.clear();
-            vector.decode(0..vector.n, &mut place.times)?;
-            place.key = Some(key);
-        }
-        Ok(&place.times)
+    fn forget(&mut self) {
+        self.kept.clear();
+        self.by_key.clear();
+        self.n_times = 0;
     }
+}
+
+/// Replaces `times` by those of a vector in a range and returns the position of the first.
+fn read_within(
+    vector: &Vector<'_>,
+    range: TimeRange,
+    times: &mut Vec<i64>,
+) -> Result<usize, CodecError> {
+    let mut positions = 0..vector.n;
+    if vector.n > LONG_VECTOR {
+        let window = window_of(vector, range);
+        if window.len() < vector.n / 2 {
+            positions = window;
+        }
+    }
+    loop {
+        times.clear();
+        vector.decode(positions.clone(), times)?;
+        // A guess was good if there are others on both sides.
+        let is_before = times.first().is_some_and(|&t| t < range.start_ms);
+        let is_behind = times.last().is_some_and(|&t| t > range.end_ms);
+        if (positions.start == 0 || is_before) && (positions.end == vector.n || is_behind) {
+            break;
+        }
+        positions = 0..vector.n;
+    }
+    let kept = within(times, range);
+    times.truncate(kept.end);
+    times.drain(..kept.start);
+    Ok(positions.start + kept.start)
 }
 
 /// The chunks of one series.
@@ -241,14 +308,15 @@ impl SeriesChunks<'_> {
                         (n, kept)
                     }
                     Some(presence) => {
-                        let mut times = std::mem::take(&mut scratch.times);
-                        times.clear();
-                        let whole = scratch.vector((self.ulid, number), &vector)?;
-                        presence.keep(0..slice.len(), &whole[slice], &mut times);
-                        let kept = within(&times, range);
-                        timestamps.extend_from_slice(&times[kept.clone()]);
-                        scratch.times = times;
-                        (presence.n_present(), kept)
+                        let kept = scratch.vector((self.ulid, number), &vector, range)?;
+                        let positions = kept.within(&slice);
+                        let times = kept.at(&positions);
+                        let positions = positions.start - slice.start..positions.end - slice.start;
+                        let before = presence.n_present_before(positions.start);
+                        let begin = timestamps.len();
+                        presence.keep(positions, times, timestamps);
+                        let n = timestamps.len() - begin;
+                        (presence.n_present(), before..before + n)
                     }
                 }
             }
@@ -309,30 +377,10 @@ impl SeriesChunks<'_> {
             vector.decode(kept.clone(), timestamps)?;
             return Ok(kept.start - slice.start..kept.end - slice.start);
         }
-        let key = (self.ulid, number);
-        if slice.len() > LONG_VECTOR && !scratch.has(key) {
-            let window = window_of(vector, &slice, range);
-            if window.len() < slice.len() / 2 {
-                scratch.times.clear();
-                vector.decode(window.clone(), &mut scratch.times)?;
-                let times = scratch.times.as_slice();
-                // The guess was good if there are others on both sides.
-                let is_before = |t: &i64| *t < range.start_ms;
-                let is_behind = |t: &i64| *t > range.end_ms;
-                if (window.start == slice.start || times.first().is_some_and(is_before))
-                    && (window.end == slice.end || times.last().is_some_and(is_behind))
-                {
-                    let kept = within(times, range);
-                    timestamps.extend_from_slice(&times[kept.clone()]);
-                    let skipped = window.start - slice.start;
-                    return Ok(skipped + kept.start..skipped + kept.end);
-                }
-            }
-        }
-        let times = &scratch.vector(key, vector)?[slice];
-        let kept = within(times, range);
-        timestamps.extend_from_slice(&times[kept.clone()]);
-        Ok(kept)
+        let kept = scratch.vector((self.ulid, number), vector, range)?;
+        let positions = kept.within(&slice);
+        timestamps.extend_from_slice(kept.at(&positions));
+        Ok(positions.start - slice.start..positions.end - slice.start)
     }
 
     fn data(&self, at: u64, len_bytes: u64) -> Result<&[u8], BlockError> {
@@ -353,18 +401,17 @@ fn slice_of(vector: &Vector<'_>, start: u32, len: u32) -> Result<Range<usize>, C
     }
 }
 
-/// Guesses from the mean step which of the times of a slice are in a range, with some to
+/// Guesses from the mean step which of the times of a vector are in a range, with some to
 /// either side.
-fn window_of(vector: &Vector<'_>, slice: &Range<usize>, range: TimeRange) -> Range<usize> {
+fn window_of(vector: &Vector<'_>, range: TimeRange) -> Range<usize> {
     let span = i128::from(vector.last) - i128::from(vector.first);
     let place = |t: i64| {
         let distance = i128::from(t.clamp(vector.first, vector.last)) - i128::from(vector.first);
         (distance * (vector.n as i128 - 1) / span.max(1)) as usize
     };
     let start = place(range.start_ms).saturating_sub(WINDOW_MARGIN);
-    let end = place(range.end_ms) + WINDOW_MARGIN;
-    let start = start.clamp(slice.start, slice.end);
-    start..end.clamp(start, slice.end)
+    let end = place(range.end_ms).saturating_add(WINDOW_MARGIN);
+    start..end.clamp(start, vector.n)
 }
 
 /// Returns which of ascending times are in a range.

@@ -318,13 +318,36 @@ fn take(bytes: &mut &[u8], n: usize) -> Result<u64, Malformed> {
     Ok(u64::from_le_bytes(all))
 }
 
-/// Bytes of the change of a decimal by the control byte of its token, 0 for all other
-/// tokens.
-const DECIMAL_BYTES: [u8; 256] = {
-    let mut bytes = [0; 256];
-    (bytes[2], bytes[3], bytes[4], bytes[5], bytes[6]) = (1, 2, 3, 4, 6);
+/// Not a short token.
+const LONG: u8 = u8::MAX;
+
+/// Bytes of the change of the distance and of the change of a decimal by the control byte
+/// of a token that fits one word; [`LONG`] for all other tokens.
+const SHORT_TOKENS: [(u8, u8); 256] = {
+    let mut bytes = [(0, LONG); 256];
+    let mut time = 0;
+    while time <= 2 {
+        bytes[time << 4] = (time as u8, 0);
+        let mut value = 1;
+        while value <= 4 {
+            bytes[time << 4 | (value + 1)] = (time as u8, value as u8);
+            value += 1;
+        }
+        time += 1;
+    }
+    bytes[6] = (0, 6);
     bytes
 };
+
+/// Takes the change of the distance off a word: 0, 1 or 2 bytes.
+#[inline]
+fn change_of_distance(word: u64, len: u8) -> i64 {
+    match len {
+        0 => 0,
+        1 => i64::from(word as i8),
+        _ => i64::from(word as i16),
+    }
+}
 
 /// Adds a zigzag coded change.
 #[inline]
@@ -357,18 +380,22 @@ pub fn decode(
         return Ok(());
     }
     while left > 0 {
-        // Most tokens are a decimal at the same distance: one read for all of it.
+        // Most tokens are a decimal at about the same distance: one read for all of it.
         if let Some(word) = bytes.first_chunk() {
             let word = u64::from_le_bytes(*word);
-            if let width @ 1..=6 = DECIMAL_BYTES[usize::from(word as u8)] {
-                let width = usize::from(width);
-                bytes = &bytes[1 + width..];
+            let (time, width) = SHORT_TOKENS[usize::from(word as u8)];
+            if width != LONG {
+                bytes = &bytes[1 + usize::from(time + width)..];
+                step_ms += change_of_distance(word >> 8, time);
                 t_ms = t_ms.wrapping_add(step_ms);
-                let base =
-                    integer.unwrap_or_else(|| decimal::scale_known(f64::from_bits(bits), exponent));
-                let next = changed(base, word >> 8 & (u64::MAX >> (64 - 8 * width)));
-                integer = Some(next);
-                bits = decimal::unscale(next, exponent).to_bits();
+                if width > 0 {
+                    let last = f64::from_bits(bits);
+                    let base = integer.unwrap_or_else(|| decimal::scale_known(last, exponent));
+                    let zigzag = word >> (8 + 8 * time) & (u64::MAX >> (64 - 8 * width));
+                    let next = changed(base, zigzag);
+                    integer = Some(next);
+                    bits = decimal::unscale(next, exponent).to_bits();
+                }
                 left -= 1;
                 if !each(t_ms, f64::from_bits(bits)) {
                     return Ok(());
@@ -465,18 +492,27 @@ pub fn decode_into(
     timestamps: &mut Vec<i64>,
     values: &mut Vec<f64>,
 ) -> Result<(), Malformed> {
-    timestamps.reserve(usize::from(n));
-    values.reserve(usize::from(n));
-    decode(bytes, n, |t_ms, value| {
+    let (begin, n_most) = (timestamps.len(), usize::from(n));
+    let begin_values = values.len();
+    timestamps.resize(begin + n_most, 0);
+    values.resize(begin_values + n_most, 0.0);
+    let times = timestamps[begin..].iter_mut();
+    let mut places = times.zip(&mut values[begin_values..]);
+    let decoded = decode(bytes, n, |t_ms, value| {
         if t_ms > range.end_ms {
             return false;
         }
-        if t_ms >= range.start_ms {
-            timestamps.push(t_ms);
-            values.push(value);
+        if t_ms >= range.start_ms
+            && let Some((time, place)) = places.next()
+        {
+            (*time, *place) = (t_ms, value);
         }
         true
-    })
+    });
+    let n_found = n_most - places.len();
+    timestamps.truncate(begin + n_found);
+    values.truncate(begin_values + n_found);
+    decoded
 }
 
 #[cfg(test)]

@@ -52,6 +52,15 @@ impl Presence {
         (self.n - self.n_missing) as usize
     }
 
+    /// Returns how many of the positions before `position` are present.
+    pub fn n_present_before(&self, position: usize) -> usize {
+        let missing = self.runs.iter().map(|run| {
+            let end = (run.end as usize).min(position);
+            end.saturating_sub(run.start as usize)
+        });
+        position.min(self.n as usize) - missing.sum::<usize>()
+    }
+
     /// Appends the present ones of those times of a vector that stand at `positions`.
     ///
     /// `times` is that part of the vector.
@@ -170,6 +179,9 @@ mod tests {
             prop_assert_eq!(rest, [7]);
             prop_assert_eq!(&read, &presence);
             prop_assert_eq!(read.n_present(), kept(0..n).len());
+            for position in 0..=n {
+                prop_assert_eq!(read.n_present_before(position), kept(0..position).len());
+            }
             let [a, b] = [ends.0, ends.1].map(|end| end.index(n + 1));
             let range = a.min(b)..a.max(b);
             let mut out = vec![5];

@@ -138,11 +138,6 @@ impl BlockSet {
         found.sort_unstable_by_key(|block| block.meta().ulid);
         found.into_iter()
     }
-
-    /// Tells whether in-order samples of the head can lie in `range`.
-    pub(super) fn head_overlaps(&self, range: TimeRange) -> bool {
-        range.end_ms >= self.head_from_ms
-    }
 }
 
 impl Blocks {

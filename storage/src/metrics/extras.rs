@@ -6,6 +6,7 @@
 //! chunk, while late samples inside them go at once; those that come later are hidden
 //! until the interval goes, and go with it.
 
+use super::columns;
 use super::late::{self, LateColumn, LateSample};
 use super::sealed::{ChunkRef, SealedPages};
 use super::shard::{Applied, Captured, DELETED, LATE, LIVE, SAMPLES, Shard, Wanted, Window};
@@ -51,7 +52,7 @@ impl Extra {
         values: &mut Vec<f64>,
     ) -> Result<(), Malformed> {
         self.late.read(range, scratch)?;
-        late::merge(scratch, timestamps, values);
+        columns::merge(timestamps, values, scratch.iter().map(LateSample::parts));
         tombstones::hide(&self.deleted, timestamps, values);
         Ok(())
     }
@@ -115,14 +116,13 @@ impl Shard {
         let late = late.filter(|late| late.any_outside(hidden));
         if late.is_none() && deleted.is_empty() {
             let buffers = &self.buffers;
-            return Shard::capture_in_order(buffers, row, in_order?, wanted, epoch, pages, taken);
+            return Shard::capture_in_order(buffers, row, in_order?, wanted, epoch, taken);
         }
         // The newest one may be deleted or a late one, so it takes all to tell.
         let (all, begin) = (Wanted::All, taken.bytes.len());
         let buffers = &self.buffers;
-        let captured = in_order.and_then(|range| {
-            Shard::capture_in_order(buffers, row, range, all, epoch, pages, taken)
-        });
+        let captured = in_order
+            .and_then(|range| Shard::capture_in_order(buffers, row, range, all, epoch, taken));
         // As in Prometheus, a series whose chunks are deleted as a whole is not there,
         // and the open chunk never is deleted as a whole.
         let captured = captured.filter(|captured| {

@@ -227,10 +227,10 @@ pub fn check_page(data: &[u8]) {
     let found = pages.overlapping(newest, TimeRange::ALL, &mut records);
     assert!(found.is_err() || records.len() <= stored.len());
     for record in records {
-        let codec = &mut crate::codec::sealed::Scratch::default();
+        let scratch = &mut super::sealed::ReadScratch::default();
         let before = t.len();
         if pages
-            .decode(record, TimeRange::ALL, codec, &mut t, &mut v)
+            .decode(record, TimeRange::ALL, scratch, &mut t, &mut v)
             .is_ok()
         {
             assert_eq!(t.len(), v.len());

@@ -6,13 +6,13 @@ use parking_lot::{MutexGuard, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
 
 use super::blocks::BlockSet;
-use super::extras::Taken;
-use super::label_order::{BlockPart, Merged};
+use super::extras::{NO_EXTRA, Taken};
 use super::sealed::SealedPages;
+use super::selection::packed;
 use super::shard::{Captured, ReadScratch, Wanted, Window};
 use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
-use crate::index::{Dictionary, NameId, Row};
+use crate::index::{Dictionary, NameId, PairId, Row};
 use crate::model::{Labels, Matcher, TimeRange};
 
 /// Series that are copied under one lock of their shard.
@@ -21,6 +21,9 @@ const BATCH: usize = 1024;
 /// Bytes that a row of labels and a sample take at least, as a rule.
 const ROW_BYTES: usize = 32;
 const SAMPLE_BYTES: usize = 17;
+
+/// Room for samples that is made before they are seen, at most.
+const MAX_RESERVED: usize = 64 << 20;
 
 /// The series of the head that satisfied a selection, in order of creation.
 #[derive(Debug)]
@@ -57,24 +60,26 @@ impl HeadSelection {
         }
         let dictionary = self.dictionary.read();
         let row = self.row(index);
-        Labels::from_sorted(row.pairs().map(|pair| dictionary.pair_text(pair)))
+        packed(row.pairs().map(|pair| dictionary.pair_text(pair)))
+    }
+
+    /// Finds names of labels; those that no series has are left out.
+    pub(super) fn names<S: AsRef<str>>(&self, names: &[S]) -> SmallVec<[NameId; 4]> {
+        let dictionary = self.dictionary.read();
+        let found = names.iter().map(|name| dictionary.name(name.as_ref()));
+        found.flatten().collect()
     }
 
     /// As [`HeadSelection::labels`], but only the labels with one of `names`.
-    pub(super) fn labels_named<S: AsRef<str>>(&self, index: usize, names: &[S]) -> Labels {
+    pub(super) fn labels_named(&self, index: usize, names: &[NameId]) -> Labels {
         if index >= self.series.len() {
             return Labels::empty();
         }
         let dictionary = self.dictionary.read();
-        let wanted: SmallVec<[NameId; 4]> = names
-            .iter()
-            .filter_map(|name| dictionary.name(name.as_ref()))
-            .collect();
         let row = self.row(index);
-        let kept = row
-            .pairs()
-            .filter(|&pair| wanted.contains(&dictionary.pair_name(pair)));
-        Labels::from_sorted(kept.map(|pair| dictionary.pair_text(pair)))
+        let wanted = |&pair: &PairId| names.contains(&dictionary.pair_name(pair));
+        let kept = row.pairs().filter(wanted);
+        packed(kept.map(|pair| dictionary.pair_text(pair)))
     }
 
     /// Returns the bytes of memory held, without the pages it shares with the store.
@@ -84,14 +89,21 @@ impl HeadSelection {
             + self.taken.memory_bytes()
     }
 
-    /// Adds the series to those of blocks.
-    pub(super) fn join(&self, merged: &mut Merged, parts: &[BlockPart]) {
-        let dictionary = self.dictionary();
-        let dictionary = &*dictionary;
-        merged.join_head(parts, self.len() as u32, |index| {
-            let pairs = self.row(index as usize).pairs();
-            pairs.map(|pair| dictionary.pair_text(pair))
-        });
+    /// Tells whether a series has late samples or deleted times.
+    pub(super) fn has_extra(&self, index: usize) -> bool {
+        let series = self.series.get(index);
+        series.is_some_and(|series| series.captured.extra != NO_EXTRA)
+    }
+
+    /// Drops series that turn out to have nothing in the selected range. May read the
+    /// disk, so no lock should be held.
+    fn drop_empty(&mut self) {
+        let (pages, window) = (&self.pages, self.window);
+        let is_in = |series: &Selected| {
+            let pages = &pages[series.shard as usize];
+            series.captured.is_in(pages, window)
+        };
+        self.series.retain(is_in);
     }
 
     /// Returns the texts of the pairs in the rows.
@@ -156,6 +168,8 @@ impl MetricStore {
         // merges such runs quickly.
         selection.series.sort_by_key(|series| series.captured.born);
         self.copy_rows(&mut selection);
+        drop(capture);
+        selection.drop_empty();
         (selection, set)
     }
 
@@ -166,6 +180,7 @@ impl MetricStore {
         let epoch = self.next_epoch(&capture);
         let mut selection = self.capture_series(ids, epoch, window, Wanted::All);
         drop(capture);
+        selection.drop_empty();
         let mut places: Vec<(u32, u32)> = ids.iter().copied().zip(0..).collect();
         places.sort_unstable();
         let place = |id: u32| places.binary_search_by_key(&id, |&(id, _)| id);
@@ -197,13 +212,14 @@ impl MetricStore {
             series: Vec::with_capacity(ids.len()),
             rows: Vec::with_capacity(ids.len() * ROW_BYTES),
             dictionary: Arc::default(),
-            taken: Taken {
-                bytes: Vec::with_capacity(ids.len() * SAMPLE_BYTES),
-                extras: Vec::new(),
-            },
+            taken: Taken::default(),
             pages: vec![SealedPages::default(); self.shards.len()],
         };
         self.capture_all(ids, epoch, wanted, &mut selection);
+        let bytes = &mut selection.taken.bytes;
+        if bytes.len() < bytes.capacity() / 2 {
+            bytes.shrink_to_fit();
+        }
         selection
     }
 
@@ -212,9 +228,18 @@ impl MetricStore {
         for &id in ids {
             by_shard[self.layout.shard(id)].push(id);
         }
-        for (shard, ids) in by_shard.iter().enumerate() {
-            for batch in ids.chunks(BATCH) {
+        for (shard, ids_of_shard) in by_shard.iter().enumerate() {
+            for batch in ids_of_shard.chunks(BATCH) {
                 let locked = self.shards[shard].lock();
+                let bytes = &mut selection.taken.bytes;
+                if bytes.capacity() == 0 {
+                    // Series of one shard are like those of the others.
+                    let each = match wanted {
+                        Wanted::All => locked.counts().mean_open_bytes(),
+                        Wanted::Newest => SAMPLE_BYTES,
+                    };
+                    bytes.reserve_exact(each.saturating_mul(ids.len()).min(MAX_RESERVED));
+                }
                 // The last ones are good for all, because pages only come while
                 // `capture` is held.
                 let pages = locked.pages();

@@ -37,6 +37,13 @@ pub(super) struct LateSample {
     pub(super) bits: u64,
 }
 
+impl LateSample {
+    /// Returns time and value.
+    pub(super) fn parts(&self) -> (i64, f64) {
+        (self.t_ms, f64::from_bits(self.bits))
+    }
+}
+
 /// Some samples in order of time, as tokens. Readers share them.
 #[derive(Debug, Clone)]
 struct Run {
@@ -453,30 +460,6 @@ fn hull(one: TimeRange, other: TimeRange) -> TimeRange {
         one.start_ms.min(other.start_ms),
         one.end_ms.max(other.end_ms),
     )
-}
-
-/// Merges late samples into columns of in-order ones, which win at equal times.
-pub(super) fn merge(late: &mut Vec<LateSample>, timestamps: &mut Vec<i64>, values: &mut Vec<f64>) {
-    let mut at = 0;
-    late.retain(|sample| {
-        at += timestamps[at..].partition_point(|&t_ms| t_ms < sample.t_ms);
-        timestamps.get(at) != Some(&sample.t_ms)
-    });
-    // From the end, so that nothing is moved twice.
-    let mut from = timestamps.len();
-    let mut to = from + late.len();
-    timestamps.resize(to, 0);
-    values.resize(to, 0.0);
-    for sample in late.iter().rev() {
-        while from > 0 && timestamps[from - 1] > sample.t_ms {
-            (from, to) = (from - 1, to - 1);
-            timestamps[to] = timestamps[from];
-            values[to] = values[from];
-        }
-        to -= 1;
-        timestamps[to] = sample.t_ms;
-        values[to] = f64::from_bits(sample.bits);
-    }
 }
 
 #[cfg(test)]

@@ -4,15 +4,17 @@
 //! these overlap the range, whichever of their series have samples in it; label sets need
 //! a chunk in the range.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::shard::NEVER;
 use super::store::MetricStore;
 use crate::block::{Block, BlockError};
 use crate::error::StorageError;
-use crate::index::Index;
+use crate::index::{Dictionary, Index};
 use crate::model::{Labels, Matcher, TimeRange};
+
+/// Labels that a series has, as a rule.
+const USUAL_LABELS: usize = 16;
 
 impl MetricStore {
     /// Returns the label sets that satisfy any of the matcher sets and have chunks
@@ -27,9 +29,12 @@ impl MetricStore {
         limit: usize,
     ) -> Result<Vec<Labels>, StorageError> {
         let mut found = Vec::new();
+        let most = if limit > 0 { limit } else { usize::MAX };
         for matchers in sets {
-            let selection = self.select(matchers, range)?;
-            found.extend((0..selection.len()).map(|index| selection.labels(index)));
+            // Of what comes in label order no more than the first ones are needed.
+            let selection = self.select_sorted(matchers, range)?;
+            let n = selection.len().min(most);
+            found.extend((0..n).map(|index| selection.labels(index)));
         }
         Ok(sorted(found, limit))
     }
@@ -61,15 +66,14 @@ impl MetricStore {
         if is_everything(sets) {
             return index.names();
         }
-        let mut names = BTreeSet::new();
         let dictionary = index.dictionary();
         let dictionary = dictionary.read();
-        for_each_pair(&index, sets, |pair| {
-            names.insert(dictionary.pair_name(pair));
-        });
-        let texts = names
-            .iter()
-            .map(|&name| dictionary.name_text(name).to_owned());
+        let mut is_found = vec![false; dictionary.n_names()];
+        for pair in pairs_of(&index, &dictionary, sets) {
+            is_found[dictionary.pair_name(pair) as usize] = true;
+        }
+        let names = (0..).zip(is_found).filter(|&(_, found)| found);
+        let texts = names.map(|(name, _)| dictionary.name_text(name).to_owned());
         texts.collect()
     }
 
@@ -111,15 +115,11 @@ impl MetricStore {
         let Some(name) = dictionary.name(name) else {
             return Vec::new();
         };
-        let mut pairs = BTreeSet::new();
-        for_each_pair(&index, sets, |pair| {
-            if dictionary.pair_name(pair) == name {
-                pairs.insert(pair);
-            }
-        });
+        let pairs = pairs_of(&index, &dictionary, sets);
         let texts = pairs
-            .iter()
-            .map(|&pair| dictionary.value_text(pair).to_owned());
+            .into_iter()
+            .filter(|&pair| dictionary.pair_name(pair) == name)
+            .map(|pair| dictionary.value_text(pair).to_owned());
         texts.collect()
     }
 
@@ -147,15 +147,7 @@ fn block_label_names(block: &Block, sets: &[Vec<Matcher>]) -> Result<Vec<String>
     if is_everything(sets) {
         return block.label_names();
     }
-    let mut names = BTreeSet::new();
-    for series in series_of(block, sets)? {
-        for (name, _) in block.labels(series)? {
-            if !names.contains(name) {
-                names.insert(name.to_owned());
-            }
-        }
-    }
-    Ok(names.into_iter().collect())
+    block.label_names_of(&series_of(block, sets)?)
 }
 
 fn block_label_values(
@@ -166,35 +158,37 @@ fn block_label_values(
     if is_everything(sets) {
         return block.label_values(wanted);
     }
-    let mut values = BTreeSet::new();
-    for series in series_of(block, sets)? {
-        let value = block.labels(series)?.find(|&(name, _)| name == wanted);
-        if let Some((_, value)) = value
-            && !values.contains(value)
-        {
-            values.insert(value.to_owned());
-        }
-    }
-    Ok(values.into_iter().collect())
+    block.label_values_of(wanted, &series_of(block, sets)?)
 }
 
 /// Returns the series of a block that satisfy any of the sets.
-fn series_of(block: &Block, sets: &[Vec<Matcher>]) -> Result<BTreeSet<u32>, BlockError> {
-    let mut found = BTreeSet::new();
+fn series_of(block: &Block, sets: &[Vec<Matcher>]) -> Result<Vec<u32>, BlockError> {
+    let mut found = Vec::new();
     for matchers in sets {
         found.extend(block.resolve(matchers)?);
     }
+    found.sort_unstable();
+    found.dedup();
     Ok(found)
 }
 
-fn for_each_pair(index: &Index, sets: &[Vec<Matcher>], mut each: impl FnMut(u32)) {
+/// Returns the labels of the series in memory that satisfy any of the sets, each once.
+fn pairs_of(index: &Index, dictionary: &Dictionary, sets: &[Vec<Matcher>]) -> Vec<u32> {
+    let mut ids = Vec::new();
     for matchers in sets {
-        for id in index.resolve(matchers) {
-            for pair in index.row(id).into_iter().flat_map(|row| row.pairs()) {
-                each(pair);
-            }
-        }
+        ids.extend(index.resolve(matchers));
     }
+    let rows = ids.iter().filter_map(|&id| index.row(id));
+    let pairs = rows.flat_map(|row| row.pairs());
+    if ids.len() * USUAL_LABELS < dictionary.n_pairs() {
+        return sorted(pairs.collect(), 0);
+    }
+    let mut is_found = vec![false; dictionary.n_pairs()];
+    for pair in pairs {
+        is_found[pair as usize] = true;
+    }
+    let found = (0..).zip(is_found).filter(|&(_, found)| found);
+    found.map(|(pair, _)| pair).collect()
 }
 
 fn sorted<T: Ord>(mut found: Vec<T>, limit: usize) -> Vec<T> {

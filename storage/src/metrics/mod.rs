@@ -18,6 +18,7 @@
 mod store;
 
 mod appender;
+mod columns;
 mod head_selection;
 mod label_order;
 mod scratch;

@@ -3,6 +3,8 @@
 //! Several threads may read one selection. Each comes back with the same buffer for its
 //! samples, so where that lies tells which scratch it had the time before.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use parking_lot::Mutex;
 
 use super::shard;
@@ -21,15 +23,34 @@ pub(super) struct ReadScratch {
     pub(super) more_values: Vec<f64>,
 }
 
+impl ReadScratch {
+    /// Returns room for samples beside those of the reader.
+    pub(super) fn more(&mut self) -> (&mut Vec<i64>, &mut Vec<f64>) {
+        (&mut self.more_timestamps, &mut self.more_values)
+    }
+}
+
 /// The scratches of a selection.
 #[derive(Debug, Default)]
-pub(super) struct Scratches([Mutex<ReadScratch>; N_READERS]);
+pub(super) struct Scratches([Place; N_READERS]);
+
+#[derive(Debug, Default)]
+struct Place {
+    /// Who had it last, see [`reader_of`]; 0 for nobody.
+    reader: AtomicUsize,
+    scratch: Mutex<ReadScratch>,
+}
 
 impl Scratches {
-    /// Lends a scratch to a reader; see [`reader_of`].
+    /// Lends a scratch to a reader: the one it had, or one that nobody had, or any.
     pub(super) fn lend<R>(&self, reader: usize, read: impl FnOnce(&mut ReadScratch) -> R) -> R {
-        for at in 0..N_READERS {
-            if let Some(mut scratch) = self.0[reader.wrapping_add(at) % N_READERS].try_lock() {
+        let of = |reader| {
+            let is_of = move |place: &&Place| place.reader.load(Ordering::Relaxed) == reader;
+            self.0.iter().filter(is_of)
+        };
+        for place in of(reader).chain(of(0)).chain(&self.0) {
+            if let Some(mut scratch) = place.scratch.try_lock() {
+                place.reader.store(reader, Ordering::Relaxed);
                 return read(&mut scratch);
             }
         }
@@ -37,8 +58,7 @@ impl Scratches {
     }
 }
 
-/// Returns a number for the reader whose buffer this is.
+/// Returns a number for the reader whose buffer this is, which is not 0.
 pub(super) fn reader_of<T>(buffer: &T) -> usize {
-    // Buffers of two threads are seldom in one page.
-    std::ptr::from_ref(buffer).addr() >> 12
+    std::ptr::from_ref(buffer).addr()
 }

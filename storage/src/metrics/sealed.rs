@@ -20,7 +20,10 @@
 //! A full page waits in memory until it is stored (see `head_files`); which of the two
 //! a page is makes no difference to readers.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::page::{FilePlace, HEADER_BYTES, PAGE_BYTES, Page, PageBytes, PageInfo};
 use crate::codec::open::{self, Malformed};
@@ -46,6 +49,23 @@ pub(super) struct Scratch {
     times: Vec<u8>,
     payload: Vec<u8>,
     record: Vec<u8>,
+}
+
+/// Vectors of times that a reader keeps decoded: series of one scrape share theirs.
+const N_KEPT: usize = 16;
+
+/// Buffers that a reader keeps between series.
+#[derive(Debug, Default)]
+pub(super) struct ReadScratch {
+    codec: sealed::Scratch,
+    kept: KeptTimes,
+}
+
+/// Vectors of times with the bytes they came from, by a hash of those.
+#[derive(Debug, Default)]
+struct KeptTimes {
+    places: Vec<(Vec<u8>, Vec<i64>)>,
+    hasher: RandomState,
 }
 
 /// Names a record: page in the upper 16 bits, offset / 4 below.
@@ -495,7 +515,7 @@ impl SealedPages {
         &self,
         chunk: ChunkRef,
         range: TimeRange,
-        scratch: &mut sealed::Scratch,
+        scratch: &mut ReadScratch,
         timestamps: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), Malformed> {
@@ -504,53 +524,59 @@ impl SealedPages {
         let payload = page.get(record.payload).ok_or(Malformed)?;
         match record.codec {
             TOKENS => open::decode_into(payload, record.n, range, timestamps, values),
-            COLUMNS => {
-                let start = timestamps.len();
-                decode_columns(payload, record.n, scratch, timestamps, values)?;
-                clip(start, range, record.range, timestamps, values);
-                Ok(())
-            }
+            COLUMNS => scratch.columns(payload, record.n, range, timestamps, values),
             _ => Err(Malformed),
         }
     }
 }
 
-fn decode_columns(
-    mut payload: &[u8],
-    n: u16,
-    scratch: &mut sealed::Scratch,
-    timestamps: &mut Vec<i64>,
-    values: &mut Vec<f64>,
-) -> Result<(), Malformed> {
-    let n = usize::from(n);
-    let len = varint::read_u64(&mut payload).map_err(|_| Malformed)?;
-    let len = usize::try_from(len).map_err(|_| Malformed)?;
-    let (times, payload) = payload.split_at_checked(len).ok_or(Malformed)?;
-    let found = timestamps::decode(times, n, timestamps);
-    if found != Ok(n) || sealed::decode(payload, n, scratch, values).is_err() {
-        return Err(Malformed);
+impl ReadScratch {
+    /// Appends the samples of two columns that lie in `range`.
+    fn columns(
+        &mut self,
+        mut payload: &[u8],
+        n: u16,
+        range: TimeRange,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), Malformed> {
+        let n = usize::from(n);
+        let len = varint::read_u64(&mut payload).map_err(|_| Malformed)?;
+        let len = usize::try_from(len).map_err(|_| Malformed)?;
+        let (encoded, payload) = payload.split_at_checked(len).ok_or(Malformed)?;
+        let times = self.kept.decode(encoded, n)?;
+        let start = times.partition_point(|&t_ms| t_ms < range.start_ms);
+        let end = times.partition_point(|&t_ms| t_ms <= range.end_ms);
+        let wanted = start..end.max(start);
+        let n_wanted = wanted.len();
+        timestamps.extend_from_slice(&times[wanted.clone()]);
+        let begin = values.len();
+        let decoded = sealed::decode_range(payload, n, wanted, &mut self.codec, values);
+        if decoded.is_err() || values.len() - begin != n_wanted {
+            return Err(Malformed);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// Removes what lies outside `range` from the samples at and after `start`, which
-/// reach over `whole`.
-fn clip(
-    start: usize,
-    range: TimeRange,
-    whole: TimeRange,
-    timestamps: &mut Vec<i64>,
-    values: &mut Vec<f64>,
-) {
-    if whole.end_ms > range.end_ms {
-        let end = start + timestamps[start..].partition_point(|&t_ms| t_ms <= range.end_ms);
-        timestamps.truncate(end);
-        values.truncate(end);
-    }
-    if whole.start_ms < range.start_ms {
-        let before = timestamps[start..].partition_point(|&t_ms| t_ms < range.start_ms);
-        timestamps.drain(start..start + before);
-        values.drain(start..start + before);
+impl KeptTimes {
+    /// Returns the times of a vector of `n`.
+    fn decode(&mut self, encoded: &[u8], n: usize) -> Result<&[i64], Malformed> {
+        if self.places.is_empty() {
+            self.places.resize(N_KEPT, (Vec::new(), Vec::new()));
+        }
+        let place = self.hasher.hash_one(encoded) as usize % N_KEPT;
+        let (known, times) = &mut self.places[place];
+        if known != encoded || times.len() != n {
+            known.clear();
+            times.clear();
+            if timestamps::decode(encoded, n, times) != Ok(n) {
+                times.clear();
+                return Err(Malformed);
+            }
+            known.extend_from_slice(encoded);
+        }
+        Ok(times)
     }
 }
 

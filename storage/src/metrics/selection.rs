@@ -4,16 +4,20 @@
 //! order (the head's is the order of creation); series of several parts are merged in
 //! label order, as Prometheus does it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use smallvec::SmallVec;
 
 use super::blocks::{BlockSet, Blocks, Served};
+use super::columns::{merge_columns, settle};
 use super::head_selection::HeadSelection;
 use super::label_order::{BlockPart, Member, Merged};
 use super::scratch::{ReadScratch, Scratches, reader_of};
 use super::shard::Wanted;
 use super::store::MetricStore;
-use crate::block::BlockError;
+use crate::block::{self, BlockError};
 use crate::error::StorageError;
+use crate::index::NameId;
 use crate::model::{Labels, Matcher, TimeRange};
 
 /// A snapshot of the series that satisfied a selection. Samples are decoded when they
@@ -24,6 +28,8 @@ pub struct Selection {
     head: HeadSelection,
     parts: Vec<BlockPart>,
     order: Order,
+    /// Names that were asked for first, and probably are again.
+    named: OnceLock<Named>,
     /// Told of damage.
     blocks: Arc<Blocks>,
     scratches: Scratches,
@@ -36,6 +42,32 @@ enum Order {
     /// All is in one block.
     Block,
     Merged(Merged),
+}
+
+/// Names of labels and their numbers.
+#[derive(Debug)]
+struct Named {
+    names: Vec<Box<str>>,
+    head: SmallVec<[NameId; 4]>,
+    /// By part.
+    parts: Vec<block::Names>,
+}
+
+impl Named {
+    /// Tells whether these are the names.
+    fn is<S: AsRef<str>>(&self, names: &[S]) -> bool {
+        let known = self.names.iter().map(|name| &**name);
+        known.eq(names.iter().map(AsRef::as_ref))
+    }
+}
+
+/// Labels that a set has, as a rule.
+const USUAL_LABELS: usize = 24;
+
+/// Packs labels, which are looked up once although they are walked through twice.
+pub(super) fn packed<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Labels {
+    let labels: SmallVec<[(&str, &str); USUAL_LABELS]> = labels.collect();
+    Labels::from_sorted(labels.iter().copied())
 }
 
 /// What a read did to the times in its buffer.
@@ -67,35 +99,59 @@ impl Selection {
         match self.place(index) {
             None => Labels::empty(),
             Some(Place::Head(index)) => self.head.labels(index),
-            Some(Place::Block(member)) => Labels::from_sorted(self.block_labels(member)),
-        }
-    }
-
-    /// As [`Selection::labels`], but only the labels with one of `names`. Costs much
-    /// less where those are few.
-    pub fn labels_named<S: AsRef<str>>(&self, index: usize, names: &[S]) -> Labels {
-        match self.place(index) {
-            None => Labels::empty(),
-            Some(Place::Head(index)) => self.head.labels_named(index, names),
-            Some(Place::Block(member)) => {
-                let labels = self.block_labels(member);
-                let is_wanted =
-                    |&(name, _): &(&str, &str)| names.iter().any(|wanted| wanted.as_ref() == name);
-                Labels::from_sorted(labels.filter(is_wanted))
+            Some(Place::Block(Member { part, series })) => {
+                let block = &self.parts[part as usize].block;
+                self.labels_or_note(block, block.labels(series))
             }
         }
     }
 
-    fn block_labels(
-        &self,
-        Member { part, series }: Member,
-    ) -> impl Iterator<Item = (&str, &str)> + Clone {
-        let block = &self.parts[part as usize].block;
-        let labels = block.labels(series);
-        if let Err(error) = &labels {
-            self.blocks.note(block, error);
+    /// As [`Selection::labels`], but only the labels with one of `names`. Costs much
+    /// less where those are few, and where they are the same at every call.
+    pub fn labels_named<S: AsRef<str>>(&self, index: usize, names: &[S]) -> Labels {
+        let Some(place) = self.place(index) else {
+            return Labels::empty();
+        };
+        let known = self.named.get_or_init(|| self.named(names));
+        let others;
+        let named = if known.is(names) {
+            known
+        } else {
+            others = self.named(names);
+            &others
+        };
+        match place {
+            Place::Head(index) => self.head.labels_named(index, &named.head),
+            Place::Block(Member { part, series }) => {
+                let block = &self.parts[part as usize].block;
+                let labels = block.labels_named(series, &named.parts[part as usize]);
+                self.labels_or_note(block, labels)
+            }
         }
-        labels.into_iter().flatten()
+    }
+
+    fn named<S: AsRef<str>>(&self, names: &[S]) -> Named {
+        let parts = self.parts.iter();
+        Named {
+            names: names.iter().map(|name| name.as_ref().into()).collect(),
+            head: self.head.names(names),
+            parts: parts.map(|part| part.block.names(names)).collect(),
+        }
+    }
+
+    /// Makes labels of what a block says, or tells of its damage.
+    fn labels_or_note<'a>(
+        &self,
+        block: &Arc<Served>,
+        labels: Result<impl Iterator<Item = (&'a str, &'a str)>, BlockError>,
+    ) -> Labels {
+        match labels {
+            Ok(labels) => packed(labels),
+            Err(error) => {
+                self.blocks.note(block, &error);
+                Labels::empty()
+            }
+        }
     }
 
     /// Returns a place that knows the labels of a series.
@@ -186,13 +242,18 @@ impl Selection {
         let Some(head) = merged.head(index) else {
             return Ok(());
         };
-        if timestamps.is_empty() {
-            return self.head.read(head, &mut scratch.head, timestamps, values);
+        let begin = timestamps.len();
+        if begin == 0 || !self.head.has_extra(head) {
+            self.head
+                .read(head, &mut scratch.head, timestamps, values)?;
+            settle(timestamps, values, begin, scratch.more());
+            return Ok(());
         }
+        // Late samples and deleted times are those of the head alone.
+        scratch.more_timestamps.clear();
+        scratch.more_values.clear();
         let (more_timestamps, more_values) =
             (&mut scratch.more_timestamps, &mut scratch.more_values);
-        more_timestamps.clear();
-        more_values.clear();
         self.head
             .read(head, &mut scratch.head, more_timestamps, more_values)?;
         merge_columns(timestamps, values, more_timestamps, more_values);
@@ -211,7 +272,7 @@ impl Selection {
         let block = &self.parts[part as usize].block;
         let read = block.read(series, self.range, &mut scratch.block, timestamps, values);
         read.map_err(|error| self.blocks.failed(block, error))?;
-        settle(timestamps, values, begin, scratch);
+        settle(timestamps, values, begin, scratch.more());
         Ok(())
     }
 }
@@ -219,73 +280,6 @@ impl Selection {
 enum Place {
     Head(usize),
     Block(Member),
-}
-
-/// Merges the samples from `begin` on into those before, both in order of time. Of two
-/// samples at the same time the earlier read one stays.
-fn settle(
-    timestamps: &mut Vec<i64>,
-    values: &mut Vec<f64>,
-    begin: usize,
-    scratch: &mut ReadScratch,
-) {
-    let in_order = match (begin.checked_sub(1), timestamps.get(begin)) {
-        (Some(last), Some(&first)) => timestamps[last] < first,
-        _ => true,
-    };
-    if !in_order {
-        let ReadScratch {
-            more_timestamps: late_times,
-            more_values: late_values,
-            ..
-        } = scratch;
-        late_times.clear();
-        late_values.clear();
-        late_times.extend(timestamps.drain(begin..));
-        late_values.extend(values.drain(begin..));
-        merge_columns(timestamps, values, late_times, late_values);
-    }
-}
-
-/// Merges two series of samples in order of time into the first. Of two samples at the
-/// same time the first one's stays.
-pub(super) fn merge_columns(
-    timestamps: &mut Vec<i64>,
-    values: &mut Vec<f64>,
-    other_timestamps: &[i64],
-    other_values: &[f64],
-) {
-    let Some(&from_ms) = other_timestamps.first() else {
-        return;
-    };
-    if timestamps.last().is_none_or(|&last_ms| last_ms < from_ms) {
-        timestamps.extend_from_slice(other_timestamps);
-        values.extend_from_slice(other_values);
-        return;
-    }
-    // What is before the first of the others stays where it is.
-    let keep = timestamps.partition_point(|&t_ms| t_ms < from_ms);
-    let (tail_times, tail_values) = (timestamps.split_off(keep), values.split_off(keep));
-    let mut tail = tail_times.into_iter().zip(tail_values).peekable();
-    let others = other_timestamps
-        .iter()
-        .copied()
-        .zip(other_values.iter().copied());
-    for (t_ms, value) in others {
-        while let Some((before_ms, before)) = tail.next_if(|&(tail_ms, _)| tail_ms < t_ms) {
-            timestamps.push(before_ms);
-            values.push(before);
-        }
-        let (t_ms, value) = tail
-            .next_if(|&(tail_ms, _)| tail_ms == t_ms)
-            .unwrap_or((t_ms, value));
-        timestamps.push(t_ms);
-        values.push(value);
-    }
-    for (t_ms, value) in tail {
-        timestamps.push(t_ms);
-        values.push(value);
-    }
 }
 
 impl MetricStore {
@@ -338,15 +332,13 @@ impl MetricStore {
     ) -> Result<Selection, StorageError> {
         let (head, set) = self.capture_head(matchers, range, wanted);
         let parts = self.select_in_blocks(&set, matchers, range)?;
-        let head_takes_part = set.head_overlaps(range) || head.len() > 0;
-        let order = match (parts.len(), head_takes_part) {
+        let order = match (parts.len(), head.len()) {
             (0, _) if !sorted => Order::Head,
-            (1, false) => Order::Block,
+            (1, 0) => Order::Block,
             _ => {
-                let merged = Merged::of_blocks(&parts);
-                let mut merged =
+                let merged = Merged::new(&parts, &head);
+                let merged =
                     merged.map_err(|unreadable| self.blocks.unreadable(&parts, unreadable))?;
-                head.join(&mut merged, &parts);
                 Order::Merged(merged)
             }
         };
@@ -355,6 +347,7 @@ impl MetricStore {
             head,
             parts,
             order,
+            named: OnceLock::new(),
             blocks: Arc::clone(&self.blocks),
             scratches: Scratches::default(),
         })
@@ -398,29 +391,4 @@ fn with_chunks(
         })
     });
     outcome.map(|()| ids)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn columns_merge_like_maps(one: BTreeMap<i8, u8>, other: BTreeMap<i8, u8>) {
-            let columns = |map: &BTreeMap<i8, u8>, add: f64| -> (Vec<i64>, Vec<f64>) {
-                map.iter().map(|(&t, &v)| (i64::from(t), f64::from(v) + add)).unzip()
-            };
-            let (mut t, mut v) = columns(&one, 0.0);
-            let (other_t, other_v) = columns(&other, 0.5);
-            merge_columns(&mut t, &mut v, &other_t, &other_v);
-            let mut model: BTreeMap<i64, f64> = other_t.into_iter().zip(other_v).collect();
-            model.extend(one.iter().map(|(&t, &v)| (i64::from(t), f64::from(v))));
-            prop_assert_eq!(t, model.keys().copied().collect::<Vec<_>>());
-            prop_assert_eq!(v, model.values().copied().collect::<Vec<_>>());
-        }
-    }
 }

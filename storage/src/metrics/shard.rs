@@ -18,7 +18,6 @@ use super::extras::{NO_EXTRA, Taken};
 use super::late::{LateBuffer, LateSample};
 use super::sealed::{self, Chunk, ChunkRef, SealedChunks, SealedPages};
 use super::tombstones::Tombstones;
-use crate::codec;
 use crate::codec::open::{self, Edit, Malformed, OpenChunk, Scratch};
 use crate::error::AppendError;
 use crate::model::{STALE_NAN_BITS, TimeRange};
@@ -62,6 +61,14 @@ pub(super) struct ShardCounts {
     pub(super) open_bytes: u64,
     pub(super) chunks_created: u64,
     pub(super) chunks_removed: u64,
+}
+
+impl ShardCounts {
+    /// Returns the bytes that an open chunk has on average.
+    pub(super) fn mean_open_bytes(&self) -> usize {
+        let mean = self.open_bytes.checked_div(self.open_chunks);
+        mean.map_or(0, |mean| mean as usize + 1)
+    }
 }
 
 /// One series; see the module's text.
@@ -172,11 +179,22 @@ pub(super) struct Captured {
 #[derive(Debug, Default)]
 pub(super) struct ReadScratch {
     chunks: Vec<ChunkRef>,
-    codec: codec::sealed::Scratch,
+    sealed: sealed::ReadScratch,
     pub(super) late: Vec<LateSample>,
 }
 
 impl Captured {
+    /// Tells whether a chunk lies in a window, or there are late samples.
+    pub(super) fn is_in(&self, pages: &SealedPages, window: Window) -> bool {
+        if self.open_n > 0 || self.extra != NO_EXTRA {
+            return true;
+        }
+        window.in_order.is_some_and(|range| {
+            let end_ms = range.end_ms.min(self.seen_until_ms);
+            pages.any_overlaps(self.sealed, TimeRange::new(range.start_ms, end_ms))
+        })
+    }
+
     /// Appends the samples in a window, in order of time, to columns that are empty.
     /// `taken` was given to [`Shard::capture`], `pages` are those of the shard then or
     /// later.
@@ -194,7 +212,7 @@ impl Captured {
             scratch.chunks.clear();
             pages.overlapping(self.sealed, seen, &mut scratch.chunks)?;
             for &chunk in scratch.chunks.iter().rev() {
-                pages.decode(chunk, seen, &mut scratch.codec, timestamps, values)?;
+                pages.decode(chunk, seen, &mut scratch.sealed, timestamps, values)?;
             }
             let tokens = &taken.bytes[self.open_at..self.open_at + usize::from(self.open_len)];
             open::decode_into(tokens, self.open_n, seen, timestamps, values)?;
@@ -376,6 +394,9 @@ impl Shard {
     /// Copies what is needed to read the series in `slot` later, if a sample of it
     /// that was there before `epoch` may lie in `range`. What is copied goes to the end
     /// of `taken`. With `Wanted::Newest` older samples may be left out.
+    ///
+    /// Whether finished chunks lie in the range is not looked at, because that may read
+    /// the disk and the shard is locked; see [`Captured::is_in`].
     #[inline]
     pub(super) fn capture(
         &self,
@@ -391,7 +412,7 @@ impl Shard {
             return self.capture_with_extra(slot, window, wanted, epoch, pages, taken);
         }
         let range = window.in_order?;
-        Shard::capture_in_order(&self.buffers, row, range, wanted, epoch, pages, taken)
+        Shard::capture_in_order(&self.buffers, row, range, wanted, epoch, taken)
     }
 
     /// As [`Shard::capture`], of the samples that came in order.
@@ -402,7 +423,6 @@ impl Shard {
         range: TimeRange,
         wanted: Wanted,
         epoch: u32,
-        pages: &SealedPages,
         taken: &mut Taken,
     ) -> Option<Captured> {
         let bytes = &mut taken.bytes;
@@ -448,8 +468,7 @@ impl Shard {
             captured.open_len = row.open.len_bytes;
             captured.open_n = row.open.n;
         }
-        let visible = TimeRange::new(range.start_ms, end_ms);
-        (open_overlaps || pages.any_overlaps(row.sealed, visible)).then_some(captured)
+        (open_overlaps || captured.sealed != ChunkRef::NONE).then_some(captured)
     }
 
     /// Returns the sealed pages of now.

@@ -16,6 +16,7 @@ mod deletion;
 mod late;
 mod late_model;
 mod model;
+mod order;
 mod pressure;
 mod reopen;
 mod retention;

@@ -21,7 +21,7 @@ pub(super) struct Length {
 /// Takes the length that the duration at `index` says.
 pub(super) fn take_length(args: &mut [Value], index: usize) -> Length {
     let node = take_duration(args, index);
-    match node.expr.kind {
+    match &node.expr.kind {
         DurationExprKind::Literal(literal) => Length {
             ns: seconds_to_ns(literal.value),
             expr: None,
@@ -170,8 +170,9 @@ impl TreeBuilder<'_> {
     /// is dropped.
     fn signed(&mut self, sign: Token, inner: DurationNode) -> Result<DurationNode, TooDeep> {
         let negative = sign.symbol == Symbol::Sub;
-        match inner.expr.kind {
-            DurationExprKind::Literal(mut number) => {
+        match &inner.expr.kind {
+            DurationExprKind::Literal(number) => {
+                let mut number = number.clone();
                 if negative {
                     number.value = -number.value;
                 }

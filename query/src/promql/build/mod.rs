@@ -23,10 +23,9 @@ use crate::syntax::machine::{self, Host};
 
 use series::{HistogramPart, WrittenHistogram};
 
-/// How many levels a tree may have. Every pass over a tree calls itself once per
-/// level, so this bounds the stack that a query can take: an evaluation at the limit
-/// needs about 4 MiB in a debug build, and a fraction of that in a release build.
-pub(crate) const MAX_DEPTH: u32 = 256;
+/// How many levels a tree may have. Passes over a tree take their stack from the heap
+/// where it is deep; this bounds how much that can be.
+pub(crate) const MAX_DEPTH: u32 = 100_000;
 
 /// What a symbol of the grammar stands for.
 #[derive(Default)]

@@ -151,7 +151,7 @@ impl TreeBuilder<'_> {
         };
         let mut wrong = None;
         let (below, mut is_bad_range) = (node.depth().max(length.depth), false);
-        let selector = match node.expr.kind {
+        let selector = match node.expr.into_kind() {
             ExprKind::VectorSelector(selector) => {
                 if selector.time.has_offset() {
                     wrong = Some("no offset modifiers allowed before range");

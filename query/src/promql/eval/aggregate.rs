@@ -212,14 +212,22 @@ struct Accumulator {
 }
 
 impl Accumulator {
-    /// Takes the histograms of a row, if the operator takes any.
-    fn add_histograms(&mut self, row: &Row, op: AggregateOp, span: Span, notes: &mut Annotations) {
+    /// Takes the histograms of a row, if the operator takes any. Returns how many bytes of
+    /// memory they take.
+    fn add_histograms(
+        &mut self,
+        row: &Row,
+        op: AggregateOp,
+        span: Span,
+        notes: &mut Annotations,
+    ) -> usize {
+        let mut grown = 0;
         match op {
             AggregateOp::Sum | AggregateOp::Avg => {
                 let folding = self
                     .histograms
                     .get_or_insert_with(|| Box::new(HistogramFolding::new(op)));
-                folding.add(row, &self.seen, span, notes);
+                grown = folding.add(row, &self.seen, span, notes);
             }
             AggregateOp::Count | AggregateOp::Group => {
                 row.for_each_histogram(|step, _| {
@@ -229,6 +237,7 @@ impl Accumulator {
             }
             op => ignored_in_aggregation(op.as_str(), span, notes),
         }
+        grown
     }
 
     /// Returns the row of the group.
@@ -308,7 +317,8 @@ impl Fold for Folding<'_> {
         group.drop_name |= member.row.drop_name;
         let row = &member.row;
         if row.histograms.is_some() {
-            group.add_histograms(row, self.op, self.span, &mut self.notes);
+            let grown = group.add_histograms(row, self.op, self.span, &mut self.notes);
+            budget.hold_bytes(grown)?;
         }
         row.add_values_to(&mut group.seen);
         let (first, values, held) = row.columns();

@@ -24,7 +24,7 @@ pub(super) struct HistogramFolding {
 /// What came together at a step.
 enum AtStep {
     /// A sum or mean, and what its histograms say of resets.
-    Folding(Folding, SeenHints),
+    Folding(Box<Folding>, SeenHints),
     /// Exponential and custom buckets, of which nothing comes.
     Incompatible,
     /// Histograms behind floats, of which nothing comes.
@@ -47,15 +47,17 @@ impl HistogramFolding {
     }
 
     /// Adds the histograms of a row. `with_floats` are the steps at which the group has
-    /// floats of rows before it.
+    /// floats of rows before it. Returns how many bytes of memory the sums of new steps
+    /// take.
     pub(super) fn add(
         &mut self,
         row: &Row,
         with_floats: &Bits,
         span: Span,
         notes: &mut Annotations,
-    ) {
+    ) -> usize {
         let op = self.op;
+        let mut grown = 0;
         row.for_each_histogram(|step, histogram| {
             let Some(at) = self.steps.get_mut(&step) else {
                 let first = match with_floats.get(step) {
@@ -63,6 +65,8 @@ impl HistogramFolding {
                     false => AtStep::new(op, histogram),
                 };
                 self.steps.insert(step, first);
+                // The counts of a sum, and what rounding has lost of them.
+                grown += size_of::<AtStep>() + size_of::<Folding>() + 2 * histogram.memory_bytes();
                 return;
             };
             let AtStep::Folding(folding, hints) = at else {
@@ -81,6 +85,7 @@ impl HistogramFolding {
                 }
             }
         });
+        grown
     }
 
     /// Ends the folding. `with_floats` are the steps at which the group has floats.
@@ -118,6 +123,6 @@ impl AtStep {
             AggregateOp::Sum => Folding::Sum(HistogramSum::new(first)),
             _ => Folding::Mean(Box::new(HistogramMean::new(first))),
         };
-        AtStep::Folding(folding, hints)
+        AtStep::Folding(Box::new(folding), hints)
     }
 }

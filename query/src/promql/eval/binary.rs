@@ -6,8 +6,10 @@ use super::elements::{Combined, Met};
 use super::histogram_column::Element;
 use super::row::{Grid, Row, RowBuilder};
 use super::{Evaluator, Outcome, counts_per_step};
+use crate::limits::Held;
+use crate::promql::annotations::Annotations;
 use crate::promql::ast::{BinaryOp, Span, ValueType};
-use crate::promql::plan::Binary;
+use crate::promql::plan::{Binary, Node, NodeKind};
 
 /// Runs `$body` with `$compute` as the function of an operator: once for each of the
 /// usual ones, so that loops over columns have it built in.
@@ -39,15 +41,40 @@ macro_rules! each_operator {
 }
 
 impl Evaluator<'_> {
-    /// Evaluates a binary operator.
-    pub(super) fn binary(&mut self, binary: &Binary, span: Span, grid: &Grid) -> Outcome {
+    /// Evaluates a binary operator, and those that are its left side before it.
+    pub(super) fn binary(&mut self, last: &Binary, span: Span, grid: &Grid) -> Outcome {
         let before = self.budget.held();
-        let (lhs, mut annotations) = self.eval(&binary.lhs, grid)?;
+        let mut operations = vec![(last, span)];
+        let mut left = &last.lhs;
+        while let NodeKind::Binary(binary) = &left.kind
+            && self.common.part(left).is_none()
+        {
+            operations.push((binary, left.span));
+            left = &binary.lhs;
+        }
+        let mut outcome = self.eval(left, grid)?;
+        while let Some((binary, span)) = operations.pop() {
+            self.check()?;
+            outcome = self.operation(binary, span, before, outcome, grid)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Applies an operator to its left side, which is evaluated, and its right side.
+    /// `before` is what was held before the left side was.
+    fn operation(
+        &mut self,
+        binary: &Binary,
+        span: Span,
+        before: Held,
+        (lhs, mut annotations): (Vec<Row>, Annotations),
+        grid: &Grid,
+    ) -> Outcome {
         let (rhs, notes) = self.eval(&binary.rhs, grid)?;
         annotations.merge(&notes);
         let gathered = counts_per_step(&[&lhs, &rhs], grid.steps);
         let mut met = Met::default();
-        let scalar = |node: &crate::promql::plan::Node| node.value_type == ValueType::Scalar;
+        let scalar = |node: &Node| node.value_type == ValueType::Scalar;
         let rows = match (scalar(&binary.lhs), scalar(&binary.rhs)) {
             (true, true) => {
                 let values = (0..grid.steps).map(|step| {

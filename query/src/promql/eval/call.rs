@@ -11,7 +11,7 @@ use super::{Evaluator, Outcome, counts_per_step};
 use crate::error::QueryError;
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
-use crate::promql::plan::{Call, Edges, Node, NodeKind, go_max, go_min};
+use crate::promql::plan::{Call, Edges, Node, NodeKind, Selector, Shift, go_max, go_min};
 use crate::promql::time::{Civil, seconds_of};
 
 impl Evaluator<'_> {
@@ -29,6 +29,7 @@ impl Evaluator<'_> {
                 self.histogram_estimate(call, grid)
             }
             ("timestamp", [arg]) => self.timestamp(arg, grid),
+            ("start_timestamp", [arg]) => self.start_timestamp(arg, grid),
             ("sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc", _) => {
                 self.sort(call, span, grid)
             }
@@ -55,13 +56,6 @@ impl Evaluator<'_> {
                 | "histogram_stdvar",
                 [vector],
             ) => self.native_function(call.func, vector, grid),
-            // Without start times there is nothing to answer.
-            ("start_timestamp", [vector]) => {
-                let before = self.budget.held();
-                let (rows, annotations) = self.eval(vector, grid)?;
-                let made = self.settle(before, &[&rows], Vec::new(), grid)?;
-                Ok((made, annotations))
-            }
             (func, [vector]) => match elementwise::math(func) {
                 Some(math) => self.math(math, vector, grid),
                 None => Err(unsupported(func)),
@@ -187,8 +181,7 @@ impl Evaluator<'_> {
             && selector.edges == Edges::Plain
         {
             let before = self.budget.held();
-            let selector = (selector, arg.span);
-            let (mut rows, _) = self.selected(selector, Answer::Timestamp, grid)?;
+            let mut rows = self.timestamps(selector, arg.span, Answer::Timestamp, grid)?;
             rows.iter_mut().for_each(|row| self.drop_metadata(row));
             let rows = self.settle(before, &[], rows, grid)?;
             return Ok((rows, Annotations::default()));
@@ -209,6 +202,63 @@ impl Evaluator<'_> {
         }
         let made = self.settle(before, &[&rows], made, grid)?;
         Ok((made, annotations))
+    }
+
+    /// Answers since when the samples of a selector have counted. Of anything else that
+    /// is lost.
+    fn start_timestamp(&mut self, arg: &Node, grid: &Grid) -> Outcome {
+        match &arg.kind {
+            NodeKind::Vector(selector)
+                if self.options.use_start_timestamps && selector.edges == Edges::Plain =>
+            {
+                let before = self.budget.held();
+                let mut rows = self.timestamps(selector, arg.span, Answer::StartTime, grid)?;
+                rows.iter_mut().for_each(|row| self.drop_metadata(row));
+                let rows = self.settle(before, &[], rows, grid)?;
+                Ok((rows, Annotations::default()))
+            }
+            _ => self.nothing_of(arg, grid),
+        }
+    }
+
+    /// Evaluates a vector of which a function has nothing to answer.
+    fn nothing_of(&mut self, vector: &Node, grid: &Grid) -> Outcome {
+        let before = self.budget.held();
+        let (rows, annotations) = self.eval(vector, grid)?;
+        let made = self.settle(before, &[&rows], Vec::new(), grid)?;
+        Ok((made, annotations))
+    }
+
+    /// Returns when the selected samples were taken. Where both `@` and `offset` are
+    /// given Prometheus looks back from the time alone, in samples that it has selected
+    /// with the offset: what is seen is what both windows have.
+    fn timestamps(
+        &mut self,
+        selector: &Selector,
+        span: Span,
+        answer: Answer,
+        grid: &Grid,
+    ) -> Result<Vec<Row>, QueryError> {
+        let offset_ms = selector.shift.offset_ms;
+        if selector.shift.at_ms.is_none() || offset_ms == 0 {
+            return Ok(self.selected((selector, span), answer, grid)?.0);
+        }
+        let common = Selector {
+            matchers: selector.matchers.clone(),
+            shift: Shift {
+                offset_ms: offset_ms.max(0),
+                ..selector.shift
+            },
+            edges: selector.edges,
+            stats_only: selector.stats_only,
+        };
+        let lookback_ms = self.lookback_ms;
+        self.lookback_ms = lookback_ms
+            .saturating_sub(offset_ms.saturating_abs())
+            .max(0);
+        let selected = self.selected((&common, span), answer, grid);
+        self.lookback_ms = lookback_ms;
+        Ok(selected?.0)
     }
 
     fn absent(&mut self, arg: &Node, grid: &Grid) -> Outcome {

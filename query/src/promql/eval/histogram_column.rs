@@ -66,6 +66,7 @@ impl HistogramColumn {
     pub(super) fn to_samples(&self, grid: &Grid, into: &mut Vec<HistogramSample>) {
         into.extend(self.iter().map(|(step, histogram)| HistogramSample {
             t_ms: grid.time(step),
+            start_ms: 0,
             histogram: Arc::clone(histogram),
         }));
     }

@@ -21,7 +21,7 @@ impl Evaluator<'_> {
     /// Evaluates `info(vector, {matchers})`.
     pub(super) fn info(&mut self, args: &[Node], grid: &Grid) -> Outcome {
         let before = self.budget.held();
-        let shift = first_shift(&args[0], Shift::default()).unwrap_or_default();
+        let shift = first_shift(&args[0]).unwrap_or_default();
         let (rows, annotations) = self.eval(&args[0], grid)?;
         let matchers = match args.get(1).map(|arg| &arg.kind) {
             Some(NodeKind::Vector(selector)) => selector.matchers.as_slice(),
@@ -126,31 +126,39 @@ fn escaped(text: &str) -> String {
 
 /// Returns when the first selector below a node looks at its data: offsets add up
 /// outwards until a fixed time.
-fn first_shift(node: &Node, outer: Shift) -> Option<Shift> {
-    let join = |inner: Shift| match inner.at_ms {
+fn first_shift(node: &Node) -> Option<Shift> {
+    let join = |inner: Shift, outer: Shift| match inner.at_ms {
         Some(_) => inner,
         None => Shift {
             offset_ms: inner.offset_ms + outer.offset_ms,
             at_ms: outer.at_ms,
         },
     };
-    match &node.kind {
-        NodeKind::Vector(selector) => Some(join(selector.shift)),
-        NodeKind::Matrix(selector) => Some(join(selector.selector.shift)),
-        NodeKind::Subquery(subquery) => first_shift(&subquery.expr, join(subquery.shift)),
-        NodeKind::Plus(inner) | NodeKind::Minus(inner) | NodeKind::Invariant(inner) => {
-            first_shift(inner, outer)
+    let mut waiting = vec![(node, Shift::default())];
+    while let Some((node, outer)) = waiting.pop() {
+        match &node.kind {
+            NodeKind::Vector(selector) => return Some(join(selector.shift, outer)),
+            NodeKind::Matrix(range) => return Some(join(range.selector.shift, outer)),
+            NodeKind::Subquery(subquery) => {
+                waiting.push((&subquery.expr, join(subquery.shift, outer)));
+            }
+            NodeKind::Plus(inner) | NodeKind::Minus(inner) | NodeKind::Invariant(inner) => {
+                waiting.push((inner, outer));
+            }
+            NodeKind::Binary(binary) => {
+                waiting.extend([(&binary.rhs, outer), (&binary.lhs, outer)]);
+            }
+            NodeKind::Aggregate(aggregate) => {
+                waiting.extend(aggregate.param.iter().map(|param| (param, outer)));
+                waiting.push((&aggregate.expr, outer));
+            }
+            NodeKind::Call(call) => {
+                waiting.extend(call.args.iter().rev().map(|arg| (arg, outer)));
+            }
+            NodeKind::Number(_) | NodeKind::String(_) => {}
         }
-        NodeKind::Binary(binary) => {
-            first_shift(&binary.lhs, outer).or_else(|| first_shift(&binary.rhs, outer))
-        }
-        NodeKind::Aggregate(aggregate) => first_shift(&aggregate.expr, outer).or_else(|| {
-            let param = aggregate.param.as_ref()?;
-            first_shift(param, outer)
-        }),
-        NodeKind::Call(call) => call.args.iter().find_map(|arg| first_shift(arg, outer)),
-        NodeKind::Number(_) | NodeKind::String(_) => None,
     }
+    None
 }
 
 /// Info series by name and identifying labels.

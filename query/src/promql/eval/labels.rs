@@ -6,7 +6,7 @@ use kymo_storage::compat::name::NameValidation;
 use kymo_storage::compat::regex::Regex;
 use kymo_storage::model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp};
 
-use super::row::{Grid, merge_equal_labels};
+use super::row::{Grid, Row, merge_equal_labels};
 use super::{Evaluator, Outcome};
 use crate::error::QueryError;
 use crate::promql::plan::{Node, NodeKind};
@@ -31,6 +31,7 @@ impl Evaluator<'_> {
 
         let (mut rows, annotations) = self.eval(&args[0], grid)?;
         for row in &mut rows {
+            self.check()?;
             let value = row.labels.get(src).unwrap_or("");
             let Some(captures) = regex.captures(value) else {
                 continue;
@@ -45,9 +46,7 @@ impl Evaluator<'_> {
             if expanded.len() > MAX_VALUE_BYTES {
                 return Err(too_long("label_replace"));
             }
-            let mut builder = LabelsBuilder::from_labels(&row.labels);
-            builder.set(dst, &expanded);
-            row.labels = builder.labels();
+            self.relabel(row, dst, &expanded)?;
             if dst == METRIC_NAME {
                 row.drop_name = false;
             }
@@ -67,6 +66,7 @@ impl Evaluator<'_> {
 
         let (mut rows, annotations) = self.eval(&args[0], grid)?;
         for row in &mut rows {
+            self.check()?;
             let values: Vec<&str> = sources
                 .iter()
                 .map(|source| row.labels.get(source).unwrap_or(""))
@@ -76,14 +76,22 @@ impl Evaluator<'_> {
                 return Err(too_long("label_join"));
             }
             let joined = values.join(separator);
-            let mut builder = LabelsBuilder::from_labels(&row.labels);
-            builder.set(dst, &joined);
-            row.labels = builder.labels();
+            self.relabel(row, dst, &joined)?;
             if dst == METRIC_NAME {
                 row.drop_name = false;
             }
         }
         Ok((merge_equal_labels(rows, grid.steps)?, annotations))
+    }
+
+    /// Gives a row another label, and counts the memory that it grows by.
+    fn relabel(&mut self, row: &mut Row, name: &str, value: &str) -> Result<(), QueryError> {
+        let before = row.labels.memory_bytes();
+        let mut builder = LabelsBuilder::from_labels(&row.labels);
+        builder.set(name, value);
+        row.labels = builder.labels();
+        let grown = row.labels.memory_bytes().saturating_sub(before);
+        self.budget.hold_bytes(grown)
     }
 }
 

@@ -35,6 +35,7 @@ mod rate_histogram;
 mod regression;
 mod row;
 mod selector;
+mod start_times;
 mod subquery;
 mod sum;
 mod window;
@@ -52,6 +53,7 @@ use crate::histogram::{multiply, sample_size};
 use crate::limits::{Budget, Cancel, Held, MemoryGrant};
 use crate::promql::annotations::Annotations;
 use crate::promql::common::Common;
+use crate::promql::deep::grow;
 use crate::promql::engine::EngineOptions;
 use crate::promql::plan::{Node, NodeKind};
 use crate::promql::value::Series;
@@ -73,6 +75,12 @@ const STEP_BYTES: usize = 16;
 
 /// Bytes of a point of a result: time and value.
 const POINT_BYTES: usize = 16;
+
+/// Levels of a plan that the stack of any thread has room for.
+const FREE_LEVELS: usize = 64;
+
+/// Bytes of stack that each further level is counted with.
+const LEVEL_BYTES: usize = 4 << 10;
 
 /// The state of one query's evaluation.
 pub(crate) struct Evaluator<'a> {
@@ -111,6 +119,12 @@ impl<'a> Evaluator<'a> {
             common: Common::default(),
             kept: HashMap::new(),
         }
+    }
+
+    /// Counts the stack that the evaluation of a deep plan takes from the heap.
+    pub(crate) fn hold_stack(&mut self, root: &Node) -> Result<(), QueryError> {
+        let levels = root.levels().saturating_sub(FREE_LEVELS);
+        self.budget.hold_bytes(levels.saturating_mul(LEVEL_BYTES))
     }
 
     /// Evaluates the top of a plan: a vector or scalar.
@@ -177,6 +191,10 @@ impl<'a> Evaluator<'a> {
     /// Evaluates a node that is a vector or scalar. A scalar is one row without
     /// labels and with a value at every step.
     fn eval(&mut self, node: &Node, grid: &Grid) -> Outcome {
+        grow(|| self.level(node, grid))
+    }
+
+    fn level(&mut self, node: &Node, grid: &Grid) -> Outcome {
         self.check()?;
         if grid.steps == 0 {
             return Ok((Vec::new(), Annotations::default()));

@@ -6,6 +6,7 @@ use kymo_storage::model::histogram::{CounterResetHint, FloatHistogram};
 
 use super::histogram_notes::{About, Operation};
 use super::rate::{RateKind, seconds};
+use super::start_times::Times;
 use crate::histogram::{add, detect_reset, divide, multiply, subtract, with_schema};
 use crate::promql::annotations::Annotations;
 use crate::source::HistogramSample;
@@ -77,6 +78,13 @@ pub(super) fn interpolate(
     added(&mut result, &a.histogram, about, notes).then_some(result)
 }
 
+fn times(sample: &HistogramSample) -> Times {
+    Times {
+        t_ms: sample.t_ms,
+        start_ms: sample.start_ms,
+    }
+}
+
 /// Where a window lies.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -92,26 +100,45 @@ pub(super) fn extrapolated(
     about: &About<'_>,
     notes: &mut Annotations,
 ) -> Option<FloatHistogram> {
-    let [first, .., last] = window else {
+    let (first, last) = (window.first()?, window.last()?);
+    let begins_inside = kind.is_counter() && times(first).begins_behind(bounds.start_ms);
+    let mut result = if window.len() > 1 {
+        // Where histograms do not go together, nothing else is said of the window.
+        let mut own = Annotations::default();
+        let difference = difference(kind, window, about, &mut own);
+        notes.merge(&own);
+        let mut result = difference?;
+        if begins_inside && !added(&mut result, &first.histogram, about, notes) {
+            return None;
+        }
+        result
+    } else if begins_inside {
+        FloatHistogram::clone(&first.histogram)
+    } else {
         return None;
     };
-    // Where histograms do not go together, nothing else is said of the window.
-    let mut own = Annotations::default();
-    let difference = difference(kind, window, about, &mut own);
-    notes.merge(&own);
-    let mut result = difference?;
-    let to_start = (first.t_ms - bounds.start_ms) as f64 / 1000.0;
+    let mut to_start = (first.t_ms - bounds.start_ms) as f64 / 1000.0;
     let to_end = (bounds.end_ms - last.t_ms) as f64 / 1000.0;
-    let sampled = (last.t_ms - first.t_ms) as f64 / 1000.0;
-    let average = sampled / (window.len() - 1) as f64;
+    let mut sampled = (last.t_ms - first.t_ms) as f64 / 1000.0;
+    let average = match window.len() - 1 {
+        0 => 0.0,
+        n => sampled / n as f64,
+    };
     let threshold = average * 1.1;
     let reach = |gap: f64| if gap >= threshold { average / 2.0 } else { gap };
-    let (mut to_start, to_end) = (reach(to_start), reach(to_end));
-    let first_count = first.histogram.count;
-    if kind.is_counter() && result.count > 0.0 && first_count >= 0.0 {
-        let to_zero = sampled * (first_count / result.count);
-        if to_zero < to_start {
-            to_start = to_zero;
+    let to_end = reach(to_end);
+    if begins_inside {
+        // There is a histogram of nothing at the start.
+        to_start = 0.0;
+        sampled = (last.t_ms - first.start_ms) as f64 / 1000.0;
+    } else {
+        to_start = reach(to_start);
+        let first_count = first.histogram.count;
+        if kind.is_counter() && result.count > 0.0 && first_count >= 0.0 {
+            let to_zero = sampled * (first_count / result.count);
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
         }
     }
     let mut factor = 1.0;
@@ -136,6 +163,8 @@ fn difference(
     let [first, inner @ .., last] = window else {
         return None;
     };
+    let second = inner.first().unwrap_or(last);
+    let second_starts = times(second).is_reset(times(first));
     let (first, last) = (&first.histogram, &last.histogram);
     let is_counter = kind.is_counter();
     let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
@@ -144,8 +173,8 @@ fn difference(
     }
     let mut before = Arc::clone(first);
     // Before a reset the first one is not looked at, nor is its layout.
-    let second = inner.first().map_or(last, |sample| &sample.histogram);
-    if is_counter && detect_reset(second, first) {
+    let second = &second.histogram;
+    if is_counter && (second_starts || detect_reset(second, first)) {
         before = Arc::new(FloatHistogram {
             schema: second.schema,
             custom_bounds: Arc::clone(&second.custom_bounds),
@@ -180,8 +209,13 @@ fn difference(
         return None;
     }
     if is_counter {
-        for sample in &window[1..] {
-            if detect_reset(&sample.histogram, &before)
+        let pairs = || window.windows(2).map(|pair| (times(&pair[0]), &pair[1]));
+        if pairs().any(|(earlier, sample)| times(sample).overlaps(earlier)) {
+            notes.start_time_overlap(about.name, 1, about.span);
+        }
+        for (earlier, sample) in pairs() {
+            let starts = times(sample).is_reset(earlier);
+            if (starts || detect_reset(&sample.histogram, &before))
                 && !added(&mut result, &before, about, notes)
             {
                 return None;
@@ -330,13 +364,13 @@ pub(super) fn last_two(
 ) -> Option<FloatHistogram> {
     let is_gauge = |s: &HistogramSample| s.histogram.counter_reset_hint == CounterResetHint::Gauge;
     let mut result = FloatHistogram::clone(&b.histogram);
-    if per_second && (is_gauge(a) || is_gauge(b)) {
-        about.not_a_counter(notes);
+    match (per_second, is_gauge(a), is_gauge(b)) {
+        (true, true, _) | (true, _, true) => about.not_a_counter(notes),
+        (false, false, _) | (false, _, false) => about.not_a_gauge(notes),
+        _ => {}
     }
-    if !per_second && !(is_gauge(a) && is_gauge(b)) {
-        about.not_a_gauge(notes);
-    }
-    let is_reset = per_second && detect_reset(&b.histogram, &a.histogram);
+    let starts = || times(b).is_reset(times(a));
+    let is_reset = per_second && (starts() || detect_reset(&b.histogram, &a.histogram));
     if !is_reset && !subtracted(&mut result, &a.histogram, about, notes) {
         return None;
     }

@@ -532,6 +532,7 @@ impl Row {
         into: &mut SampleBuf,
     ) -> Times {
         into.values.clear();
+        into.start_times.clear();
         into.histograms.clear();
         if let Some(histograms) = &self.histograms {
             histograms.to_samples(grid, &mut into.histograms);

@@ -28,6 +28,8 @@ pub(super) enum Answer {
     Timestamp,
     /// Its time in milliseconds.
     TimestampMs,
+    /// Since when its series has counted, in seconds; 0 where that is not known.
+    StartTime,
 }
 
 /// Takes the rows of a selector one by one.
@@ -191,6 +193,10 @@ impl AtSteps {
                 Answer::Value => values[at],
                 Answer::Timestamp => samples.timestamps[at] as f64 / 1000.0,
                 Answer::TimestampMs => samples.timestamps[at] as f64,
+                Answer::StartTime => {
+                    let start_ms = samples.start_times.get(at).copied();
+                    start_ms.unwrap_or(0) as f64 / 1000.0
+                }
             }
         };
         if !any_nan && newest.scattered.is_empty() {
@@ -247,6 +253,15 @@ impl AtSteps {
             }
             match (self.answer, histogram, value) {
                 (Answer::Timestamp, ..) => into.set(step, newest_ms as f64 / 1000.0),
+                (Answer::StartTime, Some(newest), _) if Some(newest.t_ms) > value_ms => {
+                    into.set(step, newest.start_ms as f64 / 1000.0);
+                }
+                (Answer::StartTime, ..) => {
+                    let start_ms = behind
+                        .checked_sub(1)
+                        .and_then(|at| samples.start_times.get(at));
+                    into.set(step, start_ms.map_or(0.0, |&ms| ms as f64 / 1000.0));
+                }
                 // Whoever asks for milliseconds wants no histograms, but to know of them.
                 (_, Some(newest), _) if Some(newest.t_ms) > value_ms => {
                     into.set_histogram(step, Arc::clone(&newest.histogram));
@@ -279,15 +294,15 @@ impl AtSteps {
         let mut floats = SampleBuf {
             timestamps: samples.timestamps.clone(),
             values: samples.values.clone(),
-            histograms: Vec::new(),
+            ..SampleBuf::default()
         };
         self.between(&mut floats, &mut values);
         let values = values.take(Labels::empty);
         for step in 0..self.grid.steps {
             let t_ms = time_of(&self.shift, &self.grid, step);
             let (from_ms, to_ms) = (t_ms - self.lookback_ms, t_ms + self.lookback_ms);
-            let near = |t: i64| t > from_ms && t <= to_ms;
-            let has_floats = samples.timestamps.iter().any(|&t| near(t));
+            let up_to = |end_ms: i64| samples.timestamps.partition_point(|&t| t <= end_ms);
+            let has_floats = up_to(from_ms) < up_to(to_ms);
             let histograms = &samples.histograms;
             let first = histograms.partition_point(|sample| sample.t_ms <= from_ms);
             let behind = histograms.partition_point(|sample| sample.t_ms <= to_ms);

@@ -4,7 +4,7 @@ use super::row::{Grid, Row};
 use super::{Evaluator, out_of_time};
 use crate::error::QueryError;
 use crate::promql::annotations::Annotations;
-use crate::promql::plan::Subquery;
+use crate::promql::plan::{NodeKind, Subquery};
 
 impl Evaluator<'_> {
     /// Evaluates a subquery over all steps of `grid`. Its steps are multiples of its
@@ -34,7 +34,12 @@ impl Evaluator<'_> {
             Some((start_ms, last_ms.checked_sub(offset_ms)?))
         };
         let (start_ms, end_ms) = bounds().ok_or_else(out_of_time)?;
-        let inner = Grid::new(start_ms, end_ms, step_ms);
+        let mut inner = Grid::new(start_ms, end_ms, step_ms);
+        // What is the same at all steps has a value, as in Prometheus, also where there is
+        // no step. It lies behind the window of any function, but is seen as a matrix.
+        if inner.steps == 0 && matches!(subquery.expr.kind, NodeKind::Invariant(_)) {
+            inner.steps = 1;
+        }
         let (rows, annotations) = self.eval(&subquery.expr, &inner)?;
         Ok((rows, annotations, inner))
     }

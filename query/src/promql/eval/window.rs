@@ -212,11 +212,15 @@ pub(crate) fn drop_stale_markers(samples: &mut SampleBuf) -> bool {
         if !is_stale_marker(samples.values[at]) {
             samples.values[kept] = samples.values[at];
             samples.timestamps[kept] = samples.timestamps[at];
+            if let Some(&start_ms) = samples.start_times.get(at) {
+                samples.start_times[kept] = start_ms;
+            }
             kept += 1;
         }
     }
     samples.values.truncate(kept);
     samples.timestamps.truncate(kept);
+    samples.start_times.truncate(kept);
     true
 }
 

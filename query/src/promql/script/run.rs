@@ -362,27 +362,9 @@ fn middle(range: Value, instant: &Value, t_ms: i64) -> Result<Value, String> {
 }
 
 fn collect_selectors<'a>(expr: &'a Expr, into: &mut Vec<&'a [Matcher]>) {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => {}
+    expr.walk(&mut |part| match &part.kind {
         ExprKind::VectorSelector(selector) => into.push(&selector.matchers),
         ExprKind::MatrixSelector(matrix) => into.push(&matrix.selector.matchers),
-        ExprKind::Subquery(subquery) => collect_selectors(&subquery.expr, into),
-        ExprKind::Paren(inner) => collect_selectors(inner, into),
-        ExprKind::Unary(unary) => collect_selectors(&unary.expr, into),
-        ExprKind::Binary(binary) => {
-            collect_selectors(&binary.lhs, into);
-            collect_selectors(&binary.rhs, into);
-        }
-        ExprKind::Aggregate(aggregate) => {
-            collect_selectors(&aggregate.expr, into);
-            if let Some(param) = &aggregate.param {
-                collect_selectors(param, into);
-            }
-        }
-        ExprKind::Call(call) => {
-            for arg in &call.args {
-                collect_selectors(arg, into);
-            }
-        }
-    }
+        _ => {}
+    });
 }

@@ -53,16 +53,17 @@ impl TestStore for MemorySource {
     fn add(&mut self, labels: &Labels, sample: &TestSample<'_>) -> Result<(), LoadError> {
         match sample.value {
             SeriesValue::Gap => {}
-            SeriesValue::Float(value) => self.push(labels, sample.t_ms, *value),
+            SeriesValue::Float(value) => match sample.start_ms {
+                Some(start_ms) => self.push_started(labels, sample.t_ms, start_ms, *value),
+                None => self.push(labels, sample.t_ms, *value),
+            },
             SeriesValue::Histogram(value) => {
                 let histogram = FloatHistogram::clone(&value.histogram);
-                self.push_histogram(labels, sample.t_ms, histogram);
+                let start_ms = sample.start_ms.unwrap_or(0);
+                self.push_started_histogram(labels, sample.t_ms, start_ms, histogram);
             }
         }
-        match sample.start_ms {
-            Some(_) => Err(LoadError::Unsupported("start timestamps")),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn source(&self) -> &dyn Source {

@@ -1,8 +1,11 @@
 //! That a wrong answer is noticed, in each of the ways an answer can be wrong.
 
-use super::{Outcome, Script, run};
+use kymo_storage::model::Labels;
+
+use super::{LoadError, Outcome, Script, TestSample, TestStore, run};
 use crate::memory::MemorySource;
 use crate::promql::{Engine, EngineOptions, Features};
+use crate::source::Source;
 
 const LOAD: &str = "
 load 1m
@@ -14,13 +17,18 @@ load 1m
 ";
 
 fn outcomes(evals: &str) -> Vec<Outcome> {
+    outcomes_of(evals, &mut MemorySource::new())
+}
+
+fn outcomes_of(evals: &str, store: &mut dyn TestStore) -> Vec<Outcome> {
     let engine = Engine::new(EngineOptions {
         enable: Features::ALL,
         delayed_name_removal: true,
+        use_start_timestamps: true,
         ..EngineOptions::default()
     });
     let script = Script::parse(&format!("{LOAD}\n{evals}")).unwrap();
-    let report = run(&script, &engine, &mut MemorySource::new());
+    let report = run(&script, &engine, store);
     report.evals.into_iter().map(|eval| eval.outcome).collect()
 }
 
@@ -120,18 +128,55 @@ fn errors_and_annotations_are_part_of_the_answer() {
     );
 }
 
+/// A store that keeps no start times.
+#[derive(Default)]
+struct WithoutStarts(MemorySource);
+
+impl TestStore for WithoutStarts {
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn add(&mut self, labels: &Labels, sample: &TestSample<'_>) -> Result<(), LoadError> {
+        match sample.start_ms {
+            Some(_) => Err(LoadError::Unsupported("start timestamps")),
+            None => self.0.add(labels, sample),
+        }
+    }
+
+    fn source(&self) -> &dyn Source {
+        &self.0
+    }
+}
+
 #[test]
 fn what_could_not_be_loaded_is_named() {
-    let named = outcomes(
+    let named = outcomes_of(
         "
 eval instant at 1m rate(s[1m])
 
 eval instant at 1m a{i=\"1\"}
   a{i=\"1\"} 2
 ",
+        &mut WithoutStarts::default(),
     );
     let starts = Outcome::Unsupported("start timestamps not supported yet".to_owned());
     assert_eq!(named, [starts, Outcome::Passed]);
+}
+
+#[test]
+fn start_times_are_loaded() {
+    let passing = "
+eval instant at 1m start_timestamp(s)
+  {} 0
+
+eval instant at 0 start_timestamp(s)
+  {} -60
+
+eval instant at 1m resets(s[2m])
+  {} 0
+";
+    assert_eq!(outcomes(passing), vec![Outcome::Passed; 3]);
 }
 
 #[test]

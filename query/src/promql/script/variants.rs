@@ -4,6 +4,7 @@
 //! query is asked again at other times; each time also as the middle of a range.
 
 use crate::promql::ast::{Expr, ExprKind};
+use crate::promql::deep::grow;
 
 /// Functions whose answer depends on the time of the evaluation even where their
 /// arguments do not.
@@ -38,6 +39,10 @@ pub(super) fn pinned(expr: &Expr, t_ms: i64) -> Option<(String, Vec<i64>)> {
 }
 
 fn pin(expr: &mut Expr, t_ms: i64) -> Option<()> {
+    grow(|| pin_level(expr, t_ms))
+}
+
+fn pin_level(expr: &mut Expr, t_ms: i64) -> Option<()> {
     match &mut expr.kind {
         ExprKind::Number(_) | ExprKind::String(_) => {}
         ExprKind::VectorSelector(selector) => {

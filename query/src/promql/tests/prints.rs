@@ -72,7 +72,7 @@ fn the_tree_is_shown_with_functions_described() {
             "anchored": false, "smoothed": false,
         }],
     });
-    assert_eq!(expr_json(&expr), expected);
+    assert_eq!(expr_json(&expr), expected.to_string());
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) async fn query_exemplars(call: Call) -> ApiResult {
     let expr = parse_expr(call.params.get("query"), &features)
         .map_err(|error| ApiError::bad_data(error.to_string()))?;
     let mut sets = Vec::new();
-    push_selectors(expr, &mut sets);
+    push_selectors(&expr, &mut sets);
     if sets.is_empty() {
         return Ok(Answer::nothing());
     }
@@ -56,29 +56,12 @@ fn memory_bytes(found: &[SeriesExemplars]) -> usize {
 }
 
 /// Adds the matchers of every selector of an expression.
-fn push_selectors(expr: Expr, sets: &mut Vec<Vec<Matcher>>) {
-    match expr.kind {
-        ExprKind::Number(_) | ExprKind::String(_) => {}
-        ExprKind::VectorSelector(selector) => sets.push(selector.matchers),
-        ExprKind::MatrixSelector(matrix) => sets.push(matrix.selector.matchers),
-        ExprKind::Paren(inner) => push_selectors(*inner, sets),
-        ExprKind::Unary(unary) => push_selectors(*unary.expr, sets),
-        ExprKind::Binary(binary) => {
-            push_selectors(binary.lhs, sets);
-            push_selectors(binary.rhs, sets);
-        }
-        ExprKind::Aggregate(aggregate) => {
-            push_selectors(aggregate.expr, sets);
-            if let Some(param) = aggregate.param {
-                push_selectors(param, sets);
-            }
-        }
-        ExprKind::Call(call) => call
-            .args
-            .into_iter()
-            .for_each(|arg| push_selectors(arg, sets)),
-        ExprKind::Subquery(subquery) => push_selectors(subquery.expr, sets),
-    }
+fn push_selectors(expr: &Expr, sets: &mut Vec<Vec<Matcher>>) {
+    expr.walk(&mut |part| match &part.kind {
+        ExprKind::VectorSelector(selector) => sets.push(selector.matchers.clone()),
+        ExprKind::MatrixSelector(matrix) => sets.push(matrix.selector.matchers.clone()),
+        _ => {}
+    });
 }
 
 fn json(found: &[SeriesExemplars]) -> Vec<u8> {
@@ -134,7 +117,7 @@ mod tests {
             ("max_over_time(a[5m:1m])", vec![r#"__name__="a""#]),
         ] {
             let mut sets = Vec::new();
-            push_selectors(parse_expr(query, &Features::default()).unwrap(), &mut sets);
+            push_selectors(&parse_expr(query, &Features::default()).unwrap(), &mut sets);
             let texts = sets.iter().map(|set| {
                 let texts: Vec<String> = set.iter().map(ToString::to_string).collect();
                 texts.join(" ")

@@ -40,7 +40,9 @@ mod read;
 mod recover;
 
 use layout::Layout;
-pub use read::{decode, decode_range};
+#[cfg(any(test, feature = "internals"))]
+pub use read::decode;
+pub use read::decode_range;
 
 /// Most values of a chunk.
 pub const MAX_VALUES: usize = u16::MAX as usize;

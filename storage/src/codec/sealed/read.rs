@@ -18,6 +18,7 @@ const SHORT: CodecError = CodecError::Truncated("chunk");
 /// # Errors
 /// [`CodecError`] when `bytes` is not a chunk of `n` values; `out` may then have grown
 /// by up to `n`.
+#[cfg(any(test, feature = "internals"))]
 pub fn decode(
     bytes: &[u8],
     n: usize,

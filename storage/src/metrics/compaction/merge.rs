@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::block::{BlockOptions, BlockParent, BlockWriter, ReadScratch, Ulid};
 use crate::error::StorageError;
 use crate::metrics::blocks::Served;
+use crate::metrics::columns::settle;
 use crate::metrics::flush::{Pace, go_on};
 use crate::metrics::label_order::{BlockPart, Member, Walk};
-use crate::metrics::selection::merge_columns;
 use crate::metrics::store::MetricStore;
 use crate::model::TimeRange;
 
@@ -38,13 +38,11 @@ impl MetricStore {
                 ids: (0..block.n_series()).collect(),
             })
             .collect();
-        let mut walk = Walk::new(&parts);
+        let unreadable = |unreadable| self.blocks.unreadable(&parts, unreadable);
+        let mut walk = Walk::new(&parts).map_err(unreadable)?;
         let mut columns = Columns::default();
         let mut written = 0;
-        while let Some(members) = walk
-            .next()
-            .map_err(|unreadable| self.blocks.unreadable(&parts, unreadable))?
-        {
+        while let Some(members) = walk.next().map_err(unreadable)? {
             columns.clear();
             for &Member { part, series } in members {
                 let block = &parts[part as usize].block;
@@ -119,21 +117,17 @@ impl Columns {
     }
 
     fn add(&mut self, block: &Served, series: u32) -> Result<(), crate::block::BlockError> {
-        self.more_timestamps.clear();
-        self.more_values.clear();
+        let begin = self.timestamps.len();
+        let (timestamps, values) = (&mut self.timestamps, &mut self.values);
         block.read(
             series,
             TimeRange::ALL,
             &mut self.scratch,
-            &mut self.more_timestamps,
-            &mut self.more_values,
+            timestamps,
+            values,
         )?;
-        merge_columns(
-            &mut self.timestamps,
-            &mut self.values,
-            &self.more_timestamps,
-            &self.more_values,
-        );
+        let more = (&mut self.more_timestamps, &mut self.more_values);
+        settle(timestamps, values, begin, more);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::metrics::columns;
 
 fn read(buffer: &LateBuffer, slot: u32, range: TimeRange, epoch: Option<u32>) -> Vec<(i64, u64)> {
     let mut samples = Vec::new();
@@ -140,10 +141,10 @@ proptest! {
         let mut expected: BTreeMap<i64, f64> = late.iter().map(|&t| (t, 2.0)).collect();
         expected.extend(in_order.iter().map(|&t| (t, 1.0)));
         let bits = 2f64.to_bits();
-        let mut late: Vec<_> = late.iter().map(|&t_ms| LateSample { t_ms, bits }).collect();
+        let late: Vec<_> = late.iter().map(|&t_ms| LateSample { t_ms, bits }).collect();
         let mut timestamps: Vec<i64> = in_order.into_iter().collect();
         let mut values = vec![1.0; timestamps.len()];
-        merge(&mut late, &mut timestamps, &mut values);
+        columns::merge(&mut timestamps, &mut values, late.iter().map(LateSample::parts));
         let found: Vec<(i64, f64)> = timestamps.into_iter().zip(values).collect();
         prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
     }
@@ -164,7 +165,7 @@ proptest! {
         buffer.encode(&mut bytes);
         let cut = cut.index(bytes.len());
         let torn = decode_section(&bytes[..cut], |_, _| {});
-prop_assert!(torn.is_err());
+        prop_assert!(torn.is_err());
         for (at, to) in flips {
             let at = at.index(bytes.len());
             bytes[at] = to;

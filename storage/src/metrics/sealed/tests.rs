@@ -47,8 +47,10 @@ fn lists_are_read_back_and_end_at_dropped_pages() {
             let (mut records, mut t, mut v) = (Vec::new(), Vec::new(), Vec::new());
             pages.overlapping(newest, range, &mut records).unwrap();
             for &record in records.iter().rev() {
-                let codec = &mut sealed::Scratch::default();
-                pages.decode(record, range, codec, &mut t, &mut v).unwrap();
+                let scratch = &mut ReadScratch::default();
+                pages
+                    .decode(record, range, scratch, &mut t, &mut v)
+                    .unwrap();
             }
             t
         };

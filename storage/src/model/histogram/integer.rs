@@ -129,9 +129,9 @@ fn observations(deltas: &[i64]) -> Result<u128, HistogramError> {
     for (at, delta) in deltas.iter().enumerate() {
         count = count.saturating_add(*delta);
         let Ok(whole) = u64::try_from(count) else {
-            return Err(HistogramError::NegativeBucket {
+            return Err(HistogramError::NegativeWholeBucket {
                 number: at + 1,
-                count: count as f64,
+                count,
             });
         };
         all += u128::from(whole);

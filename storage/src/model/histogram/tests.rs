@@ -363,7 +363,7 @@ fn whole_counts_must_add_up() {
         ),
         (
             |h| h.positive_deltas[0] = i64::MIN,
-            "positive side: bucket number 1 has observation count of -9.223372036854776e+18: \
+            "positive side: bucket number 1 has observation count of -9223372036854775808: \
              histogram has a bucket whose observation count is negative",
         ),
         (

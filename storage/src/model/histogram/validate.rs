@@ -52,6 +52,17 @@ pub enum HistogramError {
         /// Its observations.
         count: f64,
     },
+    /// The same of whole counts, which are written in full.
+    #[error(
+        "bucket number {number} has observation count of {count}: histogram has a bucket whose \
+         observation count is negative"
+    )]
+    NegativeWholeBucket {
+        /// The bucket, from 1.
+        number: usize,
+        /// Its observations.
+        count: i64,
+    },
     /// Spans that go backwards.
     #[error(
         "span number {span} with offset {offset}: histogram has a span whose offset is negative"

@@ -19,6 +19,7 @@ use crate::promql::eval::histogram_notes::{About, Operation, bounds_differ, rese
 use crate::promql::eval::rate::RateKind;
 use crate::promql::eval::rate_histogram::{self, Bounds};
 use crate::promql::eval::row::{Grid, Row, RowBuilder};
+use crate::promql::eval::start_times::Times;
 use crate::promql::eval::window::{Counts, RangeSpec, Windows};
 use crate::promql::plan::Edges;
 use crate::source::{HistogramSample, SampleBuf};
@@ -37,6 +38,8 @@ pub(super) struct OfBoth<'a> {
 struct Both<'a> {
     timestamps: &'a [i64],
     values: &'a [f64],
+    /// Of the floats; empty where not known.
+    starts: &'a [i64],
     histograms: &'a [HistogramSample],
     bounds: Bounds,
 }
@@ -67,7 +70,8 @@ impl OfBoth<'_> {
             let end_ms = self.spec.end(self.grid, step);
             let both = Both {
                 timestamps: &samples.timestamps[range.clone()],
-                values: &samples.values[range],
+                values: &samples.values[range.clone()],
+                starts: samples.start_times.get(range).unwrap_or_default(),
                 histograms: &samples.histograms[from..to],
                 bounds: Bounds {
                     start_ms: end_ms - self.spec.range_ms,
@@ -132,8 +136,10 @@ impl OfBoth<'_> {
             "delta" => self.rate(RateKind::Delta, both, notes),
             "irate" => self.last_two(true, both, kept, notes),
             "idelta" => self.last_two(false, both, kept, notes),
-            "changes" => self.count_neighbours(both, differ),
-            "resets" => self.count_neighbours(both, is_reset),
+            "changes" => self.count_neighbours(both, |a, b, _| differ(a, b)),
+            "resets" => self.count_neighbours(both, |a, b, [earlier, later]| {
+                later.is_reset(earlier) || is_reset(a, b)
+            }),
             "sum_over_time" | "avg_over_time" if count > 0 => {
                 self.about.mixed_kinds(notes);
                 None
@@ -202,8 +208,9 @@ impl OfBoth<'_> {
     fn count_neighbours(
         &self,
         both: &Both<'_>,
-        counts: impl Fn(&Element, &Element) -> bool,
+        counts: impl Fn(&Element, &Element, [Times; 2]) -> bool,
     ) -> Option<Element> {
+        let times = both.merged_times();
         let samples: Vec<(i64, Element)> = both.merged().collect();
         let mut first = 0;
         if self.edges == Edges::Anchored {
@@ -214,8 +221,12 @@ impl OfBoth<'_> {
             }
             first = behind.saturating_sub(1);
         }
-        let pairs = samples[first..].windows(2);
-        let n = pairs.filter(|pair| counts(&pair[0].1, &pair[1].1)).count();
+        let pairs = samples[first..].windows(2).zip(times[first..].windows(2));
+        let counted = pairs.filter(|(pair, times)| {
+            let times = [times[0], times[1]];
+            counts(&pair[0].1, &pair[1].1, times)
+        });
+        let n = counted.count();
         Some(Element::Float(n as f64))
     }
 
@@ -294,6 +305,21 @@ impl SeenHints {
 }
 
 impl Both<'_> {
+    /// Returns when the samples were taken and their series began, as `merged` walks.
+    fn merged_times(&self) -> Vec<Times> {
+        let floats = self.timestamps.iter().enumerate().map(|(at, &t_ms)| Times {
+            t_ms,
+            start_ms: self.starts.get(at).copied().unwrap_or(0),
+        });
+        let histograms = self.histograms.iter().map(|sample| Times {
+            t_ms: sample.t_ms,
+            start_ms: sample.start_ms,
+        });
+        let mut times: Vec<Times> = histograms.chain(floats).collect();
+        times.sort_by_key(|times| times.t_ms);
+        times
+    }
+
     /// Walks floats and histograms in order of time.
     fn merged(&self) -> impl Iterator<Item = (i64, Element)> + '_ {
         let floats = self.timestamps.iter().copied();

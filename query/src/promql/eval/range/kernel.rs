@@ -13,6 +13,7 @@ use crate::promql::eval::over_time;
 use crate::promql::eval::rate::{self, Extrapolation, RateKind};
 use crate::promql::eval::regression;
 use crate::promql::eval::row::{Grid, Row, RowBuilder};
+use crate::promql::eval::start_times::Started;
 use crate::promql::eval::window::{RangeSpec, Window, Windows, each_window};
 use crate::promql::plan::Edges;
 use crate::source::SampleBuf;
@@ -55,6 +56,8 @@ pub(super) struct Kernel {
     edges: Edges,
     span: Span,
     scratch: Vec<f64>,
+    /// Windows with samples whose starts overlap, of the series that was run last.
+    overlaps: u64,
 }
 
 impl Kernel {
@@ -106,7 +109,13 @@ impl Kernel {
             edges,
             span,
             scratch: Vec::new(),
+            overlaps: 0,
         })
+    }
+
+    /// Returns in how many windows of the last series starts of samples overlap.
+    pub(super) fn overlaps(&self) -> u64 {
+        self.overlaps
     }
 
     /// Returns scalar argument `index` at a step.
@@ -133,7 +142,32 @@ impl Kernel {
         let spec = &self.spec;
         let edges = self.edges;
         let values = samples.values.as_slice();
+        self.overlaps = 0;
+        let overlaps = &mut self.overlaps;
+        let has_starts = !samples.start_times.is_empty();
         match &mut self.work {
+            Work::Rate(kind, _) if has_starts && kind.is_counter() => {
+                each_window(samples, pairs, cancel, |w| {
+                    let w = Started::new(w, samples, pairs);
+                    *overlaps += u64::from(w.any_overlap());
+                    let end_ms = spec.end(grid, w.window.step);
+                    if let Some(value) = w.extrapolated(*kind, spec.range_ms, end_ms) {
+                        out.set(w.window.step, value);
+                    }
+                })
+            }
+            Work::LastTwo { per_second: true } if has_starts => {
+                each_window(samples, pairs, cancel, |w| {
+                    if let Some(value) = Started::new(w, samples, pairs).last_two() {
+                        out.set(w.step, value);
+                    }
+                })
+            }
+            Work::Resets(_) if has_starts && self.edges == Edges::Plain => {
+                each_window(samples, pairs, cancel, |w| {
+                    out.set(w.step, Started::new(w, samples, pairs).resets() as f64);
+                })
+            }
             Work::Rate(kind, cache) => {
                 cache.prepare(*kind, samples, windows, spec, grid);
                 rate::extrapolated(*kind, spec.range_ms, samples, cache, cancel, out)

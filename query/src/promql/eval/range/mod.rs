@@ -79,6 +79,8 @@ struct OverWindows {
     span: Span,
     spec: RangeSpec,
     grid: Grid,
+    /// Whether the function looks at when its samples began to count.
+    looks_at_starts: bool,
     /// Samples that the query may hold.
     max_samples: usize,
     cancel: Cancel,
@@ -129,6 +131,12 @@ impl PerSeries for OverWindows {
             windows.forget();
             return Ok(None);
         }
+        if !self.looks_at_starts || samples.start_times.len() != samples.timestamps.len() {
+            samples.start_times.clear();
+        }
+        if !self.looks_at_starts {
+            samples.histograms.iter_mut().for_each(|s| s.start_ms = 0);
+        }
         if self.stats_only && !samples.histograms.is_empty() {
             stats_only::strip(samples);
         }
@@ -149,6 +157,10 @@ impl PerSeries for OverWindows {
             &mut notes,
             &self.cancel,
         )?;
+        if kernel.overlaps() > 0 {
+            let labels = self.input.labels(index, None);
+            notes.start_time_overlap(labels.metric_name(), kernel.overlaps(), self.span);
+        }
         if !samples.histograms.is_empty() {
             let floats = builder.take(Labels::empty);
             let labels = self.input.labels(index, None);
@@ -250,6 +262,8 @@ impl Evaluator<'_> {
             span,
             spec,
             grid: *grid,
+            looks_at_starts: self.options.use_start_timestamps
+                && matches!(call.func, "rate" | "irate" | "increase" | "resets"),
             max_samples: self.options.max_samples,
             cancel: self.cancel.clone(),
         });
