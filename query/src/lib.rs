@@ -94,6 +94,7 @@ pub mod promql;
 pub mod rules;
 pub mod template;
 
+mod cache;
 mod error;
 mod limits;
 mod memory;
@@ -103,12 +104,16 @@ mod store;
 mod syntax;
 mod workers;
 
+pub use cache::{CacheOptions, CacheStats, ResultCache};
 pub use error::QueryError;
 pub use limits::{Cancel, MemoryGrant, MemoryPool};
 pub use memory::MemorySource;
 pub use promql::{
-    Engine, EngineOptions, PointValue, QueryOptions, QueryResult, Series, Value, VectorSample,
+    Engine, EngineOptions, Explanation, PointValue, QueryOptions, QueryResult, RangeQuery, Series,
+    StepSamples, Value, VectorSample,
 };
-pub use source::{HistogramSample, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
+pub use source::{
+    Changes, HistogramSample, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times,
+};
 pub use stats::QueryStats;
 pub use workers::Workers;

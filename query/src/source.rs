@@ -21,6 +21,40 @@ pub trait Source: Send + Sync {
         range: TimeRange,
         hints: &SelectHints<'_>,
     ) -> Result<Box<dyn SeriesSet>, SourceError>;
+
+    /// Returns what tells which data has changed, where the source knows. Without it no
+    /// answer is kept by a [`ResultCache`](crate::ResultCache).
+    fn changes(&self) -> Option<&dyn Changes> {
+        None
+    }
+}
+
+/// Tells which data of a [`Source`] has changed since it was read.
+pub trait Changes {
+    /// Returns the time before which no new samples are expected, in milliseconds;
+    /// `None` where there is no data. Samples may come all the same: it is a hint.
+    fn settled_ms(&self) -> Option<i64>;
+
+    /// Begins to note what is added at or before `until_ms`, and returns the number of
+    /// the newest change. What is selected afterwards has all changes up to it.
+    fn watch(&self, until_ms: i64) -> u64;
+
+    /// Returns the first and last time in `range` that may have changed after the change
+    /// `number`: in samples, or in the order of series, as far as
+    /// [`Changes::is_in_label_order`] does not tell. `None` where nothing has.
+    fn changed_since(&self, number: u64, range: TimeRange) -> Option<TimeRange>;
+
+    /// Tells whether the series of a selection of this range come in order of their
+    /// labels now, and not in another one that is the same for all such ranges.
+    fn is_in_label_order(&self, range: TimeRange) -> bool;
+
+    /// Tells whether a series that may have samples in this range may have a label of
+    /// this name.
+    fn has_label(&self, name: &str, range: TimeRange) -> bool;
+
+    /// Tells whether series may have native histograms in this range. What is computed of
+    /// them is not kept: resets between them are told from one to the next.
+    fn has_histograms(&self, range: TimeRange) -> bool;
 }
 
 /// What the engine will do with the selected series. A source may ignore it all.
@@ -35,6 +69,9 @@ pub struct SelectHints<'a> {
     /// Of each series only the newest sample in the range is looked at: older ones may
     /// be left out.
     pub newest_only: bool,
+    /// Times of the whole query, where the selection is a part of one. A source whose
+    /// order of series depends on the range orders them as for a selection of all of it.
+    pub whole: Option<TimeRange>,
 }
 
 /// Selected series, read one by one in any order and from several threads.

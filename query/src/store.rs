@@ -1,9 +1,9 @@
 //! The metric store as a source of queries.
 
-use kymo_storage::metrics::{MetricStore, Selection};
+use kymo_storage::metrics::{MetricStore, Selection, Version};
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
-use crate::source::{SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
+use crate::source::{Changes, SampleBuf, SelectHints, SeriesSet, Source, SourceError, Times};
 
 impl Source for MetricStore {
     fn select(
@@ -12,14 +12,47 @@ impl Source for MetricStore {
         range: TimeRange,
         hints: &SelectHints<'_>,
     ) -> Result<Box<dyn SeriesSet>, SourceError> {
-        let selected = match hints.newest_only {
-            true => self.select_newest(matchers, range),
-            false => MetricStore::select(self, matchers, range),
-        };
-        match selected {
+        let whole = hints.whole.unwrap_or(range);
+        match self.select_part(matchers, range, whole, hints.newest_only) {
             Ok(selection) => Ok(Box::new(selection)),
             Err(error) => Err(source_error(&error)),
         }
+    }
+
+    fn changes(&self) -> Option<&dyn Changes> {
+        Some(self)
+    }
+}
+
+/// Least time for samples to arrive, in milliseconds.
+const ARRIVAL_MS: i64 = 300_000;
+
+impl Changes for MetricStore {
+    fn settled_ms(&self) -> Option<i64> {
+        let wait_ms = self.out_of_order_window_ms().max(ARRIVAL_MS);
+        Some(self.newest_time_ms()?.saturating_sub(wait_ms))
+    }
+
+    fn watch(&self, until_ms: i64) -> u64 {
+        self.versions().watch(until_ms).number()
+    }
+
+    fn changed_since(&self, number: u64, range: TimeRange) -> Option<TimeRange> {
+        self.versions()
+            .changed_since(Version::from_number(number), range)
+    }
+
+    fn is_in_label_order(&self, range: TimeRange) -> bool {
+        MetricStore::is_in_label_order(self, range)
+    }
+
+    fn has_label(&self, name: &str, range: TimeRange) -> bool {
+        MetricStore::has_label(self, name, range)
+    }
+
+    fn has_histograms(&self, _range: TimeRange) -> bool {
+        // The store takes floats only.
+        false
     }
 }
 

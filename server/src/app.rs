@@ -14,7 +14,7 @@ use std::time::Duration;
 use kymo_ingest::discovery::{Discovery, SourceStats};
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
-use kymo_query::{Engine, EngineOptions, MemoryPool};
+use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
 use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
@@ -34,9 +34,11 @@ use crate::rules::file::Accepted;
 use crate::rules::{self, Evaluator};
 use crate::scraping;
 use crate::urls::Urls;
+use crate::work::active_queries::ActiveQueries;
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
+use crate::work::query_log::QueryLog;
 use crate::work::{background, machine, maintenance};
 
 /// Threads for short blocking calls.
@@ -49,6 +51,7 @@ pub(crate) struct App {
     pub(crate) urls: Urls,
     pub(crate) metrics: Metrics,
     pub(crate) queries: QueryPool,
+    pub(crate) query_log: QueryLog,
     pub(crate) memory: Arc<Memory>,
     pub(crate) bodies: BodyLimits,
     pub(crate) receiver: Receiver,
@@ -69,6 +72,9 @@ pub(crate) struct App {
 pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
     pub(crate) engine: Engine,
+    /// Of answers of the engine over the store.
+    pub(crate) cache: ResultCache,
+    pub(crate) active_queries: Arc<ActiveQueries>,
     pub(crate) scraping: ScrapePools,
     /// What finds the targets of jobs.
     pub(crate) discovery: Discovery,
@@ -88,7 +94,8 @@ impl Core {
         let notified = self.notifier.apply(config);
         let scraped = scraping::apply(app, self, config).await;
         let ruled = self.rules.apply(config).await;
-        scraped.and(notified).and(ruled)
+        let logging = app.apply_query_log(config);
+        scraped.and(notified).and(ruled).and(logging)
     }
 }
 
@@ -173,6 +180,16 @@ impl App {
         self.config.reload(&self.metrics.reload, apply).await
     }
 
+    /// Opens the query log that a configuration names, anew where it is open.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    fn apply_query_log(&self, config: &Config) -> Result<(), String> {
+        let file = config.global.query_log_file.as_path();
+        let named = !file.as_os_str().is_empty();
+        self.query_log.apply(named.then_some(file))
+    }
+
     /// Asks the server to stop; false where somebody did so before.
     pub(crate) fn quit(&self) -> bool {
         let first = !self.quitting.swap(true, Ordering::Relaxed);
@@ -250,6 +267,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         urls,
         metrics: Metrics::default(),
         queries,
+        query_log: QueryLog::default(),
         bodies: BodyLimits::new(Arc::clone(&memory), flags.read_timeout()),
         memory,
         receiver: Receiver::new(
@@ -312,6 +330,14 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             workers: Some(app.queries.helpers()),
             ..engine_options
         }),
+        cache: ResultCache::new(CacheOptions {
+            max_bytes: app.flags.query_cache_size.min(app.memory.query_share() / 8),
+            memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+        }),
+        active_queries: Arc::new(ActiveQueries::open(
+            &app.flags.storage_path,
+            app.queries.concurrency(),
+        )),
         scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
         store: Arc::clone(&store),
     });

@@ -24,15 +24,19 @@ use crate::notify::NotifyOptions;
 use crate::rules::RuleOptions;
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
     CONCURRENT_RULES,
     EXEMPLARS,
     "promql-experimental-functions",
     "promql-extended-range-selectors",
     "promql-binop-fill-modifiers",
     "promql-delayed-name-removal",
+    PER_STEP_STATS,
     "promql-duration-expr",
 ];
+
+/// Counts samples by step where a client asks for all statistics.
+const PER_STEP_STATS: &str = "promql-per-step-stats";
 
 /// Evaluates independent rules of a group at the same time.
 const CONCURRENT_RULES: &str = "concurrent-rule-eval";
@@ -296,6 +300,16 @@ pub(crate) struct Flags {
     #[arg(long = "query.max-concurrency", value_name = "N", default_value_t = 20)]
     pub(crate) query_max_concurrency: usize,
 
+    /// Memory for answers of range queries that are kept for the next ones, a size such as
+    /// 64MiB; at most an eighth of what queries may hold. 0 keeps none.
+    #[arg(
+        long = "query.cache.size",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        value_parser = parse_size
+    )]
+    pub(crate) query_cache_size: u64,
+
     /// How far a query looks back for the newest sample of a series, such as 90s.
     #[arg(
         long = "query.lookback-delta",
@@ -494,6 +508,13 @@ impl Flags {
     /// Returns the parts of PromQL that are switched on.
     pub(crate) fn promql_features(&self) -> Features {
         promql_features(&self.features)
+    }
+
+    /// Tells whether samples are counted by step for clients that want that.
+    pub(crate) fn counts_per_step(&self) -> bool {
+        self.features
+            .iter()
+            .any(|feature| feature == PER_STEP_STATS)
     }
 
     /// Returns how queries are evaluated.

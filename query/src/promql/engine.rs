@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use kymo_storage::model::TimeRange;
+
+use crate::cache::{Keeping, keeping};
 use crate::error::QueryError;
 use crate::limits::{Cancel, MemoryGrant, MemoryPool};
 use crate::promql::ast::{Expr, ValueType};
 use crate::promql::eval::{Element, Evaluator, Grid, Row, into_series};
+use crate::promql::explain::Explanation;
 use crate::promql::features::Features;
 use crate::promql::plan::{Bounds, Node, Plan};
+use crate::promql::reach::{self, Ordered};
 use crate::promql::value::{PointValue, Value, VectorSample};
 use crate::source::Source;
 use crate::stats::QueryStats;
@@ -66,6 +71,20 @@ impl Default for EngineOptions {
 pub struct QueryOptions {
     /// Lookback in milliseconds instead of the engine's; 0 for the engine's.
     pub lookback_delta_ms: i64,
+    /// Count the samples of each step, too. Every step is evaluated once more for it, and
+    /// together with the one before.
+    pub count_per_step: bool,
+}
+
+/// Samples that one step of a query has cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepSamples {
+    /// Time of the step in milliseconds.
+    pub t_ms: i64,
+    /// Samples that it looked at (`totalQueryableSamplesPerStep`).
+    pub total: u64,
+    /// Samples among them that the step before had not read (`samplesReadPerStep`).
+    pub read: u64,
 }
 
 /// The answer to a query.
@@ -80,6 +99,8 @@ pub struct QueryResult {
     pub infos: Vec<String>,
     /// What the query has cost.
     pub stats: QueryStats,
+    /// The same by step, where it was asked for.
+    pub steps: Vec<StepSamples>,
     /// The memory taken for the value; keep it as long as that. Clones share it.
     pub memory: Arc<MemoryGrant>,
 }
@@ -137,21 +158,32 @@ impl Engine {
             step_ms: 0,
         };
         let plan = Plan::new(expr, bounds)?;
+        let grid = Grid::instant(t_ms);
+        let lookback_delta_ms = self.lookback(options);
         let run = Run {
             query,
-            grid: Grid::instant(t_ms),
+            grid,
             source,
-            lookback_delta_ms: self.lookback(options),
+            whole: reach::whole(&plan.root, &grid, lookback_delta_ms),
+            lookback_delta_ms,
             cancel,
         };
-        self.run(&plan.root, &run, |rows| match plan.root.value_type {
+        let mut result = self.run(&plan.root, &run, |rows| match plan.root.value_type {
             ValueType::Scalar => Value::Scalar {
                 t_ms,
                 value: rows.first().and_then(|row| row.get(0)).unwrap_or(f64::NAN),
             },
             ValueType::Vector => Value::Vector(into_vector(rows, t_ms)),
             ValueType::Matrix | ValueType::String => Value::Matrix(Vec::new()),
-        })
+        })?;
+        if options.count_per_step {
+            result.steps.push(StepSamples {
+                t_ms,
+                total: result.stats.total_samples,
+                read: result.stats.samples_read,
+            });
+        }
+        Ok(result)
     }
 
     /// Evaluates a query at `start_ms`, `start_ms + step_ms` and so on, up to and
@@ -172,6 +204,110 @@ impl Engine {
         options: &QueryOptions,
         cancel: &Cancel,
     ) -> Result<QueryResult, QueryError> {
+        let asked = RangeQuery {
+            query,
+            start_ms,
+            end_ms,
+            step_ms,
+        };
+        let prepared = self.prepare(&asked, options)?;
+        let mut result = self.run_part(&prepared, source, start_ms, end_ms, cancel)?;
+        if options.count_per_step {
+            result.steps = self.count_steps(&prepared, source, &asked, cancel)?;
+        }
+        Ok(result)
+    }
+
+    /// Counts the samples of each step of a range query. A step looks at as many as an
+    /// instant query does; what two steps together read, and the first of them alone does
+    /// not, is what the second reads.
+    fn count_steps(
+        &self,
+        prepared: &Prepared<'_>,
+        source: &dyn Source,
+        asked: &RangeQuery<'_>,
+        cancel: &Cancel,
+    ) -> Result<Vec<StepSamples>, QueryError> {
+        let grid = Grid::new(asked.start_ms, asked.end_ms, asked.step_ms);
+        let mut counted = Vec::with_capacity(grid.steps);
+        let mut read_before = 0;
+        for step in 0..grid.steps {
+            let t_ms = grid.time(step);
+            let alone = self.run_part(prepared, source, t_ms, t_ms, cancel)?.stats;
+            let read = match step {
+                0 => alone.samples_read,
+                _ => {
+                    let before_ms = grid.time(step - 1);
+                    let both = self.run_part(prepared, source, before_ms, t_ms, cancel)?;
+                    both.stats.samples_read.saturating_sub(read_before)
+                }
+            };
+            read_before = alone.samples_read;
+            counted.push(StepSamples {
+                t_ms,
+                total: alone.total_samples,
+                read,
+            });
+        }
+        Ok(counted)
+    }
+
+    /// Explains what the engine will do with a query. With a step of 0 it is an instant
+    /// query at the start.
+    ///
+    /// # Errors
+    /// As [`Engine::range`] and [`Engine::instant`], as far as they evaluate nothing.
+    pub fn explain(
+        &self,
+        asked: &RangeQuery<'_>,
+        options: &QueryOptions,
+    ) -> Result<Explanation, QueryError> {
+        let RangeQuery {
+            query, start_ms, ..
+        } = *asked;
+        if asked.step_ms > 0 {
+            let prepared = self.prepare(asked, options)?;
+            let grid = Grid::new(start_ms, asked.end_ms, asked.step_ms);
+            let keeping = match self.options.delayed_name_removal {
+                true => Keeping::Refused,
+                false => keeping(&prepared.expr, prepared.lookback_delta_ms),
+            };
+            let steps = (start_ms, asked.step_ms, grid.steps);
+            let root = &prepared.plan.root;
+            let whole = prepared.whole;
+            return Ok(Explanation::new(query, root, steps, whole, Some(keeping)));
+        }
+        let bounds = Bounds {
+            start_ms,
+            end_ms: start_ms,
+            step_ms: 0,
+        };
+        let plan = Plan::new(&self.parse(query)?, bounds)?;
+        let whole = reach::whole(&plan.root, &Grid::instant(start_ms), self.lookback(options));
+        Ok(Explanation::new(
+            query,
+            &plan.root,
+            (start_ms, 0, 1),
+            whole,
+            None,
+        ))
+    }
+
+    /// Makes a range query ready to be run, as a whole or in parts.
+    ///
+    /// # Errors
+    /// As [`Engine::range`].
+    pub(crate) fn prepare<'q>(
+        &self,
+        asked: &RangeQuery<'q>,
+        options: &QueryOptions,
+    ) -> Result<Prepared<'q>, QueryError> {
+        let RangeQuery {
+            query,
+            start_ms,
+            end_ms,
+            step_ms,
+        } = *asked;
         let expr = self.parse(query)?;
         let kind = expr.value_type();
         if kind != ValueType::Vector && kind != ValueType::Scalar {
@@ -194,14 +330,38 @@ impl Engine {
             step_ms,
         };
         let plan = Plan::new(&expr, bounds)?;
-        let run = Run {
+        let grid = Grid::new(start_ms, end_ms, step_ms);
+        let lookback_delta_ms = self.lookback(options);
+        let whole = reach::whole(&plan.root, &grid, lookback_delta_ms);
+        Ok(Prepared {
             query,
-            grid: Grid::new(start_ms, end_ms, step_ms),
+            expr,
+            plan,
+            step_ms,
+            lookback_delta_ms,
+            whole,
+        })
+    }
+
+    /// Runs some steps of a range query, which start at a step of it. They are only
+    /// those of the whole where nothing in the query is one of its own times.
+    pub(crate) fn run_part(
+        &self,
+        prepared: &Prepared<'_>,
+        source: &dyn Source,
+        start_ms: i64,
+        end_ms: i64,
+        cancel: &Cancel,
+    ) -> Result<QueryResult, QueryError> {
+        let run = Run {
+            query: prepared.query,
+            grid: Grid::new(start_ms, end_ms, prepared.step_ms),
             source,
-            lookback_delta_ms: self.lookback(options),
+            whole: prepared.whole,
+            lookback_delta_ms: prepared.lookback_delta_ms,
             cancel,
         };
-        self.run(&plan.root, &run, |rows| {
+        self.run(&prepared.plan.root, &run, |rows| {
             Value::Matrix(into_series(rows, &run.grid))
         })
     }
@@ -225,8 +385,12 @@ impl Engine {
         finish: impl FnOnce(Vec<Row>) -> Value,
     ) -> Result<QueryResult, QueryError> {
         run.cancel.check("query execution")?;
+        let source = Ordered {
+            source: run.source,
+            whole: run.whole,
+        };
         let mut evaluator =
-            Evaluator::new(run.source, &self.options, run.lookback_delta_ms, run.cancel);
+            Evaluator::new(&source, &self.options, run.lookback_delta_ms, run.cancel);
         evaluator.hold_stack(root)?;
         let (value, annotations) = if let Some(text) = root.string() {
             let value = Value::String {
@@ -250,9 +414,35 @@ impl Engine {
             warnings,
             infos,
             stats,
+            steps: Vec::new(),
             memory,
         })
     }
+}
+
+/// A query at many times, all in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct RangeQuery<'a> {
+    /// The expression.
+    pub query: &'a str,
+    /// Time of the first step.
+    pub start_ms: i64,
+    /// Time after which there is no step.
+    pub end_ms: i64,
+    /// Distance of the steps.
+    pub step_ms: i64,
+}
+
+/// A range query ready to be run.
+#[derive(Debug)]
+pub(crate) struct Prepared<'q> {
+    query: &'q str,
+    pub(crate) expr: Expr,
+    plan: Plan,
+    step_ms: i64,
+    pub(crate) lookback_delta_ms: i64,
+    /// The times that it looks at.
+    pub(crate) whole: Option<TimeRange>,
 }
 
 /// What one run of a query needs besides its plan.
@@ -260,6 +450,7 @@ struct Run<'a> {
     query: &'a str,
     grid: Grid,
     source: &'a dyn Source,
+    whole: Option<TimeRange>,
     lookback_delta_ms: i64,
     cancel: &'a Cancel,
 }

@@ -14,6 +14,7 @@ mod deep;
 mod engine;
 mod error;
 mod eval;
+mod explain;
 mod features;
 mod functions;
 mod grammar;
@@ -24,6 +25,7 @@ mod parse;
 mod plan;
 mod pretty;
 mod print;
+mod reach;
 pub mod script;
 mod series;
 mod stats_only;
@@ -35,9 +37,11 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult};
+pub(crate) use engine::Prepared;
+pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult, RangeQuery, StepSamples};
 pub use error::{ParseError, ParseErrors};
 pub(crate) use eval::Sum;
+pub use explain::Explanation;
 pub use features::Features;
 pub use functions::{Function, function, functions};
 pub use json::expr_json;

@@ -86,6 +86,7 @@ impl Case {
         });
         let options = QueryOptions {
             lookback_delta_ms: self.lookback_delta_ms,
+            ..QueryOptions::default()
         };
         let (start_ms, end_ms, step_ms) = self.times;
         let (query, source) = (self.query.as_str(), source());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use kymo_storage::StorageError;
@@ -10,7 +10,9 @@ use kymo_storage::StorageError;
 use crate::app::{App, Core, NotReady};
 use crate::http::body::BodyError;
 use crate::http::error::{ApiError, ErrorKind, plain};
+use crate::http::listener::Peer;
 use crate::http::params::Params;
+use crate::work::query_log::Origin;
 
 /// Bytes of a form body; Go's limit.
 const MAX_FORM_BYTES: usize = 10 << 20;
@@ -20,6 +22,7 @@ const MAX_FORM_BYTES: usize = 10 << 20;
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) params: Params,
+    pub(crate) origin: Origin,
 }
 
 impl Call {
@@ -57,6 +60,18 @@ impl FromRequest<Arc<App>> for Call {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Call, Response> {
         app.core().map_err(IntoResponse::into_response)?;
         let (parts, body) = request.into_parts();
+        let peer = parts.extensions.get::<Peer>();
+        let origin = Origin::Http {
+            client_ip: peer.map_or_else(String::new, |Peer(ip)| ip.to_string()),
+            method: parts.method.to_string(),
+            // The whole path, of which a router may have cut the prefix.
+            path: parts
+                .extensions
+                .get::<OriginalUri>()
+                .map_or(&parts.uri, |OriginalUri(uri)| uri)
+                .path()
+                .to_owned(),
+        };
         let form = if has_form(&parts.method, &parts.headers) {
             let read = app.bodies.read(&parts.headers, body, MAX_FORM_BYTES).await;
             Some(read.map_err(|error| form_error(&error).into_response())?)
@@ -66,6 +81,7 @@ impl FromRequest<Arc<App>> for Call {
         Ok(Call {
             app: Arc::clone(app),
             params: Params::decode(parts.uri.query(), form.as_deref()),
+            origin,
         })
     }
 }

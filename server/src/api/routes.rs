@@ -57,7 +57,7 @@ impl Table {
 
     fn prometheus(&mut self) {
         use prometheus::{
-            admin, alertmanagers::alertmanagers, config, exemplars, labels, parse, query,
+            admin, alertmanagers::alertmanagers, config, exemplars, explain, labels, parse, query,
             relabel_steps::relabel_steps, rules, status, targets, write,
         };
         self.api("/query", GET_POST, query::instant);
@@ -65,6 +65,7 @@ impl Table {
         self.api("/format_query", GET_POST, parse::format_query);
         self.api("/parse_query", GET_POST, parse::parse_query);
         self.api("/query_exemplars", GET_POST, exemplars::query_exemplars);
+        self.api("/explain", GET_POST, explain::explain);
         self.api("/labels", GET_POST, labels::names);
         self.api("/label/{name}/values", GET, labels::values);
         self.api("/series", GET_POST, labels::series);

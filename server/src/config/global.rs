@@ -1,5 +1,6 @@
 //! The `global` section: what every job inherits, and the server's own labels.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kymo_ingest::scrape::{ScrapeLimits, ScrapeProtocol};
@@ -9,6 +10,7 @@ use kymo_storage::model::Labels;
 
 use super::expand::expand_env;
 use super::fields::{self, Fields, Problems};
+use super::http_client::join_dir;
 use super::units;
 use super::yaml::Node;
 
@@ -26,6 +28,8 @@ pub struct Global {
     pub evaluation_interval: Duration,
     /// How far rule queries look back behind now.
     pub rule_query_offset: Duration,
+    /// File for a line about each query; empty for none.
+    pub query_log_file: PathBuf,
     /// Labels of this server, with environment variables put in.
     pub external_labels: Labels,
     /// Limits a job inherits one by one where it sets none.
@@ -49,6 +53,7 @@ impl Default for Global {
             scrape_timeout: Duration::from_secs(10),
             evaluation_interval: Duration::from_secs(60),
             rule_query_offset: Duration::ZERO,
+            query_log_file: PathBuf::new(),
             external_labels: Labels::empty(),
             limits: ScrapeLimits::default(),
             scrape_protocols: None,
@@ -60,8 +65,14 @@ impl Default for Global {
     }
 }
 
-/// Reads the section. `warnings` takes what is allowed but worth a word.
-pub(super) fn read(node: &Node, problems: &mut Problems, warnings: &mut Vec<String>) -> Global {
+/// Reads the section. Paths in it are relative to `dir`; `warnings` takes what is allowed
+/// but worth a word.
+pub(super) fn read(
+    node: &Node,
+    dir: &Path,
+    problems: &mut Problems,
+    warnings: &mut Vec<String>,
+) -> Global {
     let defaults = Global::default();
     let mut fields = Fields::open(node, GO_TYPE, problems);
     let mut global = Global {
@@ -69,6 +80,7 @@ pub(super) fn read(node: &Node, problems: &mut Problems, warnings: &mut Vec<Stri
         scrape_timeout: duration(&mut fields, "scrape_timeout", problems),
         evaluation_interval: duration(&mut fields, "evaluation_interval", problems),
         rule_query_offset: duration(&mut fields, "rule_query_offset", problems),
+        query_log_file: join_dir(dir, &fields.string("query_log_file", problems)),
         external_labels: Labels::empty(),
         limits: limits(&mut fields, problems),
         scrape_protocols: protocols(&mut fields, " for global config", problems),
@@ -87,11 +99,7 @@ pub(super) fn read(node: &Node, problems: &mut Problems, warnings: &mut Vec<Stri
     ] {
         refuse_when_true(&mut fields, name, problems);
     }
-    fields.unsupported(
-        &["query_log_file", "scrape_failure_log_file"],
-        "remove the key",
-        problems,
-    );
+    fields.unsupported(&["scrape_failure_log_file"], "remove the key", problems);
     if let Some(node) = fields.take("external_labels") {
         global.external_labels = external_labels(node, global.name_validation, problems, warnings);
     }

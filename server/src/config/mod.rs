@@ -95,7 +95,7 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     let mut config = Config::default();
     let mut fields = Fields::open(root, "config.plain", problems);
     if let Some(node) = fields.take("global").filter(|node| !node.is_empty()) {
-        config.global = global::read(node, problems, &mut config.warnings);
+        config.global = global::read(node, dir, problems, &mut config.warnings);
     }
     read_runtime(&mut fields, problems);
     if let Some(node) = fields.take("storage") {

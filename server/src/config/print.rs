@@ -59,6 +59,8 @@ fn global(global: &Global) -> MapWriter {
         external.put(name, text(value));
     }
     map.map("external_labels", external);
+    let query_log = global.query_log_file.to_string_lossy();
+    map.text("query_log_file", &query_log);
     put_limits(&mut map, &global.limits);
     map.number("keep_dropped_targets", global.limits.dropped_targets)
         .text(

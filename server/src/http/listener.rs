@@ -5,7 +5,7 @@
 //! connection, HTTP/1.1 and HTTP/2 without TLS.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,10 @@ pub(crate) struct Limits {
     /// sent an answer.
     pub(crate) read_timeout: Duration,
 }
+
+/// Extension of a request: the address that it came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Addresses that are bound and not served yet.
 #[derive(Debug)]
@@ -129,12 +133,13 @@ async fn accept<F, Fut>(
             accepted = accept_one(&socket, &slots) => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let Some((stream, slot)) = accepted else {
+        let Some((stream, peer, slot)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         let handler = handler.clone();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer.ip()));
             let answer = handler(request);
             async move { Ok::<_, std::convert::Infallible>(answer.await) }
         });
@@ -155,15 +160,15 @@ async fn accept<F, Fut>(
 async fn accept_one(
     socket: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     match socket.accept().await {
-        Ok((stream, _peer)) => {
+        Ok((stream, peer)) => {
             // Answers are written whole; waiting to fill a packet only delays them.
             if let Err(error) = stream.set_nodelay(true) {
                 debug!(%error, "TCP_NODELAY not set");
             }
-            Some((stream, slot))
+            Some((stream, peer, slot))
         }
         Err(error) => {
             warn!(%error, "a connection could not be accepted");

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
+use kymo_query::{CacheStats, QueryStats};
 use parking_lot::Mutex;
 
 use super::build;
@@ -123,14 +124,21 @@ pub(crate) struct QueryMetrics {
     queue: Summary,
     inner_eval: Summary,
     samples: AtomicU64,
+    samples_read: AtomicU64,
 }
 
 impl QueryMetrics {
     /// Counts a query that was evaluated, whatever came of it.
-    pub(crate) fn observe(&self, queued: Duration, ran: Duration, samples: u64) {
+    pub(crate) fn observe(&self, queued: Duration, ran: Duration, samples: QueryStats) {
         self.queue.observe(queued);
         self.inner_eval.observe(ran);
-        self.samples.fetch_add(samples, Ordering::Relaxed);
+        let counts = [
+            (&self.samples, samples.total_samples),
+            (&self.samples_read, samples.samples_read),
+        ];
+        for (counter, count) in counts {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
     }
 
     fn write(&self, writer: &mut TextWriter, app: &App) {
@@ -147,12 +155,22 @@ impl QueryMetrics {
         writer.gauge(
             "prometheus_engine_query_log_enabled",
             "State of the query log.",
-            0.0,
+            f64::from(u8::from(app.query_log.is_on())),
+        );
+        writer.counter(
+            "prometheus_engine_query_log_failures_total",
+            "The number of query log failures.",
+            app.query_log.failures(),
         );
         writer.counter(
             "prometheus_engine_query_samples_total",
             "The total number of samples loaded by all queries.",
             self.samples.load(Ordering::Relaxed),
+        );
+        writer.counter(
+            "prometheus_engine_query_samples_read_total",
+            "The total number of samples read by all queries, each counted once however many windows hold it.",
+            self.samples_read.load(Ordering::Relaxed),
         );
         let name = "prometheus_engine_query_duration_seconds";
         writer.family(name, Kind::Summary, "Query timings.");
@@ -229,6 +247,7 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
     memory(&mut writer, &app.memory);
     scrape::write_receiver(&mut writer, &app.receiver.stats());
     if let Ok(core) = core {
+        cache(&mut writer, &core.cache.stats());
         store::write(&mut writer, &core.store.stats(), app);
         scrape::write(&mut writer, &core.scraping.stats());
         let discoveries = [
@@ -242,6 +261,44 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
     }
     process::write(&mut writer);
     writer.finish()
+}
+
+fn cache(writer: &mut TextWriter, stats: &CacheStats) {
+    let name = "kymo_query_cache_requests_total";
+    let help = "Range queries by what the cache of answers did: some steps were there (hit), none (miss), or none may be kept (refused).";
+    writer.family(name, Kind::Counter, help);
+    for (result, count) in [
+        ("hit", stats.hits),
+        ("miss", stats.misses),
+        ("refused", stats.refused),
+    ] {
+        writer.sample(name, &[("result", result)], count as f64);
+    }
+    writer.counter(
+        "kymo_query_cache_hit_steps_total",
+        "Steps of range queries that did not have to be evaluated.",
+        stats.hit_steps,
+    );
+    writer.counter(
+        "kymo_query_cache_invalidations_total",
+        "Range queries that found kept steps whose samples have changed since.",
+        stats.invalidations,
+    );
+    writer.counter(
+        "kymo_query_cache_evictions_total",
+        "Kept answers given up for want of room.",
+        stats.evictions,
+    );
+    writer.gauge(
+        "kymo_query_cache_entries",
+        "Answers kept now.",
+        stats.entries as f64,
+    );
+    writer.gauge(
+        "kymo_query_cache_bytes",
+        "Memory of kept answers, part of that of queries.",
+        stats.bytes as f64,
+    );
 }
 
 fn memory(writer: &mut TextWriter, memory: &Memory) {

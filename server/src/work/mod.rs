@@ -1,8 +1,10 @@
 //! Threads and timers: where queries run, and what happens without a request.
 
+pub(crate) mod active_queries;
 pub(crate) mod background;
 pub(crate) mod helpers;
 pub(crate) mod machine;
 pub(crate) mod maintenance;
 pub(crate) mod memory;
 pub(crate) mod queries;
+pub(crate) mod query_log;

@@ -102,11 +102,13 @@ impl QueryPool {
 
     /// Runs a query once the gate lets it through. When `timeout` is over, waiting
     /// included, it is told to stop; when the returned future is dropped because
-    /// the client went away, too.
+    /// the client went away, too. What it came to is handed to `then`, still on its
+    /// thread, whether or not anybody waits for it.
     pub(crate) async fn query<T: Send + 'static>(
         &self,
         timeout: Duration,
         job: impl FnOnce(&Cancel) -> T + Send + 'static,
+        then: impl FnOnce(&Done<T>) + Send + 'static,
     ) -> Result<Done<T>, Stopped> {
         let _counted = Counted::new(&self.waiting_or_running);
         let asked = clock::monotonic();
@@ -118,7 +120,7 @@ impl QueryPool {
         };
         let cancel = CancelOnDrop(Arc::new(Cancel::new()));
         let switch = Arc::clone(&cancel.0);
-        let mut running = std::pin::pin!(self.spawn(asked, move || job(&switch)));
+        let mut running = std::pin::pin!(self.spawn(asked, move || job(&switch), then));
         let done = tokio::select! {
             done = &mut running => done,
             () = tokio::time::sleep_until(deadline) => {
@@ -135,7 +137,7 @@ impl QueryPool {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Stopped> {
-        self.spawn(clock::monotonic(), job)
+        self.spawn(clock::monotonic(), job, |_| ())
             .await
             .map(|done| done.result)
     }
@@ -144,6 +146,7 @@ impl QueryPool {
         &self,
         asked: Instant,
         job: impl FnOnce() -> T + Send + 'static,
+        then: impl FnOnce(&Done<T>) + Send + 'static,
     ) -> Result<Done<T>, Stopped> {
         let (sender, receiver) = oneshot::channel();
         self.pool.spawn(move || {
@@ -155,6 +158,10 @@ impl QueryPool {
                 result,
                 queued: began.saturating_duration_since(asked),
                 ran: clock::monotonic().saturating_duration_since(began),
+            });
+            let done = done.and_then(|done| {
+                catch_unwind(AssertUnwindSafe(|| then(&done)))?;
+                Ok(done)
             });
             let _client_gone = sender.send(done.map_err(|_panic| Stopped::Panicked));
         });
@@ -204,7 +211,7 @@ mod tests {
     async fn a_query_over_its_time_is_told_to_stop() {
         let pool = QueryPool::new(2).unwrap();
         let done = pool
-            .query(Duration::from_millis(20), spin_until_stopped)
+            .query(Duration::from_millis(20), spin_until_stopped, |_| ())
             .await
             .unwrap();
         assert_eq!(done.result, "query timed out in a test");
@@ -214,8 +221,8 @@ mod tests {
     async fn a_query_nobody_waits_for_is_told_to_stop() {
         let pool = QueryPool::new(1).unwrap();
         let (sender, receiver) = oneshot::channel();
-        let query = pool.query(LONG, move |cancel| {
-            let _ = sender.send(spin_until_stopped(cancel));
+        let query = pool.query(LONG, spin_until_stopped, move |done| {
+            let _ = sender.send(done.result.clone());
         });
         let gone = tokio::time::timeout(Duration::from_millis(20), query).await;
         assert!(gone.is_err());
@@ -226,13 +233,13 @@ mod tests {
     #[tokio::test]
     async fn waiting_for_the_gate_counts_as_query_time() {
         let pool = QueryPool::new(1).unwrap();
-        let first = pool.query(Duration::from_millis(100), spin_until_stopped);
-        let second = pool.query(Duration::from_millis(10), |_| ());
+        let first = pool.query(Duration::from_millis(100), spin_until_stopped, |_| ());
+        let second = pool.query(Duration::from_millis(10), |_| (), |_| ());
         let (first, second) = tokio::join!(first, second);
         assert_eq!(first.unwrap().result, "query timed out in a test");
         assert_eq!(second.unwrap_err(), Stopped::QueueTimeout);
         pool.close();
-        let third = pool.query(LONG, |_| ()).await;
+        let third = pool.query(LONG, |_| (), |_| ()).await;
         assert_eq!(third.unwrap_err(), Stopped::ShuttingDown);
     }
 

@@ -312,6 +312,11 @@ impl Block {
         Ok(names.map(|name| name.text.to_string()).collect())
     }
 
+    /// Tells whether a series has a label of this name.
+    pub fn has_label(&self, name: &str) -> bool {
+        self.index.name(name).is_some()
+    }
+
     /// Returns the values of a name, sorted; empty where no series has it.
     ///
     /// # Errors

@@ -519,7 +519,7 @@ impl<'a> Appender<'a> {
             series: self.n_created,
             ..Committed::default()
         };
-        let mut newest_ms = NEVER;
+        let (mut newest_ms, mut oldest_ms) = (NEVER, i64::MAX);
         let (mut out_of_order, mut duplicate, mut too_old) = (0, 0, 0);
         let mut turned_late: Vec<(usize, Pending)> = Vec::new();
         let epoch = store.gate.read();
@@ -539,6 +539,7 @@ impl<'a> Appender<'a> {
                     Applied::Stored => {
                         committed.samples += 1;
                         newest_ms = newest_ms.max(t_ms);
+                        oldest_ms = oldest_ms.min(t_ms);
                     }
                     Applied::Repeated => {}
                     Applied::OutOfOrder => match bounds.check_late(t_ms) {
@@ -558,6 +559,15 @@ impl<'a> Appender<'a> {
         store.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);
         if !turned_late.is_empty() {
             self.apply_turned(&turned_late, *epoch, &mut committed);
+        }
+        let came_late = || {
+            let turned = turned_late.iter().map(|(_, sample)| sample);
+            late.iter().flatten().chain(turned)
+        };
+        let oldest_ms = came_late().fold(oldest_ms, |oldest_ms, late| oldest_ms.min(late.t_ms));
+        if store.versions.are_watched_at(oldest_ms) {
+            let all = pending.iter().flatten().chain(came_late());
+            store.versions.appended(all.map(|sample| sample.t_ms));
         }
         drop(epoch);
         committed.dropped += out_of_order + duplicate + too_old;

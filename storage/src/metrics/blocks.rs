@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use super::label_order::{BlockPart, Unreadable};
 use super::shard::NEVER;
 use super::stats::{BlockInfo, BlockStats, Damage};
+use super::versions::Versions;
 use crate::block::{self, Block, BlockError, BlockMeta, Ulid};
 use crate::error::StorageError;
 use crate::fs::Dir;
@@ -78,6 +79,12 @@ impl Served {
         }
     }
 
+    /// Returns the times that samples of the block can have.
+    pub(super) fn times(&self) -> TimeRange {
+        let meta = self.meta();
+        TimeRange::new(meta.min_t_ms, meta.max_t_ms.saturating_sub(1))
+    }
+
     /// Returns the bytes on disk.
     pub(super) fn len_bytes(&self) -> u64 {
         self.meta().bytes_index + self.meta().bytes_data
@@ -100,6 +107,8 @@ pub(super) struct Blocks {
     set: RwLock<Arc<BlockSet>>,
     /// Damage that was found and not yet fetched by [`Blocks::take_damages`].
     damages: Mutex<Vec<Damage>>,
+    /// Told of whatever comes, goes or changes.
+    pub(super) versions: Arc<Versions>,
     pub(super) counters: BlockCounters,
 }
 
@@ -187,6 +196,7 @@ impl Blocks {
             dir,
             set: RwLock::new(Arc::new(set)),
             damages: Mutex::default(),
+            versions: Arc::new(Versions::new()),
             counters: BlockCounters::default(),
         };
         let n_aside = (damages.len() - n_before) as u64;
@@ -236,15 +246,23 @@ impl Blocks {
         old: &[Arc<Served>],
         head_from_ms: Option<i64>,
     ) -> Result<(), StorageError> {
+        let mut changed: Vec<TimeRange> = Vec::new();
         {
             let mut set = self.set.write();
             let mut next = BlockSet::clone(&set);
             next.blocks
                 .retain(|block| !old.iter().any(|old| Arc::ptr_eq(old, block)));
+            let n_kept = next.blocks.len();
             next.blocks.extend(new);
+            // Series may come in another order from now on, even where samples stay.
+            let come = next.blocks.iter().skip(n_kept);
+            changed.extend(come.chain(old).map(|block| block.times()));
             next.sort();
             next.head_from_ms = next.head_from_ms.max(head_from_ms.unwrap_or(NEVER));
             *set = Arc::new(next);
+            for times in changed {
+                self.versions.changed(times);
+            }
         }
         for block in old {
             block::remove_block(&self.dir, block.meta().ulid)?;
@@ -256,6 +274,7 @@ impl Blocks {
     /// its directory is set aside by [`Blocks::set_damaged_aside`].
     pub(super) fn note(&self, block: &Served, error: &BlockError) {
         if error.is_corrupt() && !block.damaged.swap(true, Ordering::Relaxed) {
+            self.versions.changed(block.times());
             let name = block.meta().ulid.to_string();
             self.damages
                 .lock()

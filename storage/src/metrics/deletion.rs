@@ -8,12 +8,22 @@ use std::collections::BTreeSet;
 use smallvec::SmallVec;
 
 use super::store::MetricStore;
+use super::versions::Versions;
 use crate::error::StorageError;
 use crate::model::{Matcher, TimeRange};
 use crate::options::SyncPolicy;
 
 /// A part of a deletion: slot, creation and times of a series.
 type Stone = (u32, u32, TimeRange);
+
+/// Notes the deletion of a range when it is done, or given up half done.
+pub(super) struct NotedAfter<'a>(pub(super) &'a Versions, pub(super) TimeRange);
+
+impl Drop for NotedAfter<'_> {
+    fn drop(&mut self) {
+        self.0.changed(self.1);
+    }
+}
 
 impl MetricStore {
     /// Deletes the samples in `range` of the series that satisfy any of the matcher
@@ -43,6 +53,7 @@ impl MetricStore {
         let _snapshots_wait = self.committing.read();
         let stones = self.stones(sets, range);
         self.write_stones(&stones)?;
+        let _noted = NotedAfter(&self.versions, range);
         let mut n_series = 0;
         for (number, stones) in stones.iter().enumerate() {
             n_series += stones.len() as u64;

@@ -145,6 +145,7 @@ impl MetricStore {
         // Samples that came late meanwhile may be in the block, too, which is harmless.
         self.forget_late(&late)?;
         self.truncate_head(&alone, end_ms)?;
+        self.versions.changed(range);
         Ok(Flushed::Done)
     }
 
@@ -165,6 +166,8 @@ impl MetricStore {
             n_blocks += u64::from(block.is_some());
             self.blocks.publish(block, &[], None)?;
             self.forget_late(&late)?;
+            let range = TimeRange::new(aligned_ms, end_ms.saturating_sub(1));
+            self.versions.changed(range);
         }
         Ok(n_blocks)
     }

@@ -58,6 +58,23 @@ impl MetricStore {
         Ok(sorted(found, limit))
     }
 
+    /// Tells whether a series of the head, or one of a block that may have samples in
+    /// `range`, has a label of this name. Costs a search per block.
+    pub fn has_label(&self, name: &str, range: TimeRange) -> bool {
+        let in_head = {
+            let index = self.index.read();
+            let dictionary = index.dictionary();
+            let dictionary = dictionary.read();
+            dictionary.name(name).is_some()
+        };
+        in_head
+            || self
+                .blocks
+                .set()
+                .overlapping(range)
+                .any(|block| block.has_label(name))
+    }
+
     fn head_label_names(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Vec<String> {
         if !self.has_samples_around(range) {
             return Vec::new();

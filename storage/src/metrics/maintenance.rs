@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::blocks::Served;
+use super::deletion::NotedAfter;
 use super::flush::Pace;
 use super::recovery;
 use super::shard::NEVER;
@@ -30,6 +31,7 @@ impl MetricStore {
         range: TimeRange,
     ) -> Result<(), StorageError> {
         let _alone = self.maintaining.lock();
+        let _noted = NotedAfter(&self.versions, range);
         for block in self.blocks.set().overlapping(range) {
             delete_in_block(block, sets, range)
                 .map_err(|error| self.blocks.failed(block, error))?;

@@ -61,6 +61,7 @@ mod snapshot;
 mod snapshot_format;
 mod snapshot_load;
 mod stats;
+mod versions;
 
 #[cfg(test)]
 mod crash_tests;
@@ -89,3 +90,4 @@ pub use stats::{
     MetadataStats, Recovery, StoreStats, WalStats,
 };
 pub use store::MetricStore;
+pub use versions::{Version, Versions};

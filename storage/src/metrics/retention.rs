@@ -9,8 +9,10 @@ use std::sync::atomic::Ordering;
 use parking_lot::MutexGuard;
 use roaring::RoaringBitmap;
 
+use super::deletion::NotedAfter;
 use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
+use crate::model::TimeRange;
 
 /// Series that are removed under one lock of the index.
 const SLICE_SLOTS: usize = 2048;
@@ -26,6 +28,8 @@ impl MetricStore {
     /// None at present.
     pub fn truncate_before(&self, t_ms: i64) -> Result<(), StorageError> {
         let alone = self.truncating.lock();
+        let gone = TimeRange::new(i64::MIN, t_ms.saturating_sub(1));
+        let _noted = NotedAfter(&self.versions, gone);
         for shard in &self.shards {
             shard.lock().forget_late_before(t_ms);
         }

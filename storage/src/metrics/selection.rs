@@ -70,6 +70,14 @@ pub(super) fn packed<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> La
     Labels::from_sorted(labels.iter().copied())
 }
 
+/// When series come in label order.
+#[derive(Debug, Clone, Copy)]
+enum Sorted {
+    Always,
+    /// Where there is a block of this range.
+    WithBlocks(TimeRange),
+}
+
 /// What a read did to the times in its buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
@@ -294,7 +302,7 @@ impl MetricStore {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, StorageError> {
-        self.snapshot(matchers, range, Wanted::All, false)
+        self.snapshot(matchers, range, Wanted::All, Sorted::WithBlocks(range))
     }
 
     /// As [`MetricStore::select`], always in label order.
@@ -306,7 +314,7 @@ impl MetricStore {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, StorageError> {
-        self.snapshot(matchers, range, Wanted::All, true)
+        self.snapshot(matchers, range, Wanted::All, Sorted::Always)
     }
 
     /// As [`MetricStore::select`], for a reader that looks only at the newest sample in
@@ -320,7 +328,34 @@ impl MetricStore {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Selection, StorageError> {
-        self.snapshot(matchers, range, Wanted::Newest, false)
+        self.snapshot(matchers, range, Wanted::Newest, Sorted::WithBlocks(range))
+    }
+
+    /// As [`MetricStore::select`] or, with `newest_only`, [`MetricStore::select_newest`],
+    /// in the order in which a selection of all of `whole` comes. The order changes with
+    /// the range of a selection; a part of a range must not come in another order than
+    /// the whole.
+    ///
+    /// # Errors
+    /// A block could not be read.
+    pub fn select_part(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        whole: TimeRange,
+        newest_only: bool,
+    ) -> Result<Selection, StorageError> {
+        let wanted = match newest_only {
+            true => Wanted::Newest,
+            false => Wanted::All,
+        };
+        self.snapshot(matchers, range, wanted, Sorted::WithBlocks(whole))
+    }
+
+    /// Tells whether a selection of this range comes in label order now, because there is
+    /// a block of it.
+    pub fn is_in_label_order(&self, range: TimeRange) -> bool {
+        self.blocks.set().overlapping(range).next().is_some()
     }
 
     fn snapshot(
@@ -328,12 +363,16 @@ impl MetricStore {
         matchers: &[Matcher],
         range: TimeRange,
         wanted: Wanted,
-        sorted: bool,
+        sorted: Sorted,
     ) -> Result<Selection, StorageError> {
         let (head, set) = self.capture_head(matchers, range, wanted);
         let parts = self.select_in_blocks(&set, matchers, range)?;
+        let by_labels = match sorted {
+            Sorted::Always => true,
+            Sorted::WithBlocks(whole) => set.overlapping(whole).next().is_some(),
+        };
         let order = match (parts.len(), head.len()) {
-            (0, _) if !sorted => Order::Head,
+            (0, _) if !by_labels => Order::Head,
             (1, 0) => Order::Block,
             _ => {
                 let merged = Merged::new(&parts, &head);

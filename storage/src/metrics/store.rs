@@ -6,9 +6,9 @@
 //! **Locks**, in the order in which one thread may take them: `maintaining`,
 //! `truncating`, `capture`, the set of blocks, `committing`, `gate`, the head files of a
 //! shard, a log, the index, the aliases, a shard, the dictionary; last and alone the
-//! exemplars, the metadata, the counts by target. No file is written under any of them
-//! but a log's and the head files' own, blocks under `maintaining`, and a snapshot or a
-//! block of the head under `truncating`.
+//! exemplars, the metadata, the counts by target, the versions. No file is written under
+//! any of them but a log's and the head files' own, blocks under `maintaining`, and a
+//! snapshot or a block of the head under `truncating`.
 //!
 //! **Visibility.** Transactions apply their samples under the shared side of `gate`
 //! and stamp them with the epoch found there. A reader takes the exclusive side for a
@@ -41,6 +41,7 @@ use super::shard::{NEVER, Shard};
 use super::snapshot::Head;
 use super::snapshot_format::{Section, kind};
 use super::stats::{Cardinality, DelayCounters, Recovery, StoreStats};
+use super::versions::Versions;
 use crate::error::StorageError;
 use crate::fs::{Dir, DirLock, RealDir};
 use crate::index::Index;
@@ -67,6 +68,8 @@ pub struct MetricStore {
     /// Held by whoever changes blocks: a compaction, a deletion, a backup.
     pub(super) maintaining: Mutex<()>,
     pub(super) blocks: Arc<Blocks>,
+    /// Shared with the blocks.
+    pub(super) versions: Arc<Versions>,
     pub(super) closing: Mutex<Option<Closing>>,
     /// Commits hold the shared side from the log to the shards.
     pub(super) committing: RwLock<()>,
@@ -221,6 +224,7 @@ impl MetricStore {
             layout: opened.layout,
             secret: random_secret(),
             maintaining: Mutex::default(),
+            versions: Arc::clone(&blocks.versions),
             blocks: Arc::clone(&blocks),
             closing: Mutex::default(),
             truncating: Mutex::default(),
@@ -309,6 +313,17 @@ impl MetricStore {
     pub fn set_out_of_order_window_ms(&self, window_ms: i64) {
         self.window_ms.store(window_ms, Ordering::Relaxed);
         self.exemplars.set_window_ms(window_ms);
+    }
+
+    /// Returns how far late samples may be behind the newest one, in milliseconds; 0 or
+    /// less where none may.
+    pub fn out_of_order_window_ms(&self) -> i64 {
+        self.window_ms.load(Ordering::Relaxed)
+    }
+
+    /// Returns what tells which times have changed.
+    pub fn versions(&self) -> &Versions {
+        &self.versions
     }
 
     /// Forces to the disk what was written since the last call.

@@ -185,9 +185,12 @@ impl Evaluator<'_> {
             histograms[number].buckets.push((bound, row));
         }
         for histogram in &mut histograms {
-            histogram
-                .buckets
-                .sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
+            histogram.buckets.sort_by(|a, b| {
+                let bounds = a.0.partial_cmp(&b.0);
+                // Several texts may be one bound, as 1 and 1.0.
+                let bounds = bounds.unwrap_or(std::cmp::Ordering::Equal);
+                bounds.then_with(|| a.1.labels.cmp(&b.1.labels))
+            });
         }
         histograms
     }

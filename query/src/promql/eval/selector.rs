@@ -464,6 +464,7 @@ impl Evaluator<'_> {
             step_ms: if grid.is_instant() { 0 } else { grid.step_ms },
             range_ms: 0,
             newest_only: grid.is_instant() && after_ms == 0,
+            whole: None,
         };
         let range = TimeRange::new(first_ms, last_ms);
         let set = self.source.select(&selector.matchers, range, &hints)?;

@@ -4,6 +4,7 @@ pub(super) mod admin;
 pub(super) mod alertmanagers;
 pub(super) mod config;
 pub(super) mod exemplars;
+pub(super) mod explain;
 pub(super) mod labels;
 pub(super) mod parse;
 pub(super) mod query;
@@ -15,4 +16,5 @@ pub(super) mod write;
 
 mod bounds;
 mod histogram;
+mod query_stats;
 mod result;

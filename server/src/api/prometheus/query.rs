@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use kymo_query::{Cancel, QueryError, QueryOptions, QueryResult, Value};
+use kymo_query::{Cancel, QueryError, QueryOptions, QueryResult, QueryStats, RangeQuery, Value};
 use kymo_storage::compat::{duration, time};
-use serde::Serialize;
 
-use super::bounds::{TRUNCATED, cut, limit, time_or};
+use super::bounds::{TRUNCATED, cut, limit, parse_bool, time_or};
+use super::query_stats::{self, Ran};
 use super::result;
 use crate::api::call::Call;
-use crate::app::Core;
+use crate::app::{App, Core};
 use crate::clock;
 use crate::http::error::{ApiError, ErrorKind};
 use crate::http::params::Params;
-use crate::work::queries::{Done, Stopped};
+use crate::work::queries::Stopped;
+use crate::work::query_log::{Logged, Origin};
 
 /// Most steps of a range query for each series.
 const MAX_STEPS: i128 = 11_000;
@@ -27,19 +28,80 @@ pub(crate) async fn instant(call: Call) -> Result<Response, ApiError> {
     let limit = limit(params)?;
     let t_ms = time_or(params, "time", clock::now_ms())?;
     let timeout = timeout(&call)?;
-    let options = options(params)?;
-    let query = params.get("query").to_owned();
-    let job = move |core: &Core, cancel: &Cancel| {
-        let engine = &core.engine;
-        engine.instant(&*core.store, &query, t_ms, &options, cancel)
+    let options = options(&call)?;
+    let asked = Asked {
+        query: params.get("query").to_owned(),
+        start_ms: t_ms,
+        end_ms: t_ms,
+        step_ms: 0,
+        timeout,
+        limit,
     };
-    run(&call, timeout, limit, job).await
+    let query = asked.query.clone();
+    let job = move |core: &Core, cancel: &Cancel| {
+        let run = || {
+            let (engine, store) = (&core.engine, &*core.store);
+            engine.instant(store, &query, t_ms, &options, cancel)
+        };
+        match run() {
+            // What is kept is there to save work, not to be in its way.
+            Err(QueryError::NoMemory) if core.cache.give_way() => run(),
+            answer => answer,
+        }
+    };
+    run(&call, asked, job).await
 }
 
 /// `/api/v1/query_range`: a query at many times.
 pub(crate) async fn range(call: Call) -> Result<Response, ApiError> {
     let params = &call.params;
     let limit = limit(params)?;
+    let Times {
+        start_ms,
+        end_ms,
+        step_ms,
+    } = times(params)?;
+    let timeout = timeout(&call)?;
+    let options = options(&call)?;
+    let asked = Asked {
+        query: params.get("query").to_owned(),
+        start_ms,
+        end_ms,
+        step_ms,
+        timeout,
+        limit,
+    };
+    // Costs are those of the whole query only where all of it is evaluated.
+    let wants_all =
+        !params.get("stats").is_empty() || parse_bool(params.get("nocache")) == Ok(true);
+    let query = asked.query.clone();
+    let job = move |core: &Core, cancel: &Cancel| {
+        let (engine, store) = (&core.engine, &*core.store);
+        if wants_all {
+            return engine.range(store, &query, start_ms, end_ms, step_ms, &options, cancel);
+        }
+        let range = RangeQuery {
+            query: &query,
+            start_ms,
+            end_ms,
+            step_ms,
+        };
+        let now_ms = clock::now_ms();
+        let cache = &core.cache;
+        cache.range(engine, store, &range, &options, now_ms, cancel)
+    };
+    run(&call, asked, job).await
+}
+
+/// The times of a range query.
+pub(super) struct Times {
+    pub(super) start_ms: i64,
+    pub(super) end_ms: i64,
+    pub(super) step_ms: i64,
+}
+
+/// Reads the times of a range query and checks them in Prometheus' order.
+pub(super) fn times(params: &Params) -> Result<Times, ApiError> {
     let start = required_time(params, "start")?;
     let end = required_time(params, "end")?;
     let span_ns = nanoseconds(end) - nanoseconds(start);
@@ -65,45 +127,111 @@ pub(crate) async fn range(call: Call) -> Result<Response, ApiError> {
              Try decreasing the query resolution (?step=XX)",
         ));
     }
-    let timeout = timeout(&call)?;
-    let options = options(params)?;
-    let query = params.get("query").to_owned();
-    let (start_ms, end_ms) = (start.ms(), end.ms());
-    let step_ms = (step_ns / NS_PER_MS).max(1);
-    let job = move |core: &Core, cancel: &Cancel| {
-        let (engine, store) = (&core.engine, &*core.store);
-        engine.range(store, &query, start_ms, end_ms, step_ms, &options, cancel)
-    };
-    run(&call, timeout, limit, job).await
+    Ok(Times {
+        start_ms: start.ms(),
+        end_ms: end.ms(),
+        step_ms: (step_ns / NS_PER_MS).max(1),
+    })
+}
+
+/// A query with its parameters checked.
+struct Asked {
+    query: String,
+    start_ms: i64,
+    end_ms: i64,
+    /// 0 for an instant query.
+    step_ms: i64,
+    timeout: Duration,
+    limit: usize,
 }
 
 /// Evaluates a query on the pool and answers with its result.
 async fn run(
     call: &Call,
-    timeout: Duration,
-    limit: usize,
+    asked: Asked,
     job: impl FnOnce(&Core, &Cancel) -> Result<QueryResult, QueryError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let app = Arc::clone(&call.app);
     let core = call.core()?.clone();
-    let done = app
-        .queries
-        .query(timeout, move |cancel| job(&core, cancel))
-        .await
-        .map_err(stopped)?;
+    let Asked { timeout, limit, .. } = asked;
+    let log = Log {
+        app: Arc::clone(&app),
+        asked: Arc::new(asked),
+        origin: call.origin.clone(),
+    };
+    let running = Arc::clone(&log.asked);
+    let job = move |cancel: &Cancel| {
+        let _entered = core.active_queries.enter(&running.query, clock::now_ms());
+        job(&core, cancel)
+    };
+    let of_done = log.clone();
+    let then = move |done: &Ran| of_done.done(done);
+    let done = match app.queries.query(timeout, job, then).await {
+        Ok(done) => done,
+        Err(reason) => {
+            log.stopped(reason).await;
+            return Err(stopped(reason));
+        }
+    };
     let samples = match &done.result {
-        Ok(result) => result.stats.total_samples,
-        Err(_) => 0,
+        Ok(result) => result.stats,
+        Err(_) => QueryStats::default(),
     };
     app.metrics.queries.observe(done.queued, done.ran, samples);
-    let stats = stats(call.params.get("stats"), &done);
+    let asked_stats = call.params.get("stats");
+    let stats = (!asked_stats.is_empty()).then(|| query_stats::json(&done));
     let mut result = done.result.map_err(api_error)?;
     let mut notes = Vec::new();
     if truncate(&mut result.value, limit) {
         notes.push(TRUNCATED.to_owned());
     }
-    notes.extend(deprecated_stats(call.params.get("stats")));
+    notes.extend(query_stats::deprecated(asked_stats));
     Ok(result::respond(result, stats, notes))
+}
+
+/// Writes a query to the query log, if there is one.
+#[derive(Clone)]
+struct Log {
+    app: Arc<App>,
+    asked: Arc<Asked>,
+    origin: Origin,
+}
+
+impl Log {
+    /// Logs a query that ran. One that could not even be parsed did not.
+    fn done(&self, done: &Ran) {
+        let error = match &done.result {
+            Ok(_) => None,
+            Err(QueryError::Parse(_) | QueryError::Invalid(_)) => return,
+            Err(error) => Some(error.to_string()),
+        };
+        if self.app.query_log.is_on() {
+            self.write(error, query_stats::json(done));
+        }
+    }
+
+    /// Logs a query that had no turn.
+    async fn stopped(self, reason: Stopped) {
+        if !self.app.query_log.is_on() {
+            return;
+        }
+        let write = move || self.write(Some(reason.to_string()), query_stats::nothing());
+        // The line is written by then, or counted as lost.
+        let _written = tokio::task::spawn_blocking(write).await;
+    }
+
+    fn write(&self, error: Option<String>, stats: Vec<u8>) {
+        let entry = Logged {
+            query: self.asked.query.clone(),
+            start_ms: self.asked.start_ms,
+            end_ms: self.asked.end_ms,
+            step_ms: self.asked.step_ms,
+            error,
+            stats,
+            origin: self.origin.clone(),
+        };
+        self.app.query_log.write(&entry, clock::now_ms());
+    }
 }
 
 fn truncate(value: &mut Value, limit: usize) -> bool {
@@ -135,8 +263,8 @@ fn timeout(call: &Call) -> Result<Duration, ApiError> {
     Ok(longest.min(Duration::from_nanos(asked.unsigned_abs())))
 }
 
-fn options(params: &Params) -> Result<QueryOptions, ApiError> {
-    let lookback_ns = match params.get("lookback_delta") {
+pub(super) fn options(call: &Call) -> Result<QueryOptions, ApiError> {
+    let lookback_ns = match call.params.get("lookback_delta") {
         "" => 0,
         text => duration::parse_api(text).map_err(|error| {
             ApiError::bad_data(format!("error parsing lookback delta duration: {error}"))
@@ -144,6 +272,7 @@ fn options(params: &Params) -> Result<QueryOptions, ApiError> {
     };
     Ok(QueryOptions {
         lookback_delta_ms: lookback_ns / NS_PER_MS,
+        count_per_step: call.params.get("stats") == "all" && call.app.flags.counts_per_step(),
     })
 }
 
@@ -173,68 +302,4 @@ fn stopped(stopped: Stopped) -> ApiError {
         Stopped::Panicked => ErrorKind::Internal,
     };
     ApiError::new(kind, stopped.to_string())
-}
-
-#[derive(Serialize)]
-struct Stats {
-    timings: Timings,
-    samples: Samples,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Timings {
-    eval_total_time: f64,
-    result_sort_time: f64,
-    query_preparation_time: f64,
-    inner_eval_time: f64,
-    exec_queue_time: f64,
-    exec_total_time: f64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Samples {
-    total_queryable_samples: u64,
-    samples_read: u64,
-    peak_samples: u64,
-}
-
-fn stats(asked: &str, done: &Done<Result<QueryResult, QueryError>>) -> Option<Vec<u8>> {
-    let Ok(result) = &done.result else {
-        return None;
-    };
-    if asked.is_empty() {
-        return None;
-    }
-    let (ran, queued) = (done.ran.as_secs_f64(), done.queued.as_secs_f64());
-    let stats = Stats {
-        timings: Timings {
-            eval_total_time: ran,
-            // Reading, evaluating and sorting are one pass here.
-            result_sort_time: 0.0,
-            query_preparation_time: 0.0,
-            inner_eval_time: ran,
-            exec_queue_time: queued,
-            exec_total_time: queued + ran,
-        },
-        samples: Samples {
-            total_queryable_samples: result.stats.total_samples,
-            samples_read: result.stats.samples_read,
-            peak_samples: result.stats.peak_samples,
-        },
-    };
-    serde_json::to_vec(&stats).ok()
-}
-
-/// Any text but `true` and `all` asks for statistics too, for the time being.
-fn deprecated_stats(asked: &str) -> Option<String> {
-    if matches!(asked, "" | "true" | "all") {
-        return None;
-    }
-    let quoted = kymo_storage::compat::quote::quote(asked);
-    Some(format!(
-        "value {quoted} for parameter \"stats\" is deprecated and will be rejected \
-         in the next major release, use \"true\" or \"all\""
-    ))
 }

@@ -158,6 +158,10 @@ impl ResultWriter {
     fn next_piece(&mut self) -> Option<Vec<u8>> {
         self.tail.as_ref()?;
         let mut piece = std::mem::take(&mut self.head);
+        if self.items > 0 {
+            // Not the first, so that it will be a whole one.
+            piece.reserve(PIECE_BYTES + PIECE_BYTES / 16);
+        }
         while piece.len() < PIECE_BYTES {
             if !self.push_more(&mut piece) {
                 piece.extend(self.tail.take()?);

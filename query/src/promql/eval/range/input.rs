@@ -148,6 +148,7 @@ impl Evaluator<'_> {
             step_ms: if grid.is_instant() { 0 } else { grid.step_ms },
             range_ms: selector.range_ms,
             newest_only: false,
+            whole: None,
         };
         let range = TimeRange::new(first_ms, last_ms);
         let set = self
