@@ -1,12 +1,15 @@
 //! Queries over series in memory: the shapes of dashboards, on the sizes that the
 //! budgets name. Scrapes every 15 s for eight hours, evaluated every 60 s.
 //!
-//! `KYMO_BENCH_STORE=1` puts the series into a store first.
+//! `KYMO_BENCH_STORE=1` puts the series into a store first, `KYMO_BENCH_STORE=blocks` lets
+//! that write what it can to blocks. `KYMO_BENCH_THREADS=2` lets a second thread help.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a bench stops where something fails")]
 
+use std::sync::Arc;
+
 use criterion::{Criterion, criterion_group, criterion_main};
-use kymo_query::{Cancel, Engine, EngineOptions, MemorySource, QueryOptions, Source};
+use kymo_query::{Cancel, Engine, EngineOptions, MemorySource, QueryOptions, Source, Workers};
 use kymo_storage::StoreOptions;
 use kymo_storage::metrics::MetricStore;
 use kymo_storage::model::Labels;
@@ -110,27 +113,95 @@ fn in_store(all: &[(Labels, Vec<(i64, f64)>)], dir: &std::path::Path) -> Box<dyn
     Box::new(store)
 }
 
+/// Writes the older part of a store to blocks, two hours each.
+fn in_blocks(all: &[(Labels, Vec<(i64, f64)>)], dir: &std::path::Path) -> Box<dyn Source> {
+    drop(in_store(all, dir));
+    let (store, _) = MetricStore::open(&StoreOptions::new(dir)).unwrap();
+    let mut pace = || std::ops::ControlFlow::Continue(());
+    store.compact(&Default::default(), &mut pace).unwrap();
+    Box::new(store)
+}
+
+/// One thread that helps.
+#[derive(Debug)]
+struct Helper(std::sync::mpsc::SyncSender<Box<dyn FnOnce() + Send>>);
+
+impl Helper {
+    fn new() -> Helper {
+        let (jobs, taken) = std::sync::mpsc::sync_channel::<Box<dyn FnOnce() + Send>>(16);
+        std::thread::spawn(move || taken.into_iter().for_each(|job| job()));
+        Helper(jobs)
+    }
+}
+
+impl Workers for Helper {
+    fn idle(&self) -> usize {
+        1
+    }
+
+    fn start(&self, help: Box<dyn FnOnce() + Send>) {
+        let _busy = self.0.try_send(help);
+    }
+}
+
+const RANGES: [&str; 30] = [
+    "sum by (mode) (rate(cpu[5m]))",
+    "histogram_quantile(0.95, sum by (le, endpoint) (rate(b[5m])))",
+    "quantile_over_time(0.9, x[10m])",
+    "rate(cpu{mode=\"user\"}[5m])",
+    "sum by (instance) (cpu)",
+    "avg_over_time(x[1h])",
+    "topk(5, rate(cpu[5m]))",
+    "rate(cpu[5m]) / on (cpu, instance) group_left sum by (cpu, instance) (rate(cpu[5m]))",
+    "x",
+    "cpu - cpu offset 5m",
+    "x unless x > 50 or x > 70",
+    "max_over_time(x[1h])",
+    "max_over_time(x[8h])",
+    "min_over_time(x[1h])",
+    "sum_over_time(b[1h])",
+    "stddev_over_time(x[1h])",
+    "deriv(x[1h])",
+    "changes(x[1h])",
+    "quantile_over_time(0.9, x[1h])",
+    "avg by (mode) (cpu)",
+    "min without (cpu) (cpu)",
+    "stddev by (mode) (cpu)",
+    "count(cpu)",
+    "quantile by (mode) (0.9, cpu)",
+    "bottomk(3, x)",
+    "count_values(\"ten\", floor(x / 10))",
+    "label_replace(x, \"n\", \"$1\", \"id\", \"(.).*\")",
+    "max_over_time(sum by (mode) (rate(cpu[5m]))[30m:1m])",
+    "absent(nothing)",
+    "sum(abs(x)) / count(abs(x))",
+];
+
+const INSTANTS: [&str; 4] = [
+    "count by (__name__) ({__name__=~\".+\"})",
+    "sum by (mode) (rate(cpu[5m]))",
+    "topk(10, x)",
+    "avg_over_time(x[8h])",
+];
+
 fn queries(criterion: &mut Criterion) {
     let all = dataset();
     let dir = tempfile::tempdir().unwrap();
-    let source = match std::env::var_os("KYMO_BENCH_STORE") {
+    let store = std::env::var_os("KYMO_BENCH_STORE");
+    let source = match store.as_deref().and_then(|kind| kind.to_str()) {
+        Some("blocks") => in_blocks(&all, dir.path()),
         Some(_) => in_store(&all, dir.path()),
         None => in_memory(&all),
     };
-    let engine = Engine::new(EngineOptions::default());
+    let helps = std::env::var_os("KYMO_BENCH_THREADS").is_some_and(|threads| threads != "1");
+    let engine = Engine::new(EngineOptions {
+        workers: helps.then(|| Arc::new(Helper::new()) as Arc<dyn Workers>),
+        ..EngineOptions::default()
+    });
     let (options, cancel) = (QueryOptions::default(), Cancel::new());
     let mut group = criterion.benchmark_group("query");
     group.sample_size(20);
-    for query in [
-        "sum by (mode) (rate(cpu[5m]))",
-        "histogram_quantile(0.95, sum by (le, endpoint) (rate(b[5m])))",
-        "quantile_over_time(0.9, x[10m])",
-        "rate(cpu{mode=\"user\"}[5m])",
-        "sum by (instance) (cpu)",
-        "avg_over_time(x[1h])",
-        "topk(5, rate(cpu[5m]))",
-        "rate(cpu[5m]) / on (cpu, instance) group_left sum by (cpu, instance) (rate(cpu[5m]))",
-    ] {
+    for query in RANGES {
         let run = || {
             let (from, to) = (0, HOURS_MS);
             engine.range(source.as_ref(), query, from, to, STEP_MS, &options, &cancel)
@@ -138,9 +209,12 @@ fn queries(criterion: &mut Criterion) {
         run().unwrap();
         group.bench_function(query, |bencher| bencher.iter(|| run().unwrap()));
     }
-    let query = "count by (__name__) ({__name__=~\".+\"})";
-    let run = || engine.instant(source.as_ref(), query, HOURS_MS, &options, &cancel);
-    group.bench_function(query, |bencher| bencher.iter(|| run().unwrap()));
+    for query in INSTANTS {
+        let run = || engine.instant(source.as_ref(), query, HOURS_MS, &options, &cancel);
+        run().unwrap();
+        let name = format!("{query} at one time");
+        group.bench_function(name, |bencher| bencher.iter(|| run().unwrap()));
+    }
     group.finish();
 }
 

@@ -127,6 +127,10 @@ pub(crate) struct Held {
     pub(crate) bytes: u64,
 }
 
+/// The peak before one that is measured by itself.
+#[derive(Debug)]
+pub(crate) struct OuterPeak(usize);
+
 /// Counts what a query holds: samples, as Prometheus counts them, and bytes of memory,
 /// as they are.
 ///
@@ -139,6 +143,8 @@ pub(crate) struct Budget {
     max: usize,
     /// Bytes of what is held: selections, rows, groups.
     held_bytes: u64,
+    /// Bytes of what is kept aside, whatever is held.
+    kept_bytes: u64,
     max_bytes: u64,
     grant: MemoryGrant,
 }
@@ -151,6 +157,7 @@ impl Budget {
             peak: 0,
             max,
             held_bytes: 0,
+            kept_bytes: 0,
             max_bytes,
             grant: MemoryGrant { pool, bytes: 0 },
         }
@@ -178,10 +185,25 @@ impl Budget {
         self.held_bytes = self.held_bytes.saturating_sub(bytes as u64);
     }
 
+    /// Counts memory as kept until it is dropped with [`Budget::drop_bytes`]. Where there
+    /// is none nothing changes, and the answer is `false`.
+    pub(crate) fn keep_bytes(&mut self, bytes: usize) -> bool {
+        let fits = self.touch_bytes(bytes).is_ok();
+        if fits {
+            self.kept_bytes += bytes as u64;
+        }
+        fits
+    }
+
+    /// Counts memory as no longer kept.
+    pub(crate) fn drop_bytes(&mut self, bytes: usize) {
+        self.kept_bytes = self.kept_bytes.saturating_sub(bytes as u64);
+    }
+
     /// Checks that there is memory for `bytes` more for a moment.
     #[inline]
     pub(crate) fn touch_bytes(&mut self, bytes: usize) -> Result<(), QueryError> {
-        let needed = self.held_bytes.saturating_add(bytes as u64);
+        let needed = (self.held_bytes + self.kept_bytes).saturating_add(bytes as u64);
         if needed <= self.grant.bytes {
             return Ok(());
         }
@@ -227,6 +249,18 @@ impl Budget {
     /// Returns the largest number of samples held at one time.
     pub(crate) fn peak(&self) -> usize {
         self.peak
+    }
+
+    /// Begins a peak of its own, which [`Budget::end_peak`] tells.
+    pub(crate) fn begin_peak(&mut self) -> OuterPeak {
+        OuterPeak(std::mem::replace(&mut self.peak, self.held))
+    }
+
+    /// Returns the largest number of samples held since, and goes on with the peak of all.
+    pub(crate) fn end_peak(&mut self, OuterPeak(outer): OuterPeak) -> usize {
+        let peak = self.peak;
+        self.peak = outer.max(peak);
+        peak
     }
 
     /// Goes back to what was held, when intermediate results are dropped.

@@ -322,3 +322,82 @@ fn budgets_hold_with_helpers() {
         assert!(alone[1].contains("query"), "{alone:?}");
     }
 }
+
+/// Counts how often series are selected.
+struct Counted<'a>(&'a MemorySource, AtomicUsize);
+
+impl Source for Counted<'_> {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        hints: &SelectHints<'_>,
+    ) -> Result<Box<dyn SeriesSet>, SourceError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.select(matchers, range, hints)
+    }
+}
+
+/// Returns what a query answers, and how often it selects series.
+fn counted(source: &MemorySource, query: &str) -> (QueryResult, usize) {
+    let counted = Counted(source, AtomicUsize::new(0));
+    let (options, cancel) = (QueryOptions::default(), Cancel::new());
+    let result = engine(None).range(&counted, query, 0, 900_000, 15_000, &options, &cancel);
+    (result.unwrap(), counted.1.load(Ordering::Relaxed))
+}
+
+#[test]
+fn parts_that_come_again_are_evaluated_once_and_counted_twice() {
+    let source = source();
+    // The last one names no samples and changes nothing but where parts are equal.
+    for (twice, apart, selected) in [
+        ("g + g", "g + g{n!=\"no\"}", 1),
+        (
+            "g - abs(g) / abs(g)",
+            "g - abs(g{n!=\"no\"}) / abs(g{n!=\"not\"})",
+            1,
+        ),
+        (
+            "g unless g > 0 or g > 9",
+            "g unless g{n!=\"no\"} > 0 or g{n!=\"not\"} > 9",
+            1,
+        ),
+        (
+            "max_over_time((g * g)[2m:30s]) + max_over_time((g * g)[2m:30s])",
+            "max_over_time((g * g{n!=\"no\"})[2m:30s]) \
+             + max_over_time((g{n!=\"not\"} * g{n!=\"never\"})[2m:30s])",
+            1,
+        ),
+        // About these something is to be said, at each place.
+        (
+            "rate(g[2m]) + rate(g[2m])",
+            "rate(g[2m]) + rate(g{n!=\"no\"}[2m])",
+            2,
+        ),
+    ] {
+        let ((got, n), (expected, _)) = (counted(&source, twice), counted(&source, apart));
+        assert_eq!(n, selected, "{twice}");
+        assert_eq!(got.stats, expected.stats, "{twice}");
+        assert_eq!(got.infos.len(), expected.infos.len(), "{twice}");
+        let bits = |result: QueryResult| told(&Ok(result)).split(" [").next().unwrap().to_owned();
+        assert_eq!(bits(got), bits(expected), "{twice}");
+    }
+}
+
+#[test]
+fn series_without_samples_do_not_leave_windows_to_the_next() {
+    use kymo_storage::model::histogram::FloatHistogram;
+    let mut source = MemorySource::new();
+    let labels = |n: &str| Labels::from_pairs([("__name__", "h"), ("n", n)]);
+    (0..40).for_each(|scrape| source.push(&labels("1"), scrape * 15_000, 1.0));
+    source.push(&labels("2"), 5_000_000, 1.0);
+    (0..40).for_each(|scrape| {
+        source.push_histogram(&labels("3"), scrape * 15_000, FloatHistogram::default());
+    });
+    let (result, _) = counted(&source, "count_over_time(h[1m])");
+    let Value::Matrix(series) = result.value else {
+        panic!("a matrix expected");
+    };
+    assert_eq!(series.len(), 2);
+    assert_eq!(series[0].floats.values[10], series[1].floats.values[10]);
+}

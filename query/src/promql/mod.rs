@@ -9,6 +9,7 @@ mod annotations;
 pub mod ast;
 mod build;
 mod check;
+mod common;
 pub(crate) mod deep;
 mod engine;
 mod error;

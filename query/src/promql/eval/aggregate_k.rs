@@ -1,31 +1,58 @@
-//! Aggregations that keep some of the series of each group, and `count_values`.
+//! Aggregations that keep some of the series of each group.
 
-use hashbrown::HashMap;
 use kymo_storage::compat::float;
-use kymo_storage::compat::name::NameValidation;
-use kymo_storage::compat::quote::quote;
-use kymo_storage::model::{Labels, LabelsBuilder};
+use kymo_storage::model::Labels;
 
-use super::aggregate::{Parameter, keep_of};
-use super::group::{Groups, Keep};
+use super::aggregate::Parameter;
+use super::group::Groups;
 use super::histogram_column::Element;
 use super::histogram_notes::ignored_in_aggregation;
+use super::operand::{Fold, Member, keep_of};
 use super::order::{Best, Direction};
 use super::row::{Grid, Row, RowBuilder};
 use super::{Evaluator, Outcome, total_bytes, total_count};
 use crate::error::QueryError;
-use crate::promql::annotations::Annotations;
+use crate::limits::Budget;
 use crate::promql::ast::{AggregateOp, Span};
 use crate::promql::plan::Aggregate;
 
 impl Evaluator<'_> {
-    /// Evaluates `topk`, `bottomk`, `limitk` and `limit_ratio`.
-    pub(super) fn aggregate_k(
-        &mut self,
-        aggregate: &Aggregate,
-        span: Span,
-        grid: &Grid,
-    ) -> Outcome {
+    /// Evaluates `topk` and `bottomk`.
+    pub(super) fn best_k(&mut self, aggregate: &Aggregate, span: Span, grid: &Grid) -> Outcome {
+        let before = self.budget.held();
+        let (param, mut annotations) = self.parameter(aggregate, grid)?;
+        let direction = match aggregate.op {
+            AggregateOp::Topk => Direction::Descending,
+            _ => Direction::Ascending,
+        };
+        let mut tops = Tops {
+            groups: Groups::new(keep_of(aggregate)),
+            direction,
+            counts: (0..grid.steps).map(|step| param.count(step)).collect(),
+            best: Vec::new(),
+            any_histogram: false,
+            result: Vec::new(),
+        };
+        annotations.merge(&self.fold_operand(aggregate, grid, &mut tops)?);
+        self.check()?;
+        // The reference looks at the parameter only when it has the operand.
+        let result = match check_count(&param)? {
+            Count::None => Vec::new(),
+            Count::Some => {
+                if tops.any_histogram {
+                    ignored_in_aggregation(aggregate.op.as_str(), span, &mut annotations);
+                }
+                tops.result
+            }
+        };
+        self.budget.reset_to(before);
+        self.budget.hold(total_count(&result))?;
+        self.budget.hold_bytes(total_bytes(&result))?;
+        Ok((result, annotations))
+    }
+
+    /// Evaluates `limitk` and `limit_ratio`.
+    pub(super) fn limit(&mut self, aggregate: &Aggregate, grid: &Grid) -> Outcome {
         let before = self.budget.held();
         let (param, mut annotations) = self.parameter(aggregate, grid)?;
         let (rows, notes) = self.eval(&aggregate.expr, grid)?;
@@ -49,11 +76,8 @@ impl Evaluator<'_> {
                     }
                 }
             }
-        } else {
-            if param.max < 1.0 {
-                return Ok((Vec::new(), annotations));
-            }
-            check_count(param.min, param.max, param.any_nan)?;
+        } else if check_count(&param)? == Count::None {
+            return Ok((Vec::new(), annotations));
         }
 
         let mut groups = Groups::new(keep_of(aggregate));
@@ -65,49 +89,23 @@ impl Evaluator<'_> {
             }
             members[number].push(index);
         }
-        if matches!(aggregate.op, AggregateOp::Topk | AggregateOp::Bottomk) {
-            note_ignored(&rows, &param, aggregate.op, span, &mut annotations);
-        }
         let mut kept = Kept::new(&rows, grid);
         for step in 0..grid.steps {
             self.check()?;
             for members in &members {
-                let present = members
-                    .iter()
-                    .filter_map(|&index| Some((index, rows[index].get(step)?)));
                 let elements = members
                     .iter()
                     .filter_map(|&index| Some((index, rows[index].element(step)?)));
-                match aggregate.op {
-                    AggregateOp::LimitRatio => {
-                        let ratio = param.at(step).clamp(-1.0, 1.0);
-                        for (index, element) in elements {
-                            if ratio != 0.0 && in_ratio(&rows[index].labels, ratio) {
-                                kept.keep(step, index, element);
-                            }
+                if aggregate.op == AggregateOp::LimitRatio {
+                    let ratio = param.at(step).clamp(-1.0, 1.0);
+                    for (index, element) in elements {
+                        if ratio != 0.0 && in_ratio(&rows[index].labels, ratio) {
+                            kept.keep(step, index, element);
                         }
                     }
-                    op => {
-                        // Go truncates towards zero; no more than there are can stay.
-                        let k = (param.at(step) as i64).min(rows.len() as i64);
-                        let Ok(k @ 1..) = usize::try_from(k) else {
-                            continue;
-                        };
-                        if op == AggregateOp::Limitk {
-                            for (index, element) in elements.take(k) {
-                                kept.keep(step, index, element);
-                            }
-                            continue;
-                        }
-                        let direction = match op {
-                            AggregateOp::Topk => Direction::Descending,
-                            _ => Direction::Ascending,
-                        };
-                        let mut best = Best::new(k, direction);
-                        present.for_each(|(index, value)| best.add(value, index));
-                        for (value, index) in best.sorted() {
-                            kept.keep(step, index, Element::Float(value));
-                        }
+                } else {
+                    for (index, element) in elements.take(param.count(step)) {
+                        kept.keep(step, index, element);
                     }
                 }
             }
@@ -118,103 +116,108 @@ impl Evaluator<'_> {
         self.budget.hold_bytes(total_bytes(&result))?;
         Ok((result, annotations))
     }
+}
 
-    /// Evaluates `count_values`.
-    pub(super) fn count_values(&mut self, aggregate: &Aggregate, grid: &Grid) -> Outcome {
-        let label = aggregate
-            .param
-            .as_ref()
-            .and_then(|param| param.string())
-            .unwrap_or("");
-        if !NameValidation::Utf8.is_label_name(label) {
-            let text = format!("invalid label name {}", quote(label));
-            return Err(QueryError::Execution(text));
-        }
-        let mut grouping = aggregate.grouping.clone();
-        if !aggregate.without {
-            grouping.push(label.to_owned());
-            grouping.sort();
-        }
-        let keep = match aggregate.without {
-            true => Keep::AllBut(&grouping),
-            false => Keep::Only(&grouping),
-        };
-        let before = self.budget.held();
-        let (rows, annotations) = self.eval(&aggregate.expr, grid)?;
-        let mut groups = Groups::new(keep);
-        let mut counts: Vec<(Labels, HashMap<usize, f64>)> = Vec::new();
-        for row in &rows {
-            self.check()?;
-            let mut builder = LabelsBuilder::from_labels(&row.labels);
-            // A series often keeps its value; the label set is built when it changes.
-            let mut last: Option<(u64, usize)> = None;
-            row.for_each_histogram(|step, histogram| {
-                builder.set(label, &histogram.to_string());
-                let labels = builder.labels();
-                let number = groups.number(&labels, |_| false);
-                if number == counts.len() {
-                    counts.push((groups.labels(&labels), HashMap::new()));
-                }
-                *counts[number].1.entry(step).or_insert(0.0) += 1.0;
-            });
-            row.for_each(|step, value| {
-                let number = match last {
-                    Some((bits, number)) if bits == value.to_bits() => number,
-                    _ => {
-                        builder.set(label, &float::f(value));
-                        let labels = builder.labels();
-                        let number = groups.number(&labels, |_| false);
-                        if number == counts.len() {
-                            counts.push((groups.labels(&labels), HashMap::new()));
-                        }
-                        last = Some((value.to_bits(), number));
-                        number
-                    }
-                };
-                *counts[number].1.entry(step).or_insert(0.0) += 1.0;
+/// The best of each group at each step while rows come in. No row is kept: what is, are
+/// values with the numbers of their series.
+struct Tops<'a> {
+    groups: Groups<'a>,
+    direction: Direction,
+    /// How many are wanted at each step.
+    counts: Vec<usize>,
+    best: Vec<GroupBest>,
+    /// Whether there is a histogram, which has no rank, where any rank is asked for.
+    any_histogram: bool,
+    result: Vec<Row>,
+}
+
+/// The best of one group.
+struct GroupBest {
+    steps: Vec<Best>,
+    /// For each step a value that another must be better than to be kept; NaN where all
+    /// are looked at.
+    bars: Vec<f64>,
+}
+
+impl Fold for Tops<'_> {
+    fn add(&mut self, member: Member, budget: &mut Budget) -> Result<(), QueryError> {
+        let number = member.group(&mut self.groups);
+        let direction = self.direction;
+        if number == self.best.len() {
+            let best = |&k: &usize| Best::new(k, direction);
+            budget.hold_bytes(self.counts.len() * (size_of::<Best>() + size_of::<f64>()))?;
+            self.best.push(GroupBest {
+                steps: self.counts.iter().map(best).collect(),
+                bars: vec![f64::NAN; self.counts.len()],
             });
         }
-        let mut builder = RowBuilder::new(grid.steps);
-        let mut result = Vec::with_capacity(counts.len());
-        for (labels, by_step) in counts {
-            let mut by_step: Vec<(usize, f64)> = by_step.into_iter().collect();
-            by_step.sort_by_key(|&(step, _)| step);
-            for (step, count) in by_step {
-                builder.set(step, count);
+        let GroupBest { steps, bars } = &mut self.best[number];
+        let mut grown = 0;
+        let mut add = |step: usize, value: f64| {
+            let passes = match direction {
+                Direction::Descending => value > bars[step],
+                Direction::Ascending => value < bars[step],
+            };
+            if passes || bars[step].is_nan() {
+                let best = &mut steps[step];
+                grown += usize::from(best.add(value, member.index));
+                bars[step] = best.bar();
             }
-            result.extend(builder.take(|| labels));
+        };
+        member.row.for_each(&mut add);
+        let counts = &self.counts;
+        member
+            .row
+            .for_each_histogram(|step, _| self.any_histogram |= counts[step] > 0);
+        budget.hold_bytes(grown * size_of::<(f64, usize)>())
+    }
+
+    fn end(&mut self, labels_of: &dyn Fn(usize) -> (Labels, bool)) {
+        let steps = self.counts.len();
+        // Series, step and value of all that stays.
+        let mut kept: Vec<(usize, usize, f64)> = Vec::new();
+        for group in std::mem::take(&mut self.best) {
+            for (step, best) in group.steps.into_iter().enumerate() {
+                let sorted = best.sorted().into_iter();
+                kept.extend(sorted.map(|(value, index)| (index, step, value)));
+            }
         }
-        let result = self.settle(before, &[&rows], result, grid)?;
-        Ok((result, annotations))
+        // One step shows its order; else every series has its place.
+        if steps > 1 {
+            kept.sort_unstable_by_key(|&(index, step, _)| (index, step));
+        }
+        let mut builder = RowBuilder::new(steps);
+        for of_series in kept.chunk_by(|a, b| a.0 == b.0) {
+            for &(_, step, value) in of_series {
+                builder.set(step, value);
+            }
+            let (labels, drop_name) = labels_of(of_series[0].0);
+            self.result.extend(builder.take(|| labels).map(|mut row| {
+                row.drop_name = drop_name;
+                row
+            }));
+        }
     }
 }
 
-/// Tells that histograms have no rank, where any rank is asked for.
-fn note_ignored(
-    rows: &[Row],
-    param: &Parameter,
-    op: AggregateOp,
-    span: Span,
-    annotations: &mut Annotations,
-) {
-    let mut any = false;
-    for row in rows {
-        row.for_each_histogram(|step, _| any |= param.at(step) >= 1.0);
-    }
-    if any {
-        ignored_in_aggregation(op.as_str(), span, annotations);
-    }
+/// How many series an aggregation keeps at most.
+#[derive(Debug, PartialEq, Eq)]
+enum Count {
+    None,
+    Some,
 }
 
-fn check_count(min: f64, max: f64, any_nan: bool) -> Result<(), QueryError> {
-    let text = if any_nan {
+fn check_count(param: &Parameter) -> Result<Count, QueryError> {
+    let text = if param.max < 1.0 {
+        return Ok(Count::None);
+    } else if param.any_nan {
         "Parameter value is NaN".to_owned()
-    } else if min <= i64::MIN as f64 {
-        format!("Scalar value {} underflows int64", float::g(min))
-    } else if max >= i64::MAX as f64 {
-        format!("Scalar value {} overflows int64", float::g(max))
+    } else if param.min <= i64::MIN as f64 {
+        format!("Scalar value {} underflows int64", float::g(param.min))
+    } else if param.max >= i64::MAX as f64 {
+        format!("Scalar value {} overflows int64", float::g(param.max))
     } else {
-        return Ok(());
+        return Ok(Count::Some);
     };
     Err(QueryError::Execution(text))
 }

@@ -5,11 +5,40 @@ use kymo_storage::model::Labels;
 use super::elements::{Combined, Met};
 use super::histogram_column::Element;
 use super::row::{Grid, Row, RowBuilder};
-use super::{Evaluator, Outcome};
+use super::{Evaluator, Outcome, counts_per_step};
 use crate::limits::Held;
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::{BinaryOp, Span, ValueType};
 use crate::promql::plan::{Binary, Node, NodeKind};
+
+/// Runs `$body` with `$compute` as the function of an operator: once for each of the
+/// usual ones, so that loops over columns have it built in.
+macro_rules! each_operator {
+    ($op:expr, $compute:ident => $body:expr) => {
+        match $op {
+            BinaryOp::Add => {
+                let $compute = |l: f64, r: f64| l + r;
+                $body
+            }
+            BinaryOp::Sub => {
+                let $compute = |l: f64, r: f64| l - r;
+                $body
+            }
+            BinaryOp::Mul => {
+                let $compute = |l: f64, r: f64| l * r;
+                $body
+            }
+            BinaryOp::Div => {
+                let $compute = |l: f64, r: f64| l / r;
+                $body
+            }
+            op => {
+                let $compute = |l: f64, r: f64| scalar_result(op, l, r);
+                $body
+            }
+        }
+    };
+}
 
 impl Evaluator<'_> {
     /// Evaluates a binary operator, and those that are its left side before it.
@@ -17,7 +46,9 @@ impl Evaluator<'_> {
         let before = self.budget.held();
         let mut operations = vec![(last, span)];
         let mut left = &last.lhs;
-        while let NodeKind::Binary(binary) = &left.kind {
+        while let NodeKind::Binary(binary) = &left.kind
+            && self.common.part(left).is_none()
+        {
             operations.push((binary, left.span));
             left = &binary.lhs;
         }
@@ -41,6 +72,7 @@ impl Evaluator<'_> {
     ) -> Outcome {
         let (rhs, notes) = self.eval(&binary.rhs, grid)?;
         annotations.merge(&notes);
+        let gathered = counts_per_step(&[&lhs, &rhs], grid.steps);
         let mut met = Met::default();
         let scalar = |node: &Node| node.value_type == ValueType::Scalar;
         let rows = match (scalar(&binary.lhs), scalar(&binary.rhs)) {
@@ -51,17 +83,17 @@ impl Evaluator<'_> {
                 vec![Row::full(Labels::empty(), values)]
             }
             (false, true) => {
-                let (vector, scalar) = (lhs.clone(), &rhs);
-                self.with_scalar(binary, vector, scalar, Side::Right, grid, &mut met)
+                let scalar = rhs.first();
+                self.with_scalar(binary, lhs, scalar, Side::Right, grid, &mut met)
             }
             (true, false) => {
-                let (vector, scalar) = (rhs.clone(), &lhs);
-                self.with_scalar(binary, vector, scalar, Side::Left, grid, &mut met)
+                let scalar = lhs.first();
+                self.with_scalar(binary, rhs, scalar, Side::Left, grid, &mut met)
             }
-            (false, false) => self.match_vectors(binary, &lhs, &rhs, grid, &mut met)?,
+            (false, false) => self.match_vectors(binary, lhs, rhs, grid, &mut met)?,
         };
         met.tell(binary.op, span, &mut annotations);
-        let rows = self.settle(before, &[&lhs, &rhs], rows, grid)?;
+        let rows = self.settle_counted(before, &gathered, rows, grid)?;
         Ok((rows, annotations))
     }
 
@@ -71,22 +103,18 @@ impl Evaluator<'_> {
         &self,
         binary: &Binary,
         rows: Vec<Row>,
-        scalar: &[Row],
+        scalar: Option<&Row>,
         side: Side,
         grid: &Grid,
         met: &mut Met,
     ) -> Vec<Row> {
         let op = binary.op;
-        let sides = |step: usize, value: f64| match side {
-            Side::Left => (scalar_at(scalar, step), value),
-            Side::Right => (value, scalar_at(scalar, step)),
-        };
         let mut builder = RowBuilder::new(grid.steps);
         let mut result = Vec::with_capacity(rows.len());
         for mut row in rows {
             if row.histograms.is_some() || is_trim(op) {
                 row.for_each_element(|step, element| {
-                    let scalar = Element::Float(scalar_at(scalar, step));
+                    let scalar = Element::Float(value_at(scalar, step));
                     let (l, r) = match side {
                         Side::Left => (&scalar, &element),
                         Side::Right => (&element, &scalar),
@@ -112,20 +140,33 @@ impl Evaluator<'_> {
             }
             if is_comparison(op) && !binary.return_bool {
                 result.extend(row.filter_map(&mut builder, |step, value| {
-                    let (l, r) = sides(step, value);
-                    compare(op, l, r).then_some(value)
+                    let scalar = value_at(scalar, step);
+                    let holds = match side {
+                        Side::Left => compare(op, scalar, value),
+                        Side::Right => compare(op, value, scalar),
+                    };
+                    holds.then_some(value)
                 }));
                 continue;
             }
-            row.map_steps(|step, value| {
-                let (l, r) = sides(step, value);
-                scalar_result(op, l, r)
-            });
+            match side {
+                Side::Left => each_operator!(op, compute => {
+                    row.map_with(scalar, |value, scalar| compute(scalar, value));
+                }),
+                Side::Right => each_operator!(op, compute => row.map_with(scalar, compute)),
+            }
             self.drop_metadata(&mut row);
             result.push(row);
         }
         result
     }
+}
+
+/// Computes the values of two columns.
+pub(super) fn compute_columns(op: BinaryOp, l: &[f64], r: &[f64]) -> Vec<f64> {
+    each_operator!(op, compute => {
+        l.iter().zip(r).map(|(&l, &r)| compute(l, r)).collect()
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,9 +176,11 @@ enum Side {
 }
 
 fn scalar_at(rows: &[Row], step: usize) -> f64 {
-    rows.first()
-        .and_then(|row| row.get(step))
-        .unwrap_or(f64::NAN)
+    value_at(rows.first(), step)
+}
+
+fn value_at(row: Option<&Row>, step: usize) -> f64 {
+    row.and_then(|row| row.get(step)).unwrap_or(f64::NAN)
 }
 
 pub(super) fn is_trim(op: BinaryOp) -> bool {

@@ -7,7 +7,7 @@ use super::labels;
 use super::order::{Direction, sort_by_label, sort_by_value};
 use super::row::{Bits, Grid, Row, RowBuilder};
 use super::selector::Answer;
-use super::{Evaluator, Outcome};
+use super::{Evaluator, Outcome, counts_per_step};
 use crate::error::QueryError;
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
@@ -38,8 +38,8 @@ impl Evaluator<'_> {
             ("vector", [arg]) => {
                 let before = self.budget.held();
                 let (rows, annotations) = self.eval(arg, grid)?;
-                let made = rows.clone();
-                let made = self.settle(before, &[&rows], made, grid)?;
+                let gathered = counts_per_step(&[&rows], grid.steps);
+                let made = self.settle_counted(before, &gathered, rows, grid)?;
                 Ok((made, annotations))
             }
             ("time", []) => self.generated(grid, |t_ms| t_ms as f64 / 1000.0),
@@ -105,36 +105,36 @@ impl Evaluator<'_> {
             annotations.merge(&notes);
             values.push(rows);
         }
+        let mut operands: Vec<&[Row]> = vec![&rows];
+        operands.extend(values.iter().map(Vec::as_slice));
+        let gathered = counts_per_step(&operands, grid.steps);
         let mut builder = RowBuilder::new(grid.steps);
         let mut made = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let changed = row
-                .clone()
-                .filter_map(&mut builder, |step, value| change(&values, step, value));
+        for row in rows {
+            let changed = row.filter_map(&mut builder, |step, value| change(&values, step, value));
             if let Some(mut row) = changed {
                 self.drop_metadata(&mut row);
                 made.push(row);
             }
         }
-        let mut operands: Vec<&[Row]> = vec![&rows];
-        operands.extend(values.iter().map(Vec::as_slice));
-        let made = self.settle(before, &operands, made, grid)?;
+        let made = self.settle_counted(before, &gathered, made, grid)?;
         Ok((made, annotations))
     }
 
     fn math(&mut self, math: Math, vector: &Node, grid: &Grid) -> Outcome {
         let before = self.budget.held();
         let (rows, annotations) = self.eval(vector, grid)?;
-        let made = rows
-            .iter()
-            .filter_map(|row| {
-                let mut row = row.only_values()?;
+        let gathered = counts_per_step(&[&rows], grid.steps);
+        let mut made = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            row.histograms = None;
+            if row.has_values() {
                 row.map(math);
                 self.drop_metadata(&mut row);
-                Some(row)
-            })
-            .collect();
-        let made = self.settle(before, &[&rows], made, grid)?;
+                made.push(row);
+            }
+        }
+        let made = self.settle_counted(before, &gathered, made, grid)?;
         Ok((made, annotations))
     }
 

@@ -486,6 +486,10 @@ fn almost_equal(a: f64, b: f64) -> bool {
     }
     let sum = a.abs() + b.abs();
     let difference = (a - b).abs();
+    // Mostly the counts are far apart, and the division can be spared.
+    if difference > sum * (TOLERANCE * 2.0) && sum >= 1.0 {
+        return false;
+    }
     if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
         return difference < TOLERANCE * f64::MIN_POSITIVE;
     }

@@ -5,10 +5,15 @@
 //! matching allows, the query fails with the error that evaluation step by step
 //! would have met first.
 
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use hashbrown::{DefaultHashBuilder, HashSet};
 use kymo_storage::model::{Labels, LabelsBuilder};
 
 use super::Evaluator;
-use super::binary::{compare, is_comparison, is_trim, keeps_meaning, scalar_result};
+use super::binary::{
+    compare, compute_columns, is_comparison, is_trim, keeps_meaning, scalar_result,
+};
 use super::elements::{Combined, Met};
 use super::group::{Groups, Keep};
 use super::histogram_column::Element;
@@ -22,8 +27,8 @@ impl Evaluator<'_> {
     pub(super) fn match_vectors(
         &self,
         binary: &Binary,
-        lhs: &[Row],
-        rhs: &[Row],
+        lhs: Vec<Row>,
+        rhs: Vec<Row>,
         grid: &Grid,
         met: &mut Met,
     ) -> Result<Vec<Row>, QueryError> {
@@ -39,10 +44,30 @@ impl Evaluator<'_> {
         let set_operator = matches!(binary.op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless);
         let swapped = matching.card == Cardinality::OneToMany;
         let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
-        let sides = Sides::new(many, one, keep, grid.steps);
+        let (many_groups, one_groups, groups) = number(&many, &one, keep);
         if set_operator {
-            return Ok(sides.set_operation(binary.op));
+            let present = |rows: &[Row], of: &[usize]| present(rows, of, groups, grid.steps);
+            return Ok(match binary.op {
+                BinaryOp::Or => {
+                    let present = present(&many, &many_groups);
+                    let mut rows = many;
+                    rows.extend(filter(one, &one_groups, &present, false, grid));
+                    rows
+                }
+                op => {
+                    let present = present(&one, &one_groups);
+                    filter(many, &many_groups, &present, op == BinaryOp::And, grid)
+                }
+            });
         }
+        let sides = Sides {
+            many: &many,
+            one: &one,
+            many_groups,
+            one_groups,
+            groups,
+            steps: grid.steps,
+        };
         let combiner = Combiner {
             binary,
             matching,
@@ -67,22 +92,46 @@ struct Sides<'a> {
     steps: usize,
 }
 
-impl<'a> Sides<'a> {
-    fn new(many: &'a [Row], one: &'a [Row], keep: Keep<'_>, steps: usize) -> Sides<'a> {
-        let mut groups = Groups::new(keep);
-        let mut number = |row: &Row| groups.number(&row.labels, |_| false);
-        let many_groups = many.iter().map(&mut number).collect();
-        let one_groups = one.iter().map(&mut number).collect();
-        Sides {
-            many,
-            one,
-            many_groups,
-            one_groups,
-            groups: groups.len(),
-            steps,
-        }
-    }
+/// Returns the match group of each row of both sides, and how many there are.
+fn number(many: &[Row], one: &[Row], keep: Keep<'_>) -> (Vec<usize>, Vec<usize>, usize) {
+    let mut groups = Groups::new(keep);
+    let mut number = |row: &Row| groups.number(&row.labels, |_| false);
+    let many_groups = many.iter().map(&mut number).collect();
+    let one_groups = one.iter().map(&mut number).collect();
+    (many_groups, one_groups, groups.len())
+}
 
+/// Returns the steps at which each group has a series.
+fn present(rows: &[Row], numbers: &[usize], groups: usize, steps: usize) -> Vec<Bits> {
+    let mut present = vec![Bits::new(steps); groups];
+    for (row, &group) in rows.iter().zip(numbers) {
+        row.add_to(&mut present[group]);
+    }
+    present
+}
+
+/// Keeps of each row the steps at which its group is present, or is not.
+fn filter(
+    rows: Vec<Row>,
+    numbers: &[usize],
+    present: &[Bits],
+    wanted: bool,
+    grid: &Grid,
+) -> Vec<Row> {
+    let mut builder = RowBuilder::new(grid.steps);
+    let rows = rows.into_iter().zip(numbers);
+    rows.filter_map(|(row, &group)| {
+        let steps = &present[group];
+        let all_or_none = row.run().and_then(|run| steps.all_or_none(run));
+        match all_or_none {
+            Some(all) => (all == wanted).then_some(row),
+            None => row.filter_steps(&mut builder, |step| steps.get(step) == wanted),
+        }
+    })
+    .collect()
+}
+
+impl Sides<'_> {
     /// Returns the rows of each group.
     fn members(&self, numbers: &[usize]) -> Vec<Vec<usize>> {
         let mut members = vec![Vec::new(); self.groups];
@@ -94,37 +143,7 @@ impl<'a> Sides<'a> {
 
     /// Returns the steps at which each group has a series.
     fn present(&self, rows: &[Row], numbers: &[usize]) -> Vec<Bits> {
-        let mut present = vec![Bits::new(self.steps); self.groups];
-        for (row, &group) in rows.iter().zip(numbers) {
-            row.add_to(&mut present[group]);
-        }
-        present
-    }
-
-    fn set_operation(&self, op: BinaryOp) -> Vec<Row> {
-        let (left, right) = (self.many, self.one);
-        let mut builder = RowBuilder::new(self.steps);
-        let mut filter = |row: &Row, steps: &Bits, wanted: bool| {
-            row.filter_steps(&mut builder, |step| steps.get(step) == wanted)
-        };
-        let mut rows = Vec::new();
-        match op {
-            BinaryOp::Or => {
-                rows.extend_from_slice(left);
-                let present = self.present(left, &self.many_groups);
-                for (row, &group) in right.iter().zip(&self.one_groups) {
-                    rows.extend(filter(row, &present[group], false));
-                }
-            }
-            op => {
-                let wanted = op == BinaryOp::And;
-                let present = self.present(right, &self.one_groups);
-                for (row, &group) in left.iter().zip(&self.many_groups) {
-                    rows.extend(filter(row, &present[group], wanted));
-                }
-            }
-        }
-        rows
+        present(rows, numbers, self.groups, self.steps)
     }
 }
 
@@ -276,6 +295,9 @@ impl Combiner<'_> {
 
     /// Returns the rows of the "many" side whose results have equal labels.
     fn equal_results(&self, many: &[usize], one: &[usize]) -> Vec<Vec<usize>> {
+        if !self.may_be_equal(many) {
+            return Vec::new();
+        }
         let mut by_labels: hashbrown::HashMap<Labels, Vec<usize>> = hashbrown::HashMap::new();
         for &row in many {
             let labels = &self.sides.many[row].labels;
@@ -301,6 +323,24 @@ impl Combiner<'_> {
             .collect()
     }
 
+    /// Tells whether results of rows of the "many" side may have equal labels: not where
+    /// all labels that they keep are told apart by their hashes.
+    fn may_be_equal(&self, many: &[usize]) -> bool {
+        let drops_name = self.drops_name();
+        let mut seen = HashSet::with_capacity(many.len());
+        let hasher = DefaultHashBuilder::default();
+        many.iter().any(|&row| {
+            let mut hash = hasher.build_hasher();
+            for label in &self.sides.many[row].labels {
+                let included = || self.matching.include.iter().any(|name| name == label.0);
+                if !(drops_name && is_metadata_label(label.0)) && !included() {
+                    label.hash(&mut hash);
+                }
+            }
+            !seen.insert(hash.finish())
+        })
+    }
+
     fn combine(&self, met: &mut Met) -> Vec<Row> {
         let sides = self.sides;
         let one = sides.members(&sides.one_groups);
@@ -317,6 +357,10 @@ impl Combiner<'_> {
                         }
                     });
                     rows.extend(self.take(&mut builder, &row.labels, &partner.labels));
+                    continue;
+                }
+                if let Some(made) = self.combine_runs(row, partner) {
+                    rows.extend(made);
                     continue;
                 }
                 row.for_each(|step, value| {
@@ -396,6 +440,29 @@ impl Combiner<'_> {
         }
     }
 
+    /// Combines two rows without holes, where something comes of every pair of values.
+    fn combine_runs(&self, many: &Row, one: &Row) -> Option<Option<Row>> {
+        let op = self.binary.op;
+        if is_trim(op) || (is_comparison(op) && !self.binary.return_bool) {
+            return None;
+        }
+        let (run, other) = (many.run()?, one.run()?);
+        let steps = run.start.max(other.start)..run.end.min(other.end);
+        if steps.is_empty() {
+            return Some(None);
+        }
+        let (left, right) = if self.swapped {
+            (one, many)
+        } else {
+            (many, one)
+        };
+        let values = compute_columns(op, left.slice(steps.clone()), right.slice(steps.clone()));
+        let labels = self.result_labels(&many.labels, &one.labels);
+        let mut row = Row::of_run(labels, steps.start, values)?;
+        row.drop_name = self.binary.return_bool;
+        Some(Some(row))
+    }
+
     /// Computes one element; `many` and `one` are the sides' values.
     #[inline]
     fn set(&self, builder: &mut RowBuilder, step: usize, many: f64, one: f64) {
@@ -420,9 +487,13 @@ impl Combiner<'_> {
         Some(row)
     }
 
+    fn drops_name(&self) -> bool {
+        self.drop_name || !keeps_meaning(self.binary.op)
+    }
+
     fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
         let matching = self.matching;
-        let drops_name = self.drop_name || !keeps_meaning(self.binary.op);
+        let drops_name = self.drops_name();
         let one_to_one = matching.card == Cardinality::OneToOne;
         let kept = many.iter().filter(|(name, _)| {
             let listed = || matching.labels.iter().any(|label| label == name);

@@ -12,6 +12,8 @@ mod aggregate_k;
 mod batches;
 mod binary;
 mod call;
+mod column;
+mod count_values;
 mod elements;
 mod elementwise;
 mod group;
@@ -22,6 +24,8 @@ mod info;
 mod labels;
 mod matching;
 mod native_histograms;
+mod once;
+mod operand;
 mod order;
 mod over_time;
 mod quicksort;
@@ -41,18 +45,21 @@ pub(crate) use sum::Sum;
 pub(crate) use histogram_column::Element;
 pub(crate) use row::{Grid, Row, into_series};
 
+use hashbrown::HashMap;
 use kymo_storage::model::Labels;
 
 use crate::error::QueryError;
 use crate::histogram::{multiply, sample_size};
 use crate::limits::{Budget, Cancel, Held, MemoryGrant};
 use crate::promql::annotations::Annotations;
+use crate::promql::common::Common;
 use crate::promql::deep::grow;
 use crate::promql::engine::EngineOptions;
 use crate::promql::plan::{Node, NodeKind};
 use crate::promql::value::Series;
 use crate::source::Source;
 use crate::stats::QueryStats;
+use once::Kept;
 use row::{merge_equal_labels, without_metadata};
 use selector::Answer;
 
@@ -85,6 +92,9 @@ pub(crate) struct Evaluator<'a> {
     /// Samples looked at, and samples read.
     looked: u64,
     read: u64,
+    /// Parts of the plan that come again, and what is kept of them.
+    common: Common,
+    kept: HashMap<usize, Kept>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -106,6 +116,8 @@ impl<'a> Evaluator<'a> {
             ),
             looked: 0,
             read: 0,
+            common: Common::default(),
+            kept: HashMap::new(),
         }
     }
 
@@ -117,6 +129,7 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates the top of a plan: a vector or scalar.
     pub(crate) fn top(&mut self, node: &Node, grid: &Grid) -> Outcome {
+        self.common = Common::of(node);
         let (mut rows, annotations) = self.eval(node, grid)?;
         if self.options.delayed_name_removal {
             for row in &mut rows {
@@ -192,6 +205,13 @@ impl<'a> Evaluator<'a> {
         }
         self.budget
             .touch_bytes(grid.steps.saturating_mul(STEP_BYTES))?;
+        match self.common.part(node) {
+            Some(part) => self.once(part, node, grid),
+            None => self.eval_node(node, grid),
+        }
+    }
+
+    fn eval_node(&mut self, node: &Node, grid: &Grid) -> Outcome {
         match &node.kind {
             NodeKind::Number(number) => {
                 self.budget.hold(grid.steps)?;
@@ -267,8 +287,20 @@ impl<'a> Evaluator<'a> {
         rows: Vec<Row>,
         grid: &Grid,
     ) -> Result<Vec<Row>, QueryError> {
-        self.check()?;
         let gathered = counts_per_step(operands, grid.steps);
+        self.settle_counted(before, &gathered, rows, grid)
+    }
+
+    /// As [`Evaluator::settle`], of operands that are gone: `gathered` is how many
+    /// values they had at each step.
+    fn settle_counted(
+        &mut self,
+        before: Held,
+        gathered: &[usize],
+        rows: Vec<Row>,
+        grid: &Grid,
+    ) -> Result<Vec<Row>, QueryError> {
+        self.check()?;
         let made = counts_per_step(&[&rows], grid.steps);
         let mut kept = self.budget.held();
         for (gathered, made) in gathered.iter().zip(&made) {

@@ -26,38 +26,62 @@ pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
 }
 
 /// The values of a window in order, kept while the window moves over a series.
+///
+/// Values are kept as integers of the same order, which are compared faster.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SortedWindow {
-    sorted: Vec<f64>,
+    /// All values of the series.
+    keys: Vec<i64>,
+    sorted: Vec<i64>,
     from: usize,
     to: usize,
 }
 
 impl SortedWindow {
-    /// Begins with another series.
-    pub(super) fn reset(&mut self) {
+    /// Begins with another series, which must not contain NaN.
+    pub(super) fn reset(&mut self, values: &[f64]) {
+        self.keys.clear();
+        self.keys.extend(values.iter().map(|&value| key_of(value)));
         self.sorted.clear();
         (self.from, self.to) = (0, 0);
     }
 
-    /// Moves the window to `values[from..to]`, neither end backwards. The values of
-    /// the series must not contain NaN.
-    pub(super) fn move_to(&mut self, values: &[f64], from: usize, to: usize) {
+    /// Moves the window to the samples `from..to`, neither end backwards.
+    pub(super) fn move_to(&mut self, from: usize, to: usize) {
         if from >= self.to {
             self.sorted.clear();
-            self.sorted.extend_from_slice(&values[from..to]);
-            self.sorted.sort_unstable_by(f64::total_cmp);
+            self.sorted.extend_from_slice(&self.keys[from..to]);
+            self.sorted.sort_unstable();
         } else {
-            for value in &values[self.from..from] {
-                let at = self.position(value);
-                self.sorted.remove(at);
-            }
-            for value in &values[self.to..to] {
-                let at = self.position(value);
-                self.sorted.insert(at, *value);
+            let (mut out, mut new) = (self.from..from, self.to..to);
+            loop {
+                match (out.next(), new.next()) {
+                    (Some(old), Some(new)) => self.replace(self.keys[old], self.keys[new]),
+                    (Some(old), None) => {
+                        let at = self.position(self.keys[old]);
+                        self.sorted.remove(at);
+                    }
+                    (None, Some(new)) => {
+                        let at = self.position(self.keys[new]);
+                        self.sorted.insert(at, self.keys[new]);
+                    }
+                    (None, None) => break,
+                }
             }
         }
         (self.from, self.to) = (from, to);
+    }
+
+    /// Puts a value in the place of another one.
+    fn replace(&mut self, old: i64, new: i64) {
+        let (leaves, comes) = (self.position(old), self.position(new));
+        if comes <= leaves {
+            self.sorted.copy_within(comes..leaves, comes + 1);
+            self.sorted[comes] = new;
+        } else {
+            self.sorted.copy_within(leaves + 1..comes, leaves);
+            self.sorted[comes - 1] = new;
+        }
     }
 
     /// Interpolates the q-quantile.
@@ -66,17 +90,26 @@ impl SortedWindow {
             Some(value) => value,
             None => {
                 let rank = Rank::of(q, self.sorted.len());
-                let upper = self.sorted.get(rank.lower_at + 1);
                 let lower = self.sorted[rank.lower_at];
-                rank.between(lower, upper.copied().unwrap_or(lower))
+                let upper = self.sorted.get(rank.lower_at + 1).copied().unwrap_or(lower);
+                rank.between(value_of(lower), value_of(upper))
             }
         }
     }
 
-    fn position(&self, value: &f64) -> usize {
-        self.sorted
-            .partition_point(|known| known.total_cmp(value).is_lt())
+    fn position(&self, key: i64) -> usize {
+        self.sorted.partition_point(|&known| known < key)
     }
+}
+
+/// Returns an integer that compares as `f64::total_cmp` does.
+fn key_of(value: f64) -> i64 {
+    let bits = value.to_bits() as i64;
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
+fn value_of(key: i64) -> f64 {
+    f64::from_bits((key ^ (((key >> 63) as u64) >> 1) as i64) as u64)
 }
 
 /// Where a quantile lies among sorted values.
@@ -197,7 +230,7 @@ pub(super) struct Best {
 }
 
 impl Best {
-    /// Begins to keep the `k` (at least one) largest or smallest.
+    /// Begins to keep the `k` largest or smallest.
     pub(super) fn new(k: usize, direction: Direction) -> Best {
         Best {
             k,
@@ -206,14 +239,15 @@ impl Best {
         }
     }
 
-    pub(super) fn add(&mut self, value: f64, series: usize) {
+    /// Looks at a value; tells whether there is one more.
+    pub(super) fn add(&mut self, value: f64, series: usize) -> bool {
         if self.heap.len() < self.k {
             self.heap.push((value, series));
             self.up();
-            return;
+            return true;
         }
         let Some(worst) = self.heap.first_mut() else {
-            return;
+            return false;
         };
         let better = match self.direction {
             Direction::Descending => worst.0 < value,
@@ -222,6 +256,15 @@ impl Best {
         if better || (worst.0.is_nan() && !value.is_nan()) {
             *worst = (value, series);
             self.down();
+        }
+        false
+    }
+
+    /// Returns what a value must be better than to be kept; NaN where that may be any.
+    pub(super) fn bar(&self) -> f64 {
+        match self.heap.first() {
+            Some(worst) if self.heap.len() == self.k => worst.0,
+            _ => f64::NAN,
         }
     }
 
@@ -300,6 +343,7 @@ mod tests {
     fn a_moving_window_has_the_quantiles_of_its_values() {
         let values: Vec<f64> = (0..60).map(|i| f64::from(i * 7919 % 23) - 11.0).collect();
         let mut window = SortedWindow::default();
+        window.reset(&values);
         for (from, to) in [
             (0, 5),
             (0, 9),
@@ -309,13 +353,13 @@ mod tests {
             (30, 40),
             (39, 60),
         ] {
-            window.move_to(&values, from, to);
+            window.move_to(from, to);
             for q in [0.0, 0.3, 0.5, 0.99, 1.0, 2.0] {
                 let expected = quantile(q, &mut values[from..to].to_vec());
                 assert_eq!(window.quantile(q), expected, "{q} of {from}..{to}");
             }
         }
-        window.reset();
+        window.reset(&values);
         assert!(window.quantile(0.5).is_nan());
     }
 

@@ -27,6 +27,7 @@ pub(super) fn avg(values: &[f64]) -> f64 {
 
 /// Returns where the first value stands that no other is better than. NaN is worse
 /// than every number.
+#[cfg(test)]
 fn best_at(values: &[f64], better: impl Fn(f64, f64) -> bool) -> usize {
     let mut best = 0;
     for (at, &value) in values.iter().enumerate() {
@@ -37,31 +38,46 @@ fn best_at(values: &[f64], better: impl Fn(f64, f64) -> bool) -> usize {
     best
 }
 
+#[cfg(test)]
 pub(super) fn min_at(values: &[f64]) -> usize {
     best_at(values, |value, best| value < best)
 }
 
+#[cfg(test)]
 pub(super) fn max_at(values: &[f64]) -> usize {
     best_at(values, |value, best| value > best)
 }
 
+#[cfg(test)]
 pub(super) fn last_min_at(values: &[f64]) -> usize {
     best_at(values, |value, best| value <= best)
 }
 
+#[cfg(test)]
 pub(super) fn last_max_at(values: &[f64]) -> usize {
     best_at(values, |value, best| value >= best)
 }
 
-/// Counts neighbours that differ. NaN does not differ from NaN.
-pub(super) fn changes(values: &[f64]) -> usize {
-    let differ = |pair: &&[f64]| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan());
-    values.windows(2).filter(differ).count()
+/// Tells whether a value differs from the one before. NaN does not differ from NaN.
+pub(super) fn is_change(before: f64, value: f64) -> bool {
+    before != value && !(before.is_nan() && value.is_nan())
 }
 
-/// Counts values below the one before.
+/// Tells whether a value is below the one before.
+pub(super) fn is_reset(before: f64, value: f64) -> bool {
+    value < before
+}
+
+#[cfg(test)]
+pub(super) fn changes(values: &[f64]) -> usize {
+    let pairs = values.windows(2);
+    pairs.filter(|pair| is_change(pair[0], pair[1])).count()
+}
+
+#[cfg(test)]
 pub(super) fn resets(values: &[f64]) -> usize {
-    values.windows(2).filter(|pair| pair[1] < pair[0]).count()
+    let pairs = values.windows(2);
+    pairs.filter(|pair| is_reset(pair[0], pair[1])).count()
 }
 
 /// Count, mean and squared distance from it, updated value by value with compensation.

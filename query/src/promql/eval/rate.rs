@@ -29,26 +29,27 @@ impl RateKind {
 
 /// The times of one window that extrapolation needs, in seconds.
 #[derive(Debug, Clone, Copy)]
-struct Span {
-    first: u32,
-    last: u32,
+struct Gaps {
     sampled: f64,
     to_start: f64,
     to_end: f64,
-    /// What the difference is multiplied with when the range is filled on both sides.
-    factor: f64,
-    /// A counter whose first value is at least this many differences above zero
-    /// cannot have begun inside the range.
-    far_from_zero: f64,
 }
 
-/// The windows with at least two samples, kept between series that share them.
+/// The windows with at least two samples, kept between series that share them. Columns
+/// of equal length; those that every series needs are apart from the others.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extrapolation {
     generation: Option<u64>,
-    spans: Vec<Span>,
-    /// The step of each span.
+    /// The step of each window.
     steps: Vec<u32>,
+    /// Where its first and last sample stand.
+    ends: Vec<(u32, u32)>,
+    /// What the difference is multiplied with when the range is filled on both sides.
+    factors: Vec<f64>,
+    /// A counter whose first value is at least this many differences above zero
+    /// cannot have begun inside the range.
+    far_from_zero: Vec<f64>,
+    gaps: Vec<Gaps>,
 }
 
 impl Extrapolation {
@@ -64,8 +65,11 @@ impl Extrapolation {
             return;
         }
         self.generation = Some(windows.generation());
-        self.spans.clear();
         self.steps.clear();
+        self.ends.clear();
+        self.factors.clear();
+        self.far_from_zero.clear();
+        self.gaps.clear();
         let times = &samples.timestamps;
         for (step, &(from, to)) in windows.pairs().iter().enumerate() {
             if to.saturating_sub(from) < 2 {
@@ -83,32 +87,31 @@ impl Extrapolation {
                 let gap = gap_ms as f64 / 1000.0;
                 if gap >= threshold { average / 2.0 } else { gap }
             };
-            let mut span = Span {
-                first: from,
-                last: to - 1,
+            let gaps = Gaps {
                 sampled,
                 to_start: reach(first_ms - start_ms),
                 to_end: reach(end_ms - last_ms),
-                factor: 1.0,
-                far_from_zero: f64::INFINITY,
             };
-            span.factor = span.factor(kind, span.to_start, seconds(spec.range_ms));
-            if span.to_start <= sampled {
-                span.far_from_zero = 1.0;
-            }
-            self.spans.push(span);
             self.steps.push(step as u32);
+            self.ends.push((from, to - 1));
+            self.factors
+                .push(gaps.factor(kind, gaps.to_start, seconds(spec.range_ms)));
+            self.far_from_zero.push(match gaps.to_start <= sampled {
+                true => 1.0,
+                false => f64::INFINITY,
+            });
+            self.gaps.push(gaps);
         }
     }
 
-    /// Returns the first step, if the spans are those of steps without a gap.
+    /// Returns the first step, if the windows are those of steps without a gap.
     fn run(&self) -> Option<usize> {
         let (&first, &last) = (self.steps.first()?, self.steps.last()?);
         ((last - first) as usize + 1 == self.steps.len()).then_some(first as usize)
     }
 }
 
-impl Span {
+impl Gaps {
     #[inline]
     fn factor(&self, kind: RateKind, to_start: f64, range_seconds: f64) -> f64 {
         let mut factor = 1.0;
@@ -120,28 +123,16 @@ impl Span {
         }
         factor
     }
+}
 
-    /// Extrapolates the difference of a window that begins with `first_value`.
-    #[inline]
-    fn extrapolate(
-        &self,
-        kind: RateKind,
-        first_value: f64,
-        difference: f64,
-        range_seconds: f64,
-    ) -> f64 {
-        // The division by the difference can be spared where its result is at least
-        // one: rounding does not bring the product below `to_start` then.
-        let may_begin = kind.is_counter() && difference > 0.0 && first_value >= 0.0;
-        if may_begin && first_value < self.far_from_zero * difference {
-            // A counter cannot have been below zero.
-            let to_zero = self.sampled * (first_value / difference);
-            if to_zero < self.to_start {
-                return difference * self.factor(kind, to_zero, range_seconds);
-            }
-        }
-        difference * self.factor
-    }
+/// Tells whether a counter with that first value may have begun inside its range.
+///
+/// Where this is not so, the division of the first value by the difference can be
+/// spared: its result is at least one, and rounding does not bring the product with
+/// the sampled time below the gap then.
+#[inline]
+fn may_begin(first_value: f64, difference: f64, far_from_zero: f64) -> bool {
+    (difference > 0.0) & (first_value >= 0.0) & (first_value < far_from_zero * difference)
 }
 
 /// Computes the extrapolated rate of a series at every step.
@@ -153,51 +144,102 @@ pub(super) fn extrapolated(
     cancel: &Cancel,
     out: &mut RowBuilder,
 ) -> Result<(), QueryError> {
-    let values = samples.values.as_slice();
-    let range_seconds = seconds(range_ms);
-    let any_reset =
-        kind.is_counter() && values.windows(2).fold(false, |any, w| any | (w[1] < w[0]));
-    let resets = match any_reset {
-        true => reset_positions(values),
-        false => Vec::new(),
-    };
-    // Windows of many resets take long.
-    let check = || match any_reset {
-        true => cancel.check("expression evaluation"),
-        false => Ok(()),
-    };
-    // Windows move forward, and so does the first reset that can lie inside.
-    let mut next_reset = 0;
-    let mut rate = |span: &Span| {
-        let (first, last) = (span.first as usize, span.last as usize);
-        let first_value = values[first];
-        let mut difference = values[last] - first_value;
-        if !resets.is_empty() {
-            while next_reset < resets.len() && resets[next_reset] <= first {
-                next_reset += 1;
-            }
-            for &at in resets[next_reset..].iter().take_while(|&&at| at <= last) {
-                difference += values[at - 1];
-            }
-        }
-        span.extrapolate(kind, first_value, difference, range_seconds)
-    };
     match times.run() {
         Some(first) => {
-            let run = out.set_run(first, times.spans.len());
-            for (value, span) in run.iter_mut().zip(&times.spans) {
-                check()?;
-                *value = rate(span);
-            }
+            let run = out.set_run(first, times.steps.len());
+            rates(kind, range_ms, &samples.values, times, cancel, run)?;
         }
         None => {
-            for (&step, span) in times.steps.iter().zip(&times.spans) {
-                check()?;
-                out.set(step as usize, rate(span));
+            let mut values = vec![0.0; times.steps.len()];
+            rates(kind, range_ms, &samples.values, times, cancel, &mut values)?;
+            for (&step, &value) in times.steps.iter().zip(&values) {
+                out.set(step as usize, value);
             }
         }
     }
     Ok(())
+}
+
+/// Computes the rate of every window.
+fn rates(
+    kind: RateKind,
+    range_ms: i64,
+    values: &[f64],
+    times: &Extrapolation,
+    cancel: &Cancel,
+    rates: &mut [f64],
+) -> Result<(), QueryError> {
+    if kind.is_counter() && values.windows(2).fold(false, |any, w| any | (w[1] < w[0])) {
+        return rates_with_resets(kind, range_ms, values, times, cancel, rates);
+    }
+    let mut may_any_begin = false;
+    let columns = times.ends.iter().zip(&times.factors);
+    for ((rate, (&(first, last), &factor)), &far) in
+        rates.iter_mut().zip(columns).zip(&times.far_from_zero)
+    {
+        let first_value = values[first as usize];
+        let difference = values[last as usize] - first_value;
+        may_any_begin |= may_begin(first_value, difference, far);
+        *rate = difference * factor;
+    }
+    if kind.is_counter() && may_any_begin {
+        for (at, rate) in rates.iter_mut().enumerate() {
+            let (first, last) = times.ends[at];
+            let first_value = values[first as usize];
+            let difference = values[last as usize] - first_value;
+            *rate = counter_rate(kind, range_ms, times, at, first_value, difference);
+        }
+    }
+    Ok(())
+}
+
+/// As [`rates`], for a counter that was reset. Windows of many resets take long.
+fn rates_with_resets(
+    kind: RateKind,
+    range_ms: i64,
+    values: &[f64],
+    times: &Extrapolation,
+    cancel: &Cancel,
+    rates: &mut [f64],
+) -> Result<(), QueryError> {
+    let resets = reset_positions(values);
+    // Windows move forward, and so does the first reset that can lie inside.
+    let mut next_reset = 0;
+    for (at, rate) in rates.iter_mut().enumerate() {
+        cancel.check("expression evaluation")?;
+        let (first, last) = times.ends[at];
+        let (first, last) = (first as usize, last as usize);
+        let mut difference = values[last] - values[first];
+        while next_reset < resets.len() && resets[next_reset] <= first {
+            next_reset += 1;
+        }
+        for &at in resets[next_reset..].iter().take_while(|&&at| at <= last) {
+            difference += values[at - 1];
+        }
+        *rate = counter_rate(kind, range_ms, times, at, values[first], difference);
+    }
+    Ok(())
+}
+
+/// Extrapolates the difference of window `at`, which begins with `first_value`.
+#[inline]
+fn counter_rate(
+    kind: RateKind,
+    range_ms: i64,
+    times: &Extrapolation,
+    at: usize,
+    first_value: f64,
+    difference: f64,
+) -> f64 {
+    if may_begin(first_value, difference, times.far_from_zero[at]) {
+        // A counter cannot have been below zero.
+        let gaps = &times.gaps[at];
+        let to_zero = gaps.sampled * (first_value / difference);
+        if to_zero < gaps.to_start {
+            return difference * gaps.factor(kind, to_zero, seconds(range_ms));
+        }
+    }
+    difference * times.factors[at]
 }
 
 /// Returns the positions of the samples that are below the one before.
@@ -348,6 +390,7 @@ mod tests {
 
     use super::*;
     use crate::promql::plan::{Edges, Shift};
+    use crate::source::Times;
 
     fn rate_at(kind: RateKind, samples: &[(i64, f64)], range_ms: i64, t_ms: i64) -> Option<f64> {
         let mut buffer = SampleBuf::default();
@@ -357,7 +400,7 @@ mod tests {
         let spec = RangeSpec::new(range_ms, Shift::default(), Edges::Plain, 0);
         let grid = Grid::instant(t_ms);
         let mut windows = Windows::new(spec);
-        windows.find(&buffer.timestamps, &grid);
+        windows.find(&buffer.timestamps, Times::New, &grid);
         let mut times = Extrapolation::default();
         times.prepare(kind, &buffer, &windows, &spec, &grid);
         let mut out = RowBuilder::new(1);
@@ -469,7 +512,7 @@ mod tests {
             let spec = RangeSpec::new(range_ms, Shift::default(), Edges::Plain, 0);
             let grid = Grid::new(0, t_ms + 50, step_ms);
             let mut windows = Windows::new(spec);
-            windows.find(&samples.timestamps, &grid);
+            windows.find(&samples.timestamps, Times::New, &grid);
             for kind in [RateKind::Rate, RateKind::Increase, RateKind::Delta] {
                 let mut times = Extrapolation::default();
                 times.prepare(kind, &samples, &windows, &spec, &grid);

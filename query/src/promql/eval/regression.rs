@@ -1,6 +1,6 @@
 //! Straight lines and smoothing through the samples of a window.
 
-use super::sum::Sum;
+use super::column::add_one;
 use super::window::Window;
 
 /// A line: its slope per second, and its value at the time it was asked for.
@@ -26,20 +26,20 @@ pub(super) fn least_squares(window: &Window<'_>, intercept_ms: i64) -> Line {
             },
         };
     }
-    let (mut x_sum, mut y_sum) = (Sum::default(), Sum::default());
-    let (mut xy_sum, mut xx_sum) = (Sum::default(), Sum::default());
+    // Of x, y, xy and xx; side by side, since none waits for another.
+    let (mut sums, mut lost) = ([0.0; 4], [0.0; 4]);
     for (&t_ms, &y) in window.timestamps.iter().zip(window.values) {
         // A pinned range may be ages away; the difference wraps as Go's integers do.
         let x = t_ms.wrapping_sub(intercept_ms) as f64 / 1e3;
-        x_sum.add(x);
-        y_sum.add(y);
-        xy_sum.add(x * y);
-        xx_sum.add(x * x);
+        let values = [x, y, x * y, x * x];
+        for at in 0..4 {
+            add_one(&mut sums[at], &mut lost[at], values[at]);
+        }
     }
     let n = window.values.len() as f64;
-    let (x, y) = (x_sum.total(), y_sum.total());
-    let covariance = xy_sum.total() - x * y / n;
-    let variance = xx_sum.total() - x * x / n;
+    let [x, y, xy, xx] = [0, 1, 2, 3].map(|at| sums[at] + lost[at]);
+    let covariance = xy - x * y / n;
+    let variance = xx - x * x / n;
     let slope = covariance / variance;
     Line {
         slope,

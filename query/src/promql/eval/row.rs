@@ -10,6 +10,8 @@
 
 use std::sync::Arc;
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use kymo_storage::model::histogram::FloatHistogram;
@@ -19,7 +21,7 @@ use smallvec::SmallVec;
 use super::histogram_column::HistogramColumn;
 use crate::error::QueryError;
 use crate::promql::value::Series;
-use crate::source::SampleBuf;
+use crate::source::{SampleBuf, Times};
 
 /// The steps at which a query is evaluated, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +132,37 @@ impl Bits {
         }
     }
 
+    /// Returns those of `len` steps from `first` on, counted from there.
+    fn part(&self, first: usize, len: usize) -> Bits {
+        let mut part = Bits::new(len);
+        for at in 0..len {
+            if self.get(first + at) {
+                part.set(at);
+            }
+        }
+        part
+    }
+
+    /// Tells whether all or none of a range are set; `None` where some are.
+    pub(crate) fn all_or_none(&self, range: Range<usize>) -> Option<bool> {
+        let all = self.get(range.start);
+        let mut at = range.start;
+        while at < range.end {
+            let in_word = at % 64;
+            let n = (64 - in_word).min(range.end - at);
+            let mask = if n == 64 { !0 } else { (1u64 << n) - 1 };
+            let bits = self
+                .words
+                .get(at / 64)
+                .map_or(0, |word| word >> in_word & mask);
+            if bits != if all { mask } else { 0 } {
+                return None;
+            }
+            at += n;
+        }
+        Some(all)
+    }
+
     /// Returns the first set step.
     pub(crate) fn first(&self) -> Option<usize> {
         let at = self.words.iter().position(|&word| word != 0)?;
@@ -166,6 +199,11 @@ impl RowBuilder {
             any_beyond: false,
             histograms: HistogramColumn::default(),
         }
+    }
+
+    /// Returns how many steps there are.
+    pub(crate) fn steps(&self) -> usize {
+        self.values.len()
     }
 
     /// Sets the value of a step, once per step.
@@ -239,15 +277,7 @@ impl RowBuilder {
             self.span().map(|(first, last)| {
                 let count = self.present.count();
                 let len = last - first + 1;
-                let holes = (count < len).then(|| {
-                    let mut held = Bits::new(len);
-                    for at in 0..len {
-                        if self.present.get(first + at) {
-                            held.set(at);
-                        }
-                    }
-                    Box::new(held)
-                });
+                let holes = (count < len).then(|| Box::new(self.present.part(first, len)));
                 Row {
                     histograms: None,
                     labels: labels(),
@@ -306,6 +336,52 @@ impl Row {
             holes: None,
             histograms: None,
         }
+    }
+
+    /// Returns a row with those of the values whose steps are in `held`; `None` where
+    /// there are none.
+    pub(crate) fn of_column(labels: Labels, mut values: Vec<f64>, held: &Bits) -> Option<Row> {
+        let (first, last) = (held.first()?, held.last()?);
+        let len = last - first + 1;
+        values.truncate(last + 1);
+        if first > 0 {
+            values.drain(..first);
+        }
+        Some(Row {
+            histograms: None,
+            labels,
+            drop_name: false,
+            first,
+            values: SmallVec::from_vec(values),
+            holes: (held.count() < len).then(|| Box::new(held.part(first, len))),
+        })
+    }
+
+    /// Returns a row with the given values, one at every step from `first` on; `None`
+    /// where there are none.
+    pub(crate) fn of_run(labels: Labels, first: usize, values: Vec<f64>) -> Option<Row> {
+        (!values.is_empty()).then(|| Row {
+            histograms: None,
+            labels,
+            drop_name: false,
+            first,
+            values: SmallVec::from_vec(values),
+            holes: None,
+        })
+    }
+
+    /// Returns the steps of a row without holes or histograms.
+    pub(crate) fn run(&self) -> Option<Range<usize>> {
+        match self.holes {
+            _ if self.histograms.is_some() => None,
+            None => Some(self.first..self.first + self.values.len()),
+            Some(_) => None,
+        }
+    }
+
+    /// Returns the values at steps of a row without holes, which must all be its own.
+    pub(crate) fn slice(&self, steps: Range<usize>) -> &[f64] {
+        &self.values[steps.start - self.first..steps.end - self.first]
     }
 
     /// Returns how much memory the row holds, in bytes.
@@ -378,10 +454,27 @@ impl Row {
         }
     }
 
-    /// Replaces every value, knowing its step.
-    pub(crate) fn map_steps(&mut self, map: impl Fn(usize, f64) -> f64) {
-        for (at, value) in self.values.iter_mut().enumerate() {
-            *value = map(self.first + at, *value);
+    /// Replaces every value by what comes of it and the value of `other` at the same
+    /// step, which is NaN where there is none.
+    pub(crate) fn map_with(&mut self, other: Option<&Row>, map: impl Fn(f64, f64) -> f64) {
+        let first = self.first;
+        let steps = first..first + self.values.len();
+        match other {
+            Some(other)
+                if other
+                    .run()
+                    .is_some_and(|run| run.start <= steps.start && steps.end <= run.end) =>
+            {
+                for (value, &other) in self.values.iter_mut().zip(other.slice(steps)) {
+                    *value = map(*value, other);
+                }
+            }
+            other => {
+                for (at, value) in self.values.iter_mut().enumerate() {
+                    let other = other.and_then(|row| row.get(first + at));
+                    *value = map(*value, other.unwrap_or(f64::NAN));
+                }
+            }
         }
     }
 
@@ -408,6 +501,11 @@ impl Row {
         if let Some(histograms) = &self.histograms {
             histograms.iter().for_each(|(step, _)| steps.set(step));
         }
+        self.add_values_to(steps);
+    }
+
+    /// Adds the steps that have a value to a set.
+    pub(crate) fn add_values_to(&self, steps: &mut Bits) {
         if self.holes.is_none() {
             steps.set_range(self.first, self.first + self.values.len());
         } else {
@@ -425,15 +523,56 @@ impl Row {
         self.values = SmallVec::from_elem(value, steps);
     }
 
-    /// Replaces `into` by the row's values as samples at the grid's times.
-    pub(crate) fn to_samples(&self, grid: &Grid, into: &mut SampleBuf) {
-        into.clear();
-        into.timestamps.reserve(self.values.len());
-        into.values.reserve(self.values.len());
-        self.for_each(|step, value| into.push(grid.time(step), value));
+    /// Replaces `into` by the row's values as samples at the grid's times. `before` is
+    /// the row that is in `into`; tells whether the times are the same.
+    pub(crate) fn to_samples(
+        &self,
+        grid: &Grid,
+        before: Option<&Row>,
+        into: &mut SampleBuf,
+    ) -> Times {
+        into.values.clear();
+        into.start_times.clear();
+        into.histograms.clear();
         if let Some(histograms) = &self.histograms {
             histograms.to_samples(grid, &mut into.histograms);
         }
+        if self.holes.is_none() {
+            into.values.extend_from_slice(&self.values);
+            let len = self.values.len();
+            let is_same = |before: &Row| {
+                before.holes.is_none() && (before.first, before.values.len()) == (self.first, len)
+            };
+            if before.is_some_and(is_same) {
+                return Times::Same;
+            }
+            into.timestamps.clear();
+            let steps = self.first..self.first + len;
+            into.timestamps.extend(steps.map(|step| grid.time(step)));
+        } else {
+            into.timestamps.clear();
+            self.for_each(|step, value| into.push(grid.time(step), value));
+        }
+        Times::New
+    }
+
+    /// Turns the row into samples at the grid's times.
+    fn into_samples(self, grid: &Grid) -> (Labels, SampleBuf) {
+        let mut samples = SampleBuf::default();
+        if self.holes.is_none() {
+            let steps = self.first..self.first + self.values.len();
+            samples.timestamps = steps.map(|step| grid.time(step)).collect();
+            samples.values = self.values.into_vec();
+        } else {
+            let count = self.holes.as_ref().map_or(0, |held| held.count());
+            samples.timestamps.reserve_exact(count);
+            samples.values.reserve_exact(count);
+            self.for_each(|step, value| samples.push(grid.time(step), value));
+        }
+        if let Some(histograms) = &self.histograms {
+            histograms.to_samples(grid, &mut samples.histograms);
+        }
+        (self.labels, samples)
     }
 }
 
@@ -442,10 +581,9 @@ pub(crate) fn into_series(mut rows: Vec<Row>, grid: &Grid) -> Vec<Series> {
     rows.sort_by(|a, b| a.labels.cmp(&b.labels));
     rows.into_iter()
         .map(|row| {
-            let mut floats = SampleBuf::default();
-            row.to_samples(grid, &mut floats);
+            let (labels, mut floats) = row.into_samples(grid);
             Series {
-                labels: row.labels,
+                labels,
                 histograms: std::mem::take(&mut floats.histograms),
                 floats,
             }

@@ -17,7 +17,7 @@ use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
 use crate::promql::plan::{Edges, Selector, Shift};
 use crate::promql::stats_only;
-use crate::source::{HistogramSample, SampleBuf, SelectHints, SeriesSet};
+use crate::source::{HistogramSample, SampleBuf, SelectHints, SeriesSet, Times};
 
 /// What a selector answers for a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,27 @@ pub(super) enum Answer {
     StartTime,
 }
 
-/// Takes the rows of a selector one by one, and the budget for what it keeps.
-pub(super) type InstantSink<'s> = dyn FnMut(Row, &mut Budget) -> Result<(), QueryError> + 's;
+/// Takes the rows of a selector one by one.
+pub(super) trait Sink {
+    /// Takes the row of a series, and the budget for what is kept of it.
+    fn take(&mut self, index: usize, row: Row, budget: &mut Budget) -> Result<(), QueryError>;
+
+    /// Is called when all rows have been taken; `labels_of` tells all labels of a series.
+    fn end(&mut self, labels_of: &dyn Fn(usize) -> Labels) {
+        let _ = labels_of;
+    }
+}
+
+/// Rows that are the result.
+struct KeepAll(Vec<Row>);
+
+impl Sink for KeepAll {
+    fn take(&mut self, _: usize, row: Row, budget: &mut Budget) -> Result<(), QueryError> {
+        budget.hold_bytes(row.memory_bytes())?;
+        self.0.push(row);
+        Ok(())
+    }
+}
 
 /// A selector at work on its series.
 struct AtSteps {
@@ -52,31 +71,47 @@ struct AtSteps {
 
 /// What came of a series.
 struct OfSeries {
+    index: usize,
     /// Memory of the buffer that its samples were read to.
     buffer_bytes: usize,
     row: Row,
     notes: Option<Annotations>,
 }
 
+/// Buffers of one thread, and what it keeps between series that share timestamps.
+struct Buffers {
+    samples: SampleBuf,
+    builder: RowBuilder,
+    newest: Newest,
+}
+
 impl PerSeries for AtSteps {
-    type Buffers = (SampleBuf, RowBuilder);
+    type Buffers = Buffers;
     type Made = OfSeries;
 
-    fn buffers(&self) -> (SampleBuf, RowBuilder) {
-        (SampleBuf::default(), RowBuilder::new(self.grid.steps))
+    fn buffers(&self) -> Buffers {
+        Buffers {
+            samples: SampleBuf::default(),
+            builder: RowBuilder::new(self.grid.steps),
+            newest: Newest::default(),
+        }
     }
 
-    fn make(
-        &self,
-        index: usize,
-        (samples, builder): &mut (SampleBuf, RowBuilder),
-    ) -> Result<Option<OfSeries>, QueryError> {
+    fn make(&self, index: usize, buffers: &mut Buffers) -> Result<Option<OfSeries>, QueryError> {
         self.cancel.check("expression evaluation")?;
-        self.set.read(index, samples)?;
+        let Buffers {
+            samples,
+            builder,
+            newest,
+        } = buffers;
+        let times = self.set.read_next(index, samples)?;
+        if !self.smoothed && (times == Times::New || !newest.is_found) {
+            newest.find(&samples.timestamps, self);
+        }
         let mut notes = None;
         match (self.smoothed, samples.histograms.is_empty()) {
             (true, true) => self.between(samples, builder),
-            (false, true) => self.newest(samples, builder),
+            (false, true) => self.at_newest(samples, newest, builder),
             (true, false) => notes = Some(self.between_of_both(index, samples, builder)),
             (false, false) => self.newest_of_both(samples, builder),
         }
@@ -93,6 +128,7 @@ impl PerSeries for AtSteps {
             (None, _) => return Ok(None),
         };
         Ok(Some(OfSeries {
+            index,
             buffer_bytes,
             row,
             notes,
@@ -100,35 +136,83 @@ impl PerSeries for AtSteps {
     }
 }
 
-impl AtSteps {
-    /// Finds the newest sample of a series at every step.
-    fn newest(&self, samples: &SampleBuf, into: &mut RowBuilder) {
-        let (times, values) = (&samples.timestamps, &samples.values);
+/// Where the newest sample of each step stands.
+#[derive(Debug, Default)]
+struct Newest {
+    is_found: bool,
+    /// The first step that has one, and the samples from there on, if all steps up to
+    /// the last that has one have one.
+    first: usize,
+    run: Vec<u32>,
+    /// Otherwise steps with their samples.
+    scattered: Vec<(u32, u32)>,
+}
+
+impl Newest {
+    fn find(&mut self, times: &[i64], of: &AtSteps) {
+        self.is_found = true;
+        self.run.clear();
+        self.scattered.clear();
         let mut behind = 0;
-        for step in 0..self.grid.steps {
-            let t_ms = time_of(&self.shift, &self.grid, step);
+        for step in 0..of.grid.steps {
+            let t_ms = time_of(&of.shift, &of.grid, step);
             while behind < times.len() && times[behind] <= t_ms {
                 behind += 1;
             }
             let Some(at) = behind.checked_sub(1) else {
                 continue;
             };
-            let value = values[at];
-            if times[at] <= t_ms - self.lookback_ms || is_stale_marker(value) {
+            if times[at] <= t_ms - of.lookback_ms {
                 continue;
             }
-            into.set(
-                step,
-                match self.answer {
-                    Answer::Value => value,
-                    Answer::Timestamp => times[at] as f64 / 1000.0,
-                    Answer::TimestampMs => times[at] as f64,
-                    Answer::StartTime => {
-                        let start_ms = samples.start_times.get(at).copied();
-                        start_ms.unwrap_or(0) as f64 / 1000.0
-                    }
-                },
-            );
+            if self.run.is_empty() && self.scattered.is_empty() {
+                self.first = step;
+            }
+            if self.scattered.is_empty() && step == self.first + self.run.len() {
+                self.run.push(at as u32);
+            } else {
+                let first = self.first;
+                let run = self.run.drain(..).enumerate();
+                self.scattered
+                    .extend(run.map(|(nth, at)| ((first + nth) as u32, at)));
+                self.scattered.push((step as u32, at as u32));
+            }
+        }
+    }
+}
+
+impl AtSteps {
+    /// Takes the newest sample of a series at every step.
+    fn at_newest(&self, samples: &SampleBuf, newest: &Newest, into: &mut RowBuilder) {
+        let values = samples.values.as_slice();
+        // Nearly always there is none.
+        let any_nan = values.iter().fold(false, |any, value| any | value.is_nan());
+        let answer = |at: u32| {
+            let at = at as usize;
+            match self.answer {
+                Answer::Value => values[at],
+                Answer::Timestamp => samples.timestamps[at] as f64 / 1000.0,
+                Answer::TimestampMs => samples.timestamps[at] as f64,
+                Answer::StartTime => {
+                    let start_ms = samples.start_times.get(at).copied();
+                    start_ms.unwrap_or(0) as f64 / 1000.0
+                }
+            }
+        };
+        if !any_nan && newest.scattered.is_empty() {
+            let run = into.set_run(newest.first, newest.run.len());
+            for (value, &at) in run.iter_mut().zip(&newest.run) {
+                *value = answer(at);
+            }
+            return;
+        }
+        let run = newest.run.iter().enumerate();
+        let run = run.map(|(nth, &at)| (newest.first + nth, at));
+        let scattered = newest.scattered.iter();
+        for (step, at) in run.chain(scattered.map(|&(step, at)| (step as usize, at))) {
+            if !is_stale_marker(values[at as usize]) {
+                into.set(step, answer(at));
+            }
         }
     }
 
@@ -305,14 +389,9 @@ impl Evaluator<'_> {
         answer: Answer,
         grid: &Grid,
     ) -> Outcome {
-        let mut rows = Vec::new();
-        let mut sink = |row: Row, budget: &mut Budget| {
-            budget.hold_bytes(row.memory_bytes())?;
-            rows.push(row);
-            Ok(())
-        };
-        let notes = self.stream_instant((selector, span), None, answer, grid, &mut sink)?;
-        Ok((rows, notes))
+        let mut kept = KeepAll(Vec::new());
+        let notes = self.stream_instant((selector, span), None, answer, grid, &mut kept)?;
+        Ok((kept.0, notes))
     }
 
     /// Evaluates a selector and hands every row to `sink`, with the labels that `names`
@@ -323,14 +402,14 @@ impl Evaluator<'_> {
         names: Option<&[String]>,
         answer: Answer,
         grid: &Grid,
-        sink: &mut InstantSink<'_>,
+        sink: &mut dyn Sink,
     ) -> Result<Annotations, QueryError> {
         let smoothed = selector.edges == Edges::Smoothed;
         let after_ms = if smoothed { self.lookback_ms } else { 0 };
         let (set, range) = self.select(selector, after_ms, grid)?;
         let set_bytes = set.memory_bytes();
         let extent = Extent::new(set.len(), (range.start_ms, range.end_ms), grid.steps);
-        let work = AtSteps {
+        let work = Arc::new(AtSteps {
             set,
             names: names.map(<[String]>::to_vec),
             answer,
@@ -341,9 +420,9 @@ impl Evaluator<'_> {
             grid: *grid,
             lookback_ms: self.lookback_ms,
             cancel: self.cancel.clone(),
-        };
+        });
         let mut annotations = Annotations::default();
-        self.for_each_series(Arc::new(work), extent, |evaluator, made: OfSeries| {
+        self.for_each_series(Arc::clone(&work), extent, |evaluator, made: OfSeries| {
             if let Some(notes) = &made.notes {
                 annotations.merge(notes);
             }
@@ -358,8 +437,9 @@ impl Evaluator<'_> {
             let budget = &mut evaluator.budget;
             budget.touch_bytes(made.buffer_bytes)?;
             budget.hold(count)?;
-            sink(made.row, budget)
+            sink.take(made.index, made.row, budget)
         })?;
+        sink.end(&|index| work.set.labels(index));
         self.budget.release_bytes(set_bytes);
         Ok(annotations)
     }

@@ -51,6 +51,15 @@ impl Mean {
         }
     }
 
+    /// Goes on from the sum of so many values.
+    pub(crate) fn of(sum: Sum, count: f64) -> Mean {
+        Mean {
+            sum,
+            count,
+            incremental: false,
+        }
+    }
+
     /// Adds a value.
     #[inline]
     pub(crate) fn add(&mut self, value: f64) {

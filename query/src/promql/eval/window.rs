@@ -6,7 +6,7 @@ use super::row::Grid;
 use crate::error::QueryError;
 use crate::limits::Cancel;
 use crate::promql::plan::{Edges, Shift};
-use crate::source::SampleBuf;
+use crate::source::{SampleBuf, Times};
 use kymo_storage::model::is_stale_marker;
 
 /// Where the range of a step lies, and how far around it samples are looked for.
@@ -59,7 +59,6 @@ impl RangeSpec {
 #[derive(Debug)]
 pub(crate) struct Windows {
     spec: RangeSpec,
-    timestamps: Vec<i64>,
     pairs: Vec<(u32, u32)>,
     counts: Counts,
     /// Counts up whenever the pairs change.
@@ -70,21 +69,19 @@ impl Windows {
     pub(crate) fn new(spec: RangeSpec) -> Windows {
         Windows {
             spec,
-            timestamps: Vec::new(),
             pairs: Vec::new(),
             counts: Counts::default(),
             generation: 0,
         }
     }
 
-    /// Finds the windows of a series at every step.
-    pub(crate) fn find(&mut self, timestamps: &[i64], grid: &Grid) {
-        if self.pairs.len() == grid.steps && self.timestamps == timestamps {
+    /// Finds the windows of a series at every step. `times` tells whether its timestamps
+    /// are those of the call before.
+    pub(crate) fn find(&mut self, timestamps: &[i64], times: Times, grid: &Grid) {
+        if times == Times::Same && self.pairs.len() == grid.steps {
             return;
         }
         self.generation += 1;
-        self.timestamps.clear();
-        self.timestamps.extend_from_slice(timestamps);
         self.pairs.clear();
         self.pairs.reserve(grid.steps);
         let (mut from, mut to) = (0, 0);
@@ -103,6 +100,11 @@ impl Windows {
             self.pairs.push((from as u32, to as u32));
         }
         self.counts = self.count();
+    }
+
+    /// Forgets the windows: a series was left out, and the next one may share its times.
+    pub(crate) fn forget(&mut self) {
+        self.pairs.clear();
     }
 
     /// Returns the indexes of the samples in the window of each step.
@@ -188,18 +190,22 @@ pub(crate) fn each_window(
     Ok(())
 }
 
-/// Removes the stale markers, which ranges do not see.
-pub(crate) fn drop_stale_markers(samples: &mut SampleBuf) {
+/// Removes the stale markers, which ranges do not see. Tells whether there were any among
+/// the floats.
+pub(crate) fn drop_stale_markers(samples: &mut SampleBuf) -> bool {
     samples
         .histograms
         .retain(|s| !s.histogram.is_stale_marker());
     // Nearly always there are none, which a pass without branches tells fastest.
-    let any = |found, &value: &f64| found | is_stale_marker(value);
-    if !samples.values.iter().fold(false, any) {
-        return;
+    if !samples
+        .values
+        .iter()
+        .fold(false, |any, value| any | value.is_nan())
+    {
+        return false;
     }
     let Some(first) = samples.values.iter().position(|&v| is_stale_marker(v)) else {
-        return;
+        return false;
     };
     let mut kept = first;
     for at in first..samples.values.len() {
@@ -215,6 +221,7 @@ pub(crate) fn drop_stale_markers(samples: &mut SampleBuf) {
     samples.values.truncate(kept);
     samples.timestamps.truncate(kept);
     samples.start_times.truncate(kept);
+    true
 }
 
 #[cfg(test)]
@@ -227,7 +234,7 @@ mod tests {
         let spec = RangeSpec::new(20, Shift::default(), Edges::Plain, 0);
         let mut windows = Windows::new(spec);
         let grid = Grid::new(10, 50, 10);
-        windows.find(&[10, 20, 30, 40], &grid);
+        windows.find(&[10, 20, 30, 40], Times::New, &grid);
         assert_eq!(windows.pairs(), [(0, 1), (0, 2), (1, 3), (2, 4), (3, 4)]);
         let expected = Counts {
             looked: 8,
@@ -245,7 +252,7 @@ mod tests {
         };
         let mut windows = Windows::new(RangeSpec::new(15, shift, Edges::Plain, 0));
         let grid = Grid::new(0, 2, 1);
-        windows.find(&[10, 20, 30, 40], &grid);
+        windows.find(&[10, 20, 30, 40], Times::New, &grid);
         assert_eq!(windows.pairs(), [(1, 3), (1, 3), (1, 3)]);
         let expected = Counts {
             looked: 6,
@@ -280,7 +287,8 @@ mod tests {
         for (t_ms, value) in [(1, 1.0), (2, stale_marker()), (3, f64::NAN), (4, 4.0)] {
             samples.push(t_ms, value);
         }
-        drop_stale_markers(&mut samples);
+        assert!(drop_stale_markers(&mut samples));
+        assert!(!drop_stale_markers(&mut samples));
         assert_eq!(samples.timestamps, [1, 3, 4]);
         assert_eq!(samples.values[2], 4.0);
     }

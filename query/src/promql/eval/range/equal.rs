@@ -13,20 +13,26 @@ pub(in crate::promql::eval) struct EqualLabels {
 }
 
 impl EqualLabels {
-    /// Tells whether series of the labels seen so far may have become equal.
-    pub(in crate::promql::eval) fn possible(&mut self, labels: &Labels) -> bool {
+    /// Looks at the labels of a series.
+    pub(in crate::promql::eval) fn note(&mut self, labels: &Labels) {
         if self.mixed {
-            return true;
+            return;
         }
-        let name = labels.get(METRIC_NAME).unwrap_or("");
-        let others = labels
-            .iter()
-            .any(|(label, _)| label != METRIC_NAME && is_metadata_label(label));
+        let mut name = "";
+        for (label, value) in labels {
+            match label {
+                METRIC_NAME => name = value,
+                label => self.mixed |= is_metadata_label(label),
+            }
+        }
         match &self.name {
             None => self.name = Some(name.to_owned()),
-            Some(known) => self.mixed = known != name,
+            Some(known) => self.mixed |= known != name,
         }
-        self.mixed |= others;
+    }
+
+    /// Tells whether series of the labels seen so far may have become equal.
+    pub(in crate::promql::eval) fn possible(&self) -> bool {
         self.mixed
     }
 }

@@ -11,7 +11,7 @@ use crate::promql::eval::row::{Grid, Row};
 use crate::promql::eval::window::{RangeSpec, drop_stale_markers};
 use crate::promql::eval::{Evaluator, out_of_time};
 use crate::promql::plan::{Edges, Node, NodeKind, RangeSelector};
-use crate::source::{HistogramSample, SampleBuf, SelectHints, SeriesSet};
+use crate::source::{HistogramSample, SampleBuf, SelectHints, SeriesSet, Times};
 
 pub(super) enum Input {
     Set(Box<dyn SeriesSet>),
@@ -50,18 +50,36 @@ impl Input {
             Input::Rows(rows, _) => rows[index].drop_name,
         }
     }
+}
 
-    /// Reads a series, without stale markers.
-    pub(super) fn read(&self, index: usize, into: &mut SampleBuf) -> Result<(), QueryError> {
-        match self {
-            Input::Set(set) => set.read(index, into)?,
+/// Reads the series of an input one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pub(super) samples: SampleBuf,
+    /// The row in the buffer, where that is all in there.
+    row: Option<usize>,
+}
+
+impl Reader {
+    /// Reads a series, without stale markers. Tells whether its timestamps are those of
+    /// the call before.
+    pub(super) fn read(&mut self, input: &Input, index: usize) -> Result<Times, QueryError> {
+        let samples = &mut self.samples;
+        let times = match input {
+            Input::Set(set) => set.read_next(index, samples)?,
             Input::Rows(rows, grid) => {
-                rows[index].to_samples(grid, into);
-                forget_resets(&mut into.histograms);
+                let before = self.row.map(|before| &rows[before]);
+                self.row = Some(index);
+                let times = rows[index].to_samples(grid, before, samples);
+                forget_resets(&mut samples.histograms);
+                times
             }
+        };
+        if drop_stale_markers(samples) {
+            self.row = None;
+            return Ok(Times::New);
         }
-        drop_stale_markers(into);
-        Ok(())
+        Ok(times)
     }
 }
 

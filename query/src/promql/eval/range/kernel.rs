@@ -9,7 +9,7 @@ use crate::limits::Cancel;
 use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
 use crate::promql::eval::order::{SortedWindow, quantile};
-use crate::promql::eval::over_time::{self, Moments};
+use crate::promql::eval::over_time;
 use crate::promql::eval::rate::{self, Extrapolation, RateKind};
 use crate::promql::eval::regression;
 use crate::promql::eval::row::{Grid, Row, RowBuilder};
@@ -18,27 +18,28 @@ use crate::promql::eval::window::{RangeSpec, Window, Windows, each_window};
 use crate::promql::plan::Edges;
 use crate::source::SampleBuf;
 
+use super::lanes::{Folded, fold_windows};
+use super::moving::{Extremes, PairCounts, WholeSums};
+
 /// What is computed over the windows of a series.
 #[derive(Debug, Clone)]
 enum Work {
     Rate(RateKind, Extrapolation),
     ExtendedRate(RateKind),
     LastTwo { per_second: bool },
-    Changes,
-    Resets,
-    Sum,
-    Avg,
-    Min,
-    Max,
+    Changes(PairCounts),
+    Resets(PairCounts),
+    Fold(Folded, WholeSums),
+    Min(Extremes),
+    Max(Extremes),
     Count,
     Present,
     First,
     Last,
     TimeOfFirst,
     TimeOfLast,
-    TimeOfMin,
-    TimeOfMax,
-    Variance { root: bool },
+    TimeOfMin(Extremes),
+    TimeOfMax(Extremes),
     Quantile(SortedWindow),
     MedianDeviation,
     Deriv,
@@ -71,28 +72,29 @@ impl Kernel {
             Edges::Plain => Work::Rate(kind, Extrapolation::default()),
             _ => Work::ExtendedRate(kind),
         };
+        let fold = |what| Work::Fold(what, WholeSums::default());
         let work = match func {
             "rate" => rate(RateKind::Rate),
             "increase" => rate(RateKind::Increase),
             "delta" => rate(RateKind::Delta),
             "irate" => Work::LastTwo { per_second: true },
             "idelta" => Work::LastTwo { per_second: false },
-            "changes" => Work::Changes,
-            "resets" => Work::Resets,
-            "sum_over_time" => Work::Sum,
-            "avg_over_time" => Work::Avg,
-            "min_over_time" => Work::Min,
-            "max_over_time" => Work::Max,
+            "changes" => Work::Changes(PairCounts::default()),
+            "resets" => Work::Resets(PairCounts::default()),
+            "sum_over_time" => fold(Folded::Sum),
+            "avg_over_time" => fold(Folded::Avg),
+            "min_over_time" => Work::Min(Extremes::default()),
+            "max_over_time" => Work::Max(Extremes::default()),
             "count_over_time" => Work::Count,
             "present_over_time" | "absent_over_time" => Work::Present,
             "first_over_time" => Work::First,
             "last_over_time" => Work::Last,
             "ts_of_first_over_time" => Work::TimeOfFirst,
             "ts_of_last_over_time" => Work::TimeOfLast,
-            "ts_of_min_over_time" => Work::TimeOfMin,
-            "ts_of_max_over_time" => Work::TimeOfMax,
-            "stddev_over_time" => Work::Variance { root: true },
-            "stdvar_over_time" => Work::Variance { root: false },
+            "ts_of_min_over_time" => Work::TimeOfMin(Extremes::default()),
+            "ts_of_max_over_time" => Work::TimeOfMax(Extremes::default()),
+            "stddev_over_time" => fold(Folded::Deviation),
+            "stdvar_over_time" => fold(Folded::Variance),
             "quantile_over_time" => Work::Quantile(SortedWindow::default()),
             "mad_over_time" => Work::MedianDeviation,
             "deriv" => Work::Deriv,
@@ -138,6 +140,8 @@ impl Kernel {
         let params = &*self.params;
         let scratch = &mut self.scratch;
         let spec = &self.spec;
+        let edges = self.edges;
+        let values = samples.values.as_slice();
         self.overlaps = 0;
         let overlaps = &mut self.overlaps;
         let has_starts = !samples.start_times.is_empty();
@@ -159,7 +163,7 @@ impl Kernel {
                     }
                 })
             }
-            Work::Resets if has_starts && self.edges == Edges::Plain => {
+            Work::Resets(_) if has_starts && self.edges == Edges::Plain => {
                 each_window(samples, pairs, cancel, |w| {
                     out.set(w.step, Started::new(w, samples, pairs).resets() as f64);
                 })
@@ -183,41 +187,62 @@ impl Kernel {
                     out.set(w.step, value);
                 }
             }),
-            Work::Changes | Work::Resets => {
-                let of_changes = matches!(self.work, Work::Changes);
+            Work::Changes(counts) => {
+                counts.reset(values, over_time::is_change);
                 each_window(samples, pairs, cancel, |w| {
-                    let start_ms = spec.end(grid, w.step) - spec.range_ms;
-                    let Some(first) = first_index(&w, self.edges, start_ms) else {
-                        return;
-                    };
-                    let values = &w.values[first..];
-                    let count = match of_changes {
-                        true => over_time::changes(values),
-                        false => over_time::resets(values),
-                    };
-                    out.set(w.step, count as f64);
+                    count_pairs(counts, &w, pairs, edges, spec, grid, out);
                 })
             }
-            Work::Sum => each_window(samples, pairs, cancel, |w| {
-                out.set(w.step, over_time::sum(w.values))
-            }),
-            Work::Avg => each_window(samples, pairs, cancel, |w| {
-                out.set(w.step, over_time::avg(w.values))
-            }),
-            Work::Min => each_window(samples, pairs, cancel, |w| {
-                out.set(w.step, w.values[over_time::min_at(w.values)]);
-            }),
-            Work::Max => each_window(samples, pairs, cancel, |w| {
-                out.set(w.step, w.values[over_time::max_at(w.values)]);
-            }),
-            Work::TimeOfMin => each_window(samples, pairs, cancel, |w| {
-                let at = over_time::last_min_at(w.values);
-                out.set(w.step, w.timestamps[at] as f64 / 1000.0);
-            }),
-            Work::TimeOfMax => each_window(samples, pairs, cancel, |w| {
-                let at = over_time::last_max_at(w.values);
-                out.set(w.step, w.timestamps[at] as f64 / 1000.0);
-            }),
+            Work::Resets(counts) => {
+                counts.reset(values, over_time::is_reset);
+                each_window(samples, pairs, cancel, |w| {
+                    count_pairs(counts, &w, pairs, edges, spec, grid, out);
+                })
+            }
+            Work::Fold(what, whole) => match what {
+                Folded::Sum | Folded::Avg if whole.reset(values) => {
+                    each_window(samples, pairs, cancel, |w| {
+                        let (from, to) = pairs[w.step];
+                        let sum = whole.within(from as usize, to as usize);
+                        let is_sum = *what == Folded::Sum;
+                        let value = if is_sum {
+                            sum
+                        } else {
+                            sum / w.values.len() as f64
+                        };
+                        out.set(w.step, value);
+                    })
+                }
+                what => fold_windows(*what, values, pairs, cancel, out),
+            },
+            Work::Min(extremes) => {
+                extremes.reset();
+                each_window(samples, pairs, cancel, |w| {
+                    let at = extremes.move_to(values, pairs[w.step], |new, old| new < old);
+                    out.set(w.step, values[at]);
+                })
+            }
+            Work::Max(extremes) => {
+                extremes.reset();
+                each_window(samples, pairs, cancel, |w| {
+                    let at = extremes.move_to(values, pairs[w.step], |new, old| new > old);
+                    out.set(w.step, values[at]);
+                })
+            }
+            Work::TimeOfMin(extremes) => {
+                extremes.reset();
+                each_window(samples, pairs, cancel, |w| {
+                    let at = extremes.move_to(values, pairs[w.step], |new, old| new <= old);
+                    out.set(w.step, samples.timestamps[at] as f64 / 1000.0);
+                })
+            }
+            Work::TimeOfMax(extremes) => {
+                extremes.reset();
+                each_window(samples, pairs, cancel, |w| {
+                    let at = extremes.move_to(values, pairs[w.step], |new, old| new >= old);
+                    out.set(w.step, samples.timestamps[at] as f64 / 1000.0);
+                })
+            }
             Work::Count => each_window(samples, pairs, cancel, |w| {
                 out.set(w.step, w.values.len() as f64)
             }),
@@ -233,13 +258,11 @@ impl Kernel {
                 let t_ms = w.timestamps[w.timestamps.len() - 1];
                 out.set(w.step, t_ms as f64 / 1000.0);
             }),
-            Work::Variance { root } => each_window(samples, pairs, cancel, |w| {
-                let variance = Moments::of(w.values).variance();
-                out.set(w.step, if *root { variance.sqrt() } else { variance });
-            }),
             Work::Quantile(sorted) => {
-                sorted.reset();
-                let any_nan = samples.values.iter().any(|value| value.is_nan());
+                let any_nan = values.iter().any(|value| value.is_nan());
+                if !any_nan {
+                    sorted.reset(values);
+                }
                 each_window(samples, pairs, cancel, |w| {
                     let q = Kernel::param(params, 0, w.step);
                     if q.is_nan() || !(0.0..=1.0).contains(&q) {
@@ -251,7 +274,7 @@ impl Kernel {
                         quantile(q, scratch)
                     } else {
                         let (from, to) = pairs[w.step];
-                        sorted.move_to(&samples.values, from as usize, to as usize);
+                        sorted.move_to(from as usize, to as usize);
                         sorted.quantile(q)
                     };
                     out.set(w.step, value);
@@ -298,6 +321,24 @@ impl Kernel {
                 }
             }
         }
+    }
+}
+
+/// Sets how many neighbours of a window differ.
+fn count_pairs(
+    counts: &PairCounts,
+    window: &Window<'_>,
+    pairs: &[(u32, u32)],
+    edges: Edges,
+    spec: &RangeSpec,
+    grid: &Grid,
+    out: &mut RowBuilder,
+) {
+    let start_ms = spec.end(grid, window.step) - spec.range_ms;
+    if let Some(first) = first_index(window, edges, start_ms) {
+        let (from, to) = pairs[window.step];
+        let count = counts.within(from as usize + first, to as usize);
+        out.set(window.step, f64::from(count));
     }
 }
 

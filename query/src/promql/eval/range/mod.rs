@@ -7,6 +7,8 @@ mod equal;
 mod histograms;
 mod input;
 mod kernel;
+mod lanes;
+mod moving;
 mod vector;
 
 use std::sync::Arc;
@@ -27,34 +29,34 @@ use crate::promql::annotations::Annotations;
 use crate::promql::ast::Span;
 use crate::promql::plan::{Call, Edges, NodeKind};
 use crate::promql::stats_only;
-use crate::source::SampleBuf;
 use counter::CounterNotes;
 use histograms::OfBoth;
-use input::{Input, RangeInput};
+use input::{Input, RangeInput, Reader};
 use kernel::Kernel;
 
 /// The functions that may be used with `anchored` and `smoothed`.
 const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
 const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 
-/// Takes the rows of an operator one by one, and the budget for what it keeps.
-pub(super) type Sink<'s> = dyn FnMut(Made<'_>, Row, &mut Budget) -> Result<(), QueryError> + 's;
+/// Takes the rows of a range function one by one.
+pub(super) trait Sink {
+    /// Takes a row, and the budget for what is kept of it.
+    fn take(&mut self, made: Made, row: Row, budget: &mut Budget) -> Result<(), QueryError>;
+
+    /// Is called when all rows have been taken; `labels_of` tells all labels of a
+    /// series and whether its metric's name is to go.
+    fn end(&mut self, labels_of: &dyn Fn(usize) -> (Labels, NameFate)) {
+        let _ = labels_of;
+    }
+}
 
 /// What a row was made of.
-#[derive(Clone, Copy)]
-pub(super) struct Made<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Made {
     /// Whether the name is to go, which is among the row's labels still.
     pub(super) name: NameFate,
     /// The number of the series.
     pub(super) index: usize,
-    input: &'a Input,
-}
-
-impl Made<'_> {
-    /// Returns all labels of this or another series.
-    pub(super) fn labels_of(&self, index: usize) -> Labels {
-        self.input.labels(index, None)
-    }
 }
 
 /// Whether a series keeps its metric's name.
@@ -88,7 +90,7 @@ struct OverWindows {
 struct Buffers {
     kernel: Kernel,
     windows: Windows,
-    samples: SampleBuf,
+    reader: Reader,
     builder: RowBuilder,
 }
 
@@ -110,7 +112,7 @@ impl PerSeries for OverWindows {
         Buffers {
             kernel: self.kernel.clone(),
             windows: Windows::new(self.spec),
-            samples: SampleBuf::default(),
+            reader: Reader::default(),
             builder: RowBuilder::new(self.grid.steps),
         }
     }
@@ -120,11 +122,13 @@ impl PerSeries for OverWindows {
         let Buffers {
             kernel,
             windows,
-            samples,
+            reader,
             builder,
         } = buffers;
-        self.input.read(index, samples)?;
+        let times = reader.read(&self.input, index)?;
+        let samples = &mut reader.samples;
         if samples.is_empty() {
+            windows.forget();
             return Ok(None);
         }
         if !self.looks_at_starts || samples.start_times.len() != samples.timestamps.len() {
@@ -136,7 +140,7 @@ impl PerSeries for OverWindows {
         if self.stats_only && !samples.histograms.is_empty() {
             stats_only::strip(samples);
         }
-        windows.find(&samples.timestamps, &self.grid);
+        windows.find(&samples.timestamps, times, &self.grid);
         let mut counts = windows.counts();
         if !samples.histograms.is_empty() {
             counts = self.of_both("").counts(samples, counts);
@@ -197,22 +201,15 @@ impl Evaluator<'_> {
         if call.func == "absent_over_time" {
             return self.absent_over_time(call, grid);
         }
-        let mut rows = Vec::new();
-        let delayed = self.options.delayed_name_removal;
-        let mut take = |made: Made<'_>, mut row: Row, budget: &mut Budget| {
-            row.drop_name = made.name == NameFate::Drop;
-            if row.drop_name && !delayed {
-                row.labels = without_metadata(&row.labels);
-            }
-            budget.hold_bytes(row.memory_bytes())?;
-            rows.push(row);
-            Ok(())
+        let mut kept = KeepAll {
+            delayed: self.options.delayed_name_removal,
+            rows: Vec::new(),
         };
-        let annotations = self.stream_range(call, at, None, grid, &mut take)?;
-        if !self.options.delayed_name_removal && has_equal_labels(&rows) {
+        let annotations = self.stream_range(call, at, None, grid, &mut kept)?;
+        if !kept.delayed && has_equal_labels(&kept.rows) {
             return Err(same_labelset());
         }
-        Ok((rows, annotations))
+        Ok((kept.rows, annotations))
     }
 
     /// Evaluates a function over a range vector and hands every row to `sink`, with the
@@ -223,7 +220,7 @@ impl Evaluator<'_> {
         at: usize,
         names: Option<&[String]>,
         grid: &Grid,
-        sink: &mut Sink<'_>,
+        sink: &mut dyn Sink,
     ) -> Result<Annotations, QueryError> {
         let held = self.budget.held();
         let RangeInput {
@@ -270,7 +267,10 @@ impl Evaluator<'_> {
             max_samples: self.options.max_samples,
             cancel: self.cancel.clone(),
         });
-        let input = &work.input;
+        let name_of = |index: usize| match !keeps_name || work.input.drops_name(index) {
+            true => NameFate::Drop,
+            false => NameFate::Keep,
+        };
         self.for_each_series(Arc::clone(&work), extent, |evaluator, made: OfSeries| {
             evaluator.looked += made.counts.looked;
             if from_set {
@@ -292,12 +292,10 @@ impl Evaluator<'_> {
                 counters.note(&row.labels, &mut annotations);
             }
             let index = made.index;
-            let name = match !keeps_name || input.drops_name(index) {
-                true => NameFate::Drop,
-                false => NameFate::Keep,
-            };
-            sink(Made { name, index, input }, row, budget)
+            let name = name_of(index);
+            sink.take(Made { name, index }, row, budget)
         })?;
+        sink.end(&|index| (work.input.labels(index, None), name_of(index)));
         // The input is gone; what was made of it stays.
         let now = self.budget.held();
         let samples = match &work.input {
@@ -315,12 +313,9 @@ impl Evaluator<'_> {
     }
 
     fn absent_over_time(&mut self, call: &Call, grid: &Grid) -> Outcome {
-        let mut found = Bits::new(grid.steps);
-        let mut take = |_: Made<'_>, row: Row, _: &mut Budget| {
-            row.add_to(&mut found);
-            Ok(())
-        };
-        let annotations = self.stream_range(call, 0, Some(&[]), grid, &mut take)?;
+        let mut present = Presence(Bits::new(grid.steps));
+        let annotations = self.stream_range(call, 0, Some(&[]), grid, &mut present)?;
+        let found = present.0;
         let mut builder = RowBuilder::new(grid.steps);
         for step in 0..grid.steps {
             if !found.get(step) {
@@ -337,6 +332,34 @@ impl Evaluator<'_> {
                 .collect(),
             annotations,
         ))
+    }
+}
+
+/// Rows that are the result.
+struct KeepAll {
+    delayed: bool,
+    rows: Vec<Row>,
+}
+
+impl Sink for KeepAll {
+    fn take(&mut self, made: Made, mut row: Row, budget: &mut Budget) -> Result<(), QueryError> {
+        row.drop_name = made.name == NameFate::Drop;
+        if row.drop_name && !self.delayed {
+            row.labels = without_metadata(&row.labels);
+        }
+        budget.hold_bytes(row.memory_bytes())?;
+        self.rows.push(row);
+        Ok(())
+    }
+}
+
+/// The steps at which there is any row.
+struct Presence(Bits);
+
+impl Sink for Presence {
+    fn take(&mut self, _: Made, row: Row, _: &mut Budget) -> Result<(), QueryError> {
+        row.add_to(&mut self.0);
+        Ok(())
     }
 }
 
