@@ -1,5 +1,9 @@
 //! Queries with helping threads answer what they answer alone, to the bit, and end
 //! when they are stopped.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the whole target is a test, its helper functions too"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

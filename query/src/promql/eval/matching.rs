@@ -332,8 +332,9 @@ impl Combiner<'_> {
         many.iter().any(|&row| {
             let mut hash = hasher.build_hasher();
             for label in &self.sides.many[row].labels {
+                let dropped = drops_name && is_metadata_label(label.0);
                 let included = || self.matching.include.iter().any(|name| name == label.0);
-                if !(drops_name && is_metadata_label(label.0)) && !included() {
+                if !dropped && !included() {
                     label.hash(&mut hash);
                 }
             }
