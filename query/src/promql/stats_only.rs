@@ -152,6 +152,7 @@ mod tests {
             };
             samples.histograms.push(HistogramSample {
                 t_ms,
+                start_ms: 0,
                 histogram: Arc::new(histogram),
             });
         }

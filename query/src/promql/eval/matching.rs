@@ -333,7 +333,8 @@ impl Combiner<'_> {
             let mut hash = hasher.build_hasher();
             for label in &self.sides.many[row].labels {
                 let included = || self.matching.include.iter().any(|name| name == label.0);
-                if !(drops_name && is_metadata_label(label.0)) && !included() {
+                let goes = drops_name && is_metadata_label(label.0);
+                if !goes && !included() {
                     label.hash(&mut hash);
                 }
             }
