@@ -148,8 +148,10 @@ impl World {
         options.block_range_ms = 20 * MINUTE_MS;
         options.out_of_order_window_ms = WINDOW_MS;
         let (store, _) = MetricStore::open(&options).unwrap();
-        let mut features = Features::default();
-        features.experimental_functions = true;
+        let features = Features {
+            experimental_functions: true,
+            ..Features::default()
+        };
         World {
             _dir: dir,
             store,
@@ -319,8 +321,11 @@ impl World {
     }
 }
 
-/// Returns all of an answer, values as bits.
-fn told(result: &QueryResult) -> (Vec<(Labels, Vec<(i64, u64)>)>, Vec<String>, Vec<String>) {
+/// A series with times and the bits of its values.
+type Bits = (Labels, Vec<(i64, u64)>);
+
+/// Returns all of an answer: series, warnings, infos.
+fn told(result: &QueryResult) -> (Vec<Bits>, Vec<String>, Vec<String>) {
     let Value::Matrix(all) = &result.value else {
         panic!("a range query gives a matrix");
     };

@@ -85,16 +85,17 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Scrapes, sends alerts and evaluates rules as a configuration says from now on.
+    /// Logs queries, scrapes, sends alerts and evaluates rules as a configuration says from
+    /// now on.
     ///
     /// # Errors
     /// Some parts could not be set up; all others are in force.
     async fn apply(&self, app: &App, config: &Config) -> Result<(), String> {
         // Where alerts go is known before there are any.
+        let logging = app.apply_query_log(config);
         let notified = self.notifier.apply(config);
         let scraped = scraping::apply(app, self, config).await;
         let ruled = self.rules.apply(config).await;
-        let logging = app.apply_query_log(config);
         scraped.and(notified).and(ruled).and(logging)
     }
 }

@@ -180,8 +180,7 @@ pub(super) fn join(parts: &[Part<'_>]) -> Vec<Series> {
         let mut floats = SampleBuf {
             timestamps: Vec::with_capacity(most),
             values: Vec::with_capacity(most),
-            start_times: Vec::new(),
-            histograms: Vec::new(),
+            ..SampleBuf::default()
         };
         for (part, at) in places {
             part.points(*at, |t_ms, value| floats.push(t_ms, value));

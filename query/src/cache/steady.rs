@@ -18,8 +18,9 @@ use kymo_storage::model::{METRIC_NAME, MatchOp, Matcher};
 
 use crate::promql::ast::{
     AggregateExpr, AggregateOp, BinaryExpr, Call, Expr, ExprKind, SubqueryExpr, TimeModifiers,
-    ValueType, VectorSelector,
+    VectorSelector,
 };
+use crate::promql::deep::grow;
 
 /// Beyond this a time or a duration is refused, so that sums of some cannot overflow.
 const MAX_MS: i64 = i64::MAX / 64;
@@ -38,9 +39,12 @@ pub(super) struct Steady {
     pub(super) renames: bool,
 }
 
-/// Looks at a query; `None` where it is not steady, or selects nothing.
+/// Levels of a query that are looked at. Nobody writes more, and each is a call.
+const MAX_LEVELS: usize = 256;
+
+/// Looks at a query; `None` where it is not steady, selects nothing, or is very deep.
 pub(super) fn steady(expr: &Expr, lookback_ms: i64) -> Option<Steady> {
-    if !(0..MAX_MS).contains(&lookback_ms) {
+    if !(0..MAX_MS).contains(&lookback_ms) || expr.is_deeper_than(MAX_LEVELS) {
         return None;
     }
     let mut look = Look {
@@ -78,6 +82,8 @@ struct Rows {
     order: Order,
     /// No two of them are equal but for the labels that belong to the metric.
     apart: bool,
+    /// It is a scalar, or a text.
+    scalar: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +99,12 @@ enum Order {
 const ONE: Rows = Rows {
     order: Order::One,
     apart: true,
+    scalar: false,
+};
+
+const SCALAR: Rows = Rows {
+    scalar: true,
+    ..ONE
 };
 
 struct Look {
@@ -104,8 +116,12 @@ struct Look {
 
 impl Look {
     fn expr(&mut self, expr: &Expr, at: Window) -> Option<Rows> {
+        grow(|| self.level(expr, at))
+    }
+
+    fn level(&mut self, expr: &Expr, at: Window) -> Option<Rows> {
         match &expr.kind {
-            ExprKind::Number(_) | ExprKind::String(_) => Some(ONE),
+            ExprKind::Number(_) | ExprKind::String(_) => Some(SCALAR),
             ExprKind::Paren(inner) => self.expr(inner, at),
             ExprKind::Unary(unary) => {
                 let rows = self.expr(&unary.expr, at)?;
@@ -143,6 +159,7 @@ impl Look {
         Some(Rows {
             order: Order::Selected,
             apart: selector.matchers.iter().any(pins_the_name),
+            scalar: false,
         })
     }
 
@@ -169,7 +186,7 @@ impl Look {
         let mut rows = ONE;
         for arg in &call.args {
             let looked = self.expr(arg, at)?;
-            if !matches!(arg.value_type(), ValueType::Scalar | ValueType::String) {
+            if !looked.scalar {
                 rows = looked;
             }
         }
@@ -177,17 +194,19 @@ impl Look {
             // Of the query itself, of the order of its answer, or of other series.
             "start" | "end" | "range" | "step" | "sort" | "sort_desc" | "sort_by_label"
             | "sort_by_label_desc" | "info" | "start_timestamp" => None,
-            "time" | "pi" | "vector" | "scalar" | "absent" | "absent_over_time" | "min_of"
-            | "max_of" => Some(ONE),
+            "time" | "pi" | "scalar" | "min_of" | "max_of" => Some(SCALAR),
+            "vector" | "absent" | "absent_over_time" => Some(ONE),
             // Buckets of equal bounds are told apart by their text, whatever their order.
             "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => Some(Rows {
                 order: Order::Loose,
                 apart: true,
+                scalar: false,
             }),
             // They may write the name.
             "label_replace" | "label_join" => Some(Rows {
                 order: Order::Loose,
                 apart: false,
+                scalar: false,
             }),
             "last_over_time" | "first_over_time" => Some(rows),
             _ => self.renamed(rows),
@@ -197,12 +216,7 @@ impl Look {
     fn binary(&mut self, binary: &BinaryExpr, at: Window) -> Option<Rows> {
         let (lhs, rhs) = (self.expr(&binary.lhs, at)?, self.expr(&binary.rhs, at)?);
         let Some(matching) = &binary.matching else {
-            let is_vector = |expr: &Expr| expr.value_type() == ValueType::Vector;
-            let rows = match (is_vector(&binary.lhs), is_vector(&binary.rhs)) {
-                (true, _) => lhs,
-                (_, true) => rhs,
-                _ => ONE,
-            };
+            let rows = if lhs.scalar { rhs } else { lhs };
             let keeps_name = binary.op.is_comparison() && !binary.return_bool;
             return match keeps_name {
                 true => Some(rows),
@@ -220,6 +234,7 @@ impl Look {
             },
             apart: one_each
                 || !(binary.op.is_set() || binary.op.is_comparison() && !binary.return_bool),
+            scalar: false,
         })
     }
 
@@ -264,6 +279,7 @@ impl Look {
             },
             apart: aggregate.op != CountValues
                 && (aggregate.without || !aggregate.grouping.iter().any(by_metric)),
+            scalar: false,
         })
     }
 }
@@ -285,11 +301,7 @@ mod tests {
     use crate::promql::{Features, parse_expr};
 
     fn look(query: &str) -> Option<(i64, i64, bool)> {
-        let mut features = Features::default();
-        features.experimental_functions = true;
-        features.extended_range_selectors = true;
-        features.binop_fill_modifiers = true;
-        let expr = parse_expr(query, &features).unwrap();
+        let expr = parse_expr(query, &Features::ALL).unwrap();
         let seen = steady(&expr, 300_000)?;
         Some((seen.back_ms / 1000, seen.forward_ms / 1000, seen.ordered))
     }

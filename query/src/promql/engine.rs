@@ -18,6 +18,10 @@ use crate::source::Source;
 use crate::stats::QueryStats;
 use crate::workers::Workers;
 
+/// Most levels of a query that is explained: what explains it is as deep, and so is its
+/// JSON, which few could read.
+const MAX_EXPLAINED_LEVELS: usize = 256;
+
 /// How an [`Engine`] works. The default is that of a server started without flags.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
@@ -265,6 +269,13 @@ impl Engine {
         let RangeQuery {
             query, start_ms, ..
         } = *asked;
+        let expr = self.parse(query)?;
+        if expr.is_deeper_than(MAX_EXPLAINED_LEVELS) {
+            return Err(QueryError::Invalid(format!(
+                "query is nested too deeply to be explained, at most {MAX_EXPLAINED_LEVELS} \
+                 levels are"
+            )));
+        }
         if asked.step_ms > 0 {
             let prepared = self.prepare(asked, options)?;
             let grid = Grid::new(start_ms, asked.end_ms, asked.step_ms);
@@ -275,22 +286,16 @@ impl Engine {
             let steps = (start_ms, asked.step_ms, grid.steps);
             let root = &prepared.plan.root;
             let whole = prepared.whole;
-            return Ok(Explanation::new(query, root, steps, whole, Some(keeping)));
+            return Explanation::new(query, root, steps, whole, Some(keeping));
         }
         let bounds = Bounds {
             start_ms,
             end_ms: start_ms,
             step_ms: 0,
         };
-        let plan = Plan::new(&self.parse(query)?, bounds)?;
+        let plan = Plan::new(&expr, bounds)?;
         let whole = reach::whole(&plan.root, &Grid::instant(start_ms), self.lookback(options));
-        Ok(Explanation::new(
-            query,
-            &plan.root,
-            (start_ms, 0, 1),
-            whole,
-            None,
-        ))
+        Explanation::new(query, &plan.root, (start_ms, 0, 1), whole, None)
     }
 
     /// Makes a range query ready to be run, as a whole or in parts.

@@ -16,9 +16,13 @@ use kymo_storage::model::{METRIC_NAME, MatchOp, Matcher, TimeRange};
 use serde_json::{Map, Value as Json, json};
 
 use crate::cache::Keeping;
+use crate::error::QueryError;
 use crate::promql::ast::{Cardinality, ValueType, VectorMatching};
 use crate::promql::plan::{Aggregate, Binary, Edges, Node, NodeKind, Selector, Shift};
 use crate::promql::print::matcher_text;
+
+/// Most levels of a plan that is explained.
+const MAX_LEVELS: usize = 256;
 
 /// A query explained. `Display` writes it for people.
 #[derive(Debug, Clone)]
@@ -52,16 +56,20 @@ impl Explanation {
         (start_ms, step_ms, steps): (i64, i64, usize),
         whole: Option<TimeRange>,
         keeping: Option<Keeping>,
-    ) -> Explanation {
-        Explanation {
+    ) -> Result<Explanation, QueryError> {
+        Ok(Explanation {
             query: query.to_owned(),
             steps,
             start_ms,
             step_ms,
             whole,
             keeping,
-            root: operation(root),
-        }
+            root: operation(root, MAX_LEVELS).ok_or_else(|| {
+                QueryError::Invalid(format!(
+                    "a query of more than {MAX_LEVELS} levels is not explained"
+                ))
+            })?,
+        })
     }
 
     /// Returns the explanation as JSON. Times are in seconds since the epoch, durations
@@ -155,24 +163,29 @@ impl Operation {
     }
 }
 
-fn operation(node: &Node) -> Operation {
+/// Describes a node; `None` where it has more than `levels` levels.
+fn operation(node: &Node, levels: usize) -> Option<Operation> {
+    let levels = levels.checked_sub(1)?;
+    let operation = |node: &Node| operation(node, levels);
     let mut details = Map::new();
     let (kind, does, inputs) = match &node.kind {
         NodeKind::Number(number) => ("number", float::f(*number), Vec::new()),
         NodeKind::String(text) => ("string", quote(text), Vec::new()),
-        NodeKind::Plus(inner) => ("unary", "+".to_owned(), vec![operation(inner)]),
-        NodeKind::Minus(inner) => ("unary", "-".to_owned(), vec![operation(inner)]),
+        NodeKind::Plus(inner) => ("unary", "+".to_owned(), vec![operation(inner)?]),
+        NodeKind::Minus(inner) => ("unary", "-".to_owned(), vec![operation(inner)?]),
         NodeKind::Binary(binary) => {
-            let inputs = vec![operation(&binary.lhs), operation(&binary.rhs)];
+            let inputs = vec![operation(&binary.lhs)?, operation(&binary.rhs)?];
             ("binary", binary_text(binary), inputs)
         }
         NodeKind::Aggregate(aggregate) => {
             let param = aggregate.param.iter().map(operation);
-            let inputs = param.chain([operation(&aggregate.expr)]).collect();
+            let inputs = param.chain([operation(&aggregate.expr)]);
+            let inputs = inputs.collect::<Option<Vec<Operation>>>()?;
             ("aggregation", aggregate_text(aggregate), inputs)
         }
         NodeKind::Call(call) => {
-            let inputs = call.args.iter().map(operation).collect();
+            let inputs = call.args.iter().map(operation);
+            let inputs = inputs.collect::<Option<Vec<Operation>>>()?;
             ("call", call.func.to_owned(), inputs)
         }
         NodeKind::Vector(selector) => {
@@ -197,11 +210,11 @@ fn operation(node: &Node) -> Operation {
             shift_details(subquery.shift, &mut details);
             let range = length(subquery.range_ms);
             let text = format!("subquery [{range}:{step}]{}", shift_text(subquery.shift));
-            ("subquery", text, vec![operation(&subquery.expr)])
+            ("subquery", text, vec![operation(&subquery.expr)?])
         }
-        NodeKind::Invariant(inner) => ("once", "once".to_owned(), vec![operation(inner)]),
+        NodeKind::Invariant(inner) => ("once", "once".to_owned(), vec![operation(inner)?]),
     };
-    Operation {
+    Some(Operation {
         kind,
         does,
         value_type: match node.value_type {
@@ -210,7 +223,7 @@ fn operation(node: &Node) -> Operation {
         },
         details,
         inputs,
-    }
+    })
 }
 
 fn aggregate_text(aggregate: &Aggregate) -> String {
@@ -379,5 +392,20 @@ mod tests {
                 .to_string()
                 .contains("at     2023-11-14T22:13:20Z\n")
         );
+    }
+
+    #[test]
+    fn a_plan_that_is_too_deep_is_refused() {
+        let query = format!("{}a{}", "-(".repeat(300), ")".repeat(300));
+        let asked = RangeQuery {
+            query: &query,
+            start_ms: 0,
+            end_ms: 0,
+            step_ms: 0,
+        };
+        let engine = Engine::new(EngineOptions::default());
+        let refused = engine.explain(&asked, &QueryOptions::default());
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("256 levels"), "{text}");
     }
 }

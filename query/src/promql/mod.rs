@@ -10,7 +10,7 @@ pub mod ast;
 mod build;
 mod check;
 mod common;
-mod deep;
+pub(crate) mod deep;
 mod engine;
 mod error;
 mod eval;

@@ -7,6 +7,7 @@
 
 use kymo_storage::model::{Matcher, TimeRange};
 
+use crate::promql::deep::grow;
 use crate::promql::eval::Grid;
 use crate::promql::plan::{Edges, Node, NodeKind, Selector};
 use crate::source::{SelectHints, SeriesSet, Source, SourceError};
@@ -30,6 +31,10 @@ struct Reach {
 impl Reach {
     /// Adds what a node looks at when it is evaluated at `times`.
     fn node(&mut self, node: &Node, times: TimeRange) -> Option<()> {
+        grow(|| self.level(node, times))
+    }
+
+    fn level(&mut self, node: &Node, times: TimeRange) -> Option<()> {
         match &node.kind {
             NodeKind::Number(_) | NodeKind::String(_) => {}
             NodeKind::Plus(inner) | NodeKind::Minus(inner) | NodeKind::Invariant(inner) => {

@@ -46,6 +46,18 @@ impl Expr {
         }
     }
 
+    /// Tells whether there are more than `levels` levels of expressions.
+    pub(crate) fn is_deeper_than(&self, levels: usize) -> bool {
+        let mut waiting = vec![(self, 1)];
+        while let Some((expr, level)) = waiting.pop() {
+            if level > levels {
+                return true;
+            }
+            expr.for_each_part(&mut |part| waiting.push((part, level + 1)));
+        }
+        false
+    }
+
     /// Moves parts that have parts themselves to the end of a list; what stays in their
     /// place means nothing.
     fn take_parts(&mut self, into: &mut Vec<Expr>) {

@@ -8,6 +8,7 @@
 //! `PROPTEST_CASES=100000 cargo test --release -p kymo-query --test naive` tries harder.
 #![allow(
     clippy::panic,
+    clippy::unwrap_used,
     reason = "the whole target is a test, its helper functions too"
 )]
 

@@ -6,8 +6,8 @@ use crate::limits::Cancel;
 use crate::memory::MemorySource;
 use crate::promql::ast::{Expr, ValueType};
 use crate::promql::{
-    Engine, EngineOptions, Features, PointValue, QueryOptions, Value, expr_json, parse_expr,
-    pretty_len,
+    Engine, EngineOptions, Features, PointValue, QueryOptions, RangeQuery, Value, expr_json,
+    parse_expr, pretty_len,
 };
 
 /// Less than any thread has that runs queries.
@@ -67,6 +67,15 @@ fn deep_trees_are_evaluated() {
             };
             assert_eq!(series[0].floats.values.len(), 2);
         }
+        // Others explain themselves, and are kept for later.
+        let deep = RangeQuery {
+            query: &queries[0],
+            start_ms: 0,
+            end_ms: 60_000,
+            step_ms: 60_000,
+        };
+        let refused = engine.explain(&deep, &options).unwrap_err();
+        assert!(refused.to_string().contains("too deeply to be explained"));
         // What comes out is what arithmetic says.
         let chain = nested("", "a", " + a", 9_999);
         let result = engine.instant(&source, &chain, 0, &options, &cancel);
