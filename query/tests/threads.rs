@@ -343,11 +343,11 @@ impl Source for Counted<'_> {
 }
 
 /// Returns what a query answers, and how often it selects series.
-fn counted(source: &MemorySource, query: &str) -> (QueryResult, usize) {
+fn counted(source: &MemorySource, query: &str) -> (Result<QueryResult, QueryError>, usize) {
     let counted = Counted(source, AtomicUsize::new(0));
     let (options, cancel) = (QueryOptions::default(), Cancel::new());
     let result = engine(None).range(&counted, query, 0, 900_000, 15_000, &options, &cancel);
-    (result.unwrap(), counted.1.load(Ordering::Relaxed))
+    (result, counted.1.load(Ordering::Relaxed))
 }
 
 #[test]
@@ -380,6 +380,7 @@ fn parts_that_come_again_are_evaluated_once_and_counted_twice() {
         ),
     ] {
         let ((got, n), (expected, _)) = (counted(&source, twice), counted(&source, apart));
+        let (got, expected) = (got.unwrap(), expected.unwrap());
         assert_eq!(n, selected, "{twice}");
         assert_eq!(got.stats, expected.stats, "{twice}");
         assert_eq!(got.infos.len(), expected.infos.len(), "{twice}");
@@ -399,7 +400,7 @@ fn series_without_samples_do_not_leave_windows_to_the_next() {
         source.push_histogram(&labels("3"), scrape * 15_000, FloatHistogram::default());
     });
     let (result, _) = counted(&source, "count_over_time(h[1m])");
-    let Value::Matrix(series) = result.value else {
+    let Value::Matrix(series) = result.unwrap().value else {
         panic!("a matrix expected");
     };
     assert_eq!(series.len(), 2);
