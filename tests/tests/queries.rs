@@ -270,3 +270,32 @@ fn a_query_is_explained_without_being_run() {
     assert_eq!(wrong.status, 400);
     assert_eq!(wrong.json()["errorType"], "bad_data");
 }
+
+#[test]
+fn queries_of_rules_are_logged_with_their_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write(
+        "kymo.yml",
+        "global: {query_log_file: queries.log, evaluation_interval: 1s}\nrule_files: [r.yml]\n",
+    );
+    write(
+        "r.yml",
+        "groups: [{name: g, rules: [{record: 'a:b', expr: 'vector( 1 )'}]}]\n",
+    );
+    let config = dir.path().join("kymo.yml");
+    let flag = format!("--config.file={}", config.display());
+    let _kymo = Kymo::start_in(dir.path(), &[&flag]);
+    let log = dir.path().join("queries.log");
+    wait_until("a query is logged", PATIENCE, || !lines(&log).is_empty());
+    let line = &lines(&log)[0];
+    assert_eq!(line["params"]["query"], "vector(1)");
+    assert_eq!(line["ruleGroup"]["name"], "g");
+    assert!(
+        line["ruleGroup"]["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("r.yml")
+    );
+    assert_eq!(line["stats"]["samples"]["peakSamples"], 1);
+}

@@ -164,7 +164,7 @@ impl Rule {
         sink: &dyn RuleSink,
     ) -> Result<usize, RuleError> {
         let mut work = self.work.lock();
-        let result = self.result(settings, limit, evaluation, &mut work.recorder);
+        let result = self.result(settings, limit, evaluation, sink, &mut work.recorder);
         let samples = match result {
             Ok(samples) => samples,
             Err(error) => return Err(self.failed(error)),
@@ -206,10 +206,11 @@ impl Rule {
         settings: &GroupSettings,
         limit: i64,
         evaluation: &Evaluation<'_>,
+        sink: &dyn RuleSink,
         recorder: &mut Recorder,
     ) -> Result<Vec<VectorSample>, RuleError> {
         let t_ms = settings.query_ms(evaluation.at_ns);
-        let mut samples = self.samples(evaluation, t_ms)?;
+        let mut samples = self.samples(evaluation, sink, t_ms)?;
         match &self.definition.kind {
             RuleKind::Recording => {
                 recorder.relabel(self.name(), &self.labels, limit, &mut samples)?;
@@ -234,6 +235,7 @@ impl Rule {
     fn samples(
         &self,
         evaluation: &Evaluation<'_>,
+        sink: &dyn RuleSink,
         t_ms: i64,
     ) -> Result<Vec<VectorSample>, RuleError> {
         let result = evaluation.engine.instant_parsed(
@@ -243,8 +245,9 @@ impl Rule {
             t_ms,
             &QueryOptions::default(),
             evaluation.cancel,
-        )?;
-        match result.value {
+        );
+        sink.queried(self, t_ms, result.as_ref().map(|result| result.stats));
+        match result?.value {
             Value::Vector(samples) => Ok(samples),
             Value::Scalar { t_ms, value } => Ok(vec![VectorSample {
                 labels: Labels::empty(),

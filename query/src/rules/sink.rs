@@ -5,7 +5,9 @@ use kymo_storage::model::Labels;
 
 use super::alert::Alert;
 use super::rule::Rule;
+use crate::error::QueryError;
 use crate::promql::PointValue;
+use crate::stats::QueryStats;
 
 /// Takes what rules make. Rules that are evaluated at the same time use it at the same
 /// time.
@@ -13,6 +15,10 @@ pub trait RuleSink: Sync {
     /// Begins to write the results of one rule; without one, the ends of series whose
     /// rules are gone.
     fn begin<'s>(&'s self, rule: Option<&'s Rule>) -> Box<dyn RuleWriter + 's>;
+
+    /// Is told of each query of a rule: its time in milliseconds, and what it has cost or
+    /// why it failed.
+    fn queried(&self, _rule: &Rule, _t_ms: i64, _outcome: Result<QueryStats, &QueryError>) {}
 
     /// Takes alerts that are to be sent, in order of their labels.
     fn send(&self, _rule: &Rule, _alerts: Vec<Alert>) {}

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::config::{Config, units};
 use crate::notify::AlertSink;
 use crate::work::memory::Memory;
+use crate::work::query_log::QueryLog;
 
 /// Stack of a thread that evaluates, as for queries.
 pub(super) const STACK_BYTES: usize = 8 << 20;
@@ -48,6 +49,7 @@ pub(crate) struct Context {
     pub(super) engine: Engine,
     pub(super) memory: Arc<Memory>,
     pub(super) alerts: Arc<dyn AlertSink>,
+    pub(super) query_log: Arc<QueryLog>,
     pub(super) options: RuleOptions,
     pub(super) pool: rayon::ThreadPool,
     pub(super) durations: RuleDurations,
@@ -64,6 +66,7 @@ pub(crate) struct Setup {
     pub(crate) engine: Engine,
     pub(crate) memory: Arc<Memory>,
     pub(crate) alerts: Arc<dyn AlertSink>,
+    pub(crate) query_log: Arc<QueryLog>,
     pub(crate) options: RuleOptions,
     /// The server's URL from outside, without a slash at its end, and its path.
     pub(crate) external_url: String,
@@ -115,6 +118,7 @@ impl Evaluator {
             engine: setup.engine,
             memory: setup.memory,
             alerts: setup.alerts,
+            query_log: setup.query_log,
             options: setup.options,
             pool,
             durations: RuleDurations::default(),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kymo_query::Cancel;
-use kymo_query::rules::{Evaluation, Group, Restore};
+use kymo_query::rules::{Evaluation, Group, Restore, Rule};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -83,6 +83,18 @@ impl Running {
     /// Returns what was counted of the group.
     pub(crate) fn figures(&self) -> GroupFigures {
         self.stats.figures()
+    }
+
+    /// Returns how long the evaluation of a rule has taken so far; nothing where it is
+    /// not evaluated now.
+    pub(super) fn took_so_far(&self, rule: &Rule) -> Duration {
+        let mut rules = self.group.rules().iter();
+        let index = rules.position(|one| std::ptr::eq(one, rule));
+        let queries = self.queries.lock();
+        let began = index.and_then(|index| queries.get(&index));
+        began.map_or(Duration::ZERO, |(_, began)| {
+            clock::monotonic().saturating_duration_since(*began)
+        })
     }
 
     /// Starts the task; must be called inside a tokio runtime.

@@ -1,7 +1,7 @@
 //! Results of rules on their way into the store, and alerts on theirs to receivers.
 
-use kymo_query::PointValue;
 use kymo_query::rules::{Alert, Rule, RuleSink, RuleWriter};
+use kymo_query::{PointValue, QueryError, QueryStats};
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, SeriesRef};
 use kymo_storage::model::{Labels, stale_marker};
@@ -10,9 +10,12 @@ use tracing::{debug, warn};
 
 use super::evaluator::Context;
 use super::running::Running;
+use crate::clock;
 use crate::http::error::with_causes;
 use crate::notify::OutgoingAlert;
 use crate::work::memory::Refused;
+use crate::work::query_log::{Logged, Origin};
+use crate::work::query_stats;
 
 const NS_PER_MS: i64 = 1_000_000;
 
@@ -104,6 +107,27 @@ impl RuleSink for StoreSink<'_> {
             too_old: 0,
             duplicates: 0,
         })
+    }
+
+    fn queried(&self, rule: &Rule, t_ms: i64, outcome: Result<QueryStats, &QueryError>) {
+        let log = &self.context.query_log;
+        if !log.is_on() {
+            return;
+        }
+        let (group, took) = (self.running.group(), self.running.took_so_far(rule));
+        let entry = Logged {
+            query: rule.query().to_owned(),
+            start_ms: t_ms,
+            end_ms: t_ms,
+            step_ms: 0,
+            error: outcome.err().map(ToString::to_string),
+            stats: query_stats::of_rule(took, outcome.unwrap_or_default()),
+            origin: Origin::Rule {
+                file: group.file().to_owned(),
+                group: group.name().to_owned(),
+            },
+        };
+        log.write(&entry, clock::now_ms());
     }
 
     fn send(&self, rule: &Rule, alerts: Vec<Alert>) {

@@ -8,3 +8,4 @@ pub(crate) mod maintenance;
 pub(crate) mod memory;
 pub(crate) mod queries;
 pub(crate) mod query_log;
+pub(crate) mod query_stats;

@@ -53,6 +53,8 @@ pub(crate) enum Origin {
         method: String,
         path: String,
     },
+    /// A rule.
+    Rule { file: String, group: String },
 }
 
 impl QueryLog {
@@ -145,6 +147,10 @@ fn line(logged: &Logged, now_ms: i64) -> Vec<u8> {
             put(&mut line, ",\"method\":", method);
             put(&mut line, ",\"path\":", path);
         }
+        Origin::Rule { file, group } => {
+            put(&mut line, ",\"ruleGroup\":{\"file\":", file);
+            put(&mut line, ",\"name\":", group);
+        }
     }
     line.extend_from_slice(b"}}");
     line
@@ -188,6 +194,16 @@ mod tests {
         let text = String::from_utf8(line(&logged("a < \"b\"", None), 1_700_000_100_120)).unwrap();
         let expected = r#"{"time":"2023-11-14T22:15:00.12Z","level":"INFO","source":"query_log.rs","msg":"promql query logged","params":{"end":"2023-11-14T22:14:20.050Z","query":"a < \"b\"","start":"2023-11-14T22:13:20.000Z","step":15},"stats":{"timings":{}},"spanID":"0000000000000000","traceID":"00000000000000000000000000000000","httpRequest":{"clientIP":"127.0.0.1","method":"GET","path":"/api/v1/query_range"}}"#;
         assert_eq!(text, expected);
+        let mut of_rule = logged("a", None);
+        of_rule.origin = Origin::Rule {
+            file: "r.yml".to_owned(),
+            group: "g".to_owned(),
+        };
+        let text = String::from_utf8(line(&of_rule, 0)).unwrap();
+        assert!(
+            text.ends_with(r#","ruleGroup":{"file":"r.yml","name":"g"}}"#),
+            "{text}"
+        );
         let text = line(&logged("a", Some("query timed out")), 0);
         let text = String::from_utf8(text).unwrap();
         assert!(

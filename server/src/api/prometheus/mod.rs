@@ -16,5 +16,4 @@ pub(super) mod write;
 
 mod bounds;
 mod histogram;
-mod query_stats;
 mod result;

@@ -8,7 +8,6 @@ use kymo_query::{Cancel, QueryError, QueryOptions, QueryResult, QueryStats, Rang
 use kymo_storage::compat::{duration, time};
 
 use super::bounds::{TRUNCATED, cut, limit, parse_bool, time_or};
-use super::query_stats::{self, Ran};
 use super::result;
 use crate::api::call::Call;
 use crate::app::{App, Core};
@@ -17,6 +16,7 @@ use crate::http::error::{ApiError, ErrorKind};
 use crate::http::params::Params;
 use crate::work::queries::Stopped;
 use crate::work::query_log::{Logged, Origin};
+use crate::work::query_stats::{self, Ran};
 
 /// Most steps of a range query for each series.
 const MAX_STEPS: i128 = 11_000;

@@ -6,13 +6,13 @@ use kymo_query::{QueryError, QueryResult, QueryStats, StepSamples};
 use kymo_storage::compat::quote::quote;
 use kymo_storage::compat::{float, time};
 
-use crate::work::queries::Done;
+use super::queries::Done;
 
 /// A query that ran, and what came of it.
-pub(super) type Ran = Done<Result<QueryResult, QueryError>>;
+pub(crate) type Ran = Done<Result<QueryResult, QueryError>>;
 
 /// Returns the costs of a query as JSON.
-pub(super) fn json(done: &Ran) -> Vec<u8> {
+pub(crate) fn json(done: &Ran) -> Vec<u8> {
     // What a query that failed has read is not known.
     let (samples, steps) = match &done.result {
         Ok(result) => (result.stats, result.steps.as_slice()),
@@ -21,8 +21,13 @@ pub(super) fn json(done: &Ran) -> Vec<u8> {
     write(done.ran, done.queued, samples, steps)
 }
 
+/// Returns the costs of a query that a rule ran.
+pub(crate) fn of_rule(ran: Duration, samples: QueryStats) -> Vec<u8> {
+    write(ran, Duration::ZERO, samples, &[])
+}
+
 /// Returns the costs of a query that did not run.
-pub(super) fn nothing() -> Vec<u8> {
+pub(crate) fn nothing() -> Vec<u8> {
     let none = QueryStats::default();
     write(Duration::ZERO, Duration::ZERO, none, &[])
 }
@@ -98,7 +103,7 @@ fn push_json_float(out: &mut String, value: f64) {
 }
 
 /// Any text but `true` and `all` asks for statistics too, for the time being.
-pub(super) fn deprecated(asked: &str) -> Option<String> {
+pub(crate) fn deprecated(asked: &str) -> Option<String> {
     if matches!(asked, "" | "true" | "all") {
         return None;
     }
