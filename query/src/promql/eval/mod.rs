@@ -11,6 +11,7 @@ mod aggregate_histograms;
 mod aggregate_k;
 mod batches;
 mod binary;
+mod bits;
 mod call;
 mod column;
 mod count_values;
