@@ -81,7 +81,8 @@ impl Workload {
 
 pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let kymo = match &args.kymo {
-        Some(path) => path.clone(),
+        // The systems run in folders of their own.
+        Some(path) => std::path::absolute(path)?,
         None => build_kymo()?,
     };
     let mut systems = Vec::new();

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use super::client::Client;
 use super::dataset::{self, BenchSeries, Random};
 use super::report::{Row, Table, Unit};
-use super::system::{Running, System, cpu_seconds_of};
+use super::system::{Running, System, cpu_seconds_of, installed};
 use super::{SERIES_PER_REQUEST, wire};
 
 const SERIES: usize = 100_000;
@@ -37,9 +37,15 @@ pub(super) fn measure(
     dir: &Path,
     table: &mut Table,
 ) -> anyhow::Result<()> {
-    let Some(vmalert) = helper(system)? else {
-        eprintln!("{} has no program for rules: left out", system.name());
-        return Ok(());
+    let vmalert = if system == System::VictoriaMetrics {
+        let found = installed("vmalert");
+        if found.is_none() {
+            eprintln!("vmalert is not installed: {} is left out", system.name());
+            return Ok(());
+        }
+        found
+    } else {
+        None
     };
     fs::create_dir_all(dir)?;
     let mut series = dataset::shaped_series(SERIES);
@@ -97,19 +103,6 @@ pub(super) fn measure(
         running.peak_rss_bytes()? as f64 / 1e6,
     );
     Ok(())
-}
-
-/// Returns the program that evaluates rules beside the system: `None` where it is not
-/// installed, `Some(None)` where the system does it itself.
-fn helper(system: System) -> anyhow::Result<Option<Option<std::path::PathBuf>>> {
-    if system != System::VictoriaMetrics {
-        return Ok(Some(None));
-    }
-    let path = std::env::var_os("PATH").context("no PATH")?;
-    let found = std::env::split_paths(&path)
-        .map(|dir| dir.join("vmalert"))
-        .find(|file| file.is_file());
-    Ok(found.map(Some))
 }
 
 /// Writes rules of the usual kinds, each over one host.

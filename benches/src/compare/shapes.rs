@@ -57,7 +57,7 @@ const SHAPES: [Ask; 24] = [
     Ask::Range("rate(cpu{mode=\"user\"}[5m])"),
     Ask::Range("sum(rate(cpu[5m]))"),
     Ask::Range("sum by (mode) (rate(cpu[5m]))"),
-    Ask::Range("sum by (instance) (rate({__name__=~\"other_metric_1.*\"}[5m]))"),
+    Ask::Range("sum by (instance) ({__name__=~\"other_metric_1.*\"})"),
     Ask::Range("topk(5, sum by (instance) (rate(cpu{mode!=\"idle\"}[5m])))"),
     Ask::Range("quantile(0.9, x)"),
     Ask::Range("stddev by (mode) (cpu)"),

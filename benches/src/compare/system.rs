@@ -78,11 +78,16 @@ impl System {
         if self == System::Kymo {
             return Some(kymo.to_owned());
         }
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path)
-            .map(|dir| dir.join(self.name()))
-            .find(|file| file.is_file())
+        installed(self.name())
     }
+}
+
+/// Finds a program; `None` where it is not installed.
+pub(super) fn installed(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
 }
 
 /// No targets, so that nothing but the load is measured; rules where the folder has some.

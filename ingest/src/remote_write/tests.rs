@@ -236,7 +236,8 @@ fn what_is_not_kept_is_accepted_or_refused_aloud() {
         (1, 1, 1)
     );
 
-    let histogram = field(4, &[8, 1]);
+    // One observation, in the zero bucket.
+    let histogram = field(4, &[8, 1, 48, 1]);
     let with_histogram = field(1, &[label(b"__name__", b"h"), histogram].concat());
     let error = fixture
         .send(&[with_histogram, named("n", &[(NOW_MS, 1.0)])].concat())
@@ -249,6 +250,13 @@ fn what_is_not_kept_is_accepted_or_refused_aloud() {
     );
     assert!(error.to_string().contains("the other 1 samples"));
     assert_eq!(fixture.stored().len(), 2);
+
+    // One observation, in no bucket.
+    let wrong = field(1, &[label(b"__name__", b"h"), field(4, &[8, 1])].concat());
+    let request = [named("o", &[(NOW_MS, 1.0)]), wrong].concat();
+    let error = fixture.send(&request).unwrap_err();
+    assert!(matches!(error, WriteError::Histogram(_)), "{error}");
+    assert_eq!((error.status(), fixture.stored().len()), (400, 2));
 }
 
 #[test]

@@ -1,0 +1,181 @@
+//! Command lines, right and wrong.
+
+use super::*;
+
+fn parse(args: &[&str]) -> Result<Flags, Exit> {
+    let args = std::iter::once("kymo").chain(args.iter().copied());
+    Flags::parse_from(args.map(OsString::from))
+}
+
+#[test]
+fn defaults_are_safe_and_usable() {
+    let flags = parse(&[]).unwrap();
+    assert_eq!(flags.listen_addresses, ["127.0.0.1:9090"]);
+    assert_eq!(flags.storage_path, PathBuf::from("./data"));
+    let retention = flags.retention(Retention::default());
+    assert_eq!(retention.text(), "8d8h");
+    assert_eq!(flags.query_timeout, Duration::from_secs(120));
+    assert!(flags.enable_remote_write);
+    assert!(!flags.enable_lifecycle && !flags.enable_admin_api);
+    assert_eq!(flags.config_file, None);
+}
+
+#[test]
+fn the_default_of_retention_counts_only_where_nothing_is_set() {
+    let of =
+        |args: &[&str], configured: Retention| parse(args).unwrap().retention(configured).text();
+    let none = Retention::default();
+    let size = "--storage.tsdb.retention.size=1GB";
+    assert_eq!(of(&[size], none), "1GiB");
+    assert_eq!(
+        of(&[size, "--storage.retention.time=200h"], none),
+        "8d8h or 1GiB"
+    );
+    assert_eq!(of(&["--storage.retention.size=512"], none), "512B");
+    let time = Retention {
+        time: Duration::from_secs(3600),
+        ..none
+    };
+    assert_eq!(of(&[size], time), "1h or 1GiB");
+    assert_eq!(of(&["--storage.retention.time=2h"], time), "1h");
+    let percentage = Retention {
+        percentage: 12.5,
+        ..none
+    };
+    assert_eq!(of(&[], percentage), "12.5%");
+    assert_eq!(
+        of(&["--storage.retention.time=2h"], percentage),
+        "2h or 12.5%"
+    );
+}
+
+#[test]
+fn flags_that_mean_nothing_here_are_taken_and_named() {
+    let flags = parse(&[
+        "--storage.tsdb.no-lockfile",
+        "--storage.tsdb.min-block-duration=2h",
+        "--storage.tsdb.max-block-duration",
+        "2h",
+        "--no-storage.tsdb.wal-compression",
+        "--web.console.templates=/etc/prometheus/consoles",
+    ])
+    .unwrap();
+    let names: Vec<&str> = flags
+        .ignored
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "--storage.tsdb.no-lockfile",
+            "--storage.tsdb.min-block-duration",
+            "--storage.tsdb.max-block-duration",
+            "--storage.tsdb.wal-compression",
+            "--web.console.templates",
+        ]
+    );
+    assert!(parse(&[]).unwrap().ignored.is_empty());
+    assert!(
+        !flags
+            .table
+            .iter()
+            .any(|(name, _)| name == "web.console.templates")
+    );
+    let help = parse(&["--help"]).unwrap_err().message;
+    assert!(!help.contains("no-lockfile"), "{help}");
+    assert_eq!(
+        parse(&["--storage.tsdb.no-lockfile=x"]).unwrap_err().code,
+        2
+    );
+}
+
+#[test]
+fn memory_is_a_size_or_a_part_of_what_there_is() {
+    let limit = |text: &str| {
+        let flag = format!("--memory.limit={text}");
+        parse(&[&flag]).map(|flags| flags.memory_limit.bytes(Some(8 << 30)))
+    };
+    assert_eq!(
+        parse(&[]).unwrap().memory_limit.bytes(Some(8 << 30)),
+        6 << 30
+    );
+    assert_eq!(limit("4GiB"), Ok(4 << 30));
+    assert_eq!(limit("50%"), Ok(4 << 30));
+    assert_eq!(limit("12.5%"), Ok(1 << 30));
+    assert_eq!(limit("33554432"), Ok(32 << 20));
+    assert_eq!(limit("0.0001%"), Ok(8 << 20));
+    for (wrong, text) in [
+        ("0%", "above 0%"),
+        ("101%", "above 0%"),
+        ("x%", "above 0%"),
+        ("1MiB", "8MiB or more"),
+        ("0", "8MiB or more"),
+        ("4Gx", "units: unknown unit Gx in 4Gx"),
+    ] {
+        let exit = limit(wrong).unwrap_err();
+        assert_eq!(exit.code, 2);
+        assert!(exit.message.contains(text), "{}", exit.message);
+    }
+}
+
+#[test]
+fn a_zero_lifts_the_limit_on_reading() {
+    let flags = parse(&["--web.read-timeout=0"]).unwrap();
+    assert!(flags.read_timeout() > Duration::from_secs(365 * 24 * 3600));
+    let flags = parse(&["--web.read-timeout=30s"]).unwrap();
+    assert_eq!(flags.read_timeout(), Duration::from_secs(30));
+}
+
+#[test]
+fn prometheus_spellings_are_understood() {
+    let flags = parse(&[
+        "serve",
+        "--storage.tsdb.path=/tmp/x",
+        "--storage.tsdb.retention.time=15d",
+        "--web.listen-address=127.0.0.1:0",
+        "--web.listen-address",
+        "[::1]:0",
+        "--web.enable-lifecycle",
+        "--no-web.enable-remote-write-receiver",
+        "--enable-feature=a,b",
+        "--enable-feature=c",
+    ])
+    .unwrap();
+    assert_eq!(flags.storage_path, PathBuf::from("/tmp/x"));
+    let retention = flags.retention(Retention::default());
+    assert_eq!(retention.text(), "15d");
+    assert_eq!(flags.listen_addresses, ["127.0.0.1:0", "[::1]:0"]);
+    assert!(flags.enable_lifecycle);
+    assert!(!flags.enable_remote_write);
+    assert_eq!(flags.features, ["a", "b", "c"]);
+    let value = |name: &str| {
+        let found = flags.table.iter().find(|(flag, _)| flag == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    assert_eq!(value("storage.path"), Some("/tmp/x"));
+    assert_eq!(value("web.enable-lifecycle"), Some("true"));
+    assert_eq!(value("web.enable-remote-write-receiver"), Some("false"));
+    assert_eq!(value("query.timeout"), Some("2m"));
+    assert_eq!(value("config.file"), Some(""));
+}
+
+#[test]
+fn exit_codes_tell_unknown_flags_from_wrong_values() {
+    let unknown = parse(&["--web.listen-adress=:1"]).unwrap_err();
+    assert_eq!(unknown.code, 1);
+    assert!(
+        unknown.message.contains("--web.listen-address"),
+        "{}",
+        unknown.message
+    );
+    assert_eq!(parse(&["extra"]).unwrap_err().code, 1);
+    let wrong = parse(&["--query.timeout=1x"]).unwrap_err();
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.message.contains("unknown unit"), "{}", wrong.message);
+    assert_eq!(parse(&["--log.level=loud"]).unwrap_err().code, 2);
+    let none = parse(&["--web.max-connections=0"]).unwrap_err();
+    assert!(none.message.contains("1 or more"), "{}", none.message);
+    assert_eq!(parse(&["--help"]).unwrap_err().code, 0);
+    assert_eq!(parse(&["--version"]).unwrap_err().code, 0);
+}
