@@ -297,5 +297,6 @@ fn queries_of_rules_are_logged_with_their_group() {
             .unwrap()
             .ends_with("r.yml")
     );
-    assert_eq!(line["stats"]["samples"]["peakSamples"], 1);
+    let peak = line["stats"]["samples"]["peakSamples"].as_u64();
+    assert!(peak.is_some_and(|peak| peak > 0), "{line}");
 }
