@@ -18,6 +18,7 @@ mod observe;
 mod reload;
 mod rules;
 mod scraping;
+mod terminal;
 mod tsdb;
 mod unit_test;
 mod urls;

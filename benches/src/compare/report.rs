@@ -92,6 +92,8 @@ impl Table {
                     (Some(own), Some(peer)) => Some(peer / own),
                     _ => None,
                 };
+                // Nothing beside nothing has no ratio.
+                let ratio = ratio.filter(|ratio| !ratio.is_nan());
                 let text = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("x {ratio:.1}"));
                 let _ = write!(out, " {text} |");
             }

@@ -1,6 +1,6 @@
 //! `kymo check rules`.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -10,6 +10,7 @@ use super::lint::{self, Lint};
 use crate::config::Problem;
 use crate::flags::promql_features;
 use crate::rules::file::{self, Accepted, RuleFile, RuleFileError};
+use crate::terminal::{complain, say};
 
 /// Exit code of files that are wrong.
 const FAILED: u8 = 1;
@@ -113,8 +114,12 @@ pub(super) fn check(args: &RulesArgs) -> ExitCode {
 fn read_stdin(accepted: &Accepted) -> Result<RuleFile, RuleFileError> {
     let mut text = String::new();
     let limit = file::MAX_FILE_BYTES;
-    let outcome = io::stdin().lock().take(limit).read_to_string(&mut text);
+    let outcome = io::stdin().lock().take(limit + 1).read_to_string(&mut text);
     match outcome {
+        Ok(len) if len as u64 > limit => {
+            let text = format!("there are more than {limit} bytes; split the rules into files");
+            Err(RuleFileError::unreadable("<stdin>", text))
+        }
         Ok(_) => file::parse("<stdin>", &text, accepted),
         Err(error) => Err(RuleFileError::unreadable("<stdin>", error.to_string())),
     }
@@ -197,14 +202,4 @@ fn error_finding(problem: Problem) -> Finding {
         column: problem.at.column,
         message: problem.message,
     }
-}
-
-/// Prints to standard output. Nobody is left to tell when that itself is gone.
-fn say(text: &str) {
-    let _gone = io::stdout().write_all(text.as_bytes());
-}
-
-/// Prints to standard error.
-fn complain(text: &str) {
-    let _gone = io::stderr().write_all(text.as_bytes());
 }

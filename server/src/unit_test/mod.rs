@@ -14,7 +14,6 @@ mod print;
 mod run;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use kymo_storage::compat::regex::Regex;
 
 use crate::flags::{Exit, exit, promql_features};
+use crate::terminal::{complain, say};
 
 /// The command line behind `kymo test`.
 #[derive(Debug, Parser)]
@@ -131,14 +131,4 @@ fn test_rules(args: &RulesArgs) -> Result<ExitCode, Exit> {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
-}
-
-/// Prints to standard output. Nobody is left to tell when that itself is gone.
-fn say(text: &str) {
-    let _gone = io::stdout().write_all(text.as_bytes());
-}
-
-/// Prints to standard error.
-fn complain(text: &str) {
-    let _gone = io::stderr().write_all(text.as_bytes());
 }

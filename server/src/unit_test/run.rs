@@ -20,6 +20,7 @@ use super::file::{self, AlertCase, ExprCase, Test, TestFile};
 use super::junit::{Case, Suite};
 use super::print::{self, AlertTexts, Show};
 use crate::rules::file::{self as rule_file, Accepted};
+use crate::terminal::complain;
 
 /// Between evaluations, where the file does not say.
 const DEFAULT_INTERVAL_MS: i64 = 60_000;
@@ -87,7 +88,7 @@ fn read(name: &str) -> Result<TestFile, String> {
         };
         let found = glob(&pattern).map_err(|error| error.to_string())?;
         if found.is_empty() {
-            super::complain(&format!("  WARNING: no file match pattern {pattern}\n"));
+            complain(&format!("  WARNING: no file match pattern {pattern}\n"));
         }
         paths.extend(found.into_iter().map(|path| path.display().to_string()));
     }
@@ -159,7 +160,7 @@ impl<'a> Running<'a> {
     /// Runs the test and returns what failed; as an error where it ended early.
     fn run(mut self, name: &str) -> Result<Vec<String>, Vec<String>> {
         if self.options.debug {
-            super::complain(&format!("DEBUG: Starting test {name}\n"));
+            complain(&format!("DEBUG: Starting test {name}\n"));
         }
         let alert_times = self.test.alerts.iter().map(|case| case.at_ns);
         let expr_times = self.test.exprs.iter().map(|case| case.at_ns);
@@ -364,7 +365,7 @@ impl<'a> Running<'a> {
             Ok(_) => {}
             Err(error) => text.push_str(&format!("failed: {error}\n")),
         }
-        super::complain(&text);
+        complain(&text);
     }
 }
 
