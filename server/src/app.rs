@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Retention};
-use crate::flags::Flags;
+use crate::flags::{Fate, Flags, closest_feature};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Limits, Listener};
@@ -201,8 +201,16 @@ impl App {
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: Flags) -> ExitCode {
-    for feature in flags.unknown_features() {
-        warn!(feature, "unknown option for --enable-feature");
+    for (feature, fate) in flags.feature_fates() {
+        match (fate, closest_feature(feature)) {
+            (Some(Fate::Works | Fate::Always), _) => {}
+            (Some(Fate::Nothing(reason)), _) => warn!(feature, reason, "a feature has no effect"),
+            (Some(Fate::Absent(reason)), _) => warn!(feature, reason, "a feature does not exist"),
+            (None, Some(closest)) => {
+                warn!(feature, closest, "unknown option for --enable-feature");
+            }
+            (None, None) => warn!(feature, "unknown option for --enable-feature"),
+        }
     }
     for (flag, reason) in &flags.ignored {
         warn!(flag, reason, "a flag has no effect");

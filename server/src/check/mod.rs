@@ -7,24 +7,22 @@
 mod lint;
 mod rules;
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::flags::{Exit, exit};
+use crate::commands::{Call, PromqlFlags};
+use crate::flags::Exit;
 
 /// The command line behind `kymo check`.
 #[derive(Debug, Parser)]
-#[command(
-    name = "kymo check",
-    bin_name = "kymo check",
-    about = "Check files before a server reads them",
-    max_term_width = 100
-)]
-struct CommandLine {
+#[command(about = "Check files before a server reads them", max_term_width = 100)]
+pub(crate) struct CommandLine {
     #[command(subcommand)]
     command: Command,
+
+    #[command(flatten)]
+    promql: PromqlFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,15 +38,13 @@ enum Command {
     Rules(rules::RulesArgs),
 }
 
-/// Runs a command; `args` are what stands behind `kymo check`.
+/// Runs a command.
 ///
 /// # Errors
 /// Help was asked for, or the command line is wrong.
-pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
-    let args = std::iter::once(OsString::from("kymo check")).chain(args);
-    let CommandLine { command } =
-        CommandLine::try_parse_from(args).map_err(|error| exit(&error))?;
+pub(crate) fn run(call: Call) -> Result<ExitCode, Exit> {
+    let CommandLine { command, promql } = call.read()?;
     match command {
-        Command::Rules(args) => Ok(rules::check(&args)),
+        Command::Rules(args) => Ok(rules::check(&args, &promql)),
     }
 }

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::lint::{self, Lint};
+use crate::commands::PromqlFlags;
 use crate::config::Problem;
-use crate::flags::promql_features;
 use crate::rules::file::{self, Accepted, RuleFile, RuleFileError};
 use crate::terminal::{complain, say};
 
@@ -40,10 +40,6 @@ pub(super) struct RulesArgs {
     /// How to print: as promtool does, or as JSON with the place of each finding.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
-
-    /// Optional parts of PromQL to accept, as for the server.
-    #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
-    features: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,13 +69,13 @@ struct Report {
 }
 
 /// Checks the files and returns the exit code.
-pub(super) fn check(args: &RulesArgs) -> ExitCode {
+pub(super) fn check(args: &RulesArgs, promql: &PromqlFlags) -> ExitCode {
     let lints = lint::parse(&args.lint);
     for unknown in &lints.unknown {
         say(&format!("WARNING: unknown lint option: {unknown:?}\n"));
     }
     let accepted = Accepted {
-        promql: promql_features(&args.features),
+        promql: promql.features(),
         ..Accepted::default()
     };
     let mut reports = Vec::new();
