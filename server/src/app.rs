@@ -226,6 +226,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     let accepted = Accepted {
         names: config.current().global.name_validation,
         promql: flags.promql_features(),
+        ..Accepted::default()
     };
     if let Err(mistakes) = rules::files::read(rule_files, &accepted) {
         for error in mistakes {

@@ -19,6 +19,7 @@ mod metadata;
 mod negotiate;
 mod pool;
 mod pools;
+mod preview;
 mod report;
 mod rhythm;
 mod round;
@@ -33,6 +34,7 @@ pub use metadata::Metadata;
 pub use pools::{
     ApplyError, Job, PoolStatus, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
+pub use preview::{Preview, preview};
 pub(crate) use stats::Window;
 pub use stats::{PoolStats, ScrapeStats, Summary};
 pub use target::offset_seed;

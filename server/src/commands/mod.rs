@@ -24,7 +24,7 @@ use kymo_query::promql::Features;
 use crate::flags::{self, Exit, promql_features};
 use crate::observe::build;
 use crate::terminal::say;
-use crate::{check, rules, tsdb, unit_test};
+use crate::{check, query, rules, tsdb, unit_test};
 
 /// A name that the program has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ struct Entry {
 }
 
 /// All commands, in the order of help.
-const COMMANDS: [Entry; 6] = [
+const COMMANDS: [Entry; 7] = [
     Entry {
         name: "check",
         of_promtool: true,
@@ -152,6 +152,12 @@ const COMMANDS: [Entry; 6] = [
         of_promtool: true,
         line: unit_test::CommandLine::command,
         run: unit_test::run,
+    },
+    Entry {
+        name: "query",
+        of_promtool: true,
+        line: query::CommandLine::command,
+        run: query::run,
     },
     Entry {
         name: "tsdb",

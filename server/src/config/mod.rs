@@ -10,6 +10,7 @@
 //! for each section.
 
 mod alerting;
+mod client_file;
 mod discovery;
 mod emit;
 mod error;
@@ -30,6 +31,8 @@ use kymo_ingest::scrape::ScrapeConfig;
 use kymo_storage::compat::quote::quote;
 
 use fields::{Fields, Problems};
+
+pub(crate) use client_file::load as load_http_client;
 
 pub use alerting::{Alerting, Alertmanager};
 pub use discovery::parse_groups as parse_target_groups;

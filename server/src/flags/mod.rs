@@ -31,6 +31,7 @@ pub(crate) use features::{
     DELAYED_NAME_REMOVAL, Fate, closest as closest_feature, has as has_feature, promql_features,
 };
 pub(crate) use storage::WalSync;
+pub(crate) use values::parse_duration;
 
 /// Everything that can be set on the command line.
 #[derive(Debug, Clone, Parser)]
