@@ -20,13 +20,14 @@ use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::access::Access;
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Retention};
 use crate::flags::Flags;
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
-use crate::http::listener::{Limits, Listener};
+use crate::http::listener::{Handshake, Limits, Listener};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
@@ -49,6 +50,7 @@ const BLOCKING_THREADS: usize = 16;
 pub(crate) struct App {
     pub(crate) flags: Flags,
     pub(crate) urls: Urls,
+    pub(crate) access: Arc<Access>,
     pub(crate) metrics: Metrics,
     pub(crate) queries: QueryPool,
     pub(crate) query_log: Arc<QueryLog>,
@@ -248,10 +250,17 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         max_connections: flags.web.max_connections,
         read_timeout: flags.web.read_timeout(),
     };
+    let access = match Access::new(flags.web.web_config_file.as_deref()) {
+        Ok(access) => Arc::new(access),
+        Err(problem) => {
+            error!(problem, "Unable to validate web configuration file");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let listener = Listener::bind(&flags.web.listen_addresses, limits).await?;
     let addresses: Vec<SocketAddr> = listener.addresses().collect();
     let port = addresses.first().map_or(0, SocketAddr::port);
-    let urls = match Urls::new(&flags, &hostname(), port) {
+    let urls = match Urls::new(&flags, &hostname(), port, access.is_secure()) {
         Ok(urls) => urls,
         Err(problem) => {
             error!(problem, "wrong flag");
@@ -259,13 +268,20 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         }
     };
     for address in &addresses {
-        info!(%address, "listening");
+        info!(%address, tls = access.is_secure(), "listening");
+        if !address.ip().is_loopback() && !access.asks() {
+            warn!(
+                %address,
+                "others on the network may call without credentials; --web.config.file sets some"
+            );
+        }
     }
     let (stop, stopped) = watch::channel(false);
     let queries = QueryPool::new(flags.query.max_concurrency)?;
     let memory = Arc::new(Memory::new(memory_limit(&flags)));
     let app = Arc::new_cyclic(|me| App {
         urls,
+        access,
         metrics: Metrics::default(),
         queries,
         query_log: Arc::default(),
@@ -285,10 +301,16 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         quitting: AtomicBool::new(false),
         flags,
     });
-    let edge = Edge::new(api::router(Arc::clone(&app)), &app.flags.web.cors_origin)
-        .map_err(anyhow::Error::msg)?;
+    let router = api::router(Arc::clone(&app));
+    let (origins, prefix) = (&app.flags.web.cors_origin, &app.urls.prefix);
+    let edge = Edge::new(router, origins, Arc::clone(&app.access), prefix);
+    let edge = edge.map_err(anyhow::Error::msg)?;
     let handler = move |request| edge.clone().answer(request);
-    let serving = tokio::spawn(listener.serve(handler, stopped.clone()));
+    let tls = app.access.is_secure().then(|| {
+        let access = Arc::clone(&app.access);
+        Arc::new(move || access.handshake()) as Handshake
+    });
+    let serving = tokio::spawn(listener.serve(handler, tls, stopped.clone()));
     let signals = tokio::spawn(signals(Arc::clone(&app)));
 
     let store = open_store(&app).await?;
