@@ -48,7 +48,7 @@ mod run;
 mod tests;
 
 pub use read::Values;
-pub use run::{Layout, Run, cut};
+pub use run::{Cutter, Layout, Run, cut};
 
 /// Most buckets of all histograms of a run together, which bounds what reading one takes.
 /// A single histogram with more cannot be stored.

@@ -60,7 +60,7 @@ pub fn cut(points: &[HistogramPoint], most: usize) -> Result<Vec<Run>, CodecErro
 
 /// Cuts histograms as they come.
 #[derive(Debug)]
-struct Cutter {
+pub struct Cutter {
     most: usize,
     open: Open,
     /// The last layouts that came as spans, and their indexes.
@@ -77,7 +77,7 @@ enum Open {
 
 impl Cutter {
     /// Returns one that makes runs of at most `most` histograms.
-    fn new(most: usize) -> Cutter {
+    pub fn new(most: usize) -> Cutter {
         Cutter {
             most: most.max(1),
             open: Open::None,
@@ -90,7 +90,7 @@ impl Cutter {
     ///
     /// # Errors
     /// Its spans do not fit its buckets, or are too many; it is not added then.
-    fn add(&mut self, histogram: &Histogram) -> Result<Option<Run>, CodecError> {
+    pub fn add(&mut self, histogram: &Histogram) -> Result<Option<Run>, CodecError> {
         match histogram {
             Histogram::Integer(histogram) => self.add_whole(histogram),
             Histogram::Float(histogram) => self.add_real(histogram),
@@ -174,8 +174,17 @@ impl Cutter {
         Ok(ended)
     }
 
+    /// Makes the next histogram begin a run, even if it fits.
+    pub fn end_run(&mut self) {
+        match &mut self.open {
+            Open::None => {}
+            Open::Whole(open) => open.is_full = true,
+            Open::Real(open) => open.is_full = true,
+        }
+    }
+
     /// Returns the last run.
-    fn finish(&mut self) -> Option<Run> {
+    pub fn finish(&mut self) -> Option<Run> {
         match std::mem::replace(&mut self.open, Open::None) {
             Open::None => None,
             Open::Whole(mut open) => Some(open.run(false)),
@@ -288,6 +297,7 @@ struct Growing<T> {
     zero_count: Count,
     sides: [Side<T>; 2],
     len: usize,
+    is_full: bool,
 }
 
 impl<T: Copy + PartialOrd + Default> Growing<T> {
@@ -320,6 +330,7 @@ impl<T: Copy + PartialOrd + Default> Growing<T> {
             zero_count: next.zero_count,
             sides,
             len: 1,
+            is_full: false,
         }
     }
 
@@ -341,7 +352,7 @@ impl<T: Copy + PartialOrd + Default> Growing<T> {
                 return Some(CounterResetHint::NotReset);
             }
         }
-        if self.len >= most {
+        if self.is_full || self.len >= most {
             return Some(CounterResetHint::NotReset);
         }
         self.len += 1;
