@@ -83,19 +83,7 @@ impl Buckets {
 
     /// Returns the layout in the form in which it is exchanged.
     pub fn spans(&self) -> Vec<Span> {
-        let mut spans: Vec<Span> = Vec::new();
-        let mut end = 0i32;
-        for &index in self.indexes.iter() {
-            match spans.last_mut() {
-                Some(span) if index == end => span.length += 1,
-                _ => spans.push(Span {
-                    offset: index.wrapping_sub(end),
-                    length: 1,
-                }),
-            }
-            end = index.wrapping_add(1);
-        }
-        spans
+        spans_of(&self.indexes)
     }
 
     /// Returns how many spans the layout has.
@@ -137,6 +125,23 @@ impl Buckets {
     pub(super) fn memory_bytes(&self) -> usize {
         self.indexes.len() * 4 + self.counts.capacity() * 8
     }
+}
+
+/// Returns the layout of buckets with these indexes.
+pub(super) fn spans_of(indexes: &[i32]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut end = 0i32;
+    for &index in indexes {
+        match spans.last_mut() {
+            Some(span) if index == end => span.length += 1,
+            _ => spans.push(Span {
+                offset: index.wrapping_sub(end),
+                length: 1,
+            }),
+        }
+        end = index.wrapping_add(1);
+    }
+    spans
 }
 
 /// Returns the index of each of `n_counts` buckets.
