@@ -10,6 +10,7 @@ pub mod config;
 
 mod api;
 mod app;
+mod apply;
 mod check;
 mod flags;
 mod http;
