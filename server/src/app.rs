@@ -86,22 +86,6 @@ pub(crate) struct Core {
     pub(crate) source_stats: Arc<SourceStats>,
 }
 
-impl Core {
-    /// Logs queries, scrapes, sends alerts and evaluates rules as a configuration says from
-    /// now on.
-    ///
-    /// # Errors
-    /// Some parts could not be set up; all others are in force.
-    async fn apply(&self, app: &App, config: &Config) -> Result<(), String> {
-        // Where alerts go is known before there are any.
-        let logging = app.apply_query_log(config);
-        let notified = self.notifier.apply(config);
-        let scraped = scraping::apply(app, self, config).await;
-        let ruled = self.rules.apply(config).await;
-        scraped.and(notified).and(ruled).and(logging)
-    }
-}
-
 /// The server is not ready to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotReady {
@@ -167,30 +151,16 @@ impl App {
     /// The new configuration has a mistake; the old one stays.
     pub(crate) async fn reload(&self) -> Result<(), String> {
         let apply = async |config: &Config| {
-            if let Ok(core) = self.core() {
-                let storage = &config.storage;
-                let max = self.flags.max_exemplars(storage.max_exemplars);
-                core.store.set_max_exemplars(max);
-                let window_ms = storage.out_of_order_window_ms();
-                core.store.set_out_of_order_window_ms(window_ms);
-            }
-            match self.core() {
-                Ok(core) => core.apply(self, config).await,
-                // The start applies what is in force when it comes to it.
-                Err(_) => Ok(()),
-            }
+            // The start applies what is in force when it comes to it.
+            let Ok(core) = self.core() else {
+                return Ok(());
+            };
+            let (ready, outcome) = core.prepare(self, config).await;
+            outcome?;
+            core.commit(self, config, ready).await;
+            Ok(())
         };
         self.config.reload(&self.metrics.reload, apply).await
-    }
-
-    /// Opens the query log that a configuration names, anew where it is open.
-    ///
-    /// # Errors
-    /// The file cannot be opened.
-    fn apply_query_log(&self, config: &Config) -> Result<(), String> {
-        let file = config.global.query_log_file.as_path();
-        let named = !file.as_os_str().is_empty();
-        self.query_log.apply(named.then_some(file))
     }
 
     /// Asks the server to stop; false where somebody did so before.
@@ -409,7 +379,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
 /// finds the server ready finds it doing what it was told.
 async fn begin(app: &App, core: &Arc<Core>) {
     let mut config = app.config.current();
-    let mut applied = core.apply(app, &config).await;
+    let mut applied = apply_what_can_be(app, core, &config).await;
     if app.core.set(Arc::clone(core)).is_ok() {
         info!("server is ready to receive web requests");
     }
@@ -417,7 +387,7 @@ async fn begin(app: &App, core: &Arc<Core>) {
     let newest = app.config.current();
     if !Arc::ptr_eq(&config, &newest) {
         config = newest;
-        applied = core.apply(app, &config).await;
+        applied = apply_what_can_be(app, core, &config).await;
     }
     match applied {
         Ok(()) => app.metrics.reload.succeeded(clock::now_ms()),
@@ -426,6 +396,13 @@ async fn begin(app: &App, core: &Arc<Core>) {
             error!(problem, "some parts of the configuration are not in force");
         }
     }
+}
+
+/// At the start there is nothing to keep in force in place of what cannot be used.
+async fn apply_what_can_be(app: &App, core: &Core, config: &Config) -> Result<(), String> {
+    let (ready, outcome) = core.prepare(app, config).await;
+    core.commit(app, config, ready).await;
+    outcome
 }
 
 /// Returns the bytes that the server may hold, and says so.

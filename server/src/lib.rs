@@ -11,6 +11,7 @@ pub mod config;
 mod access;
 mod api;
 mod app;
+mod apply;
 mod check;
 mod flags;
 mod http;
