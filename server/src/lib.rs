@@ -8,15 +8,19 @@
 pub mod clock;
 pub mod config;
 
+mod access;
 mod api;
 mod app;
+mod apply;
 mod check;
 mod client;
 mod commands;
 mod flags;
 mod http;
+mod migrate;
 mod notify;
 mod observe;
+mod promql;
 mod query;
 mod reload;
 mod rules;

@@ -25,6 +25,15 @@ pub enum ConfigError {
         /// At least one mistake, in the order of the file.
         problems: Vec<Problem>,
     },
+    /// A file that the configuration takes jobs from does not hold what it should.
+    InFile {
+        /// The configuration, as it was named.
+        path: PathBuf,
+        /// The file, by its whole path.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: Box<ConfigError>,
+    },
 }
 
 /// One mistake in a configuration file.
@@ -59,6 +68,7 @@ impl ConfigError {
         match self {
             ConfigError::Unreadable { .. } => &[],
             ConfigError::Invalid { problems, .. } => problems,
+            ConfigError::InFile { cause, .. } => cause.problems(),
         }
     }
 }
@@ -97,13 +107,29 @@ impl ConfigError {
                     None => problems.to_string(),
                 }
             }
+            ConfigError::InFile { file, cause, .. } => {
+                let cause = match cause.as_ref() {
+                    ConfigError::Invalid { problems, .. } => Problems(problems).to_string(),
+                    other => other.of_file(),
+                };
+                format!("\"{}\": {cause}", file.display())
+            }
+        }
+    }
+
+    /// Returns the file that the mistakes stand in.
+    pub(crate) fn place(&self) -> Option<&Path> {
+        match self {
+            ConfigError::Unreadable { path, .. } => Some(path),
+            ConfigError::Invalid { path, .. } => path.as_deref(),
+            ConfigError::InFile { file, .. } => Some(file),
         }
     }
 
     fn path(&self) -> Option<&Path> {
         match self {
-            ConfigError::Unreadable { path, .. } => Some(path),
-            ConfigError::Invalid { path, .. } => path.as_deref(),
+            ConfigError::InFile { path, .. } => Some(path),
+            other => other.place(),
         }
     }
 }
@@ -151,6 +177,8 @@ fn write_problems(f: &mut fmt::Formatter<'_>, problems: &[Problem]) -> fmt::Resu
             ProblemKind::Syntax => {
                 write!(f, "yaml: line {}: {}", problem.at.line, problem.message)?;
             }
+            // A problem that no line has, such as a pattern of files.
+            _ if problem.at.line == 0 => f.write_str(&problem.message)?,
             _ => {
                 let Position { line, column } = problem.at;
                 write!(f, "{} (line {line}, column {column})", problem.message)?;

@@ -25,7 +25,7 @@ mod section;
 pub(crate) use address::refused as refused_addresses;
 pub(crate) use alert::{AlertSink, OutgoingAlert};
 pub(crate) use metrics::write as write_metrics;
-pub(crate) use notifier::{Notifier, NotifyOptions};
+pub(crate) use notifier::{Notifier, NotifyOptions, Sections};
 
 #[cfg(test)]
 mod tests;
