@@ -27,6 +27,7 @@ use crate::flags::Flags;
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Limits, Listener};
+use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
@@ -55,6 +56,7 @@ pub(crate) struct App {
     pub(crate) memory: Arc<Memory>,
     pub(crate) bodies: BodyLimits,
     pub(crate) receiver: Receiver,
+    pub(crate) notices: Notices,
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
@@ -178,7 +180,12 @@ impl App {
                 Err(_) => Ok(()),
             }
         };
-        self.config.reload(&self.metrics.reload, apply).await
+        let outcome = self.config.reload(&self.metrics.reload, apply).await;
+        match &outcome {
+            Ok(()) => self.notices.end(notices::RELOAD_FAILED),
+            Err(_) => self.notices.begin(notices::RELOAD_FAILED, clock::now_ms()),
+        }
+        outcome
     }
 
     /// Opens the query log that a configuration names, anew where it is open.
@@ -194,6 +201,8 @@ impl App {
     /// Asks the server to stop; false where somebody did so before.
     pub(crate) fn quit(&self) -> bool {
         let first = !self.quitting.swap(true, Ordering::Relaxed);
+        self.notices.begin(notices::STOPPING, clock::now_ms());
+        self.notices.close();
         self.stop.send_replace(true);
         first
     }
@@ -275,6 +284,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             remote_write::Limits::default(),
             flags.remote_write_accepts(),
         ),
+        notices: Notices::new(flags.max_notification_listeners),
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -285,6 +295,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         quitting: AtomicBool::new(false),
         flags,
     });
+    app.notices.begin(notices::STARTING, app.started_ms);
     let edge = Edge::new(api::router(Arc::clone(&app)), &app.flags.cors_origin)
         .map_err(anyhow::Error::msg)?;
     let handler = move |request| edge.clone().answer(request);
@@ -292,6 +303,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let signals = tokio::spawn(signals(Arc::clone(&app)));
 
     let store = open_store(&app).await?;
+    app.notices.end(notices::STARTING);
     app.memory.measured(store.memory_bytes());
     let measuring = tokio::spawn(background::measure(
         Arc::clone(&app.memory),

@@ -4,6 +4,8 @@
 //! their own. Switches are written `--x`, `--no-x`
 //! or `--x=true|false`; everything else is [`Flags`].
 
+mod remote_read;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -278,6 +280,17 @@ pub(crate) struct Flags {
         value_parser = parse_duration
     )]
     read_timeout: Duration,
+
+    /// Most listeners for notifications at one time; further ones are sent away.
+    #[arg(
+        long = "web.max-notifications-subscribers",
+        value_name = "N",
+        default_value_t = 16
+    )]
+    pub(crate) max_notification_listeners: usize,
+
+    #[command(flatten)]
+    pub(crate) remote_read: remote_read::RemoteReadFlags,
 
     /// How long a query may take, waiting included, such as 30s.
     #[arg(

@@ -13,6 +13,7 @@ mod app;
 mod check;
 mod flags;
 mod http;
+mod notices;
 mod notify;
 mod observe;
 mod reload;

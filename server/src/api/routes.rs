@@ -10,10 +10,10 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::{operate, prometheus};
+use super::{operate, pages, prometheus};
 use crate::app::App;
 use crate::clock;
-use crate::http::edge::moved;
+use crate::http::edge::{found, moved};
 use crate::http::error::plain;
 
 const GET: &[Method] = &[Method::GET];
@@ -29,6 +29,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         prefix: app.urls.prefix.clone(),
     };
     table.operate();
+    table.pages();
     table.prometheus();
     let Table { router, prefix } = table;
     router
@@ -55,10 +56,34 @@ impl Table {
         self.add("/version", GET, operate::version);
     }
 
+    /// Adds the paths of Prometheus' web pages that links lead to.
+    fn pages(&mut self) {
+        if self.prefix.is_empty() {
+            self.add("/", GET, pages::home);
+        } else {
+            let prefix = self.prefix.clone();
+            let to_prefix = move |request: Request| {
+                let answer = found(request.method(), &prefix);
+                async move { answer }
+            };
+            self.add_full("/", GET, to_prefix);
+            let with_slash = format!("{}/", self.prefix);
+            let to_slash = move |request: Request| {
+                let answer = moved(request.method(), &with_slash);
+                async move { answer }
+            };
+            self.add("", GET, to_slash);
+            self.add("/", GET, pages::home);
+        }
+        self.add("/graph", GET, pages::graph);
+        self.add("/query", GET, pages::query);
+    }
+
     fn prometheus(&mut self) {
         use prometheus::{
-            admin, alertmanagers::alertmanagers, config, exemplars, explain, labels, parse, query,
-            relabel_steps::relabel_steps, rules, status, targets, write,
+            admin, alertmanagers::alertmanagers, config, exemplars, explain, features::features,
+            flags::flags, labels, notices, parse, query, relabel_steps::relabel_steps, rules,
+            self_metrics::self_metrics, status, targets, write,
         };
         self.api("/query", GET_POST, query::instant);
         self.api("/query_range", GET_POST, query::range);
@@ -81,12 +106,15 @@ impl Table {
         self.api("/write", POST, write::write);
         self.api("/status/buildinfo", GET, status::buildinfo);
         self.api("/status/config", GET, config::config);
-        self.api("/status/flags", GET, status::flags);
+        self.api("/status/flags", GET, flags);
         self.api("/status/runtimeinfo", GET, status::runtimeinfo);
         self.api("/status/tsdb", GET, status::tsdb);
         self.api("/status/tsdb/blocks", GET, status::blocks);
         self.api("/status/walreplay", GET, status::walreplay);
-        self.api("/notifications", GET, status::notifications);
+        self.api("/status/self_metrics", GET, self_metrics);
+        self.api("/features", GET, features);
+        self.api("/notifications", GET, notices::notifications);
+        self.api("/notifications/live", GET, notices::live);
         self.api("/admin/tsdb/delete_series", POST_PUT, admin::delete_series);
         self.api(
             "/admin/tsdb/clean_tombstones",
@@ -120,6 +148,16 @@ impl Table {
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
+        let path = format!("{}{path}", self.prefix);
+        self.add_full(&path, methods, handler);
+    }
+
+    /// The same for a path that has its prefix already.
+    fn add_full<H, T>(&mut self, path: &str, methods: &'static [Method], handler: H)
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
         let refuse = move || async move { method_not_allowed(methods) };
         let mut route = MethodRouter::new();
         for method in methods {
@@ -130,9 +168,8 @@ impl Table {
         if !methods.contains(&Method::HEAD) {
             route = route.on(MethodFilter::HEAD, refuse);
         }
-        let path = format!("{}{path}", self.prefix);
         let router = std::mem::take(&mut self.router);
-        self.router = router.route(&path, route.fallback(refuse));
+        self.router = router.route(path, route.fallback(refuse));
     }
 
     /// Adds a path whose handler looks at the method itself.

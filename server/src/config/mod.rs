@@ -32,6 +32,7 @@ use kymo_storage::compat::quote::quote;
 use fields::{Fields, Problems};
 
 pub use alerting::{Alerting, Alertmanager};
+pub(crate) use discovery::KINDS as DISCOVERY_KINDS;
 pub use discovery::parse_groups as parse_target_groups;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
