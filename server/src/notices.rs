@@ -10,8 +10,7 @@ use serde::Serialize;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// The texts are Prometheus', because its clients know them.
-pub(crate) const STARTING: &str =
-    "Prometheus is starting and replaying the write-ahead log (WAL).";
+pub(crate) const STARTING: &str = "Prometheus is starting and replaying the write-ahead log (WAL).";
 /// The server ends.
 pub(crate) const STOPPING: &str =
     "Prometheus is shutting down and gracefully stopping all operations.";
@@ -163,10 +162,7 @@ mod tests {
         notices.begin(RELOAD_FAILED, 1000);
         notices.begin(STARTING, 1500);
         let standing = notices.standing();
-        assert_eq!(
-            texts(&standing),
-            [(STARTING, true), (RELOAD_FAILED, true)]
-        );
+        assert_eq!(texts(&standing), [(STARTING, true), (RELOAD_FAILED, true)]);
         assert_eq!(standing[0].date, Instant::from_ms(1500).rfc3339_nano());
         notices.end(STARTING);
         notices.end(STOPPING);

@@ -24,7 +24,7 @@ impl Urls {
     /// # Errors
     /// `--web.external-url` is not an HTTP URL.
     pub(crate) fn new(flags: &Flags, host: &str, port: u16) -> Result<Urls, String> {
-        let external = match flags.external_url.as_deref() {
+        let external = match flags.web.external_url.as_deref() {
             None | Some("") => format!("http://{host}:{port}/"),
             Some(text) => text.to_owned(),
         };
@@ -36,7 +36,7 @@ impl Urls {
                 external.as_str()
             ));
         }
-        let prefix = flags.route_prefix.as_deref().unwrap_or(external.path());
+        let prefix = flags.web.route_prefix.as_deref().unwrap_or(external.path());
         let prefix = match prefix.trim_matches('/') {
             "" => String::new(),
             prefix => format!("/{prefix}"),

@@ -104,7 +104,16 @@ mod tests {
         let by_default = enabled(Features::default(), WordKind::Keyword);
         assert_eq!(
             by_default,
-            ["bool", "by", "group_left", "group_right", "ignoring", "offset", "on", "without"]
+            [
+                "bool",
+                "by",
+                "group_left",
+                "group_right",
+                "ignoring",
+                "offset",
+                "on",
+                "without"
+            ]
         );
         let all = enabled(Features::ALL, WordKind::Keyword);
         assert_eq!(all.len(), by_default.len() + 5);

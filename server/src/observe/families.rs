@@ -111,9 +111,9 @@ impl Family {
 
 impl Metric {
     fn summary(&self) -> Value {
-        let quantiles = self.points.iter().map(|(quantile, value)| {
-            json!({ "quantile": number(*quantile), "value": number(*value) })
-        });
+        let quantiles = self.points.iter().map(
+            |(quantile, value)| json!({ "quantile": number(*quantile), "value": number(*value) }),
+        );
         json!({
             "sampleCount": integer(self.count),
             "sampleSum": number(self.sum),

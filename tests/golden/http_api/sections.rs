@@ -139,10 +139,11 @@ fn load(kymo: &Kymo, folder: &Path, document: &Value) {
         for sample in samples.into_iter().flatten() {
             let t_ms = sample[0].as_i64().unwrap();
             let value = corpus_float(&sample[1]);
-            by_time
-                .entry(t_ms.div_euclid(SLICE_MS))
-                .or_default()
-                .push((labels.len() - 1, t_ms, value));
+            by_time.entry(t_ms.div_euclid(SLICE_MS)).or_default().push((
+                labels.len() - 1,
+                t_ms,
+                value,
+            ));
         }
     }
     let mut body = WriteBody::new();

@@ -97,10 +97,10 @@ fn all(app: &App) -> BTreeMap<&'static str, Category> {
 
 fn api(flags: &Flags) -> Category {
     category([
-        ("admin", flags.enable_admin_api),
+        ("admin", flags.web.enable_admin_api),
         ("exclude_alerts", true),
         ("label_values_match", true),
-        ("lifecycle", flags.enable_lifecycle),
+        ("lifecycle", flags.web.enable_lifecycle),
         ("openapi_3.1", true),
         ("openapi_3.2", true),
         (
@@ -109,7 +109,7 @@ fn api(flags: &Flags) -> Category {
         ),
         ("query_stats", true),
         ("query_warnings", true),
-        ("remote_write_receiver", flags.enable_remote_write),
+        ("remote_write_receiver", flags.web.enable_remote_write),
         ("search", has(flags, "search-api")),
         ("time_range_labels", true),
         ("time_range_series", true),
