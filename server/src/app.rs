@@ -40,6 +40,7 @@ use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
 use crate::work::query_log::QueryLog;
+use crate::work::remote_reads::RemoteReads;
 use crate::work::{background, machine, maintenance};
 
 /// Threads for short blocking calls.
@@ -57,6 +58,7 @@ pub(crate) struct App {
     pub(crate) bodies: BodyLimits,
     pub(crate) receiver: Receiver,
     pub(crate) notices: Notices,
+    pub(crate) remote_reads: RemoteReads,
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
@@ -284,6 +286,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             remote_write::Limits::default(),
             flags.web.remote_write_accepts(),
         ),
+        remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
         config,
         started_ms: clock::now_ms(),

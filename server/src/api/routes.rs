@@ -82,8 +82,8 @@ impl Table {
     fn prometheus(&mut self) {
         use prometheus::{
             admin, alertmanagers::alertmanagers, config, exemplars, explain, features::features,
-            flags::flags, labels, notices, parse, query, relabel_steps::relabel_steps, rules,
-            self_metrics::self_metrics, status, targets, write,
+            flags::flags, labels, notices, parse, query, read::read, relabel_steps::relabel_steps,
+            rules, self_metrics::self_metrics, status, targets, write,
         };
         self.api("/query", GET_POST, query::instant);
         self.api("/query_range", GET_POST, query::range);
@@ -103,6 +103,7 @@ impl Table {
         self.api("/rules", GET, rules::rules);
         self.api("/alerts", GET, rules::alerts);
         self.api("/alertmanagers", GET, alertmanagers);
+        self.api("/read", POST, read);
         self.api("/write", POST, write::write);
         self.api("/status/buildinfo", GET, status::buildinfo);
         self.api("/status/config", GET, config::config);

@@ -38,7 +38,7 @@ fn parse_count(text: &str) -> Result<usize, String> {
         return Ok(count);
     }
     match text.parse::<f64>() {
-        Ok(count) if count >= 0.0 && count <= 1e15 && count.fract() == 0.0 => Ok(count as usize),
+        Ok(count) if (0.0..=1e15).contains(&count) && count.fract() == 0.0 => Ok(count as usize),
         _ => Err("must be a whole number, 0 or more".to_owned()),
     }
 }

@@ -260,6 +260,11 @@ fn write(app: &App, writer: &mut TextWriter) {
     app.metrics.reload.write(writer);
     app.metrics.http.write(writer);
     app.metrics.queries.write(writer, app);
+    writer.gauge(
+        "prometheus_remote_read_handler_queries",
+        "The current number of remote read queries that are either in execution or queued on the handler.",
+        app.remote_reads.active() as f64,
+    );
     notices(writer, app.notices.stats());
     memory(writer, &app.memory);
     scrape::write_receiver(writer, &app.receiver.stats());

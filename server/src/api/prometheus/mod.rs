@@ -11,6 +11,7 @@ pub(super) mod labels;
 pub(super) mod notices;
 pub(super) mod parse;
 pub(super) mod query;
+pub(super) mod read;
 pub(super) mod relabel_steps;
 pub(super) mod rules;
 pub(super) mod self_metrics;
