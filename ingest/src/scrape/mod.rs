@@ -20,6 +20,7 @@ mod metadata;
 mod negotiate;
 mod pool;
 mod pools;
+mod preview;
 mod report;
 mod rhythm;
 mod round;
@@ -34,6 +35,7 @@ pub use metadata::Metadata;
 pub use pools::{
     ApplyError, Job, PoolStatus, Prepared, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
+pub use preview::{Preview, preview};
 pub(crate) use stats::Window;
 pub use stats::{PoolStats, ScrapeStats, Summary};
 pub use target::offset_seed;
