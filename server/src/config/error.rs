@@ -107,26 +107,19 @@ impl ConfigError {
                     None => problems.to_string(),
                 }
             }
-            ConfigError::InFile { path, file, cause } => {
-                let (path, file) = (path.display(), file.display());
-                write!(
-                    f,
-                    "couldn't load configuration (--config.file=\"{path}\"): \"{file}\": "
-                )?;
-                match cause.as_ref() {
-                    ConfigError::Unreadable { path, reason } => {
-                        write!(f, "open {}: {reason}", path.display())
-                    }
-                    ConfigError::Invalid { problems, .. } => write_problems(f, problems),
-                    other => write!(f, "{other}"),
-                }
+            ConfigError::InFile { file, cause, .. } => {
+                let cause = match cause.as_ref() {
+                    ConfigError::Invalid { problems, .. } => Problems(problems).to_string(),
+                    other => other.of_file(),
+                };
+                format!("\"{}\": {cause}", file.display())
             }
         }
     }
 
     fn path(&self) -> Option<&Path> {
         match self {
-            ConfigError::Unreadable { path, .. } => Some(path),
+            ConfigError::Unreadable { path, .. } | ConfigError::InFile { path, .. } => Some(path),
             ConfigError::Invalid { path, .. } => path.as_deref(),
         }
     }
