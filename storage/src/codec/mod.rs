@@ -9,13 +9,15 @@
 //!
 //! Reading order: [`varint`] and [`bits`] (the alphabet), [`decimal`] (floats that
 //! were decimals become integers), [`open`] (the chunk being appended to), [`sealed`]
-//! with [`packed`], [`xor`] and [`pages`] (the chunk at rest), [`timestamps`], [`presence`], [`crc`].
+//! with [`packed`], [`xor`] and [`pages`] (the chunk at rest), [`timestamps`], [`presence`],
+//! [`flat`] (one histogram), [`crc`].
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 
 pub mod bits;
 pub mod crc;
 pub mod decimal;
+pub mod flat;
 #[cfg(any(test, feature = "internals"))]
 pub mod fuzz;
 pub mod open;

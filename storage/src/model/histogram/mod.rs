@@ -20,6 +20,7 @@ mod bounds_table;
 mod buckets;
 mod integer;
 mod iter;
+mod sample;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -29,8 +30,10 @@ use std::sync::Arc;
 
 pub use bounds::exponential_bound;
 pub use buckets::{Buckets, Span};
+pub(crate) use buckets::{indexes_of, spans_of};
 pub use integer::IntegerHistogram;
 pub use iter::{AllBuckets, Bucket};
+pub use sample::{Histogram, HistogramSample};
 pub use validate::HistogramError;
 
 use super::sample::is_stale_marker;
