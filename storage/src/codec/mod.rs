@@ -10,7 +10,7 @@
 //! Reading order: [`varint`] and [`bits`] (the alphabet), [`decimal`] (floats that
 //! were decimals become integers), [`open`] (the chunk being appended to), [`sealed`]
 //! with [`packed`], [`xor`] and [`pages`] (the chunk at rest), [`timestamps`], [`presence`],
-//! [`flat`] (one histogram), [`crc`].
+//! [`histogram`] (runs of native histograms), [`flat`] (one of them), [`crc`].
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 
@@ -20,6 +20,7 @@ pub mod decimal;
 pub mod flat;
 #[cfg(any(test, feature = "internals"))]
 pub mod fuzz;
+pub mod histogram;
 pub mod open;
 pub mod packed;
 pub mod pages;

@@ -18,6 +18,7 @@
 mod bounds;
 mod bounds_table;
 mod buckets;
+mod coarser;
 mod integer;
 mod iter;
 mod sample;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 pub use bounds::exponential_bound;
 pub use buckets::{Buckets, Span};
 pub(crate) use buckets::{indexes_of, spans_of};
+pub use coarser::compact_spans;
 pub use integer::IntegerHistogram;
 pub use iter::{AllBuckets, Bucket};
 pub use sample::{Histogram, HistogramSample};
