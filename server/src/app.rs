@@ -28,6 +28,7 @@ use crate::flags::Flags;
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
+use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
@@ -40,6 +41,7 @@ use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
 use crate::work::query_log::QueryLog;
+use crate::work::remote_reads::RemoteReads;
 use crate::work::{background, machine, maintenance};
 
 /// Threads for short blocking calls.
@@ -57,6 +59,8 @@ pub(crate) struct App {
     pub(crate) memory: Arc<Memory>,
     pub(crate) bodies: BodyLimits,
     pub(crate) receiver: Receiver,
+    pub(crate) notices: Notices,
+    pub(crate) remote_reads: RemoteReads,
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
@@ -160,12 +164,19 @@ impl App {
             core.commit(self, config, ready).await;
             Ok(())
         };
-        self.config.reload(&self.metrics.reload, apply).await
+        let outcome = self.config.reload(&self.metrics.reload, apply).await;
+        match &outcome {
+            Ok(()) => self.notices.end(notices::RELOAD_FAILED),
+            Err(_) => self.notices.begin(notices::RELOAD_FAILED, clock::now_ms()),
+        }
+        outcome
     }
 
     /// Asks the server to stop; false where somebody did so before.
     pub(crate) fn quit(&self) -> bool {
         let first = !self.quitting.swap(true, Ordering::Relaxed);
+        self.notices.begin(notices::STOPPING, clock::now_ms());
+        self.notices.close();
         self.stop.send_replace(true);
         first
     }
@@ -261,6 +272,8 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             remote_write::Limits::default(),
             flags.web.remote_write_accepts(),
         ),
+        remote_reads: RemoteReads::new(flags.remote_read.concurrency),
+        notices: Notices::new(flags.web.max_notification_listeners),
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -271,6 +284,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         quitting: AtomicBool::new(false),
         flags,
     });
+    app.notices.begin(notices::STARTING, app.started_ms);
     let router = api::router(Arc::clone(&app));
     let (origins, prefix) = (&app.flags.web.cors_origin, &app.urls.prefix);
     let edge = Edge::new(router, origins, Arc::clone(&app.access), prefix);
@@ -284,6 +298,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let signals = tokio::spawn(signals(Arc::clone(&app)));
 
     let store = open_store(&app).await?;
+    app.notices.end(notices::STARTING);
     app.memory.measured(store.memory_bytes());
     let measuring = tokio::spawn(background::measure(
         Arc::clone(&app.memory),

@@ -15,6 +15,7 @@ mod apply;
 mod check;
 mod flags;
 mod http;
+mod notices;
 mod notify;
 mod observe;
 mod reload;

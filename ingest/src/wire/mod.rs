@@ -1,4 +1,4 @@
-//! Protobuf read in place: nothing is copied and nothing allocated.
+//! Protobuf read in place, where nothing is copied and nothing allocated, and written.
 //!
 //! [`Reader`] takes fields off a byte slice, with every length checked before use.
 //! Messages that arrive by the thousand have hand-written views
@@ -13,6 +13,7 @@ mod reader;
 pub mod schema;
 pub mod write_request;
 pub mod write_request_v2;
+pub mod writer;
 
 pub use reader::{Reader, Tag, WireError};
 

@@ -2,6 +2,7 @@
 
 mod call;
 mod operate;
+mod pages;
 mod prometheus;
 mod routes;
 

@@ -37,6 +37,7 @@ use fields::{Fields, Problems};
 use yaml::Position;
 
 pub use alerting::{Alerting, Alertmanager};
+pub(crate) use discovery::KINDS as DISCOVERY_KINDS;
 pub use discovery::parse_groups as parse_target_groups;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;

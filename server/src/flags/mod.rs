@@ -8,6 +8,7 @@
 mod features;
 mod ignored;
 mod query;
+mod remote_read;
 mod rules;
 mod scrape;
 mod storage;
@@ -52,6 +53,9 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     pub(crate) query: query::QueryFlags,
+
+    #[command(flatten)]
+    pub(crate) remote_read: remote_read::RemoteReadFlags,
 
     #[command(flatten)]
     pub(crate) rules: rules::RuleFlags,

@@ -70,6 +70,14 @@ pub(crate) struct WebFlags {
     )]
     pub(crate) max_connections: usize,
 
+    /// Most listeners for notifications at one time; further ones are sent away.
+    #[arg(
+        long = "web.max-notifications-subscribers",
+        value_name = "N",
+        default_value_t = 16
+    )]
+    pub(crate) max_notification_listeners: usize,
+
     /// How long reading a request may take, and an idle connection stays open, such as 30s;
     /// 0: no limit.
     #[arg(
