@@ -19,6 +19,8 @@ mod metadata;
 mod negotiate;
 mod pool;
 mod pools;
+#[cfg(any(test, feature = "internals"))]
+mod rehearsal;
 mod report;
 mod rhythm;
 mod round;
@@ -33,6 +35,8 @@ pub use metadata::Metadata;
 pub use pools::{
     ApplyError, Job, PoolStatus, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
+#[cfg(feature = "internals")]
+pub use rehearsal::Rehearsal;
 pub(crate) use stats::Window;
 pub use stats::{PoolStats, ScrapeStats, Summary};
 pub use target::offset_seed;
