@@ -310,16 +310,6 @@ fn what_this_version_does_not_do_is_refused_by_name() {
             3,
         ),
         (
-            "scrape_configs:\n- job_name: a\n  oauth2: {client_id: x}\n",
-            "oauth2",
-            3,
-        ),
-        (
-            "scrape_configs:\n- job_name: a\n  proxy_url: http://p\n",
-            "proxy_url",
-            3,
-        ),
-        (
             "storage:\n  tsdb:\n    chunk_encoding: {floats: xor2}\n",
             "chunk_encoding",
             3,

@@ -127,8 +127,8 @@ impl Buckets {
     }
 }
 
-/// Returns the layout of buckets with these indexes.
-pub(super) fn spans_of(indexes: &[i32]) -> Vec<Span> {
+/// Returns ascending indexes in the form in which they are exchanged.
+pub(crate) fn spans_of(indexes: &[i32]) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     let mut end = 0i32;
     for &index in indexes {
@@ -145,7 +145,7 @@ pub(super) fn spans_of(indexes: &[i32]) -> Vec<Span> {
 }
 
 /// Returns the index of each of `n_counts` buckets.
-pub(super) fn indexes_of(spans: &[Span], n_counts: usize) -> Result<Vec<i32>, HistogramError> {
+pub(crate) fn indexes_of(spans: &[Span], n_counts: usize) -> Result<Vec<i32>, HistogramError> {
     let mut n_spanned = 0u64;
     for (at, span) in spans.iter().enumerate() {
         if at > 0 && span.offset < 0 {
