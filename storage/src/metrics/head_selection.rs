@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::blocks::BlockSet;
 use super::extras::{NO_EXTRA, Taken};
+use super::histograms::Point;
 use super::sealed::SealedPages;
 use super::selection::packed;
 use super::shard::{Captured, ReadScratch, Wanted, Window};
@@ -95,6 +96,33 @@ impl HeadSelection {
         series.is_some_and(|series| series.captured.extra != NO_EXTRA)
     }
 
+    /// Tells whether a series may have histograms.
+    pub(super) fn has_histograms(&self, index: usize) -> bool {
+        let series = self.series.get(index);
+        series.is_some_and(|series| series.captured.has_histograms(&self.taken))
+    }
+
+    /// Appends the histograms of series `index` within the selected range, in order of
+    /// time, stale markers included.
+    ///
+    /// # Errors
+    /// A run could not be decoded.
+    pub(super) fn read_histograms(
+        &self,
+        index: usize,
+        into: &mut Vec<Point>,
+    ) -> Result<(), StorageError> {
+        let Some(series) = self.series.get(index) else {
+            return Ok(());
+        };
+        let read = series
+            .captured
+            .read_histograms(&self.taken, self.window, into);
+        read.map_err(|_| StorageError::Chunk {
+            series: format!("{:?}", self.labels(index)),
+        })
+    }
+
     /// Drops series that turn out to have nothing in the selected range. May read the
     /// disk, so no lock should be held.
     fn drop_empty(&mut self) {
@@ -159,7 +187,11 @@ impl MetricStore {
         let window = Window::new(range, set.head_from_ms);
         // Ids stay with their series while `capture` is held.
         let late = || self.late_times().is_some_and(|late| late.overlaps(range));
-        let ids = match window.in_order.is_some() || late() {
+        let histograms = || {
+            self.histogram_times()
+                .is_some_and(|times| times.overlaps(range))
+        };
+        let ids = match window.in_order.is_some() || late() || histograms() {
             true => self.index.read().resolve(matchers),
             false => Vec::new(),
         };
@@ -171,6 +203,22 @@ impl MetricStore {
         drop(capture);
         selection.drop_empty();
         (selection, set)
+    }
+
+    /// Tells whether series may have native histograms in a range.
+    pub fn has_histograms(&self, range: TimeRange) -> bool {
+        self.histogram_times()
+            .is_some_and(|times| times.overlaps(range))
+    }
+
+    /// Returns times outside of which there is no histogram in memory.
+    pub(super) fn histogram_times(&self) -> Option<TimeRange> {
+        let shards = self.shards.iter();
+        let times = shards.filter_map(|shard| shard.lock().histograms.range());
+        times.reduce(|one, other| {
+            let start_ms = one.start_ms.min(other.start_ms);
+            TimeRange::new(start_ms, one.end_ms.max(other.end_ms))
+        })
     }
 
     /// Takes a snapshot of series by their ids, in this order. The caller keeps series

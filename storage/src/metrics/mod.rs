@@ -29,6 +29,7 @@ mod buffers;
 mod deletion;
 mod drain;
 mod extras;
+mod histograms;
 mod late;
 mod limits;
 mod page;

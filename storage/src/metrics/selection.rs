@@ -18,6 +18,7 @@ use super::store::MetricStore;
 use crate::block::{self, BlockError};
 use crate::error::StorageError;
 use crate::index::NameId;
+use crate::model::histogram::HistogramSample;
 use crate::model::{Labels, Matcher, TimeRange};
 
 /// A snapshot of the series that satisfied a selection. Samples are decoded when they
@@ -225,6 +226,47 @@ impl Selection {
                 false => Times::New,
             })
         })
+    }
+
+    /// Replaces the content of `into` by the histograms of series `index` within the
+    /// selected range, in order of time, stale markers included; none at the time of a
+    /// float, of which `timestamps` are those that [`Selection::read`] found.
+    ///
+    /// # Errors
+    /// As [`Selection::read`].
+    pub fn read_histograms(
+        &self,
+        index: usize,
+        timestamps: &[i64],
+        into: &mut Vec<HistogramSample>,
+    ) -> Result<(), StorageError> {
+        into.clear();
+        let Some(head) = self.head_index(index) else {
+            return Ok(());
+        };
+        if !self.head.has_histograms(head) {
+            return Ok(());
+        }
+        let mut points = Vec::new();
+        self.head.read_histograms(head, &mut points)?;
+        let points = points.into_iter();
+        let alone = points.filter(|point| timestamps.binary_search(&point.t_ms).is_err());
+        into.extend(alone.map(|point| HistogramSample {
+            t_ms: point.t_ms,
+            start_ms: 0,
+            histogram: Arc::new(point.flat.to_float(point.hint)),
+        }));
+        Ok(())
+    }
+
+    /// Returns which of the series of the head series `index` is, if it is there.
+    fn head_index(&self, index: usize) -> Option<usize> {
+        match &self.order {
+            _ if index >= self.len() => None,
+            Order::Head => Some(index),
+            Order::Block => None,
+            Order::Merged(merged) => merged.head(index),
+        }
     }
 
     /// Appends the samples of a series to both columns, which are empty.
