@@ -12,6 +12,7 @@ pub mod schema;
 pub mod write_request;
 pub mod write_request_v2;
 
+pub(crate) use reader::{BYTES, FIXED64, VARINT};
 pub use reader::{Reader, Tag, WireError};
 
 #[cfg(test)]

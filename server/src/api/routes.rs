@@ -57,8 +57,8 @@ impl Table {
 
     fn prometheus(&mut self) {
         use prometheus::{
-            admin, alertmanagers::alertmanagers, config, exemplars, explain, labels, parse, query,
-            relabel_steps::relabel_steps, rules, status, targets, write,
+            admin, alertmanagers::alertmanagers, config, exemplars, explain, labels, otlp, parse,
+            query, relabel_steps::relabel_steps, rules, status, targets, write,
         };
         self.api("/query", GET_POST, query::instant);
         self.api("/query_range", GET_POST, query::range);
@@ -79,6 +79,9 @@ impl Table {
         self.api("/alerts", GET, rules::alerts);
         self.api("/alertmanagers", GET, alertmanagers);
         self.api("/write", POST, write::write);
+        self.api("/otlp/v1/metrics", POST, otlp::metrics);
+        // Where OpenTelemetry itself puts it.
+        self.add("/v1/metrics", POST, otlp::metrics);
         self.api("/status/buildinfo", GET, status::buildinfo);
         self.api("/status/config", GET, config::config);
         self.api("/status/flags", GET, status::flags);

@@ -17,6 +17,7 @@ mod expand;
 pub(crate) mod fields;
 mod global;
 mod http_client;
+mod otlp;
 mod print;
 mod relabel;
 mod scrape;
@@ -26,6 +27,7 @@ pub mod yaml;
 
 use std::path::Path;
 
+use kymo_ingest::otlp::Settings as OtlpSettings;
 use kymo_ingest::scrape::ScrapeConfig;
 use kymo_storage::compat::quote::quote;
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub rule_files: Vec<String>,
     /// The jobs, in the order of the file; names are unique.
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// How OTLP metrics are translated.
+    pub otlp: OtlpSettings,
     /// How long samples are kept, and what else the store is told.
     pub storage: StorageConfig,
     /// What is allowed but worth a line in the log.
@@ -98,6 +102,9 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
         config.global = global::read(node, dir, problems, &mut config.warnings);
     }
     read_runtime(&mut fields, problems);
+    if let Some(node) = fields.take("otlp") {
+        config.otlp = otlp::read(node, config.global.name_validation, problems);
+    }
     if let Some(node) = fields.take("storage") {
         config.storage = storage::read(node, problems);
     }
@@ -122,7 +129,6 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     let remedy = "remove the section, or leave it empty";
     fields.unsupported(
         &[
-            "otlp",
             "remote_read",
             "remote_write",
             "scrape_config_files",

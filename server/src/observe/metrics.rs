@@ -246,6 +246,9 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
     app.metrics.queries.write(&mut writer, app);
     memory(&mut writer, &app.memory);
     scrape::write_receiver(&mut writer, &app.receiver.stats());
+    if app.flags.web.enable_otlp {
+        scrape::write_otlp(&mut writer, &app.otlp.stats());
+    }
     if let Ok(core) = core {
         cache(&mut writer, &core.cache.stats());
         store::write(&mut writer, &core.store.stats(), app);

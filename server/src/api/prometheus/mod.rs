@@ -6,6 +6,7 @@ pub(super) mod config;
 pub(super) mod exemplars;
 pub(super) mod explain;
 pub(super) mod labels;
+pub(super) mod otlp;
 pub(super) mod parse;
 pub(super) mod query;
 pub(super) mod relabel_steps;
