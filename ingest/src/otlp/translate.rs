@@ -7,6 +7,8 @@
 //! **Invariant:** a series is looked up by a key made of everything that its labels follow
 //! from. Labels are made only where the sink does not know the key.
 
+use std::cmp::Ordering;
+
 use hashbrown::HashSet;
 use kymo_storage::compat::float;
 use kymo_storage::compat::quote::quote;
@@ -392,7 +394,9 @@ impl<'r, S: Sink> Translation<'r, '_, S> {
         for (&bound, &count) in point.bounds.iter().zip(&point.bucket_counts) {
             cumulative = cumulative.wrapping_add(count);
             // Exemplars are in the order of their values, as buckets are.
-            let n_here = rest.iter().take_while(|one| !(one.value > bound)).count();
+            let is_beyond =
+                |one: &&Exemplar| one.value.partial_cmp(&bound) == Some(Ordering::Greater);
+            let n_here = rest.iter().take_while(|one| !is_beyond(one)).count();
             let (here, beyond) = rest.split_at(n_here);
             rest = beyond;
             let sample = sample_of(point, told(cumulative as f64), here);

@@ -131,7 +131,7 @@ fn bits(value: f64) -> [u8; 8] {
 /// Makes a message and returns it in both forms.
 fn message(message: &'static Message, chance: &mut Chance<'_>, depth: usize) -> (Vec<u8>, String) {
     let (mut out, mut json) = (Vec::new(), "{".to_owned());
-    let mut push = |json: &mut String, key: String, value: String| {
+    let push = |json: &mut String, key: String, value: String| {
         if json.len() > 1 {
             json.push(',');
         }
