@@ -20,13 +20,14 @@ use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::access::Access;
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Retention};
 use crate::flags::Flags;
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
-use crate::http::listener::{Limits, Listener};
+use crate::http::listener::{Handshake, Limits, Listener};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
@@ -49,6 +50,7 @@ const BLOCKING_THREADS: usize = 16;
 pub(crate) struct App {
     pub(crate) flags: Flags,
     pub(crate) urls: Urls,
+    pub(crate) access: Arc<Access>,
     pub(crate) metrics: Metrics,
     pub(crate) queries: QueryPool,
     pub(crate) query_log: Arc<QueryLog>,
@@ -116,7 +118,7 @@ impl App {
     /// Returns how long samples are kept: what the configuration says, else the flags.
     pub(crate) fn retention(&self) -> Retention {
         let configured = self.config.current().storage.retention;
-        self.flags.retention(configured)
+        self.flags.storage.retention(configured)
     }
 
     /// Returns the same as the store takes it; a part of the disk becomes bytes.
@@ -131,7 +133,7 @@ impl App {
             limits.push(size_bytes);
         }
         if percentage > 0.0 {
-            let disk_bytes = machine::disk_bytes(&self.flags.storage_path);
+            let disk_bytes = machine::disk_bytes(&self.flags.storage.path);
             limits.extend(disk_bytes.map(|bytes| (bytes as f64 * percentage / 100.0) as u64));
         }
         metrics::Retention {
@@ -215,13 +217,20 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
 
 async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let limits = Limits {
-        max_connections: flags.max_connections,
-        read_timeout: flags.read_timeout(),
+        max_connections: flags.web.max_connections,
+        read_timeout: flags.web.read_timeout(),
     };
-    let listener = Listener::bind(&flags.listen_addresses, limits).await?;
+    let access = match Access::new(flags.web.web_config_file.as_deref()) {
+        Ok(access) => Arc::new(access),
+        Err(problem) => {
+            error!(problem, "Unable to validate web configuration file");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let listener = Listener::bind(&flags.web.listen_addresses, limits).await?;
     let addresses: Vec<SocketAddr> = listener.addresses().collect();
     let port = addresses.first().map_or(0, SocketAddr::port);
-    let urls = match Urls::new(&flags, &hostname(), port) {
+    let urls = match Urls::new(&flags, &hostname(), port, access.is_secure()) {
         Ok(urls) => urls,
         Err(problem) => {
             error!(problem, "wrong flag");
@@ -229,21 +238,28 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         }
     };
     for address in &addresses {
-        info!(%address, "listening");
+        info!(%address, tls = access.is_secure(), "listening");
+        if !address.ip().is_loopback() && !access.asks() {
+            warn!(
+                %address,
+                "others on the network may call without credentials; --web.config.file sets some"
+            );
+        }
     }
     let (stop, stopped) = watch::channel(false);
-    let queries = QueryPool::new(flags.query_max_concurrency)?;
+    let queries = QueryPool::new(flags.query.max_concurrency)?;
     let memory = Arc::new(Memory::new(memory_limit(&flags)));
     let app = Arc::new_cyclic(|me| App {
         urls,
+        access,
         metrics: Metrics::default(),
         queries,
         query_log: Arc::default(),
-        bodies: BodyLimits::new(Arc::clone(&memory), flags.read_timeout()),
+        bodies: BodyLimits::new(Arc::clone(&memory), flags.web.read_timeout()),
         memory,
         receiver: Receiver::new(
             remote_write::Limits::default(),
-            flags.remote_write_accepts(),
+            flags.web.remote_write_accepts(),
         ),
         config,
         started_ms: clock::now_ms(),
@@ -255,10 +271,16 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         quitting: AtomicBool::new(false),
         flags,
     });
-    let edge = Edge::new(api::router(Arc::clone(&app)), &app.flags.cors_origin)
-        .map_err(anyhow::Error::msg)?;
+    let router = api::router(Arc::clone(&app));
+    let (origins, prefix) = (&app.flags.web.cors_origin, &app.urls.prefix);
+    let edge = Edge::new(router, origins, Arc::clone(&app.access), prefix);
+    let edge = edge.map_err(anyhow::Error::msg)?;
     let handler = move |request| edge.clone().answer(request);
-    let serving = tokio::spawn(listener.serve(handler, stopped.clone()));
+    let tls = app.access.is_secure().then(|| {
+        let access = Arc::clone(&app.access);
+        Arc::new(move || access.handshake()) as Handshake
+    });
+    let serving = tokio::spawn(listener.serve(handler, tls, stopped.clone()));
     let signals = tokio::spawn(signals(Arc::clone(&app)));
 
     let store = open_store(&app).await?;
@@ -268,13 +290,13 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         Arc::clone(&store),
         stopped.clone(),
     ));
-    let policy = SyncPolicy::from(app.flags.wal_sync);
+    let policy = SyncPolicy::from(app.flags.storage.wal_sync);
     let syncing = (policy == SyncPolicy::Interval)
         .then(|| tokio::spawn(background::sync(Arc::clone(&store), stopped.clone())));
     let maintenance = Maintenance::start(Arc::clone(&app), Arc::clone(&store))?;
     let surroundings = scraping::surroundings(&app.flags);
     let notifier = Arc::new(Notifier::new(
-        app.flags.notify_options(),
+        app.flags.rules.notify_options(),
         surroundings.clone(),
     ));
     let engine_options = EngineOptions {
@@ -303,18 +325,18 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             ..engine_options
         }),
         cache: ResultCache::new(CacheOptions {
-            max_bytes: app.flags.query_cache_size.min(app.memory.query_share() / 8),
+            max_bytes: app.flags.query.cache_size.min(app.memory.query_share() / 8),
             memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
         }),
         active_queries: Arc::new(ActiveQueries::open(
-            &app.flags.storage_path,
+            &app.flags.storage.path,
             app.queries.concurrency(),
         )),
         scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
         store: Arc::clone(&store),
     });
     begin(&app, &core).await;
-    let pace = app.flags.discovery_reload_interval;
+    let pace = app.flags.scrape.discovery_reload_interval;
     let discovering = [
         tokio::spawn(scraping::discover(Arc::clone(&core), pace)),
         tokio::spawn(Arc::clone(&core.notifier).discover()),
@@ -386,7 +408,7 @@ async fn apply_what_can_be(app: &App, core: &Core, config: &Config) -> Result<()
 /// Returns the bytes that the server may hold, and says so.
 fn memory_limit(flags: &Flags) -> u64 {
     let available = machine::memory_bytes();
-    let limit = flags.memory_limit.bytes(available);
+    let limit = flags.storage.memory_limit.bytes(available);
     match available {
         Some(available) if limit > available => warn!(
             limit,
@@ -416,11 +438,11 @@ async fn wait_for(mut stopped: watch::Receiver<bool>) {
 
 async fn open_store(app: &App) -> anyhow::Result<Arc<MetricStore>> {
     let (flags, storage) = (&app.flags, &app.config.current().storage);
-    let mut options = StoreOptions::new(flags.storage_path.clone());
-    options.wal_sync = flags.wal_sync.into();
-    options.max_series = flags.max_series;
-    options.max_series_per_metric = flags.max_series_per_metric;
-    options.max_series_per_target = flags.max_series_per_target;
+    let mut options = StoreOptions::new(flags.storage.path.clone());
+    options.wal_sync = flags.storage.wal_sync.into();
+    options.max_series = flags.storage.max_series;
+    options.max_series_per_metric = flags.storage.max_series_per_metric;
+    options.max_series_per_target = flags.storage.max_series_per_target;
     options.max_exemplars = flags.max_exemplars(storage.max_exemplars);
     options.out_of_order_window_ms = storage.out_of_order_window_ms();
     let began = clock::monotonic();

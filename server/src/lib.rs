@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod config;
 
+mod access;
 mod api;
 mod app;
 mod apply;

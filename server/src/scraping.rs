@@ -41,7 +41,7 @@ pub(crate) fn surroundings(flags: &Flags) -> Surroundings {
     Surroundings {
         read_yaml: config::parse_target_groups,
         dns: DnsServers {
-            server: flags.dns_server,
+            server: flags.scrape.dns_server,
             ..DnsServers::default()
         },
         clock: Arc::new(clock::now_ns),

@@ -78,7 +78,7 @@ fn refused(app: &App, method: &Method) -> Option<Response> {
             "Only POST or PUT requests allowed",
         ));
     }
-    if !app.flags.enable_lifecycle {
+    if !app.flags.web.enable_lifecycle {
         return Some(plain_text(
             StatusCode::FORBIDDEN,
             "Lifecycle API is not enabled.",

@@ -1,6 +1,10 @@
 //! Command lines, right and wrong.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::*;
+use crate::config::Retention;
 
 fn parse(args: &[&str]) -> Result<Flags, Exit> {
     let args = std::iter::once("kymo").chain(args.iter().copied());
@@ -10,20 +14,21 @@ fn parse(args: &[&str]) -> Result<Flags, Exit> {
 #[test]
 fn defaults_are_safe_and_usable() {
     let flags = parse(&[]).unwrap();
-    assert_eq!(flags.listen_addresses, ["127.0.0.1:9090"]);
-    assert_eq!(flags.storage_path, PathBuf::from("./data"));
-    let retention = flags.retention(Retention::default());
+    assert_eq!(flags.web.listen_addresses, ["127.0.0.1:9090"]);
+    assert_eq!(flags.storage.path, PathBuf::from("./data"));
+    let retention = flags.storage.retention(Retention::default());
     assert_eq!(retention.text(), "8d8h");
-    assert_eq!(flags.query_timeout, Duration::from_secs(120));
-    assert!(flags.enable_remote_write);
-    assert!(!flags.enable_lifecycle && !flags.enable_admin_api);
+    assert_eq!(flags.query.timeout, Duration::from_secs(120));
+    assert!(flags.web.enable_remote_write);
+    assert!(!flags.web.enable_lifecycle && !flags.web.enable_admin_api);
     assert_eq!(flags.config_file, None);
 }
 
 #[test]
 fn the_default_of_retention_counts_only_where_nothing_is_set() {
-    let of =
-        |args: &[&str], configured: Retention| parse(args).unwrap().retention(configured).text();
+    let of = |args: &[&str], configured: Retention| {
+        parse(args).unwrap().storage.retention(configured).text()
+    };
     let none = Retention::default();
     let size = "--storage.tsdb.retention.size=1GB";
     assert_eq!(of(&[size], none), "1GiB");
@@ -94,10 +99,14 @@ fn flags_that_mean_nothing_here_are_taken_and_named() {
 fn memory_is_a_size_or_a_part_of_what_there_is() {
     let limit = |text: &str| {
         let flag = format!("--memory.limit={text}");
-        parse(&[&flag]).map(|flags| flags.memory_limit.bytes(Some(8 << 30)))
+        parse(&[&flag]).map(|flags| flags.storage.memory_limit.bytes(Some(8 << 30)))
     };
     assert_eq!(
-        parse(&[]).unwrap().memory_limit.bytes(Some(8 << 30)),
+        parse(&[])
+            .unwrap()
+            .storage
+            .memory_limit
+            .bytes(Some(8 << 30)),
         6 << 30
     );
     assert_eq!(limit("4GiB"), Ok(4 << 30));
@@ -122,9 +131,9 @@ fn memory_is_a_size_or_a_part_of_what_there_is() {
 #[test]
 fn a_zero_lifts_the_limit_on_reading() {
     let flags = parse(&["--web.read-timeout=0"]).unwrap();
-    assert!(flags.read_timeout() > Duration::from_secs(365 * 24 * 3600));
+    assert!(flags.web.read_timeout() > Duration::from_secs(365 * 24 * 3600));
     let flags = parse(&["--web.read-timeout=30s"]).unwrap();
-    assert_eq!(flags.read_timeout(), Duration::from_secs(30));
+    assert_eq!(flags.web.read_timeout(), Duration::from_secs(30));
 }
 
 #[test]
@@ -142,12 +151,12 @@ fn prometheus_spellings_are_understood() {
         "--enable-feature=c",
     ])
     .unwrap();
-    assert_eq!(flags.storage_path, PathBuf::from("/tmp/x"));
-    let retention = flags.retention(Retention::default());
+    assert_eq!(flags.storage.path, PathBuf::from("/tmp/x"));
+    let retention = flags.storage.retention(Retention::default());
     assert_eq!(retention.text(), "15d");
-    assert_eq!(flags.listen_addresses, ["127.0.0.1:0", "[::1]:0"]);
-    assert!(flags.enable_lifecycle);
-    assert!(!flags.enable_remote_write);
+    assert_eq!(flags.web.listen_addresses, ["127.0.0.1:0", "[::1]:0"]);
+    assert!(flags.web.enable_lifecycle);
+    assert!(!flags.web.enable_remote_write);
     assert_eq!(flags.features, ["a", "b", "c"]);
     let value = |name: &str| {
         let found = flags.table.iter().find(|(flag, _)| flag == name);

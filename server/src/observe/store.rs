@@ -449,9 +449,9 @@ fn series_limits(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
         "Most series held at one time, 0: no limit.",
     );
     for (kind, limit) in [
-        ("total", app.flags.max_series),
-        ("metric", app.flags.max_series_per_metric),
-        ("target", app.flags.max_series_per_target),
+        ("total", app.flags.storage.max_series),
+        ("metric", app.flags.storage.max_series_per_metric),
+        ("target", app.flags.storage.max_series_per_target),
     ] {
         writer.sample(name, &[("kind", kind)], limit as f64);
     }

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use kymo_storage::compat::regex::Regex;
 
-use crate::flags::{Exit, exit, promql_features};
+use crate::flags::{DELAYED_NAME_REMOVAL, Exit, exit, has_feature, promql_features};
 use crate::terminal::{complain, say};
 
 /// The command line behind `kymo test`.
@@ -93,10 +93,9 @@ fn test_rules(args: &RulesArgs) -> Result<ExitCode, Exit> {
             message: format!("kymo test rules: --run: {error}\n"),
         })?),
     };
-    let delayed = "promql-delayed-name-removal";
     let options = run::Options {
         features: promql_features(&args.features),
-        delayed_name_removal: args.features.iter().any(|feature| feature == delayed),
+        delayed_name_removal: has_feature(&args.features, DELAYED_NAME_REMOVAL),
         show: match args.diff {
             true => print::Show::Difference,
             false => print::Show::Both,

@@ -79,7 +79,7 @@ pub(crate) async fn snapshot(call: Call) -> ApiResult {
         })?,
     };
     let name = snapshot_name();
-    let dir = call.app.flags.storage_path.join(SNAPSHOTS_DIR).join(&name);
+    let dir = call.app.flags.storage.path.join(SNAPSHOTS_DIR).join(&name);
     blocking(&call, move |app, store| copy(app, store, &dir, !skip_head)).await?;
     Answer::value(&Snapshot { name })
 }
@@ -113,7 +113,7 @@ fn until_stopped(app: &App) -> ControlFlow<()> {
 }
 
 fn enabled(call: &Call) -> Result<(), ApiError> {
-    match call.app.flags.enable_admin_api {
+    match call.app.flags.web.enable_admin_api {
         true => Ok(()),
         false => Err(ApiError::new(ErrorKind::Unavailable, "admin APIs disabled")),
     }

@@ -252,7 +252,7 @@ fn nanoseconds(instant: time::Instant) -> i128 {
 
 /// Reads `timeout`, which can only lower the server's own.
 fn timeout(call: &Call) -> Result<Duration, ApiError> {
-    let longest = call.app.flags.query_timeout;
+    let longest = call.app.flags.query.timeout;
     let asked = match call.params.get("timeout") {
         "" => return Ok(longest),
         text => duration::parse_api(text).map_err(|error| ApiError::parameter("timeout", error))?,

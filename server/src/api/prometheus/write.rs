@@ -26,7 +26,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Stores a request where it was received, without handing it to another thread.
 pub(crate) async fn write(State(app): State<Arc<App>>, request: Request) -> Response {
-    if !app.flags.enable_remote_write {
+    if !app.flags.web.enable_remote_write {
         return plain(
             StatusCode::NOT_FOUND,
             "remote write receiver needs to be enabled with --web.enable-remote-write-receiver",
@@ -62,7 +62,7 @@ pub(crate) async fn write(State(app): State<Arc<App>>, request: Request) -> Resp
             clock::now_ms(),
         )
     };
-    let short = body.len() <= SHORT_BYTES && app.flags.wal_sync != WalSync::Always;
+    let short = body.len() <= SHORT_BYTES && app.flags.storage.wal_sync != WalSync::Always;
     let outcome = if short {
         store()
     } else {
