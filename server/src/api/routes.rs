@@ -10,6 +10,7 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
+use super::federate::federate;
 use super::{operate, pages, prometheus};
 use crate::app::App;
 use crate::clock;
@@ -54,6 +55,7 @@ impl Table {
         self.any("/-/quit", operate::quit);
         self.add("/metrics", GET_HEAD, operate::metrics);
         self.add("/version", GET, operate::version);
+        self.add("/federate", GET, federate);
     }
 
     /// Adds the paths of Prometheus' web pages that links lead to.
