@@ -10,6 +10,7 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
+use super::federate::federate;
 use super::{operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
@@ -72,6 +73,7 @@ impl Table {
         self.scope = Scope::Read;
         self.add("/metrics", GET_HEAD, operate::metrics);
         self.add("/version", GET, operate::version);
+        self.add("/federate", GET, federate);
     }
 
     /// Adds the paths of Prometheus' web pages that links lead to.
