@@ -18,6 +18,7 @@ mod commands;
 mod flags;
 mod http;
 mod migrate;
+mod notices;
 mod notify;
 mod observe;
 mod promql;

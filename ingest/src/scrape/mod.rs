@@ -21,6 +21,8 @@ mod negotiate;
 mod pool;
 mod pools;
 mod preview;
+#[cfg(any(test, feature = "internals"))]
+mod rehearsal;
 mod report;
 mod rhythm;
 mod round;
@@ -36,6 +38,8 @@ pub use pools::{
     ApplyError, Job, PoolStatus, Prepared, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
 pub use preview::{Preview, preview};
+#[cfg(feature = "internals")]
+pub use rehearsal::Rehearsal;
 pub(crate) use stats::Window;
 pub use stats::{PoolStats, ScrapeStats, Summary};
 pub use target::offset_seed;

@@ -36,6 +36,17 @@ const HISTOGRAM_SWITCHES: [(&str, &str); 3] = [
     ("__scrape_native_histograms__", "scrape native histograms"),
 ];
 
+/// How the histograms of a target are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct HistogramSwitches {
+    /// Native ones are stored.
+    pub(super) native: bool,
+    /// Classic ones are stored beside native ones, or those they become.
+    pub(super) always_classic: bool,
+    /// Classic ones become native ones.
+    pub(super) convert_classic: bool,
+}
+
 /// One address to scrape, after relabelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -234,6 +245,28 @@ impl Target {
         }))
     }
 
+    /// Returns how histograms are treated: as the target's labels say, else as the job does.
+    pub(super) fn histograms(&self, config: &ScrapeConfig) -> HistogramSwitches {
+        let defaults = [
+            config.convert_classic_histograms,
+            config.always_classic_histograms,
+            config.native_histograms,
+        ];
+        let mut switches = defaults;
+        for (((name, _), switch), default) in
+            HISTOGRAM_SWITCHES.iter().zip(&mut switches).zip(defaults)
+        {
+            let text = self.labels.get(name).unwrap_or_default();
+            *switch = read_switch(text).unwrap_or(default);
+        }
+        let [convert_classic, always_classic, native] = switches;
+        HistogramSwitches {
+            native,
+            always_classic,
+            convert_classic,
+        }
+    }
+
     /// Returns the socket that is asked in place of the address, where there is one.
     pub(super) fn socket(&self) -> Option<&Path> {
         let path = self.labels.get(UNIX_SOCKET)?;
@@ -294,10 +327,7 @@ fn read_duration(what: &str, text: &str) -> Result<Duration, String> {
 fn check_switches(labels: &LabelsBuilder) -> Result<(), String> {
     for (name, words) in HISTOGRAM_SWITCHES {
         let text = labels.get(name).unwrap_or_default();
-        let known = [
-            "", "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False",
-        ];
-        if !known.contains(&text) {
+        if !text.is_empty() && read_switch(text).is_none() {
             let text = quote(text);
             return Err(format!(
                 "error parsing {words}: strconv.ParseBool: parsing {text}: invalid syntax"
@@ -305,6 +335,15 @@ fn check_switches(labels: &LabelsBuilder) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Reads a switch as Go reads booleans.
+fn read_switch(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 /// Puts the URL together as Go does: parameters in order of name.
@@ -379,6 +418,26 @@ mod tests {
             Some("false")
         );
         assert_eq!(target.url, "http://host:9100/metrics");
+    }
+
+    #[test]
+    fn a_target_may_treat_histograms_otherwise_than_its_job() {
+        let labels = [
+            ("__scrape_native_histograms__", "T"),
+            ("__always_scrape_classic_histograms__", "0"),
+            ("__convert_classic_histograms_to_nhcb__", ""),
+        ];
+        let config = ScrapeConfig {
+            always_classic_histograms: true,
+            convert_classic_histograms: true,
+            ..job(&labels, &["host:9100"])
+        };
+        let expected = HistogramSwitches {
+            native: true,
+            always_classic: false,
+            convert_classic: true,
+        };
+        assert_eq!(one(&config).histograms(&config), expected);
     }
 
     #[test]

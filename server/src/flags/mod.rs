@@ -9,6 +9,7 @@ mod agent;
 mod features;
 mod ignored;
 mod query;
+mod remote_read;
 mod rules;
 mod scrape;
 mod storage;
@@ -57,6 +58,9 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     pub(crate) query: query::QueryFlags,
+
+    #[command(flatten)]
+    pub(crate) remote_read: remote_read::RemoteReadFlags,
 
     #[command(flatten)]
     pub(crate) rules: rules::RuleFlags,
@@ -180,6 +184,16 @@ impl Flags {
     /// Tells whether samples are counted by step for clients that want that.
     pub(crate) fn counts_per_step(&self) -> bool {
         has_feature(&self.features, features::PER_STEP_STATS)
+    }
+
+    /// Tells whether delta values of OTLP are stored as they are.
+    pub(crate) fn stores_deltas(&self) -> bool {
+        has_feature(&self.features, features::NATIVE_DELTAS)
+    }
+
+    /// Tells whether pushed series are labelled with the type and unit of their metric.
+    pub(crate) fn labels_type_and_unit(&self) -> bool {
+        has_feature(&self.features, features::TYPE_AND_UNIT_LABELS)
     }
 
     /// Returns how queries are evaluated.
