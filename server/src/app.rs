@@ -24,7 +24,7 @@ use crate::access::Access;
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Retention};
-use crate::flags::Flags;
+use crate::flags::{Fate, Flags, closest_feature};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
@@ -184,8 +184,16 @@ impl App {
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: Flags) -> ExitCode {
-    for feature in flags.unknown_features() {
-        warn!(feature, "unknown option for --enable-feature");
+    for (feature, fate) in flags.feature_fates() {
+        match (fate, closest_feature(feature)) {
+            (Some(Fate::Works | Fate::Always), _) => {}
+            (Some(Fate::Nothing(reason)), _) => warn!(feature, reason, "a feature has no effect"),
+            (Some(Fate::Absent(reason)), _) => warn!(feature, reason, "a feature does not exist"),
+            (None, Some(closest)) => {
+                warn!(feature, closest, "unknown option for --enable-feature");
+            }
+            (None, None) => warn!(feature, "unknown option for --enable-feature"),
+        }
     }
     for (flag, reason) in &flags.ignored {
         warn!(flag, reason, "a flag has no effect");
@@ -201,6 +209,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     let accepted = Accepted {
         names: config.current().global.name_validation,
         promql: flags.promql_features(),
+        ..Accepted::default()
     };
     if let Err(mistakes) = rules::files::read(rule_files, &accepted) {
         for error in mistakes {

@@ -11,6 +11,7 @@
 
 mod alerting;
 mod auth;
+mod client_file;
 mod discovery;
 mod emit;
 mod error;
@@ -35,6 +36,8 @@ use kymo_storage::compat::quote::quote;
 
 use fields::{Fields, Problems};
 use yaml::Position;
+
+pub(crate) use client_file::load as load_http_client;
 
 pub use alerting::{Alerting, Alertmanager};
 pub(crate) use discovery::KINDS as DISCOVERY_KINDS;

@@ -75,7 +75,10 @@ fn global(global: &Global) -> MapWriter {
     if let Some(scheme) = global.name_escaping {
         map.text("metric_name_escaping_scheme", scheme.as_str());
     }
-    map.flag("scrape_native_histograms", false);
+    map.flag("scrape_native_histograms", global.native_histograms);
+    if global.convert_classic_histograms {
+        map.flag("convert_classic_histograms_to_nhcb", true);
+    }
     if global.always_classic_histograms {
         map.flag("always_scrape_classic_histograms", true);
     }
