@@ -4,8 +4,8 @@
 use super::columns;
 use super::histograms::{Point, drop_beside, settle};
 use crate::block::{Block, BlockError, ReadScratch};
-use crate::codec::histogram::HistogramPoint;
 use crate::model::TimeRange;
+use crate::model::histogram::HistogramPoint;
 
 /// See the module's text.
 #[derive(Debug, Default)]

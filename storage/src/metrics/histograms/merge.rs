@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::run::Point;
-use crate::codec::histogram::HistogramPoint;
+use crate::model::histogram::HistogramPoint;
 use crate::model::histogram::{CounterResetHint, Histogram, HistogramSample};
 
 /// A histogram at a time, in any form.
