@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use kymo_ingest::discovery::{Discovery, SourceStats};
+use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
@@ -61,6 +62,7 @@ pub(crate) struct App {
     pub(crate) receiver: Receiver,
     pub(crate) notices: Notices,
     pub(crate) remote_reads: RemoteReads,
+    pub(crate) otlp: otlp::Receiver,
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
@@ -283,6 +285,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         ),
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
+        otlp: otlp::Receiver::new(otlp::Limits::default()),
         config,
         started_ms: clock::now_ms(),
         addresses,

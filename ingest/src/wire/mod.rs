@@ -15,6 +15,7 @@ pub mod write_request;
 pub mod write_request_v2;
 pub mod writer;
 
+pub(crate) use reader::{BYTES, FIXED64, VARINT};
 pub use reader::{Reader, Tag, WireError};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The calls, one module per API. [`routes`] says which path leads where.
 
 mod call;
+mod federate;
 mod operate;
 mod pages;
 mod prometheus;

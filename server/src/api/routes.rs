@@ -10,6 +10,7 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
+use super::federate::federate;
 use super::{operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
@@ -72,6 +73,7 @@ impl Table {
         self.scope = Scope::Read;
         self.add("/metrics", GET_HEAD, operate::metrics);
         self.add("/version", GET, operate::version);
+        self.add("/federate", GET, federate);
     }
 
     /// Adds the paths of Prometheus' web pages that links lead to.
@@ -101,8 +103,9 @@ impl Table {
     fn prometheus(&mut self) {
         use prometheus::{
             admin, alertmanagers::alertmanagers, config, exemplars, explain, features::features,
-            flags::flags, labels, notices, parse, query, read::read, relabel_steps::relabel_steps,
-            rules, self_metrics::self_metrics, status, targets, write,
+            flags::flags, labels, notices, otlp, parse, query, read::read,
+            relabel_steps::relabel_steps, rules, self_metrics::self_metrics, status, targets,
+            write,
         };
         self.scope = Scope::Read;
         self.api("/query", GET_POST, query::instant);
@@ -137,6 +140,9 @@ impl Table {
         self.api("/notifications/live", GET, notices::live);
         self.scope = Scope::Write;
         self.api("/write", POST, write::write);
+        self.api("/otlp/v1/metrics", POST, otlp::metrics);
+        // Where OpenTelemetry itself puts it.
+        self.add("/v1/metrics", POST, otlp::metrics);
         self.scope = Scope::Admin;
         self.api("/admin/tsdb/delete_series", POST_PUT, admin::delete_series);
         self.api(

@@ -40,8 +40,8 @@ const FEATURES: [(&str, Fate); 39] = [
     ("no-default-scrape-port", Always),
     ("old-ui", Absent("there is no web interface")),
     ("ooo-native-histograms", Always),
-    ("otlp-deltatocumulative", Absent("deltas of OTLP are refused")),
-    ("otlp-native-delta-ingestion", Absent("deltas of OTLP are refused")),
+    ("otlp-deltatocumulative", Absent("sums of deltas are not made; otlp-native-delta-ingestion stores deltas as they are")),
+    (NATIVE_DELTAS, Works),
     ("otlp-write-receiver", Absent("use --web.enable-otlp-receiver")),
     ("promql-at-modifier", Always),
     (BINOP_FILL_MODIFIERS, Works),
@@ -55,7 +55,7 @@ const FEATURES: [(&str, Fate); 39] = [
     ("search-api", Absent("there is no search API")),
     ("st-storage", Absent("times since when counters count are not stored")),
     ("st-synthesis", Absent("times since when counters count are not stored")),
-    ("type-and-unit-labels", Absent("types and units are kept as metadata, not as labels")),
+    (TYPE_AND_UNIT_LABELS, Works),
     ("use-start-timestamps", Absent("times since when counters count are not stored")),
     ("use-uncached-io", Nothing("the page cache is left to the system")),
     ("utf8-names", Always),
@@ -74,6 +74,12 @@ pub(super) const PER_STEP_STATS: &str = "promql-per-step-stats";
 
 /// Evaluates independent rules of a group at the same time.
 pub(super) const CONCURRENT_RULES: &str = "concurrent-rule-eval";
+
+/// Stores delta values of OTLP as they are.
+pub(super) const NATIVE_DELTAS: &str = "otlp-native-delta-ingestion";
+
+/// Makes labels of the type and the unit of a metric that was pushed.
+pub(super) const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";
 
 /// Keeps exemplars.
 pub(super) const EXEMPLARS: &str = "exemplar-storage";

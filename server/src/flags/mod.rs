@@ -185,6 +185,16 @@ impl Flags {
         has_feature(&self.features, features::PER_STEP_STATS)
     }
 
+    /// Tells whether delta values of OTLP are stored as they are.
+    pub(crate) fn stores_deltas(&self) -> bool {
+        has_feature(&self.features, features::NATIVE_DELTAS)
+    }
+
+    /// Tells whether pushed series are labelled with the type and unit of their metric.
+    pub(crate) fn labels_type_and_unit(&self) -> bool {
+        has_feature(&self.features, features::TYPE_AND_UNIT_LABELS)
+    }
+
     /// Returns how queries are evaluated.
     pub(crate) fn engine_options(&self) -> EngineOptions {
         let lookback_ms = self.query.lookback_delta.as_millis();

@@ -33,9 +33,31 @@ const SIZE_BOUNDS: &[f64] = &[1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) http: HttpMetrics,
+    pub(crate) federation: FederationMetrics,
     pub(crate) queries: QueryMetrics,
     pub(crate) reload: ReloadMetrics,
     pub(crate) store: StoreMetrics,
+}
+
+/// What went wrong while others federated.
+#[derive(Debug, Default)]
+pub(crate) struct FederationMetrics {
+    errors: AtomicU64,
+}
+
+impl FederationMetrics {
+    /// Counts an answer that could not be given.
+    pub(crate) fn failed(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn write(&self, writer: &mut TextWriter) {
+        writer.counter(
+            "prometheus_web_federation_errors_total",
+            "Total number of errors that occurred while sending federation responses.",
+            self.errors.load(Ordering::Relaxed),
+        );
+    }
 }
 
 /// Requests by route.
@@ -270,6 +292,7 @@ fn write(app: &App, writer: &mut TextWriter) {
     );
     app.metrics.reload.write(writer);
     app.metrics.http.write(writer);
+    app.metrics.federation.write(writer);
     app.metrics.queries.write(writer, app);
     writer.gauge(
         "prometheus_remote_read_handler_queries",
@@ -280,6 +303,9 @@ fn write(app: &App, writer: &mut TextWriter) {
     memory(writer, &app.memory);
     denied(writer, &app.access);
     scrape::write_receiver(writer, &app.receiver.stats());
+    if app.flags.web.enable_otlp {
+        scrape::write_otlp(writer, &app.otlp.stats());
+    }
     if let Ok(core) = core {
         cache(writer, &core.cache.stats());
         store::write(writer, &core.store.stats(), app);
