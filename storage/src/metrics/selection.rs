@@ -34,6 +34,8 @@ pub struct Selection {
     named: OnceLock<Named>,
     /// Told of damage.
     blocks: Arc<Blocks>,
+    /// Whether any series may have histograms.
+    has_histograms: bool,
     scratches: Scratches,
 }
 
@@ -242,6 +244,9 @@ impl Selection {
         into: &mut Vec<HistogramSample>,
     ) -> Result<(), StorageError> {
         into.clear();
+        if !self.has_histograms {
+            return Ok(());
+        }
         let (members, head): (&[Member], _) = match &self.order {
             _ if index >= self.len() => return Ok(()),
             Order::Head => (&[], Some(index)),
@@ -252,10 +257,10 @@ impl Selection {
             let block = &self.parts[part as usize].block;
             if block.has_histograms() {
                 let begin = into.len();
-                let scratch = &mut block::ReadScratch::default();
-                block
-                    .read_histograms(series, self.range, scratch, into)
-                    .map_err(|error| self.blocks.failed(block, error))?;
+                let read = self.scratches.lend(reader_of(into), |scratch| {
+                    block.read_histograms(series, self.range, &mut scratch.block, into)
+                });
+                read.map_err(|error| self.blocks.failed(block, error))?;
                 settle(into, begin);
             }
         }
@@ -427,8 +432,10 @@ impl MetricStore {
                 Order::Merged(merged)
             }
         };
+        let in_blocks = parts.iter().any(|part| part.block.has_histograms());
         Ok(Selection {
             range,
+            has_histograms: in_blocks || head.has_any_histograms(),
             head,
             parts,
             order,
