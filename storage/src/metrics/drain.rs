@@ -6,9 +6,12 @@
 use std::ops::Range;
 
 use super::extras::Extra;
+use super::histograms::Point;
+use super::shard::Window;
 use super::store::MetricStore;
 use crate::error::StorageError;
 use crate::index::Row;
+use crate::model::histogram::HistogramPoint;
 use crate::model::{Labels, TimeRange};
 
 /// The late samples of one series in a range, as they were when they were taken.
@@ -49,11 +52,41 @@ impl LateSeries {
     }
 }
 
+impl LateSeries {
+    /// Replaces the content of `into` by the histograms, in order of time, without deleted
+    /// ones.
+    ///
+    /// # Errors
+    /// They could not be decoded.
+    pub(super) fn read_histograms(
+        &self,
+        into: &mut Vec<HistogramPoint>,
+    ) -> Result<(), StorageError> {
+        into.clear();
+        let window = Window {
+            range: self.range,
+            in_order: None,
+        };
+        let mut points = Vec::new();
+        let read = self.extra.read_histograms(window, &mut points);
+        read.map_err(|_| StorageError::Chunk {
+            series: format!("{:?}", self.labels),
+        })?;
+        into.extend(points.iter().map(Point::stored));
+        Ok(())
+    }
+}
+
 impl MetricStore {
     /// Returns the times of the oldest and the newest late sample in memory.
     pub fn late_times(&self) -> Option<TimeRange> {
         let shards = self.shards.iter();
-        let times = shards.filter_map(|shard| shard.lock().late.bounds_of_all());
+        let times = shards.flat_map(|shard| {
+            let shard = shard.lock();
+            let floats = shard.late.bounds_of_all();
+            [floats, shard.histograms.late_range()]
+        });
+        let times = times.flatten();
         times.reduce(|one, other| {
             let start_ms = one.start_ms.min(other.start_ms);
             TimeRange::new(start_ms, one.end_ms.max(other.end_ms))
@@ -111,9 +144,11 @@ impl MetricStore {
                 continue;
             }
             // A reader that is copying may not look at the block yet.
+            let of_histograms = series.extra.late_histogram_times(series.range);
             let _capture = self.capture.lock();
             let mut shard = self.shards[series.shard].lock();
-            shard.forget_late(series.slot, series.born, series.range, &timestamps);
+            let (slot, born, range) = (series.slot, series.born, series.range);
+            shard.forget_late(slot, born, range, &timestamps, &of_histograms);
         }
         outcome
     }

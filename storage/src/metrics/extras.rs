@@ -7,7 +7,7 @@
 //! until the interval goes, and go with it.
 
 use super::columns;
-use super::histograms::{Point, TakenHistograms};
+use super::histograms::{Point, TakenHistograms, Timed};
 use super::late::{self, LateColumn, LateSample};
 use super::sealed::{ChunkRef, SealedPages};
 use super::shard::{
@@ -66,6 +66,12 @@ impl Extra {
         self.histograms.is_some()
     }
 
+    /// Returns the times of late histograms in a range, deleted ones included.
+    pub(super) fn late_histogram_times(&self, range: TimeRange) -> Vec<i64> {
+        let histograms = self.histograms.as_ref();
+        histograms.map_or_else(Vec::new, |taken| taken.late_times(range))
+    }
+
     /// Appends the histograms in a window, in order of time, without deleted ones.
     pub(super) fn read_histograms(
         &self,
@@ -76,14 +82,24 @@ impl Extra {
             return Ok(());
         };
         let begin = into.len();
-        histograms.read(window.histograms(), window.range, into)?;
+        histograms.read(window.in_order, window.range, into)?;
         if !self.deleted.is_empty() {
-            let mut at = begin;
-            into.retain(|point| {
-                let is_other = at < begin;
+            let (mut at, mut is_behind_deleted) = (begin, false);
+            let mut kept = begin;
+            while at < into.len() {
+                let is_deleted = tombstones::are_deleted(&self.deleted, into[at].t_ms);
+                if !is_deleted {
+                    if is_behind_deleted {
+                        // A reset may have been among them.
+                        into[at].forget_reset();
+                    }
+                    into.swap(kept, at);
+                    kept += 1;
+                }
+                is_behind_deleted = is_deleted;
                 at += 1;
-                is_other || !tombstones::are_deleted(&self.deleted, point.t_ms)
-            });
+            }
+            into.truncate(kept);
         }
         Ok(())
     }
@@ -150,9 +166,7 @@ impl Shard {
         let hidden = |range| intervals.is_some_and(|all| all.cover(range));
         let late = self.late.copy(slot, range, Some(epoch));
         let late = late.filter(|late| late.any_outside(hidden));
-        let in_order_histograms = window.histograms();
-        let histograms =
-            self.take_histograms(slot, in_order_histograms, range, Some(epoch), hidden);
+        let histograms = self.take_histograms(slot, in_order, range, Some(epoch), hidden);
         if late.is_none() && deleted.is_empty() && histograms.is_none() {
             let buffers = &self.buffers;
             return Shard::capture_in_order(buffers, row, in_order?, wanted, epoch, taken);
@@ -241,28 +255,47 @@ impl Shard {
 
     /// Hands over the late samples in `range`, with slot and creation of their series.
     pub(super) fn take_late(&self, range: TimeRange, mut each: impl FnMut(u32, u32, Extra)) {
-        for slot in self.late.slots() {
+        let mut slots = self.late.slots();
+        if self.histograms.n_late() > 0 {
+            slots.extend(self.histograms.slots());
+            slots.sort_unstable();
+            slots.dedup();
+        }
+        for slot in slots {
             let Some(row) = self.rows.get(slot as usize) else {
                 continue;
             };
             let deleted = self.tombstones.get(slot);
             let deleted = deleted.map_or(&[][..], |all| all.overlapping(range));
-            if let Some(late) = self.late.copy(slot, range, None) {
+            let late = self.late.copy(slot, range, None);
+            let histograms = self.take_histograms(slot, None, range, None, |_| false);
+            if late.is_some() || histograms.is_some() {
                 let extra = Extra {
-                    late,
+                    late: late.unwrap_or_default(),
                     deleted: deleted.to_vec(),
-                    histograms: None,
+                    histograms,
                 };
                 each(slot, row.born, extra);
             }
         }
     }
 
-    /// Drops the late samples of a series in `range` with the given times, in order.
-    pub(super) fn forget_late(&mut self, slot: u32, born: u32, range: TimeRange, times: &[i64]) {
+    /// Drops the late samples of a series in `range` with the given times, in order: of
+    /// floats and of histograms.
+    pub(super) fn forget_late(
+        &mut self,
+        slot: u32,
+        born: u32,
+        range: TimeRange,
+        times: &[i64],
+        of_histograms: &[i64],
+    ) {
         let row = self.rows.get(slot as usize);
         if row.is_some_and(|row| row.born == born) {
             self.retain_late(slot, range, |t_ms| times.binary_search(&t_ms).is_err());
+            self.retain_late_histograms(slot, range, |t_ms| {
+                of_histograms.binary_search(&t_ms).is_err()
+            });
         }
     }
 

@@ -207,8 +207,10 @@ impl MetricStore {
 
     /// Tells whether series may have native histograms in a range.
     pub fn has_histograms(&self, range: TimeRange) -> bool {
-        self.histogram_times()
-            .is_some_and(|times| times.overlaps(range))
+        let set = self.blocks.set();
+        let in_head = self.histogram_times();
+        in_head.is_some_and(|times| times.overlaps(range))
+            || set.overlapping(range).any(|block| block.has_histograms())
     }
 
     /// Returns times outside of which there is no histogram in memory.

@@ -11,14 +11,15 @@ use smallvec::SmallVec;
 use super::blocks::{BlockSet, Blocks, Served};
 use super::columns::{merge_columns, settle};
 use super::head_selection::HeadSelection;
+use super::histograms::{Point, Timed, merge};
 use super::label_order::{BlockPart, Member, Merged};
 use super::scratch::{ReadScratch, Scratches, reader_of};
 use super::shard::Wanted;
 use super::store::MetricStore;
-use crate::block::{self, BlockError};
+use crate::block::{self, Block, BlockError};
 use crate::error::StorageError;
 use crate::index::NameId;
-use crate::model::histogram::HistogramSample;
+use crate::model::histogram::{HistogramPoint, HistogramSample};
 use crate::model::{Labels, Matcher, TimeRange};
 
 /// A snapshot of the series that satisfied a selection. Samples are decoded when they
@@ -240,22 +241,82 @@ impl Selection {
         timestamps: &[i64],
         into: &mut Vec<HistogramSample>,
     ) -> Result<(), StorageError> {
+        self.collect(index, timestamps, into, Block::read_histograms, |point| {
+            HistogramSample {
+                t_ms: point.t_ms,
+                start_ms: 0,
+                histogram: Arc::new(point.flat.to_float(point.hint)),
+            }
+        })
+    }
+
+    /// As [`Selection::read_histograms`], with the counts that the histograms came with.
+    ///
+    /// # Errors
+    /// As [`Selection::read`].
+    pub fn read_points(
+        &self,
+        index: usize,
+        timestamps: &[i64],
+        into: &mut Vec<HistogramPoint>,
+    ) -> Result<(), StorageError> {
+        self.collect(index, timestamps, into, Block::read_points, |point| {
+            point.stored()
+        })
+    }
+
+    /// Replaces the content of `into` by the histograms of a series, as `read` has them of
+    /// a block and `of` of the head. Those of earlier blocks stay before those of later
+    /// ones and of the head, if they have the same time.
+    fn collect<T: Timed>(
+        &self,
+        index: usize,
+        timestamps: &[i64],
+        into: &mut Vec<T>,
+        read: impl Fn(
+            &Block,
+            u32,
+            TimeRange,
+            &mut block::ReadScratch,
+            &mut Vec<T>,
+        ) -> Result<(), BlockError>,
+        of: impl Fn(&Point) -> T,
+    ) -> Result<(), StorageError> {
         into.clear();
-        let Some(head) = self.head_index(index) else {
-            return Ok(());
-        };
-        if !self.head.has_histograms(head) {
+        if index >= self.len() {
             return Ok(());
         }
-        let mut points = Vec::new();
-        self.head.read_histograms(head, &mut points)?;
-        let points = points.into_iter();
-        let alone = points.filter(|point| timestamps.binary_search(&point.t_ms).is_err());
-        into.extend(alone.map(|point| HistogramSample {
-            t_ms: point.t_ms,
-            start_ms: 0,
-            histogram: Arc::new(point.flat.to_float(point.hint)),
-        }));
+        let only;
+        let members = match &self.order {
+            Order::Head => &[][..],
+            Order::Block => {
+                only = [self.only_member(index)];
+                &only
+            }
+            Order::Merged(merged) => merged.members(index),
+        };
+        for &Member { part, series } in members {
+            let block = &self.parts[part as usize].block;
+            if !block.has_histograms() {
+                continue;
+            }
+            let mut found = Vec::new();
+            self.scratches.lend(reader_of(into), |scratch| {
+                read(block, series, self.range, &mut scratch.block, &mut found)
+                    .map_err(|error| self.blocks.failed(block, error))
+            })?;
+            merge(into, 0, found);
+        }
+        if let Some(head) = self.head_index(index)
+            && self.head.has_histograms(head)
+        {
+            let mut points = Vec::new();
+            self.head.read_histograms(head, &mut points)?;
+            merge(into, 0, points.iter().map(of).collect());
+        }
+        if !timestamps.is_empty() {
+            into.retain(|histogram| timestamps.binary_search(&histogram.t_ms()).is_err());
+        }
         Ok(())
     }
 

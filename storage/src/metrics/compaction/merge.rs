@@ -6,10 +6,12 @@ use crate::block::{BlockOptions, BlockParent, BlockWriter, ReadScratch, Ulid};
 use crate::error::StorageError;
 use crate::metrics::blocks::Served;
 use crate::metrics::columns::settle;
-use crate::metrics::flush::{Pace, go_on};
+use crate::metrics::flush::{Pace, drop_beside_floats, go_on};
+use crate::metrics::histograms::merge;
 use crate::metrics::label_order::{BlockPart, Member, Walk};
 use crate::metrics::store::MetricStore;
 use crate::model::TimeRange;
+use crate::model::histogram::HistogramPoint;
 
 /// Samples that are written between two calls of the pace.
 const SAMPLES_PER_TURN: usize = 50_000;
@@ -56,8 +58,16 @@ impl MetricStore {
             let block = &parts[part as usize].block;
             let labels = block.labels(series);
             let labels = labels.map_err(|error| self.blocks.failed(block, error))?;
-            writer.series(labels, &columns.timestamps, &columns.values)?;
-            written += columns.values.len() + SAMPLES_PER_TURN / 1000;
+            let Columns {
+                timestamps,
+                values,
+                histograms,
+                ..
+            } = &mut columns;
+            drop_beside_floats(histograms, timestamps);
+            writer.series_with(labels, timestamps, values, histograms)?;
+            // A histogram has some ten numbers.
+            written += values.len() + 10 * histograms.len() + SAMPLES_PER_TURN / 1000;
             if written >= SAMPLES_PER_TURN {
                 written = 0;
                 go_on(pace)?;
@@ -105,6 +115,7 @@ pub(super) fn any_overlap(blocks: &[Arc<Served>]) -> bool {
 struct Columns {
     timestamps: Vec<i64>,
     values: Vec<f64>,
+    histograms: Vec<HistogramPoint>,
     more_timestamps: Vec<i64>,
     more_values: Vec<f64>,
     scratch: ReadScratch,
@@ -114,6 +125,7 @@ impl Columns {
     fn clear(&mut self) {
         self.timestamps.clear();
         self.values.clear();
+        self.histograms.clear();
     }
 
     fn add(&mut self, block: &Served, series: u32) -> Result<(), crate::block::BlockError> {
@@ -128,6 +140,11 @@ impl Columns {
         )?;
         let more = (&mut self.more_timestamps, &mut self.more_values);
         settle(timestamps, values, begin, more);
+        if block.has_histograms() {
+            let mut found = Vec::new();
+            block.read_points(series, TimeRange::ALL, &mut self.scratch, &mut found)?;
+            merge(&mut self.histograms, 0, found);
+        }
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 //! histograms, as in Prometheus.
 
 mod append;
+mod merge;
 mod run;
 mod series;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 pub(super) use append::{Applying, PendingHistogram};
+pub(super) use merge::{Timed, merge};
 pub(super) use run::Point;
 pub(super) use series::{HistogramSeries, TakenHistograms};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::merge::merge;
 use super::run::{Point, Run, continues};
 use crate::codec::flat::{Flat, Shape};
 use crate::codec::open::Malformed;
@@ -326,6 +327,11 @@ impl TakenHistograms {
         in_order || late.any(|(t_ms, _)| !hidden(TimeRange::new(t_ms, t_ms)))
     }
 
+    /// Returns the times of the late histograms in `range`.
+    pub(in crate::metrics) fn late_times(&self, range: TimeRange) -> Vec<i64> {
+        self.late(range).map(|(t_ms, _)| t_ms).collect()
+    }
+
     /// Appends the histograms in order in `in_order` and the late ones in `range`, all in
     /// order of time. Of two at one time that which came in order stays.
     pub(in crate::metrics) fn read(
@@ -352,36 +358,5 @@ impl TakenHistograms {
         }
         merge(into, begin, points);
         Ok(())
-    }
-}
-
-/// Merges histograms into those from `begin` on, both in order of time; of two at one time
-/// that which was there stays. Where one does not follow its own kind any more, nothing is
-/// known of a reset.
-pub(in crate::metrics) fn merge(into: &mut Vec<Point>, begin: usize, others: Vec<Point>) {
-    if others.is_empty() {
-        return;
-    }
-    let mut known = into.split_off(begin).into_iter().peekable();
-    let mut others = others.into_iter().peekable();
-    let mut was_known = None;
-    loop {
-        let (point, is_known) = match (known.peek(), others.peek()) {
-            (Some(one), Some(other)) if one.t_ms == other.t_ms => {
-                others.next();
-                (known.next(), true)
-            }
-            (Some(one), Some(other)) if one.t_ms > other.t_ms => (others.next(), false),
-            (Some(_), _) => (known.next(), true),
-            (None, _) => (others.next(), false),
-        };
-        let Some(mut point) = point else { break };
-        if was_known.is_some_and(|was_known| was_known != is_known)
-            && point.hint != CounterResetHint::Gauge
-        {
-            point.hint = CounterResetHint::Unknown;
-        }
-        was_known = Some(is_known);
-        into.push(point);
     }
 }

@@ -169,6 +169,7 @@ impl Shard {
             .change(slot, |series| series.push(t_ms, flat));
         self.counts.chunks_created += self.histograms.n_runs() - before;
         self.histograms.note(t_ms);
+        self.note_oldest(Some(t_ms));
         self.rows[slot as usize].open.flags |= HISTOGRAMS;
     }
 
@@ -262,6 +263,19 @@ impl Shard {
 
     /// Drops histograms before `t_ms`, as far as whole runs of them are; late ones all.
     pub(in crate::metrics) fn forget_histograms_before(&mut self, t_ms: i64) {
+        let old = TimeRange::new(i64::MIN, t_ms.saturating_sub(1));
+        self.drop_histograms_before(t_ms, |series| {
+            series.forget_before(t_ms);
+            series.retain_late(old, |_| false);
+        });
+    }
+
+    /// As [`Shard::forget_histograms_before`], but the late ones stay.
+    pub(in crate::metrics) fn forget_runs_before(&mut self, t_ms: i64) {
+        self.drop_histograms_before(t_ms, |series| series.forget_before(t_ms));
+    }
+
+    fn drop_histograms_before(&mut self, t_ms: i64, drop: impl Fn(&mut HistogramSeries)) {
         if self
             .histograms
             .range()
@@ -270,13 +284,9 @@ impl Shard {
             return;
         }
         let before = self.histograms.n_runs();
-        let old = TimeRange::new(i64::MIN, t_ms.saturating_sub(1));
         let rows = &mut self.rows;
         self.histograms.drop_of_all(
-            |_, series| {
-                series.forget_before(t_ms);
-                series.retain_late(old, |_| false);
-            },
+            |_, series| drop(series),
             |slot| rows[slot as usize].open.flags &= !HISTOGRAMS,
         );
         self.counts.chunks_removed += before - self.histograms.n_runs();
@@ -339,7 +349,9 @@ impl Shard {
             {
                 row.open.flags |= HISTOGRAMS;
                 self.counts.chunks_created += series.n_runs();
+                let in_order = series.in_order_range();
                 self.histograms.restore(slot, series);
+                self.note_oldest(in_order.map(|range| range.start_ms));
             }
         })
     }
