@@ -10,6 +10,7 @@ use super::config::ScrapeConfig;
 use super::labels;
 use super::metadata::MetadataCache;
 use super::stats::Counters;
+use super::target::HistogramSwitches;
 use crate::MAX_AHEAD_MS;
 use crate::exposition::{self, Entry, ExpositionError, Parser, ParserOptions, Sample};
 
@@ -48,6 +49,7 @@ pub(super) enum Refusal {
 pub(super) struct Intake<'a> {
     pub(super) store: &'a MetricStore,
     pub(super) config: &'a ScrapeConfig,
+    pub(super) histograms: HistogramSwitches,
     /// Public labels of the target.
     pub(super) target: &'a Labels,
     pub(super) cache: &'a mut ScrapeCache,
@@ -77,7 +79,7 @@ impl LeftOut {
     fn add(&mut self, refused: AppendError) -> Result<(), AppendError> {
         match refused {
             AppendError::OutOfOrder => self.out_of_order += 1,
-            AppendError::DuplicateTimestamp { .. } => self.duplicates += 1,
+            ref duplicate if duplicate.is_duplicate() => self.duplicates += 1,
             AppendError::OutOfBounds | AppendError::TooOld => self.out_of_bounds += 1,
             other => return Err(other),
         }
@@ -143,7 +145,13 @@ impl Intake<'_> {
         if let Some(warning) = &detected.warning {
             tracing::debug!(warning, "scraped format taken from the configuration");
         }
-        let parser = Parser::new(detected.format, body, ParserOptions::default());
+        let options = ParserOptions {
+            native_histograms: self.histograms.native,
+            convert_classic_histograms: self.histograms.convert_classic,
+            keep_classic_histograms: self.histograms.always_classic,
+            ..ParserOptions::default()
+        };
+        let parser = Parser::new(detected.format, body, options);
         for entry in parser {
             match entry? {
                 Entry::Sample(sample) => self.take(appender, &sample, progress)?,
@@ -285,12 +293,7 @@ impl Intake<'_> {
         for series in self.cache.ended() {
             match appender.append(series, self.t_ms, stale_marker()) {
                 // A series may have gone on by other ways, or be gone altogether.
-                Ok(())
-                | Err(
-                    AppendError::OutOfOrder
-                    | AppendError::DuplicateTimestamp { .. }
-                    | AppendError::UnknownSeries,
-                ) => {}
+                Ok(()) | Err(AppendError::OutOfOrder | AppendError::UnknownSeries) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -7,7 +7,7 @@
 //! until the interval goes, and go with it.
 
 use super::columns;
-use super::histograms::{Point, TakenHistograms, Timed};
+use super::histograms::{Point, TakenHistograms, forget_reset};
 use super::late::{self, LateColumn, LateSample};
 use super::sealed::{ChunkRef, SealedPages};
 use super::shard::{
@@ -66,12 +66,6 @@ impl Extra {
         self.histograms.is_some()
     }
 
-    /// Returns the times of late histograms in a range, deleted ones included.
-    pub(super) fn late_histogram_times(&self, range: TimeRange) -> Vec<i64> {
-        let histograms = self.histograms.as_ref();
-        histograms.map_or_else(Vec::new, |taken| taken.late_times(range))
-    }
-
     /// Appends the histograms in a window, in order of time, without deleted ones.
     pub(super) fn read_histograms(
         &self,
@@ -84,20 +78,18 @@ impl Extra {
         let begin = into.len();
         histograms.read(window.in_order, window.range, into)?;
         if !self.deleted.is_empty() {
-            let (mut at, mut is_behind_deleted) = (begin, false);
-            let mut kept = begin;
-            while at < into.len() {
+            let (mut kept, mut is_behind_deleted) = (begin, false);
+            for at in begin..into.len() {
                 let is_deleted = tombstones::are_deleted(&self.deleted, into[at].t_ms);
                 if !is_deleted {
                     if is_behind_deleted {
                         // A reset may have been among them.
-                        into[at].forget_reset();
+                        forget_reset(&mut into[at]);
                     }
                     into.swap(kept, at);
                     kept += 1;
                 }
                 is_behind_deleted = is_deleted;
-                at += 1;
             }
             into.truncate(kept);
         }
@@ -255,12 +247,12 @@ impl Shard {
 
     /// Hands over the late samples in `range`, with slot and creation of their series.
     pub(super) fn take_late(&self, range: TimeRange, mut each: impl FnMut(u32, u32, Extra)) {
-        let mut slots = self.late.slots();
-        if self.histograms.n_late() > 0 {
-            slots.extend(self.histograms.slots());
-            slots.sort_unstable();
-            slots.dedup();
-        }
+        let histograms = self.histograms.iter();
+        let histograms = histograms.filter(|(_, series)| series.n_late() > 0);
+        let mut slots: Vec<u32> = histograms.map(|(slot, _)| slot).collect();
+        slots.extend(self.late.slots());
+        slots.sort_unstable();
+        slots.dedup();
         for slot in slots {
             let Some(row) = self.rows.get(slot as usize) else {
                 continue;
@@ -280,29 +272,37 @@ impl Shard {
         }
     }
 
-    /// Drops the late samples of a series in `range` with the given times, in order: of
-    /// floats and of histograms.
+    /// Drops the late samples of a series in `range` with the given times, in order; those
+    /// of floats and those of histograms.
     pub(super) fn forget_late(
         &mut self,
         slot: u32,
         born: u32,
         range: TimeRange,
-        times: &[i64],
-        of_histograms: &[i64],
+        (floats, histograms): (&[i64], &[i64]),
     ) {
         let row = self.rows.get(slot as usize);
         if row.is_some_and(|row| row.born == born) {
-            self.retain_late(slot, range, |t_ms| times.binary_search(&t_ms).is_err());
+            self.retain_late(slot, range, |t_ms| floats.binary_search(&t_ms).is_err());
             self.retain_late_histograms(slot, range, |t_ms| {
-                of_histograms.binary_search(&t_ms).is_err()
+                histograms.binary_search(&t_ms).is_err()
             });
         }
     }
 
-    /// Drops late samples before `t_ms`, and histograms as far as no run of them reaches
-    /// further.
+    /// Returns the times of the oldest and the newest late sample.
+    pub(super) fn late_times(&self) -> Option<TimeRange> {
+        let both = [self.late.bounds_of_all(), self.histograms.late_range()];
+        let both = both.into_iter().flatten();
+        both.reduce(|one, other| {
+            let start_ms = one.start_ms.min(other.start_ms);
+            TimeRange::new(start_ms, one.end_ms.max(other.end_ms))
+        })
+    }
+
+    /// Drops late samples before `t_ms`.
     pub(super) fn forget_late_before(&mut self, t_ms: i64) {
-        self.forget_histograms_before(t_ms);
+        self.forget_late_histograms_before(t_ms);
         let oldest = self.late.bounds_of_all();
         if oldest.is_none_or(|all| all.start_ms >= t_ms) {
             return;

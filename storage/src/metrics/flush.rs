@@ -17,14 +17,13 @@ use parking_lot::MutexGuard;
 
 use super::blocks::Served;
 use super::drain::LateSeries;
-use super::histograms::Point;
+use super::samples::Samples;
 use super::shard::{NEVER, ReadScratch, Window};
 use super::store::MetricStore;
 use crate::block::{BlockMeta, BlockOptions, BlockWriter};
 use crate::error::StorageError;
 use crate::fs::Dir;
 use crate::model::TimeRange;
-use crate::model::histogram::HistogramPoint;
 
 /// Series that are copied and written between two calls of the pace.
 const BATCH: usize = 512;
@@ -190,15 +189,13 @@ impl MetricStore {
         let range = TimeRange::new(start_ms, end_ms - 1);
         let mut writer =
             BlockWriter::create(self.blocks.dir(), self.blocks.new_ulid(range), options)?;
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        let mut histograms = Vec::new();
+        let mut samples = Samples::default();
         for series in late {
             go_on(pace)?;
-            series.read(&mut timestamps, &mut values)?;
-            series.read_histograms(&mut histograms)?;
-            drop_beside_floats(&mut histograms, &timestamps);
+            series.read(&mut samples)?;
+            let (timestamps, values) = (&samples.timestamps, &samples.values);
             let labels = series.labels().iter();
-            writer.series_with(labels, &timestamps, &values, &histograms)?;
+            writer.series_with(labels, timestamps, values, &samples.histograms)?;
         }
         let meta = writer.finish()?;
         meta.map(|meta| self.blocks.open_new(&meta)).transpose()
@@ -238,27 +235,18 @@ impl MetricStore {
         let mut writer = BlockWriter::create(blocks, ulid, options)?;
         let window = Window::new(range, range.start_ms);
         let ids = self.in_label_order(pace)?;
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        let (mut points, mut histograms) = (Vec::new(), Vec::new());
+        let mut samples = Samples::default();
         let mut scratch = ReadScratch::default();
         for batch in ids.chunks(BATCH) {
             go_on(pace)?;
             let selection = self.capture_ids(batch, window);
             for index in 0..selection.len() {
-                timestamps.clear();
-                values.clear();
-                selection.read(index, &mut scratch, &mut timestamps, &mut values)?;
-                histograms.clear();
-                if selection.has_histograms(index) {
-                    points.clear();
-                    selection.read_histograms(index, &mut points)?;
-                    histograms.extend(points.iter().map(Point::stored));
-                    drop_beside_floats(&mut histograms, &timestamps);
-                }
+                selection.read_samples(index, &mut scratch, &mut samples)?;
                 let dictionary = selection.dictionary();
                 let pairs = selection.row(index).pairs();
                 let labels = pairs.map(|pair| dictionary.pair_text(pair));
-                writer.series_with(labels, &timestamps, &values, &histograms)?;
+                let (timestamps, values) = (&samples.timestamps, &samples.values);
+                writer.series_with(labels, timestamps, values, &samples.histograms)?;
             }
         }
         Ok(writer.finish()?)
@@ -307,13 +295,6 @@ impl MetricStore {
                 .then_with(|| row(one.1).cmp(row(other.1)))
         });
         Ok(keyed.into_iter().map(|(_, _, id)| id).collect())
-    }
-}
-
-/// Leaves out histograms at the times of floats, which are in order.
-pub(super) fn drop_beside_floats(histograms: &mut Vec<HistogramPoint>, timestamps: &[i64]) {
-    if !timestamps.is_empty() {
-        histograms.retain(|point| timestamps.binary_search(&point.t_ms).is_err());
     }
 }
 

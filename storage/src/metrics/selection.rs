@@ -9,9 +9,9 @@ use std::sync::{Arc, OnceLock};
 use smallvec::SmallVec;
 
 use super::blocks::{BlockSet, Blocks, Served};
-use super::columns::{merge_columns, settle};
+use super::columns::{self, merge_columns};
 use super::head_selection::HeadSelection;
-use super::histograms::{Point, Timed, merge};
+use super::histograms::{Point, Timed, drop_beside, settle};
 use super::label_order::{BlockPart, Member, Merged};
 use super::scratch::{ReadScratch, Scratches, reader_of};
 use super::shard::Wanted;
@@ -266,8 +266,7 @@ impl Selection {
     }
 
     /// Replaces the content of `into` by the histograms of a series, as `read` has them of
-    /// a block and `of` of the head. Those of earlier blocks stay before those of later
-    /// ones and of the head, if they have the same time.
+    /// a block and `of` makes them of those of the head.
     fn collect<T: Timed>(
         &self,
         index: usize,
@@ -280,54 +279,35 @@ impl Selection {
             &mut block::ReadScratch,
             &mut Vec<T>,
         ) -> Result<(), BlockError>,
-        of: impl Fn(&Point) -> T,
+        of: impl Fn(Point) -> T,
     ) -> Result<(), StorageError> {
         into.clear();
-        if index >= self.len() {
-            return Ok(());
-        }
-        let only;
-        let members = match &self.order {
-            Order::Head => &[][..],
-            Order::Block => {
-                only = [self.only_member(index)];
-                &only
-            }
-            Order::Merged(merged) => merged.members(index),
+        let (members, head): (&[Member], _) = match &self.order {
+            _ if index >= self.len() => return Ok(()),
+            Order::Head => (&[], Some(index)),
+            Order::Block => (&[self.only_member(index)], None),
+            Order::Merged(merged) => (merged.members(index), merged.head(index)),
         };
+        let reader = reader_of(into);
         for &Member { part, series } in members {
             let block = &self.parts[part as usize].block;
-            if !block.has_histograms() {
-                continue;
+            if block.has_histograms() {
+                let begin = into.len();
+                self.scratches.lend(reader, |scratch| {
+                    read(block, series, self.range, &mut scratch.block, into)
+                        .map_err(|error| self.blocks.failed(block, error))
+                })?;
+                settle(into, begin);
             }
-            let mut found = Vec::new();
-            self.scratches.lend(reader_of(into), |scratch| {
-                read(block, series, self.range, &mut scratch.block, &mut found)
-                    .map_err(|error| self.blocks.failed(block, error))
-            })?;
-            merge(into, 0, found);
         }
-        if let Some(head) = self.head_index(index)
-            && self.head.has_histograms(head)
-        {
-            let mut points = Vec::new();
+        if let Some(head) = head.filter(|&head| self.head.has_histograms(head)) {
+            let (mut points, begin) = (Vec::new(), into.len());
             self.head.read_histograms(head, &mut points)?;
-            merge(into, 0, points.iter().map(of).collect());
+            into.extend(points.into_iter().map(of));
+            settle(into, begin);
         }
-        if !timestamps.is_empty() {
-            into.retain(|histogram| timestamps.binary_search(&histogram.t_ms()).is_err());
-        }
+        drop_beside(into, 0, timestamps);
         Ok(())
-    }
-
-    /// Returns which of the series of the head series `index` is, if it is there.
-    fn head_index(&self, index: usize) -> Option<usize> {
-        match &self.order {
-            _ if index >= self.len() => None,
-            Order::Head => Some(index),
-            Order::Block => None,
-            Order::Merged(merged) => merged.head(index),
-        }
     }
 
     /// Appends the samples of a series to both columns, which are empty.
@@ -357,7 +337,7 @@ impl Selection {
         if begin == 0 || !self.head.has_extra(head) {
             self.head
                 .read(head, &mut scratch.head, timestamps, values)?;
-            settle(timestamps, values, begin, scratch.more());
+            columns::settle(timestamps, values, begin, scratch.more());
             return Ok(());
         }
         // Late samples and deleted times are those of the head alone.
@@ -383,7 +363,7 @@ impl Selection {
         let block = &self.parts[part as usize].block;
         let read = block.read(series, self.range, &mut scratch.block, timestamps, values);
         read.map_err(|error| self.blocks.failed(block, error))?;
-        settle(timestamps, values, begin, scratch.more());
+        columns::settle(timestamps, values, begin, scratch.more());
         Ok(())
     }
 }

@@ -523,7 +523,7 @@ impl Shard {
     pub(super) fn truncate_before(&mut self, t_ms: i64) -> u64 {
         let removed_before = self.counts.chunks_removed;
         self.forget_tombstones_before(t_ms);
-        self.forget_runs_before(t_ms);
+        self.forget_histograms_before(t_ms);
         self.kept_from_ms = self.kept_from_ms.max(t_ms);
         self.counts.chunks_removed += self.sealed.truncate_before(t_ms);
         for slot in 0..self.rows.len() {
@@ -623,9 +623,11 @@ impl Shard {
     fn find_oldest_ms(&self) -> Option<i64> {
         let open = self.rows.iter().filter(|row| row.open.n > 0);
         let open = open.filter_map(|row| open::first_ms(self.buffers.get(row.place)));
-        let runs = self.histograms.iter();
-        let runs = runs.filter_map(|(_, series)| Some(series.in_order_range()?.start_ms));
-        open.chain(self.sealed.min_time_ms()).chain(runs).min()
+        let histograms = self.histograms.iter();
+        let histograms = histograms.filter_map(|(_, series)| series.in_order_range());
+        open.chain(self.sealed.min_time_ms())
+            .chain(histograms.map(|range| range.start_ms))
+            .min()
     }
 
     /// Returns the bytes of memory of the rows and of the open chunks.

@@ -1,23 +1,17 @@
-//! Histograms of a series from several places, in order of time.
+//! Histograms of one series from several places, in one order of time.
 
 use std::sync::Arc;
 
 use super::run::Point;
 use crate::model::histogram::{CounterResetHint, Histogram, HistogramPoint, HistogramSample};
 
-/// A histogram in any of its forms.
+/// A histogram at a time, in any form.
 pub(in crate::metrics) trait Timed {
     /// Returns its time.
     fn t_ms(&self) -> i64;
 
-    /// Forgets what is known of a counter reset before it.
-    fn forget_reset(&mut self);
-}
-
-fn forget(hint: &mut CounterResetHint) {
-    if *hint != CounterResetHint::Gauge {
-        *hint = CounterResetHint::Unknown;
-    }
+    /// Returns what is known of a reset before it.
+    fn hint_mut(&mut self) -> &mut CounterResetHint;
 }
 
 impl Timed for Point {
@@ -25,8 +19,8 @@ impl Timed for Point {
         self.t_ms
     }
 
-    fn forget_reset(&mut self) {
-        forget(&mut self.hint);
+    fn hint_mut(&mut self) -> &mut CounterResetHint {
+        &mut self.hint
     }
 }
 
@@ -35,8 +29,8 @@ impl Timed for HistogramSample {
         self.t_ms
     }
 
-    fn forget_reset(&mut self) {
-        forget(&mut Arc::make_mut(&mut self.histogram).counter_reset_hint);
+    fn hint_mut(&mut self) -> &mut CounterResetHint {
+        &mut Arc::make_mut(&mut self.histogram).counter_reset_hint
     }
 }
 
@@ -45,106 +39,118 @@ impl Timed for HistogramPoint {
         self.t_ms
     }
 
-    fn forget_reset(&mut self) {
+    fn hint_mut(&mut self) -> &mut CounterResetHint {
         match &mut self.histogram {
-            Histogram::Integer(histogram) => forget(&mut histogram.counter_reset_hint),
-            Histogram::Float(histogram) => forget(&mut histogram.counter_reset_hint),
+            Histogram::Integer(histogram) => &mut histogram.counter_reset_hint,
+            Histogram::Float(histogram) => &mut histogram.counter_reset_hint,
         }
     }
 }
 
-/// Merges histograms into those from `begin` on, both in order of time; of two at one time
-/// that which was there stays. Where one does not follow its own kind any more, nothing is
-/// known of a reset.
-pub(in crate::metrics) fn merge<T: Timed>(into: &mut Vec<T>, begin: usize, mut others: Vec<T>) {
-    let Some(first) = others.first_mut() else {
+/// Merges the histograms from `begin` on into those before, both in order of time; of two at
+/// one time that which was before stays. As in Prometheus, nothing is known of a reset where
+/// one does not follow another one of its own place.
+pub(in crate::metrics) fn settle<T: Timed>(all: &mut Vec<T>, begin: usize) {
+    let (before, from) = all.split_at_mut(begin);
+    let (Some(last), Some(first)) = (before.last(), from.first_mut()) else {
         return;
     };
-    let last = into.get(begin..).and_then(|known| known.last());
-    if last.is_none_or(|last| last.t_ms() < first.t_ms()) {
-        if last.is_some() {
-            first.forget_reset();
-        }
-        into.append(&mut others);
+    if last.t_ms() < first.t_ms() {
+        forget_reset(first);
         return;
     }
-    let mut known = into.split_off(begin).into_iter().peekable();
-    let mut others = others.into_iter().peekable();
+    let mut others = all.split_off(begin).into_iter().peekable();
+    let mut known = std::mem::take(all).into_iter().peekable();
     let mut was_known = None;
     loop {
-        let (point, is_known) = match (known.peek(), others.peek()) {
-            (Some(one), Some(other)) if one.t_ms() == other.t_ms() => {
-                others.next();
-                (known.next(), true)
-            }
-            (Some(one), Some(other)) if one.t_ms() > other.t_ms() => (others.next(), false),
-            (Some(_), _) => (known.next(), true),
-            (None, _) => (others.next(), false),
+        let times = (known.peek().map(T::t_ms), others.peek().map(T::t_ms));
+        let is_known = match times {
+            (Some(one), Some(other)) => one <= other,
+            (one, _) => one.is_some(),
         };
-        let Some(mut point) = point else { break };
+        if times.0 == times.1 {
+            others.next();
+        }
+        let next = if is_known {
+            known.next()
+        } else {
+            others.next()
+        };
+        let Some(mut next) = next else { break };
         if was_known.is_some_and(|was_known| was_known != is_known) {
-            point.forget_reset();
+            forget_reset(&mut next);
         }
         was_known = Some(is_known);
-        into.push(point);
+        all.push(next);
     }
+}
+
+/// Forgets that there was no reset before a histogram.
+pub(in crate::metrics) fn forget_reset<T: Timed>(next: &mut T) {
+    let hint = next.hint_mut();
+    if *hint != CounterResetHint::Gauge {
+        *hint = CounterResetHint::Unknown;
+    }
+}
+
+/// Drops the histograms from `begin` on that are at the time of a float; `times` are in
+/// order.
+pub(in crate::metrics) fn drop_beside<T: Timed>(all: &mut Vec<T>, begin: usize, times: &[i64]) {
+    if times.is_empty() {
+        return;
+    }
+    let mut at = 0;
+    all.retain(|next| {
+        at += 1;
+        at <= begin || times.binary_search(&next.t_ms()).is_err()
+    });
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::model::histogram::FloatHistogram;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
-    fn sample(t_ms: i64, hint: CounterResetHint, sum: f64) -> HistogramSample {
-        HistogramSample {
-            t_ms,
-            start_ms: 0,
-            histogram: Arc::new(FloatHistogram {
-                counter_reset_hint: hint,
-                sum,
-                ..FloatHistogram::default()
-            }),
+    use super::*;
+    use CounterResetHint::{NotReset, Unknown};
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct At(i64, u8, CounterResetHint);
+
+    impl Timed for At {
+        fn t_ms(&self) -> i64 {
+            self.0
+        }
+
+        fn hint_mut(&mut self) -> &mut CounterResetHint {
+            &mut self.2
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn places_merge_like_maps(one: BTreeMap<i8, ()>, other: BTreeMap<i8, ()>) {
+            let mut all: Vec<At> = Vec::new();
+            all.extend(one.keys().map(|&t| At(i64::from(t), 1, NotReset)));
+            let begin = all.len();
+            all.extend(other.keys().map(|&t| At(i64::from(t), 2, NotReset)));
+            settle(&mut all, begin);
+            let mut model: BTreeMap<i8, u8> = other.keys().map(|&t| (t, 2)).collect();
+            model.extend(one.keys().map(|&t| (t, 1)));
+            let mut before = None;
+            let expected = model.into_iter().map(|(t, place)| {
+                let changed = before.replace(place).is_some_and(|before| before != place);
+                At(i64::from(t), place, if changed { Unknown } else { NotReset })
+            });
+            prop_assert_eq!(all, expected.collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn nothing_is_known_of_a_reset_where_one_comes_from_elsewhere() {
-        use CounterResetHint::{Gauge, NotReset, Unknown};
-        let known = |t_ms| sample(t_ms, NotReset, 1.0);
-        let other = |t_ms| sample(t_ms, NotReset, 2.0);
-        let seen = |merged: &[HistogramSample]| {
-            let all = merged.iter();
-            let seen = all.map(|s| (s.t_ms, s.histogram.counter_reset_hint, s.histogram.sum));
-            seen.collect::<Vec<_>>()
-        };
-        let mut merged = vec![
-            sample(-1, Gauge, 0.0),
-            known(1),
-            known(2),
-            known(5),
-            known(6),
-        ];
-        merge(&mut merged, 1, vec![other(2), other(3), other(4), other(9)]);
-        let expected = [
-            (-1, Gauge, 0.0),
-            (1, NotReset, 1.0),
-            (2, NotReset, 1.0),
-            (3, Unknown, 2.0),
-            (4, NotReset, 2.0),
-            (5, Unknown, 1.0),
-            (6, NotReset, 1.0),
-            (9, Unknown, 2.0),
-        ];
-        assert_eq!(seen(&merged), expected);
-        let mut behind = vec![known(1)];
-        merge(&mut behind, 0, vec![other(2), other(3)]);
-        let expected = [(1, NotReset, 1.0), (2, Unknown, 2.0), (3, NotReset, 2.0)];
-        assert_eq!(seen(&behind), expected);
-        let mut gauges = vec![known(1)];
-        merge(&mut gauges, 0, vec![sample(2, Gauge, 0.0)]);
-        assert_eq!(seen(&gauges)[1].1, Gauge);
-        let mut alone = Vec::new();
-        merge(&mut alone, 0, vec![known(1)]);
-        assert_eq!(seen(&alone), [(1, NotReset, 1.0)]);
+    fn floats_stay_where_both_are() {
+        let mut all: Vec<At> = (0..6).map(|t| At(t, 1, NotReset)).collect();
+        drop_beside(&mut all, 2, &[0, 3, 4, 9]);
+        let times: Vec<i64> = all.iter().map(|at| at.0).collect();
+        assert_eq!(times, [0, 1, 2, 5]);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::merge::merge;
+use super::merge::settle;
 use super::run::{Point, Run, continues};
 use crate::codec::flat::{Flat, Shape};
 use crate::codec::open::Malformed;
@@ -327,11 +327,6 @@ impl TakenHistograms {
         in_order || late.any(|(t_ms, _)| !hidden(TimeRange::new(t_ms, t_ms)))
     }
 
-    /// Returns the times of the late histograms in `range`.
-    pub(in crate::metrics) fn late_times(&self, range: TimeRange) -> Vec<i64> {
-        self.late(range).map(|(t_ms, _)| t_ms).collect()
-    }
-
     /// Appends the histograms in order in `in_order` and the late ones in `range`, all in
     /// order of time. Of two at one time that which came in order stays.
     pub(in crate::metrics) fn read(
@@ -352,11 +347,13 @@ impl TakenHistograms {
         for (t_ms, flat) in self.late(range) {
             late.push(t_ms, flat.clone());
         }
-        let mut points = Vec::new();
+        let end = into.len();
         for run in late.runs() {
-            run.read(TimeRange::ALL, &mut points)?;
+            run.read(TimeRange::ALL, into)?;
         }
-        merge(into, begin, points);
+        let mut own = into.split_off(begin);
+        settle(&mut own, end - begin);
+        into.append(&mut own);
         Ok(())
     }
 }

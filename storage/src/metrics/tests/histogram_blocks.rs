@@ -138,6 +138,47 @@ fn check_hints(samples: &[HistogramSample]) {
     }
 }
 
+#[test]
+fn late_samples_at_deleted_times_do_not_keep_it_busy() {
+    let mut place = place();
+    place.options.block_range_ms = RANGE;
+    place.options.out_of_order_window_ms = 1 << 40;
+    let store = place.open();
+    for t_ms in (0..5 * RANGE).step_by(100) {
+        commit(&store, &[(0, t_ms), (1, t_ms)]);
+    }
+    while store
+        .compact(&Retention::default(), &mut on)
+        .unwrap()
+        .flushed
+        > 0
+    {}
+    commit(&store, &[(0, 25), (0, 425), (1, 25), (1, 425)]);
+    store
+        .delete_series(&[all()], TimeRange::new(200, 300))
+        .unwrap();
+    // Some of these are floats, some are not.
+    let late: Vec<(u8, i64)> = (205..300)
+        .step_by(5)
+        .flat_map(|t| [(0, t), (1, t)])
+        .collect();
+    let kinds = late
+        .iter()
+        .map(|&(n, t)| matches!(sample(n, t), Sample::Float(_)));
+    assert!(kinds.clone().any(|is_float| is_float) && !kinds.clone().all(|is_float| is_float));
+    commit(&store, &late);
+    let mut turns = 0;
+    let mut pace = || {
+        turns += 1;
+        match turns < 1000 {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    };
+    store.compact(&Retention::default(), &mut pace).unwrap();
+    assert_eq!(store.late_times(), None);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// Samples of all series from now on, every so many milliseconds.
