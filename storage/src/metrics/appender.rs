@@ -6,6 +6,7 @@ use parking_lot::RwLockUpgradableReadGuard;
 use smallvec::SmallVec;
 
 use super::limits;
+use super::log::Written;
 use super::shard::{Applied, Checked, NEVER, Shard};
 use super::side::Side;
 use super::snapshot::MAX_WAITING;
@@ -454,11 +455,14 @@ impl<'a> Appender<'a> {
         let committed = {
             let _snapshots_wait = self.store.committing.read();
             let written = self.write(&pending, &late);
-            let committed = written.map(|()| self.apply(&pending, &late, &mut crowded));
-            if committed.is_ok() {
+            written.map(|written| {
+                let committed = self.apply(&pending, &late, &mut crowded);
                 std::mem::take(&mut self.side).apply(self.store);
-            }
-            committed
+                for (shard, written) in written {
+                    self.store.tails.publish(shard, written.end);
+                }
+                committed
+            })
         };
         self.scratch.pending = pending;
         self.scratch.late = late;
@@ -468,7 +472,12 @@ impl<'a> Appender<'a> {
         committed
     }
 
-    fn write(&self, pending: &[Vec<Pending>], late: &[Vec<Pending>]) -> Result<(), StorageError> {
+    /// Writes the part of each shard to its log.
+    fn write(
+        &self,
+        pending: &[Vec<Pending>],
+        late: &[Vec<Pending>],
+    ) -> Result<SmallVec<[(usize, Written); 32]>, StorageError> {
         let store = self.store;
         let both = || pending.iter().zip(late).enumerate();
         let shards = || {
@@ -476,7 +485,7 @@ impl<'a> Appender<'a> {
                 !pending.is_empty() || !late.is_empty() || self.side.is_in(shard)
             })
         };
-        let mut written: SmallVec<[(usize, u64); 32]> = SmallVec::new();
+        let mut written: SmallVec<[(usize, Written); 32]> = SmallVec::new();
         for (shard, (pending, late)) in shards() {
             let result = store.logs[shard].lock().write(
                 &store.index,
@@ -489,7 +498,7 @@ impl<'a> Appender<'a> {
             match result {
                 Ok(commit) => written.push((shard, commit)),
                 Err(error) => {
-                    for (shard, commit) in written {
+                    for (shard, Written { commit, .. }) in written {
                         if let Err(error) = store.logs[shard].lock().revert(commit) {
                             store.log_failed(error);
                         }
@@ -503,7 +512,7 @@ impl<'a> Appender<'a> {
                 store.sync_log(&store.logs[shard])?;
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Sets `crowded` to a shard with many full pages in memory, if there is one.
@@ -606,12 +615,18 @@ impl<'a> Appender<'a> {
                 &late,
                 &Side::default(),
             );
-            let synced = match written.map_err(|error| store.log_failed(error)) {
-                Ok(_) if store.options.wal_sync == SyncPolicy::Always => store.sync_log(log),
-                written => written.map(|_| ()),
+            let written = written.map_err(|error| store.log_failed(error));
+            let synced = match written {
+                Ok(written) if store.options.wal_sync == SyncPolicy::Always => {
+                    store.sync_log(log).map(|()| written)
+                }
+                written => written,
             };
             match synced {
-                Ok(()) => committed.apply_late(&mut store.shards[number].lock(), &late, epoch),
+                Ok(written) => {
+                    committed.apply_late(&mut store.shards[number].lock(), &late, epoch);
+                    store.tails.publish(number, written.end);
+                }
                 Err(_) => committed.dropped += late.len() as u64,
             }
         }

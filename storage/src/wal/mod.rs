@@ -30,6 +30,7 @@ mod metadata;
 mod reader;
 mod repair;
 mod series;
+mod tail;
 mod tombstones;
 mod writer;
 
@@ -40,6 +41,7 @@ pub use exemplars::{LoggedExemplar, decode_exemplar, encode_exemplar};
 pub use metadata::{LoggedMetadata, decode_metadata, encode_metadata};
 pub use reader::{Entry, Replayed};
 pub use series::Definitions;
+pub use tail::{Position, Tail, TailDamage};
 pub use writer::{PendingSync, Start, Wal, WalOptions, WalStats};
 
 use std::path::PathBuf;
