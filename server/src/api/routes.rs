@@ -11,6 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{operate, prometheus};
+use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
 use crate::http::edge::moved;
@@ -24,13 +25,8 @@ const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
 
 /// Builds the router of all APIs.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut table = Table {
-        router: Router::new(),
-        prefix: app.urls.prefix.clone(),
-    };
-    table.operate();
-    table.prometheus();
-    let Table { router, prefix } = table;
+    let table = Table::filled(&app.urls.prefix);
+    let Table { router, prefix, .. } = table;
     router
         .route_layer(from_fn_with_state(Arc::clone(&app), count))
         .fallback(move |request: Request| {
@@ -43,14 +39,36 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 struct Table {
     router: Router<Arc<App>>,
     prefix: String,
+    /// What the routes that are added next ask of their callers.
+    scope: Scope,
+    /// The paths with what they ask.
+    #[cfg(test)]
+    listed: Vec<(String, Scope)>,
 }
 
 impl Table {
+    /// Returns the table of all routes of a server whose paths begin with `prefix`.
+    fn filled(prefix: &str) -> Table {
+        let mut table = Table {
+            router: Router::new(),
+            prefix: prefix.to_owned(),
+            scope: Scope::Admin,
+            #[cfg(test)]
+            listed: Vec::new(),
+        };
+        table.operate();
+        table.prometheus();
+        table
+    }
+
     fn operate(&mut self) {
+        self.scope = Scope::Any;
         self.add("/-/healthy", GET_HEAD, operate::healthy);
         self.add("/-/ready", GET_HEAD, operate::ready);
+        self.scope = Scope::Admin;
         self.any("/-/reload", operate::reload);
         self.any("/-/quit", operate::quit);
+        self.scope = Scope::Read;
         self.add("/metrics", GET_HEAD, operate::metrics);
         self.add("/version", GET, operate::version);
     }
@@ -60,6 +78,7 @@ impl Table {
             admin, alertmanagers::alertmanagers, config, exemplars, explain, labels, parse, query,
             relabel_steps::relabel_steps, rules, status, targets, write,
         };
+        self.scope = Scope::Read;
         self.api("/query", GET_POST, query::instant);
         self.api("/query_range", GET_POST, query::range);
         self.api("/format_query", GET_POST, parse::format_query);
@@ -78,7 +97,6 @@ impl Table {
         self.api("/rules", GET, rules::rules);
         self.api("/alerts", GET, rules::alerts);
         self.api("/alertmanagers", GET, alertmanagers);
-        self.api("/write", POST, write::write);
         self.api("/status/buildinfo", GET, status::buildinfo);
         self.api("/status/config", GET, config::config);
         self.api("/status/flags", GET, status::flags);
@@ -87,6 +105,9 @@ impl Table {
         self.api("/status/tsdb/blocks", GET, status::blocks);
         self.api("/status/walreplay", GET, status::walreplay);
         self.api("/notifications", GET, status::notifications);
+        self.scope = Scope::Write;
+        self.api("/write", POST, write::write);
+        self.scope = Scope::Admin;
         self.api("/admin/tsdb/delete_series", POST_PUT, admin::delete_series);
         self.api(
             "/admin/tsdb/clean_tombstones",
@@ -130,9 +151,7 @@ impl Table {
         if !methods.contains(&Method::HEAD) {
             route = route.on(MethodFilter::HEAD, refuse);
         }
-        let path = format!("{}{path}", self.prefix);
-        let router = std::mem::take(&mut self.router);
-        self.router = router.route(&path, route.fallback(refuse));
+        self.put(path, route.fallback(refuse));
     }
 
     /// Adds a path whose handler looks at the method itself.
@@ -141,11 +160,39 @@ impl Table {
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
+        self.put(path, axum::routing::any(handler));
+    }
+
+    /// Adds a path whose callers must have the scope that is in force.
+    fn put(&mut self, path: &str, route: MethodRouter<Arc<App>>) {
+        #[cfg(test)]
+        self.listed.push((path.to_owned(), self.scope));
+        let scope = self.scope;
+        let route = route.layer(axum::middleware::from_fn(move |request, next| {
+            checked(scope, request, next)
+        }));
         let path = format!("{}{path}", self.prefix);
         let router = std::mem::take(&mut self.router);
-        self.router = router.route(&path, axum::routing::any(handler));
+        self.router = router.route(&path, route);
     }
 }
+
+/// Lets those pass who have a scope. A request without a caller has not passed the edge,
+/// which cannot be; it has none.
+async fn checked(scope: Scope, request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.scopes.allow(scope)) {
+        return next.run(request).await;
+    }
+    let text = format!("Forbidden: this call needs the scope \"{scope}\"");
+    let mut response = plain(StatusCode::FORBIDDEN, &text);
+    response.extensions_mut().insert(OutOfScope);
+    response
+}
+
+/// Extension of an answer that was refused for want of a scope, to be counted.
+#[derive(Debug, Clone, Copy)]
+struct OutOfScope;
 
 fn method_not_allowed(methods: &[Method]) -> Response {
     let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
@@ -171,6 +218,9 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     let began = clock::monotonic();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
+    if response.extensions().get::<OutOfScope>().is_some() {
+        app.access.denied().count_scope();
+    }
     if let Some(path) = path {
         let path = path.as_str();
         let path = path.strip_prefix(&app.urls.prefix).unwrap_or(path);
@@ -180,4 +230,21 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
             .observe(path, response.status(), began.elapsed(), size);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_lists_every_route_with_its_scope() {
+        let manual = include_str!("../../../docs/security.md");
+        let begin = "<!-- routes -->\n";
+        let (_, listed) = manual.split_once(begin).unwrap();
+        let (listed, _) = listed.split_once("<!-- end of routes -->").unwrap();
+        let line = |(path, scope): &(String, Scope)| format!("| `{path}` | {scope} |\n");
+        let table: String = Table::filled("").listed.iter().map(line).collect();
+        let expected = format!("| path | scope |\n|---|---|\n{table}");
+        assert!(listed == expected, "docs/security.md must say\n{expected}");
+    }
 }

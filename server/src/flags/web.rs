@@ -1,5 +1,6 @@
 //! The HTTP server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,6 +19,10 @@ pub(crate) struct WebFlags {
         default_value = "127.0.0.1:9090"
     )]
     pub(crate) listen_addresses: Vec<String>,
+
+    /// File with TLS, users, tokens and headers (docs/security.md); default: none.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub(crate) web_config_file: Option<PathBuf>,
 
     /// URL of Kymo as seen from outside, for links to it; default: host name and port.
     #[arg(long = "web.external-url", value_name = "URL")]

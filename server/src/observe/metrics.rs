@@ -19,6 +19,7 @@ use super::rules;
 use super::scrape;
 use super::store::{self, StoreMetrics};
 use super::summary::{Histogram, Summary};
+use crate::access::Access;
 use crate::app::App;
 use crate::notify;
 use crate::work::memory::{Memory, Refused};
@@ -115,6 +116,16 @@ impl RouteMetrics {
             durations: Histogram::new(DURATION_BOUNDS),
             sizes: Histogram::new(SIZE_BOUNDS),
         }
+    }
+}
+
+/// Writes how many requests were turned away before they reached a route.
+fn denied(writer: &mut TextWriter, access: &Access) {
+    let name = "kymo_http_denied_total";
+    let help = "Requests that were turned away by credentials, scopes or limits.";
+    writer.family(name, Kind::Counter, help);
+    for (reason, count) in access.denied().counts() {
+        writer.sample(name, &[("reason", reason)], count as f64);
     }
 }
 
@@ -245,6 +256,7 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
     app.metrics.http.write(&mut writer);
     app.metrics.queries.write(&mut writer, app);
     memory(&mut writer, &app.memory);
+    denied(&mut writer, &app.access);
     scrape::write_receiver(&mut writer, &app.receiver.stats());
     if let Ok(core) = core {
         cache(&mut writer, &core.cache.stats());
