@@ -1,9 +1,7 @@
 //! Where an engine gets its series from: one small trait to implement.
 
-use std::sync::Arc;
-
 pub use kymo_storage::metrics::Times;
-use kymo_storage::model::histogram::FloatHistogram;
+pub use kymo_storage::model::histogram::HistogramSample;
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
 /// Data that a query can read.
@@ -136,18 +134,6 @@ pub struct SampleBuf {
     pub start_times: Vec<i64>,
     /// Histograms in order of time, none at the time of a float.
     pub histograms: Vec<HistogramSample>,
-}
-
-/// A histogram at a time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HistogramSample {
-    /// Milliseconds since the epoch.
-    pub t_ms: i64,
-    /// Since when the series had counted, in milliseconds since the epoch; 0 where that
-    /// is not known.
-    pub start_ms: i64,
-    /// The histogram; one whose sum is the stale marker ends the series.
-    pub histogram: Arc<FloatHistogram>,
 }
 
 impl SampleBuf {

@@ -196,9 +196,11 @@ impl WriteError {
 pub(super) fn append_status(error: &AppendError) -> u16 {
     match error {
         AppendError::OutOfOrder
-        | AppendError::DuplicateTimestamp { .. }
         | AppendError::OutOfBounds
-        | AppendError::TooOld => 400,
+        | AppendError::TooOld
+        | AppendError::Histogram(_)
+        | AppendError::TooManyBuckets { .. } => 400,
+        error if error.is_duplicate() => 400,
         _ => 500,
     }
 }

@@ -77,7 +77,7 @@ impl LeftOut {
     fn add(&mut self, refused: AppendError) -> Result<(), AppendError> {
         match refused {
             AppendError::OutOfOrder => self.out_of_order += 1,
-            AppendError::DuplicateTimestamp { .. } => self.duplicates += 1,
+            ref duplicate if duplicate.is_duplicate() => self.duplicates += 1,
             AppendError::OutOfBounds | AppendError::TooOld => self.out_of_bounds += 1,
             other => return Err(other),
         }
@@ -285,12 +285,7 @@ impl Intake<'_> {
         for series in self.cache.ended() {
             match appender.append(series, self.t_ms, stale_marker()) {
                 // A series may have gone on by other ways, or be gone altogether.
-                Ok(())
-                | Err(
-                    AppendError::OutOfOrder
-                    | AppendError::DuplicateTimestamp { .. }
-                    | AppendError::UnknownSeries,
-                ) => {}
+                Ok(()) | Err(AppendError::OutOfOrder | AppendError::UnknownSeries) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -161,7 +161,9 @@ impl ShardLog {
                 }
             }
         }
-        for (_, slot, _) in side.exemplars_of(shard) {
+        let histograms = side.histograms_of(shard).iter();
+        let exemplars = side.exemplars_of(shard).map(|(_, slot, _)| slot);
+        for slot in histograms.map(|pending| pending.slot).chain(exemplars) {
             if self.defined.insert(slot) {
                 self.fresh.push(slot);
             }

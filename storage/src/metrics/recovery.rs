@@ -31,7 +31,9 @@ use crate::model::Labels;
 use crate::options::StoreOptions;
 use crate::sync::thread;
 use crate::wal::format::segment_seq;
-use crate::wal::{Definitions, Entry, LoggedExemplar, Replayed, Start, WalError, WalOptions};
+use crate::wal::{
+    Definitions, Entry, LoggedExemplar, LoggedHistogram, Replayed, Start, WalError, WalOptions,
+};
 
 const VERSION_FILE: &str = "VERSION";
 const TEMPORARY_FILE: &str = "VERSION.tmp";
@@ -417,6 +419,7 @@ impl Replayer<'_> {
                     self.shard.apply_late(slot, 0, t_ms, value, 0);
                 }
             }
+            Entry::Histograms(found) => self.histograms(found),
             Entry::Tombstones(deleted) => {
                 for &(slot, range) in deleted {
                     self.shard.delete(slot, 0, range);
@@ -436,7 +439,7 @@ impl Replayer<'_> {
         for (at, ((&slot, &t_ms), &value)) in slots.iter().zip(times).zip(values).enumerate() {
             // A slot without a series belonged to one that was removed; its definition
             // went with older segments.
-            let applied = self.shard.apply(slot, 0, t_ms, value, REPLAY_EPOCH);
+            let applied = self.shard.replay(slot, t_ms, value, REPLAY_EPOCH);
             if applied == Applied::OutOfOrder {
                 self.overtaken.push(at);
             }
@@ -462,6 +465,18 @@ impl Replayer<'_> {
                 self.shard.apply_late(slot, 0, t_ms, value, 0);
             }
             *newest_ms = t_ms.max(*newest_ms);
+        }
+    }
+
+    fn histograms(&mut self, found: &[LoggedHistogram]) {
+        for logged in found {
+            let (slot, t_ms, flat) = (logged.id, logged.t_ms, logged.flat.clone());
+            if logged.is_late {
+                self.shard.apply_late_histogram(slot, 0, t_ms, flat, 0);
+            } else {
+                self.shard.replay_histogram(slot, t_ms, flat, REPLAY_EPOCH);
+                self.newest_ms = self.newest_ms.max(t_ms);
+            }
         }
     }
 
@@ -531,6 +546,7 @@ impl Replayer<'_> {
             self.defined.remove(slot);
             self.shard.forget_samples(slot);
             self.shard.forget_extras(slot);
+            self.shard.forget_histograms(slot);
             if let Some(born) = self.born.get_mut(slot as usize) {
                 *born = UNKNOWN;
             }
@@ -584,7 +600,7 @@ impl Opened {
     /// returns its id.
     fn settle(&mut self, index: &mut Restoring, id: u32, other: u32, row: Row<'_>) -> u32 {
         let layout = self.layout;
-        let newest = |shards: &[Shard], id| shards[layout.shard(id)].last_ms(layout.slot(id));
+        let newest = |shards: &[Shard], id| shards[layout.shard(id)].newest_ms(layout.slot(id));
         let mut loser = id;
         if other != id && newest(&self.shards, id) > newest(&self.shards, other) {
             index.remove(other);
@@ -603,10 +619,12 @@ impl Opened {
         shard.forget_samples(layout.slot(loser));
         // Late samples tell nothing about who was alive, so none is given up.
         let late = shard.forget_extras(layout.slot(loser));
+        let late_histograms = shard.forget_histograms(layout.slot(loser));
         shard.remove(layout.slot(loser));
         let winner = if loser == id { other } else { id };
         let (shard, slot) = (layout.shard(winner), layout.slot(winner));
         self.shards[shard].add_late(slot, &late);
+        self.shards[shard].add_late_histograms(slot, late_histograms);
         loser
     }
 }

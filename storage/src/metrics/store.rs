@@ -120,6 +120,7 @@ pub(super) struct Counters {
     pub(super) series_created: AtomicU64,
     pub(super) series_removed: AtomicU64,
     pub(super) samples: AtomicU64,
+    pub(super) histograms: AtomicU64,
     pub(super) out_of_order: AtomicU64,
     pub(super) too_old: AtomicU64,
     pub(super) late: AtomicU64,

@@ -13,6 +13,7 @@ use crate::{AppendError, StorageError, StoreOptions, SyncPolicy};
 
 mod blocks;
 mod deletion;
+mod histograms;
 mod late;
 mod late_model;
 mod model;

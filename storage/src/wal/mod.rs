@@ -25,6 +25,7 @@ mod floats;
 pub mod format;
 #[cfg(any(test, feature = "internals"))]
 pub mod fuzz;
+mod histograms;
 mod lanes;
 mod metadata;
 mod reader;
@@ -38,6 +39,7 @@ mod writer;
 mod tests;
 
 pub use exemplars::{LoggedExemplar, decode_exemplar, encode_exemplar};
+pub use histograms::LoggedHistogram;
 pub use metadata::{LoggedMetadata, decode_metadata, encode_metadata};
 pub use reader::{Entry, Replayed};
 pub use series::Definitions;

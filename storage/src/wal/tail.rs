@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::format::{FrameKind, HEADER_BYTES, segment_name, segment_seq};
 use super::reader::{Entry, Expected, FileRead, FileReader, check_header, read_commit};
-use super::{WalError, floats};
+use super::{WalError, floats, histograms};
 use crate::fs::{Dir, FileMap, MAP_ALIGN_BYTES};
 
 /// A place between two commits of a log.
@@ -131,12 +131,14 @@ impl Tail {
         let bytes = self.bytes(len_bytes)?;
         let mut frames = Vec::new();
         let sound = read_commit(bytes.get(..len).unwrap_or_default(), &mut frames).is_ok();
-        let mut samples = frames
+        let first = frames
             .iter()
-            .filter(|frame| sound && matches!(frame.kind, FrameKind::Floats | FrameKind::Late));
-        let first = samples
-            .next()
-            .and_then(|frame| floats::first_ms(frame.body));
+            .filter(|_| sound)
+            .find_map(|frame| match frame.kind {
+                FrameKind::Floats | FrameKind::Late => floats::first_ms(frame.body),
+                FrameKind::Histograms => histograms::first_ms(frame.body),
+                _ => None,
+            });
         Ok(Some(first.unwrap_or(i64::MIN)))
     }
 

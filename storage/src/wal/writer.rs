@@ -261,7 +261,7 @@ impl Wal {
     }
 
     #[cold]
-    fn refuse_id(&mut self, id: u32) {
+    pub(super) fn refuse_id(&mut self, id: u32) {
         let (found, limit) = (u64::from(id), u64::from(MAX_SERIES - 1));
         self.refused = Some(WalError::TooLarge {
             what: "series number",

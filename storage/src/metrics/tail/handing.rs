@@ -5,7 +5,7 @@ use super::TailSink;
 use crate::index::Row;
 use crate::metrics::MetricStore;
 use crate::model::{Labels, MetricMetadata};
-use crate::wal::{Entry, LoggedExemplar, LoggedMetadata};
+use crate::wal::{Entry, LoggedExemplar, LoggedHistogram, LoggedMetadata};
 
 /// Series whose labels are looked up under one lock of the index.
 const LOOKED_UP: usize = 512;
@@ -51,6 +51,7 @@ impl Handing<'_> {
             Entry::Floats { ids, t_ms, values } | Entry::Late { ids, t_ms, values } => {
                 self.floats(ids, t_ms, values);
             }
+            Entry::Histograms(found) => self.histograms(found),
             // What was sent cannot be taken back.
             Entry::Tombstones(_) => {}
             Entry::Exemplars(found) => self.exemplars(found),
@@ -80,6 +81,19 @@ impl Handing<'_> {
             self.sink.samples(&ids, &scratch.times, &scratch.values);
         }
         *self.scratch = scratch;
+    }
+
+    fn histograms(&mut self, found: &[LoggedHistogram]) {
+        for logged in found {
+            let id = self.store.layout.id(self.shard, logged.id);
+            self.n_samples += 1;
+            if !self.is_known(id) {
+                self.sink.lost(1);
+                continue;
+            }
+            let histogram = logged.flat.to_histogram(logged.flat.shape.hint);
+            self.sink.histogram(id, logged.t_ms, &histogram);
+        }
     }
 
     fn exemplars(&mut self, found: &[LoggedExemplar]) {

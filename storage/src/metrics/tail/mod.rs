@@ -41,6 +41,7 @@ use super::stats::Damage;
 use super::store::MetricStore;
 use crate::error::StorageError;
 use crate::fs::{Dir, FsError};
+use crate::model::histogram::Histogram;
 use crate::model::{Exemplar, MetricMetadata};
 use crate::wal::{Position, Tail, TailDamage, WalError};
 
@@ -143,6 +144,8 @@ pub trait TailSink {
     /// Samples, in the order they were logged; the slices are equally long. The series
     /// were told before.
     fn samples(&mut self, ids: &[u32], t_ms: &[i64], values: &[f64]);
+    /// A native histogram of a series that was told before.
+    fn histogram(&mut self, id: u32, t_ms: i64, histogram: &Histogram);
     /// An exemplar of a series that was told before.
     fn exemplar(&mut self, id: u32, exemplar: &Exemplar);
     /// A metric has this metadata from here on.

@@ -8,6 +8,7 @@ use super::super::Retention;
 use super::*;
 use crate::fs::crash::{CrashDir, Cut, Loss};
 use crate::fs::memory::MemoryDir;
+use crate::model::histogram::IntegerHistogram;
 use crate::model::{Labels, MetricType};
 use crate::{StoreOptions, SyncPolicy};
 
@@ -53,6 +54,15 @@ impl TailSink for Recorder {
         }
     }
 
+    fn histogram(&mut self, id: u32, t_ms: i64, histogram: &Histogram) {
+        let labels = self.series[&id].clone();
+        let Histogram::Integer(found) = histogram else {
+            panic!("{histogram:?}");
+        };
+        assert_eq!(found.zero_count, found.count);
+        self.samples.push((labels, t_ms, found.count));
+    }
+
     fn exemplar(&mut self, id: u32, exemplar: &Exemplar) {
         let labels = self.series[&id].clone();
         self.exemplars.push((labels, exemplar.clone()));
@@ -81,6 +91,14 @@ fn options(chance: &mut Chance) -> StoreOptions {
     options
 }
 
+fn histogram(count: u64) -> Histogram {
+    Histogram::Integer(IntegerHistogram {
+        count,
+        zero_count: count,
+        ..IntegerHistogram::default()
+    })
+}
+
 /// Writes one transaction of a few series, some of them new; returns what it holds.
 fn write(store: &MetricStore, chance: &mut Chance, now_ms: i64) -> Vec<Sample> {
     let mut appender = store.appender();
@@ -96,6 +114,17 @@ fn write(store: &MetricStore, chance: &mut Chance, now_ms: i64) -> Vec<Sample> {
             continue;
         }
         let series = appender.series(&labels).unwrap();
+        if chance.below(5) == 0 {
+            let count = chance.below(1000);
+            let histogram = histogram(count);
+            if appender
+                .append_histogram(series, now_ms, &histogram)
+                .is_ok()
+            {
+                written.push((text, now_ms, count));
+            }
+            continue;
+        }
         let value = chance.below(1000) as f64 / 10.0;
         if appender.append(series, now_ms, value).is_ok() {
             written.push((text, now_ms, value.to_bits()));
