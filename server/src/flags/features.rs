@@ -3,7 +3,7 @@
 use kymo_query::promql::Features;
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
-const FEATURES: [&str; 8] = [
+const FEATURES: [&str; 10] = [
     CONCURRENT_RULES,
     EXEMPLARS,
     EXPERIMENTAL_FUNCTIONS,
@@ -11,6 +11,8 @@ const FEATURES: [&str; 8] = [
     BINOP_FILL_MODIFIERS,
     DELAYED_NAME_REMOVAL,
     PER_STEP_STATS,
+    START_ZEROS,
+    TYPE_AND_UNIT_LABELS,
     "promql-duration-expr",
 ];
 
@@ -26,6 +28,12 @@ pub(super) const PER_STEP_STATS: &str = "promql-per-step-stats";
 
 /// Evaluates independent rules of a group at the same time.
 pub(super) const CONCURRENT_RULES: &str = "concurrent-rule-eval";
+
+/// Begins series with a zero at the time since when they count.
+pub(super) const START_ZEROS: &str = "created-timestamp-zero-ingestion";
+
+/// Makes labels of the type and the unit of a metric.
+pub(super) const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";
 
 /// Keeps exemplars.
 pub(super) const EXEMPLARS: &str = "exemplar-storage";
