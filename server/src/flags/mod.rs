@@ -22,6 +22,7 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_ingest::scrape::ScrapeFeatures;
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
 
@@ -172,6 +173,14 @@ impl Flags {
         match has_feature(&self.features, features::EXEMPLARS) {
             true => usize::try_from(configured).unwrap_or(usize::MAX),
             false => 0,
+        }
+    }
+
+    /// Returns what scraping does differently.
+    pub(crate) fn scrape_features(&self) -> ScrapeFeatures {
+        ScrapeFeatures {
+            start_zero_samples: has_feature(&self.features, features::START_ZEROS),
+            type_and_unit_labels: has_feature(&self.features, features::TYPE_AND_UNIT_LABELS),
         }
     }
 
