@@ -30,7 +30,8 @@ use crate::rules::RuleOptions;
 use ignored::{IGNORED, with_ignored};
 
 pub(crate) use features::{
-    DELAYED_NAME_REMOVAL, Fate, closest as closest_feature, has as has_feature, promql_features,
+    DELAYED_NAME_REMOVAL, Fate, closest as closest_feature, fate, has as has_feature,
+    promql_features,
 };
 pub(crate) use storage::WalSync;
 pub(crate) use values::parse_duration;
@@ -222,6 +223,12 @@ impl Flags {
         let given = self.features.iter().filter(|name| !name.is_empty());
         given.map(|name| (name.as_str(), features::fate(name)))
     }
+}
+
+/// Returns why a flag of Prometheus, without its dashes, has no effect, where it has none.
+pub(crate) fn ignored_reason(name: &str) -> Option<&'static str> {
+    let found = IGNORED.iter().find(|(known, ..)| *known == name);
+    found.map(|(.., reason)| *reason)
 }
 
 /// Tells whether a name behind `--enable-feature` is known.
