@@ -14,6 +14,7 @@ mod app;
 mod apply;
 mod check;
 mod flags;
+mod forward;
 mod http;
 mod notify;
 mod observe;

@@ -21,6 +21,7 @@ use super::store::{self, StoreMetrics};
 use super::summary::{Histogram, Summary};
 use crate::access::Access;
 use crate::app::App;
+use crate::forward;
 use crate::notify;
 use crate::work::memory::{Memory, Refused};
 
@@ -270,6 +271,8 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
         discovery::write(&mut writer, &discoveries, &sources);
         notify::write_metrics(&mut writer, &core.notifier);
         rules::write(&mut writer, &core.rules);
+        let newest_ms = core.store.newest_time_ms();
+        forward::write_metrics(&mut writer, &core.forwarder, newest_ms);
     }
     process::write(&mut writer);
     writer.finish()
