@@ -52,9 +52,9 @@ fn parse(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 let options = ParserOptions::default();
-                for entry in Parser::new(format, body.as_bytes(), options).unwrap() {
+                for entry in Parser::new(format, body.as_bytes(), options) {
                     if let Entry::Sample(sample) = entry.unwrap() {
-                        black_box((sample.series, sample.value));
+                        black_box((sample.series.line(), sample.value));
                     }
                 }
             });
@@ -63,10 +63,10 @@ fn parse(c: &mut Criterion) {
     group.bench_function("text, labels decoded", |b| {
         b.iter(|| {
             let options = ParserOptions::default();
-            for entry in Parser::new(Format::Text, text.as_bytes(), options).unwrap() {
+            for entry in Parser::new(Format::Text, text.as_bytes(), options) {
                 if let Entry::Sample(sample) = entry.unwrap() {
                     let mut labels = LabelsBuilder::new();
-                    sample.decode_labels(&mut labels).unwrap();
+                    sample.series.decode_labels(&mut labels).unwrap();
                     black_box(labels.labels());
                 }
             }

@@ -20,13 +20,14 @@ use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::access::Access;
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Retention};
 use crate::flags::Flags;
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
-use crate::http::listener::{Limits, Listener};
+use crate::http::listener::{Handshake, Limits, Listener};
 use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
@@ -51,6 +52,7 @@ const BLOCKING_THREADS: usize = 16;
 pub(crate) struct App {
     pub(crate) flags: Flags,
     pub(crate) urls: Urls,
+    pub(crate) access: Arc<Access>,
     pub(crate) metrics: Metrics,
     pub(crate) queries: QueryPool,
     pub(crate) query_log: Arc<QueryLog>,
@@ -86,22 +88,6 @@ pub(crate) struct Core {
     pub(crate) rules: Evaluator,
     /// What all sources of targets count together.
     pub(crate) source_stats: Arc<SourceStats>,
-}
-
-impl Core {
-    /// Logs queries, scrapes, sends alerts and evaluates rules as a configuration says from
-    /// now on.
-    ///
-    /// # Errors
-    /// Some parts could not be set up; all others are in force.
-    async fn apply(&self, app: &App, config: &Config) -> Result<(), String> {
-        // Where alerts go is known before there are any.
-        let logging = app.apply_query_log(config);
-        let notified = self.notifier.apply(config);
-        let scraped = scraping::apply(app, self, config).await;
-        let ruled = self.rules.apply(config).await;
-        scraped.and(notified).and(ruled).and(logging)
-    }
 }
 
 /// The server is not ready to answer.
@@ -169,18 +155,14 @@ impl App {
     /// The new configuration has a mistake; the old one stays.
     pub(crate) async fn reload(&self) -> Result<(), String> {
         let apply = async |config: &Config| {
-            if let Ok(core) = self.core() {
-                let storage = &config.storage;
-                let max = self.flags.max_exemplars(storage.max_exemplars);
-                core.store.set_max_exemplars(max);
-                let window_ms = storage.out_of_order_window_ms();
-                core.store.set_out_of_order_window_ms(window_ms);
-            }
-            match self.core() {
-                Ok(core) => core.apply(self, config).await,
-                // The start applies what is in force when it comes to it.
-                Err(_) => Ok(()),
-            }
+            // The start applies what is in force when it comes to it.
+            let Ok(core) = self.core() else {
+                return Ok(());
+            };
+            let (ready, outcome) = core.prepare(self, config).await;
+            outcome?;
+            core.commit(self, config, ready).await;
+            Ok(())
         };
         let outcome = self.config.reload(&self.metrics.reload, apply).await;
         match &outcome {
@@ -188,16 +170,6 @@ impl App {
             Err(_) => self.notices.begin(notices::RELOAD_FAILED, clock::now_ms()),
         }
         outcome
-    }
-
-    /// Opens the query log that a configuration names, anew where it is open.
-    ///
-    /// # Errors
-    /// The file cannot be opened.
-    fn apply_query_log(&self, config: &Config) -> Result<(), String> {
-        let file = config.global.query_log_file.as_path();
-        let named = !file.as_os_str().is_empty();
-        self.query_log.apply(named.then_some(file))
     }
 
     /// Asks the server to stop; false where somebody did so before.
@@ -259,10 +231,17 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         max_connections: flags.web.max_connections,
         read_timeout: flags.web.read_timeout(),
     };
+    let access = match Access::new(flags.web.web_config_file.as_deref()) {
+        Ok(access) => Arc::new(access),
+        Err(problem) => {
+            error!(problem, "Unable to validate web configuration file");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let listener = Listener::bind(&flags.web.listen_addresses, limits).await?;
     let addresses: Vec<SocketAddr> = listener.addresses().collect();
     let port = addresses.first().map_or(0, SocketAddr::port);
-    let urls = match Urls::new(&flags, &hostname(), port) {
+    let urls = match Urls::new(&flags, &hostname(), port, access.is_secure()) {
         Ok(urls) => urls,
         Err(problem) => {
             error!(problem, "wrong flag");
@@ -270,13 +249,20 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         }
     };
     for address in &addresses {
-        info!(%address, "listening");
+        info!(%address, tls = access.is_secure(), "listening");
+        if !address.ip().is_loopback() && !access.asks() {
+            warn!(
+                %address,
+                "others on the network may call without credentials; --web.config.file sets some"
+            );
+        }
     }
     let (stop, stopped) = watch::channel(false);
     let queries = QueryPool::new(flags.query.max_concurrency)?;
     let memory = Arc::new(Memory::new(memory_limit(&flags)));
     let app = Arc::new_cyclic(|me| App {
         urls,
+        access,
         metrics: Metrics::default(),
         queries,
         query_log: Arc::default(),
@@ -299,10 +285,16 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         flags,
     });
     app.notices.begin(notices::STARTING, app.started_ms);
-    let edge = Edge::new(api::router(Arc::clone(&app)), &app.flags.web.cors_origin)
-        .map_err(anyhow::Error::msg)?;
+    let router = api::router(Arc::clone(&app));
+    let (origins, prefix) = (&app.flags.web.cors_origin, &app.urls.prefix);
+    let edge = Edge::new(router, origins, Arc::clone(&app.access), prefix);
+    let edge = edge.map_err(anyhow::Error::msg)?;
     let handler = move |request| edge.clone().answer(request);
-    let serving = tokio::spawn(listener.serve(handler, stopped.clone()));
+    let tls = app.access.is_secure().then(|| {
+        let access = Arc::clone(&app.access);
+        Arc::new(move || access.handshake()) as Handshake
+    });
+    let serving = tokio::spawn(listener.serve(handler, tls, stopped.clone()));
     let signals = tokio::spawn(signals(Arc::clone(&app)));
 
     let store = open_store(&app).await?;
@@ -402,7 +394,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
 /// finds the server ready finds it doing what it was told.
 async fn begin(app: &App, core: &Arc<Core>) {
     let mut config = app.config.current();
-    let mut applied = core.apply(app, &config).await;
+    let mut applied = apply_what_can_be(app, core, &config).await;
     if app.core.set(Arc::clone(core)).is_ok() {
         info!("server is ready to receive web requests");
     }
@@ -410,7 +402,7 @@ async fn begin(app: &App, core: &Arc<Core>) {
     let newest = app.config.current();
     if !Arc::ptr_eq(&config, &newest) {
         config = newest;
-        applied = core.apply(app, &config).await;
+        applied = apply_what_can_be(app, core, &config).await;
     }
     match applied {
         Ok(()) => app.metrics.reload.succeeded(clock::now_ms()),
@@ -419,6 +411,13 @@ async fn begin(app: &App, core: &Arc<Core>) {
             error!(problem, "some parts of the configuration are not in force");
         }
     }
+}
+
+/// At the start there is nothing to keep in force in place of what cannot be used.
+async fn apply_what_can_be(app: &App, core: &Core, config: &Config) -> Result<(), String> {
+    let (ready, outcome) = core.prepare(app, config).await;
+    core.commit(app, config, ready).await;
+    outcome
 }
 
 /// Returns the bytes that the server may hold, and says so.

@@ -8,8 +8,10 @@
 pub mod clock;
 pub mod config;
 
+mod access;
 mod api;
 mod app;
+mod apply;
 mod check;
 mod flags;
 mod http;

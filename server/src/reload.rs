@@ -50,11 +50,11 @@ impl Configured {
         self.file.is_none()
     }
 
-    /// Reads the file again and hands it to `apply`.
+    /// Reads the file again and hands it to `apply`, which changes all or nothing.
     ///
     /// # Errors
-    /// The file has a mistake; the configuration in force stays. The text is
-    /// Prometheus'.
+    /// Something in it or of it cannot be used; the configuration in force stays. The text
+    /// is Prometheus'.
     pub(crate) async fn reload(
         &self,
         metrics: &ReloadMetrics,
@@ -68,15 +68,17 @@ impl Configured {
         let outcome = match config::load(file) {
             Ok(config) => {
                 log_warnings(&config);
-                let applied = apply(&config).await;
-                self.current.store(Arc::new(config));
-                applied.map_err(|problem| {
+                let applied = apply(&config).await.map_err(|problem| {
                     format!(
                         "one or more errors occurred while applying the new configuration \
                          (--config.file={:?}): {problem}",
                         file.display().to_string()
                     )
-                })
+                });
+                if applied.is_ok() {
+                    self.current.store(Arc::new(config));
+                }
+                applied
             }
             Err(problem) => Err(problem.to_string()),
         };

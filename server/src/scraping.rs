@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use kymo_ingest::discovery::{Discovery, DnsServers, SetConfig, SourceStats, Surroundings};
+use kymo_ingest::discovery::{
+    Discovery, DnsServers, SetConfig, SourceConfig, SourceStats, Surroundings,
+};
 use kymo_ingest::host::{HostCollector, HostPaths};
-use kymo_ingest::scrape::{Job, LocalSource, ScrapeConfig, ScrapePools, TargetGroup, offset_seed};
+use kymo_ingest::scrape::{
+    Job, LocalSource, Prepared, ScrapeConfig, ScrapePools, TargetGroup, offset_seed,
+};
 use kymo_storage::metrics::MetricStore;
 use parking_lot::Mutex;
 
@@ -54,22 +58,17 @@ pub(crate) async fn discover(core: Arc<Core>, longest_pace: Duration) {
     }
 }
 
-/// Runs the jobs of a configuration, or the built-in ones where there is no file.
+/// Makes the jobs of a configuration, or the built-in ones where there is no file, and
+/// changes nothing. Jobs that cannot be set up are left out.
 ///
 /// # Errors
-/// Some jobs could not be set up; all others run.
-pub(crate) async fn apply(app: &App, core: &Core, config: &Config) -> Result<(), String> {
+/// The jobs that are left out.
+pub(crate) async fn prepare(app: &App, core: &Core, config: &Config) -> (Jobs, Result<(), String>) {
     let jobs: Vec<Job> = if app.config.is_built_in() {
         built_in(app)
     } else {
-        config
-            .scrape_configs
-            .iter()
-            .cloned()
-            .map(Job::from)
-            .collect()
+        config.jobs().cloned().map(Job::from).collect()
     };
-    let seed = offset_seed(&hostname(), &config.global.external_labels);
     let sets = jobs.iter().map(|job| {
         let set = SetConfig {
             static_configs: job.config.static_configs.clone(),
@@ -78,10 +77,35 @@ pub(crate) async fn apply(app: &App, core: &Core, config: &Config) -> Result<(),
         (job.config.job_name.clone(), set)
     });
     let sets = sets.collect();
-    let applied = core.scraping.apply(jobs, seed).await;
+    let unfound = jobs.iter().find_map(|job| {
+        let mistakes = job.config.discovery.iter().map(SourceConfig::check);
+        let mistake = mistakes.filter_map(Result::err).next()?;
+        Some(format!("job {}: {mistake}", job.config.job_name))
+    });
+    let (prepared, outcome) = core.scraping.prepare(jobs).await;
+    let outcome = outcome.map_err(|error| error.to_string());
+    let jobs = Jobs {
+        prepared,
+        sets,
+        seed: offset_seed(&hostname(), &config.global.external_labels),
+    };
+    (jobs, outcome.and(unfound.map_or(Ok(()), Err)))
+}
+
+/// Jobs that are ready to run.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    prepared: Prepared,
+    /// Where their targets are found, by name.
+    sets: BTreeMap<String, SetConfig>,
+    seed: u64,
+}
+
+/// Runs exactly these jobs from now on.
+pub(crate) async fn commit(core: &Core, jobs: Jobs) {
+    core.scraping.commit(jobs.prepared, jobs.seed).await;
     // Jobs come first: what is found for a job that is not there would be lost.
-    core.discovery.apply(sets);
-    applied.map_err(|error| error.to_string())
+    core.discovery.apply(jobs.sets);
 }
 
 /// How long a job keeps its targets after a reload while new sources have not tried yet.

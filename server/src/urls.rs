@@ -19,13 +19,15 @@ pub(crate) struct Urls {
 }
 
 impl Urls {
-    /// Works out the URLs for a server on `port` of the machine `host`.
+    /// Works out the URLs for a server on `port` of the machine `host`; `secure` where it
+    /// speaks TLS.
     ///
     /// # Errors
     /// `--web.external-url` is not an HTTP URL.
-    pub(crate) fn new(flags: &Flags, host: &str, port: u16) -> Result<Urls, String> {
+    pub(crate) fn new(flags: &Flags, host: &str, port: u16, secure: bool) -> Result<Urls, String> {
+        let scheme = if secure { "https" } else { "http" };
         let external = match flags.web.external_url.as_deref() {
-            None | Some("") => format!("http://{host}:{port}/"),
+            None | Some("") => format!("{scheme}://{host}:{port}/"),
             Some(text) => text.to_owned(),
         };
         let external = Url::parse(&external)
@@ -93,7 +95,7 @@ mod tests {
     fn urls(args: &[&str]) -> Result<Urls, String> {
         let args = std::iter::once("kymo").chain(args.iter().copied());
         let flags = Flags::parse_from(args.map(Into::into)).unwrap();
-        Urls::new(&flags, "box", 9090)
+        Urls::new(&flags, "box", 9090, false)
     }
 
     #[test]

@@ -142,7 +142,7 @@ pub(crate) fn encode(params: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-fn parse(raw: &[u8], method: &str) -> Option<Answer> {
+pub(crate) fn parse(raw: &[u8], method: &str) -> Option<Answer> {
     let end = raw.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&raw[..end]).ok()?;
     let mut lines = head.split("\r\n");

@@ -23,11 +23,13 @@ mod fake;
 mod http;
 mod peer;
 mod server;
+mod tls;
 mod write;
 
 pub use alertmanager::Alertmanager;
 pub use fake::{FakeDns, FakeHttp, Reply, Request};
 pub use http::{Answer, Client};
 pub use peer::Peer;
-pub use server::{Kymo, wait_until};
+pub use server::{Kymo, program, wait_until};
+pub use tls::{Authority, Identity, TlsClient};
 pub use write::{Exemplar, WriteBody};

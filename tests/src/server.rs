@@ -235,8 +235,8 @@ pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bo
     }
 }
 
-/// Finds the program, which lies beside the folder of the running test.
-fn program() -> PathBuf {
+/// Returns the program, which lies beside the folder of the running test.
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test
         .ancestors()

@@ -111,7 +111,7 @@ struct Family {
 fn families(text: &str) -> BTreeMap<String, Family> {
     let mut all: BTreeMap<String, Family> = BTreeMap::new();
     let utf8 = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    for entry in Parser::new(Format::Text, text.as_bytes(), ParserOptions::default()).unwrap() {
+    for entry in Parser::new(Format::Text, text.as_bytes(), ParserOptions::default()) {
         match entry.unwrap() {
             Entry::Help { name, help } => {
                 all.entry(utf8(name)).or_default().help = help.unescape().into_owned();
@@ -120,8 +120,11 @@ fn families(text: &str) -> BTreeMap<String, Family> {
                 all.entry(utf8(name)).or_default().kind = kind.as_str().to_owned();
             }
             Entry::Sample(sample) => {
-                let mut labels: BTreeSet<(String, String)> =
-                    sample.labels().map(|(n, v)| (utf8(&n), utf8(&v))).collect();
+                let mut labels: BTreeSet<(String, String)> = sample
+                    .series
+                    .labels()
+                    .map(|(n, v)| (utf8(&n), utf8(&v)))
+                    .collect();
                 let name = labels.pop_first().unwrap().1;
                 let family = all.entry(name).or_default();
                 family.series.insert(labels, sample.value);

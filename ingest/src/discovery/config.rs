@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::http::ClientOptions;
+use crate::http::{ClientOptions, HttpClient};
 
 /// A source of targets. Two that compare equal find the same.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,20 @@ impl SourceConfig {
             SourceConfig::File(_) => "file",
             SourceConfig::Dns(_) => "dns",
             SourceConfig::Http(_) => "http",
+        }
+    }
+
+    /// Tells whether the source can be made.
+    ///
+    /// # Errors
+    /// The options of its HTTP client cannot be used.
+    pub fn check(&self) -> Result<(), String> {
+        let SourceConfig::Http(http) = self else {
+            return Ok(());
+        };
+        match HttpClient::new(&http.client) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("http_sd_configs: {error}")),
         }
     }
 }

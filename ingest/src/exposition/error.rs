@@ -2,8 +2,12 @@
 
 use kymo_storage::compat::quote::quote_bytes;
 
+pub use super::classic::ClassicError;
+use crate::wire::WireError;
+pub use crate::wire::metric_histogram::LayoutMismatch;
+
 /// Why a body cannot be read. Its text is the one Prometheus gives.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExpositionError {
     /// Another token was due. The text quotes the token with one byte more, and
@@ -36,9 +40,34 @@ pub enum ExpositionError {
     /// An OpenMetrics body goes on after its closing line.
     #[error("unexpected data after # EOF")]
     DataAfterEof,
-    /// The format is known and not read yet.
-    #[error("the {0} exposition format is not supported yet; offer text or OpenMetrics")]
-    Unsupported(&'static str),
+    /// A body of protobuf ends inside a family.
+    #[error(
+        "clientpb: insufficient length of buffer, expected at least {expected} bytes, got {got} \
+         bytes"
+    )]
+    Truncated {
+        /// Bytes the family takes, with its length.
+        expected: u64,
+        /// Bytes there are.
+        got: usize,
+    },
+    /// The length of a family in a body of protobuf is none.
+    #[error("clientpb: invalid varint encountered")]
+    InvalidLength,
+    /// A message of a body of protobuf is malformed.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A native histogram does not fit its own layout.
+    #[error("histogram {}: {mismatch}", quote_bytes(.name.as_bytes()))]
+    Layout {
+        /// Name of the family.
+        name: String,
+        /// What does not fit.
+        mismatch: LayoutMismatch,
+    },
+    /// A classic histogram cannot become a native one.
+    #[error(transparent)]
+    Classic(#[from] ClassicError),
 }
 
 /// Why the labels of a sample cannot be taken.

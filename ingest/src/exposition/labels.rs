@@ -11,7 +11,12 @@ use kymo_storage::model::{LabelsBuilder, METRIC_NAME};
 
 use super::cursor::{Cursor, LABEL_START, Quoted, is};
 use super::error::LabelError;
+use super::series::{Form, MetricSeries, Part, Series};
 use super::{Escapes, Family, MetricType};
+use crate::wire::metric_family::{Fields, read_label};
+
+/// Name and value of a label.
+pub(super) type Pair<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
 /// Iterator over the labels of a sample: name and value, the metric's name first
 /// under `__name__`.
@@ -19,10 +24,19 @@ use super::{Escapes, Family, MetricType};
 /// They are bytes because a quoted name need not be UTF-8; values always are.
 #[derive(Debug, Clone)]
 pub struct LabelPairs<'a> {
-    cursor: Cursor<'a>,
     family: Family<'a>,
     stage: Stage,
-    name: &'a [u8],
+    name: Cow<'a, [u8]>,
+    source: Source<'a>,
+}
+
+/// Where the labels behind those of the metadata come from.
+#[derive(Debug, Clone)]
+enum Source<'a> {
+    Line(Cursor<'a>),
+    Metric(Fields<'a>, Part),
+    /// Labels that are decoded, with those of the metadata.
+    Decoded(std::slice::Iter<'a, Pair<'a>>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,36 +51,43 @@ const TYPE_LABEL: &str = "__type__";
 const UNIT_LABEL: &str = "__unit__";
 
 impl<'a> LabelPairs<'a> {
-    pub(super) fn new(series: &'a [u8], family: Family<'a>) -> LabelPairs<'a> {
-        let (_, name, cursor) = split_name(series);
+    pub(super) fn new(series: &'a Series<'_>) -> LabelPairs<'a> {
+        let mut family = series.family;
+        let (name, source) = match &series.form {
+            Form::Line(line) => return LabelPairs::of_line(line, family),
+            Form::Metric(MetricSeries { name, labels, part }) => {
+                let name = match part.suffix() {
+                    "" => Cow::Borrowed(name.as_bytes()),
+                    suffix => Cow::Owned([name.as_bytes(), suffix.as_bytes()].concat()),
+                };
+                (name, Source::Metric(labels.fields(), *part))
+            }
+            Form::Classic(classic) => {
+                family.as_labels = false;
+                let name = Cow::Borrowed(classic.name.as_slice());
+                (name, Source::Decoded(classic.labels.iter()))
+            }
+        };
         LabelPairs {
-            cursor,
             family,
             stage: Stage::Name,
             name,
+            source,
         }
     }
 
-    /// Iterates over the labels as written, escapes and all, without the name.
-    pub(super) fn written(series: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        let (_, _, mut cursor) = split_name(series);
-        std::iter::from_fn(move || {
-            loop {
-                let pair = next_pair(&mut cursor, Quoted::Value)?;
-                if let Some(value) = pair.value {
-                    return Some((pair.name, value));
-                }
-            }
-        })
+    /// Iterates over the labels of a line.
+    pub(super) fn of_line(line: &'a [u8], family: Family<'a>) -> LabelPairs<'a> {
+        let (_, name, cursor) = split_name(line);
+        LabelPairs {
+            family,
+            stage: Stage::Name,
+            name: unescape(name, Escapes::Quoted),
+            source: Source::Line(cursor),
+        }
     }
 
-    /// Returns the metric name as written, without quotes, and where it begins.
-    pub(super) fn written_name(series: &'a [u8]) -> (usize, &'a [u8]) {
-        let (at, name, _) = split_name(series);
-        (at, name)
-    }
-
-    /// Tells whether a label of the line gives way to one from the metadata.
+    /// Tells whether a label of the sample gives way to one from the metadata.
     fn is_overridden(&self, name: &[u8]) -> bool {
         self.family.as_labels
             && ((name == METRIC_NAME.as_bytes() && !self.name.is_empty())
@@ -79,7 +100,7 @@ impl<'a> LabelPairs<'a> {
             self.stage = Stage::Type;
             // With metadata as labels an empty name is no label at all.
             if !self.family.as_labels || !self.name.is_empty() {
-                return Some((METRIC_NAME, unescape(self.name, Escapes::Quoted)));
+                return Some((METRIC_NAME, self.name.clone()));
             }
         }
         if self.stage == Stage::Type {
@@ -97,27 +118,71 @@ impl<'a> LabelPairs<'a> {
         }
         None
     }
+
+    /// Returns the next label of the sample itself.
+    fn own_label(&mut self) -> Option<Pair<'a>> {
+        match &mut self.source {
+            Source::Line(cursor) => loop {
+                let pair = next_pair(cursor, Quoted::Value)?;
+                let Some(value) = pair.value else { continue };
+                let name = unescape(pair.name, Escapes::Quoted);
+                let value = unescape(value, Escapes::Quoted);
+                let value = normal_float(self.family.kind, &name, value);
+                return Some((name, value));
+            },
+            Source::Metric(fields, part) => {
+                if let Some((name, value)) = fields.next().and_then(read_label) {
+                    return Some((Cow::Borrowed(name), Cow::Borrowed(value)));
+                }
+                let (name, bound) = match std::mem::replace(part, Part::Whole) {
+                    Part::Bucket(bound) => ("le", bound),
+                    Part::Quantile(bound) => ("quantile", bound),
+                    _ => return None,
+                };
+                let bound = float::openmetrics(bound).into_bytes();
+                Some((Cow::Borrowed(name.as_bytes()), Cow::Owned(bound)))
+            }
+            Source::Decoded(pairs) => {
+                let (name, value) = pairs.next()?;
+                Some((Cow::Borrowed(name), Cow::Borrowed(value)))
+            }
+        }
+    }
 }
 
 impl<'a> Iterator for LabelPairs<'a> {
-    type Item = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+    type Item = Pair<'a>;
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<Pair<'a>> {
         if let Some((name, value)) = self.metadata_label() {
             return Some((Cow::Borrowed(name.as_bytes()), value));
         }
-        while let Some(pair) = next_pair(&mut self.cursor, Quoted::Value) {
-            let Some(value) = pair.value else { continue };
-            let name = unescape(pair.name, Escapes::Quoted);
-            if self.is_overridden(&name) {
-                continue;
+        loop {
+            let (name, value) = self.own_label()?;
+            if !self.is_overridden(&name) {
+                return Some((name, value));
             }
-            let value = unescape(value, Escapes::Quoted);
-            let value = normal_float(self.family.kind, &name, value);
-            return Some((name, value));
         }
-        None
     }
+}
+
+/// Iterates over the labels of a line as written, escapes and all, without the name.
+pub(super) fn written(series: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let (_, _, mut cursor) = split_name(series);
+    std::iter::from_fn(move || {
+        loop {
+            let pair = next_pair(&mut cursor, Quoted::Value)?;
+            if let Some(value) = pair.value {
+                return Some((pair.name, value));
+            }
+        }
+    })
+}
+
+/// Returns the metric name of a line as written, without quotes, and where it begins.
+pub(super) fn written_name(series: &[u8]) -> (usize, &[u8]) {
+    let (at, name, _) = split_name(series);
+    (at, name)
 }
 
 /// Splits a series into the place of its name, its name, and a cursor behind the
@@ -150,7 +215,7 @@ fn quoted_name(mut cursor: Cursor<'_>) -> (usize, &[u8]) {
 }
 
 /// A label as written, or the metric name where it has no value.
-struct Pair<'a> {
+struct WrittenPair<'a> {
     at: usize,
     name: &'a [u8],
     value: Option<&'a [u8]>,
@@ -158,7 +223,7 @@ struct Pair<'a> {
 
 /// Reads the next `name="value"` or `"name"` between braces, names and values
 /// without their quotes, escapes left alone.
-fn next_pair<'a>(cursor: &mut Cursor<'a>, value_rule: Quoted) -> Option<Pair<'a>> {
+fn next_pair<'a>(cursor: &mut Cursor<'a>, value_rule: Quoted) -> Option<WrittenPair<'a>> {
     while matches!(cursor.peek(), b' ' | b'\t' | b',') {
         cursor.bump();
     }
@@ -178,14 +243,14 @@ fn next_pair<'a>(cursor: &mut Cursor<'a>, value_rule: Quoted) -> Option<Pair<'a>
     cursor.skip_blanks();
     if cursor.peek() != b'=' {
         let value = None;
-        return Some(Pair { at, name, value });
+        return Some(WrittenPair { at, name, value });
     }
     cursor.bump();
     cursor.skip_blanks();
     let start = cursor.pos;
     cursor.quoted(value_rule);
     let value = Some(cursor.slice(start + 1, cursor.pos.saturating_sub(1)));
-    Some(Pair { at, name, value })
+    Some(WrittenPair { at, name, value })
 }
 
 /// Iterator over the labels of an exemplar, after its opening brace.
@@ -211,7 +276,7 @@ impl<'a> Iterator for ExemplarPairs<'a> {
     }
 }
 
-/// Puts labels into a builder. See [`super::Sample::decode_labels`].
+/// Puts labels into a builder. See [`Series::decode_labels`].
 pub(super) fn decode(pairs: LabelPairs<'_>, out: &mut LabelsBuilder) -> Result<(), LabelError> {
     let mut emptied: Vec<String> = Vec::new();
     let mut seen: Vec<String> = Vec::new();
@@ -268,6 +333,7 @@ fn unescape(raw: &[u8], escapes: Escapes) -> Cow<'_, [u8]> {
     let mut rest = &raw[first..];
     while let Some((&byte, tail)) = rest.split_first() {
         let resolved = match (byte, tail.first()) {
+            _ if escapes == Escapes::None => None,
             (b'\\', Some(b'\\')) => Some(b'\\'),
             (b'\\', Some(b'n')) => Some(b'\n'),
             (b'\\', Some(b'"')) if escapes == Escapes::Quoted => Some(b'"'),

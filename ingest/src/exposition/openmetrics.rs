@@ -10,12 +10,14 @@ use kymo_storage::compat::quote::quote_bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::ExpositionError;
-use super::labels::LabelPairs;
+use super::labels::{written, written_name};
 use super::lexer::Lexer;
+use super::series::{Form, Series};
 use super::text::{check_label_value, help_text, invalid_type, unexpected, unquoted};
 use super::token::Token;
 use super::{
-    Entry, Escapes, Exemplar, Family, MetricType, ParserOptions, Sample, canonical, number,
+    Entry, Escapes, Exemplar, ExemplarLabels, Family, MetricType, ParserOptions, Sample, canonical,
+    number,
 };
 
 type Result<T> = std::result::Result<T, ExpositionError>;
@@ -67,7 +69,7 @@ impl<'a> OpenMetricsParser<'a> {
         self.done = !matches!(entry, Some(Ok(_)));
         if let Some(Ok(Entry::Sample(sample))) = &entry {
             let start = self.lexer.cursor.line;
-            self.last_series = Some(start..start + sample.series.len());
+            self.last_series = Some(start..start + line(sample).len());
         }
         entry
     }
@@ -213,11 +215,13 @@ impl<'a> OpenMetricsParser<'a> {
     /// Reads value, timestamp, exemplar and end of a sample whose series ends at `end`.
     fn sample(&mut self, end: usize, token: Token) -> Result<Sample<'a>> {
         let mut sample = Sample {
-            series: self.lexer.cursor.slice(self.lexer.cursor.line, end),
+            series: Series {
+                form: Form::Line(self.lexer.cursor.slice(self.lexer.cursor.line, end)),
+                family: self.family,
+            },
             value: self.value(token, "metric")?,
             timestamp_ms: None,
             exemplar: None,
-            family: self.family,
         };
         match self.lexer.next() {
             Token::Eof => return Err(ExpositionError::NoEof),
@@ -263,7 +267,7 @@ impl<'a> OpenMetricsParser<'a> {
             token => return Err(self.unexpected("expected timestamp or comment", token)),
         }
         Ok(Some(Exemplar {
-            raw,
+            labels: ExemplarLabels::Line(raw),
             value,
             timestamp_ms,
         }))
@@ -342,11 +346,11 @@ impl<'a> OpenMetricsParser<'a> {
             let Ok(Some(Entry::Sample(sample))) = self.read_entry() else {
                 return None;
             };
-            let (_, name) = LabelPairs::written_name(sample.series);
+            let (_, name) = written_name(line(&sample));
             let Some(family) = name.strip_suffix(CREATED) else {
                 continue;
             };
-            if self.hash(sample.series, family) != wanted {
+            if self.hash(line(&sample), family) != wanted {
                 return None;
             }
             return Some(number::seconds_to_ms(sample.value));
@@ -356,7 +360,7 @@ impl<'a> OpenMetricsParser<'a> {
     /// Returns the name of the family a series belongs to, by the length upstream
     /// believes it has: that may reach past the series into the line.
     fn family_name(&self, start: usize, series: &'a [u8]) -> &'a [u8] {
-        let (at, _) = LabelPairs::written_name(series);
+        let (at, _) = written_name(series);
         let quote = if series.starts_with(b"{\"") { 2 } else { 0 };
         let end = start + self.family_name_len + quote;
         self.lexer.cursor.slice(start + at, end)
@@ -366,7 +370,7 @@ impl<'a> OpenMetricsParser<'a> {
     /// histogram or summary apart.
     fn hash(&mut self, series: &[u8], family_name: &[u8]) -> u64 {
         self.scratch.clear();
-        for (name, value) in LabelPairs::written(series) {
+        for (name, value) in written(series) {
             let skip = match self.family.kind {
                 MetricType::Histogram => name == b"le",
                 MetricType::Summary => name == b"quantile",
@@ -415,6 +419,11 @@ fn begins_series(kind: MetricType) -> bool {
     )
 }
 
+/// Returns the series part of a sample, which is always there in this format.
+fn line<'a>(sample: &Sample<'a>) -> &'a [u8] {
+    sample.series.line().unwrap_or_default()
+}
+
 fn is_created(sample: &Sample<'_>) -> bool {
-    LabelPairs::written_name(sample.series).1.ends_with(CREATED)
+    written_name(line(sample)).1.ends_with(CREATED)
 }

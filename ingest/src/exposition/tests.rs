@@ -1,7 +1,10 @@
 use super::*;
 
+pub(crate) mod messages;
+mod protobuf;
+
 fn parser(format: Format, body: &str) -> Parser<'_> {
-    Parser::new(format, body.as_bytes(), ParserOptions::default()).unwrap()
+    Parser::new(format, body.as_bytes(), ParserOptions::default())
 }
 
 /// Writes entries one a line, the error last.
@@ -15,6 +18,7 @@ fn read(format: Format, body: &str) -> Vec<String> {
             Ok(Entry::Comment(text)) => format!("comment {}", show(text)),
             Ok(Entry::Sample(sample)) => {
                 let labels: Vec<String> = sample
+                    .series
                     .labels()
                     .map(|(name, value)| format!("{}={}", show(&name), show(&value)))
                     .collect();
@@ -22,6 +26,7 @@ fn read(format: Format, body: &str) -> Vec<String> {
                 let labels = labels.join(",");
                 format!("{labels} {}{}", sample.value, time.unwrap_or_default())
             }
+            Ok(Entry::Histogram(sample)) => format!("{:?}", sample.histogram),
             Err(error) => format!("! {error}"),
         })
         .collect()
@@ -83,7 +88,7 @@ fn start_times_are_found_in_the_lines_after() {
     let mut starts = Vec::new();
     while let Some(entry) = parser.next() {
         if let Entry::Sample(sample) = entry.unwrap() {
-            let series = String::from_utf8_lossy(sample.series).into_owned();
+            let series = String::from_utf8_lossy(sample.series.line().unwrap()).into_owned();
             starts.push((series, parser.start_timestamp_ms()));
         }
     }
@@ -103,7 +108,7 @@ fn labels_of_a_series_are_decoded_once_and_checked() {
             other => panic!("{other:?}"),
         };
         let mut out = kymo_storage::model::LabelsBuilder::new();
-        sample.decode_labels(&mut out).map(|()| out.labels())
+        sample.series.decode_labels(&mut out).map(|()| out.labels())
     };
     let set = labels("a{z=\"1\",b=\"\",c=\"x\\ny\"} 1").unwrap();
     let pairs: Vec<_> = set.iter().collect();
@@ -114,12 +119,6 @@ fn labels_of_a_series_are_decoded_once_and_checked() {
     );
     // An empty value takes the name away wherever it stands.
     assert_eq!(labels("a{x=\"1\",x=\"\"} 1").unwrap().len(), 1);
-}
-
-#[test]
-fn protobuf_is_refused_by_name() {
-    let error = Parser::new(Format::Protobuf, b"", ParserOptions::default()).unwrap_err();
-    assert!(error.to_string().contains("protobuf"));
 }
 
 proptest::proptest! {
@@ -138,13 +137,13 @@ proptest::proptest! {
         )
     ) {
         for format in [Format::Text, Format::OpenMetrics] {
-            let mut parser = Parser::new(format, &body, ParserOptions::default()).unwrap();
+            let mut parser = Parser::new(format, &body, ParserOptions::default());
             let mut entries = 0;
             while let Some(entry) = parser.next() {
                 entries += 1;
                 proptest::prop_assert!(entries <= body.len() + 1);
                 if let Ok(Entry::Sample(sample)) = entry {
-                    proptest::prop_assert!(sample.labels().count() >= 1);
+                    proptest::prop_assert!(sample.series.labels().count() >= 1);
                     parser.start_timestamp_ms();
                 }
             }

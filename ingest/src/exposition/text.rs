@@ -8,6 +8,7 @@ use kymo_storage::compat::quote::quote_bytes;
 
 use super::cursor::{Cursor, LABEL_START, NAME_START, Quoted, is};
 use super::error::ExpositionError;
+use super::series::{Form, Series};
 use super::token::Token;
 use super::{
     Entry, Escapes, Family, HelpText, MetricType, ParserOptions, Sample, canonical, number,
@@ -192,11 +193,13 @@ impl<'a> TextParser<'a> {
             token => return Err(self.unexpected("expected timestamp or new record", token)),
         }
         Ok(Entry::Sample(Sample {
-            series: self.cursor.slice(self.cursor.line, end),
+            series: Series {
+                form: Form::Line(self.cursor.slice(self.cursor.line, end)),
+                family: self.family,
+            },
             value,
             timestamp_ms,
             exemplar: None,
-            family: self.family,
         }))
     }
 

@@ -5,11 +5,11 @@ use crate::exposition::{Entry, Format, Parser, ParserOptions};
 
 /// Reads what was written and returns the names of samples.
 fn names(text: &str) -> Vec<String> {
-    let parser = Parser::new(Format::Text, text.as_bytes(), ParserOptions::default()).unwrap();
+    let parser = Parser::new(Format::Text, text.as_bytes(), ParserOptions::default());
     let mut names = Vec::new();
     for entry in parser {
         if let Entry::Sample(sample) = entry.unwrap() {
-            let series = String::from_utf8_lossy(sample.series);
+            let series = String::from_utf8_lossy(sample.series.line().unwrap());
             names.push(series.split('{').next().unwrap_or_default().to_owned());
         }
     }

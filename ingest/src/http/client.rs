@@ -1,7 +1,7 @@
 //! One request after another: redirects, credentials, deadline, limits.
 
 use std::fmt;
-use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, REFERER, USER_AGENT,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, LOCATION, PROXY_AUTHORIZATION, REFERER,
+    USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
-use hyper::ext::ReasonPhrase;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
 use url::Url;
 
+use super::answer::{Answer, header};
 use super::connect::Connector;
-use super::error::{ClientError, DEADLINE, FetchError, body_text, request_text};
+use super::error::{ClientError, DEADLINE, FetchError, request_text};
+use super::oauth2::Tokens;
 use super::options::{Auth, ClientOptions};
+use super::proxy::Proxies;
 use super::secret::{Secret, SecretSource};
 use super::tls::TlsSetup;
 
 /// What every request says of its sender.
 pub const AGENT: &str = concat!("Kymo/", env!("CARGO_PKG_VERSION"));
-
-/// Largest answer where no limit is set: far above any real one, so that a target
-/// gone mad cannot take all memory.
-const MAX_BODY_BYTES: u64 = 1 << 30;
 
 /// Redirects followed before giving up, as in Go.
 const MAX_REDIRECTS: usize = 10;
@@ -46,7 +46,10 @@ pub struct HttpClient {
 
 struct Shared {
     inner: Client<Connector, Full<Bytes>>,
-    options: ClientOptions,
+    options: Arc<ClientOptions>,
+    connector: Connector,
+    /// Where tokens come from, with OAuth 2.
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// What is sent, again at each redirect.
@@ -68,20 +71,6 @@ impl Asked {
     }
 }
 
-/// An answer, read to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// The status with the words the server sent for it, such as `200 OK`.
-    pub status_text: String,
-    /// `Content-Type`, empty where there was none.
-    pub content_type: String,
-    body: Bytes,
-    gzip: bool,
-    max_bytes: u64,
-}
-
 impl HttpClient {
     /// Makes a client.
     ///
@@ -93,15 +82,52 @@ impl HttpClient {
         if options.tls.insecure_skip_verify {
             tracing::warn!("certificates of targets are not verified: insecure_skip_verify is on");
         }
-        let connector = Connector { tls: Arc::new(tls) };
+        let environment = |name: &str| std::env::var(name).ok();
+        let connector = Connector {
+            tls: Arc::new(tls),
+            proxies: Arc::new(Proxies::new(&options.proxy, environment)),
+            socket: None,
+        };
+        let tokens = match &options.auth {
+            Some(Auth::OAuth2(oauth2)) => Some(Arc::new(Tokens::new(oauth2)?)),
+            _ => None,
+        };
+        Ok(HttpClient::with(
+            connector,
+            Arc::new(options.clone()),
+            tokens,
+        ))
+    }
+
+    /// Returns a client with the same options that asks at a Unix socket, whatever host
+    /// a URL names. It shares tokens with this one, but no connections.
+    #[must_use]
+    pub fn over_socket(&self, path: &Path) -> HttpClient {
+        let connector = Connector {
+            socket: Some(Arc::from(path)),
+            ..self.shared.connector.clone()
+        };
+        let options = Arc::clone(&self.shared.options);
+        HttpClient::with(connector, options, self.shared.tokens.clone())
+    }
+
+    fn with(
+        connector: Connector,
+        options: Arc<ClientOptions>,
+        tokens: Option<Arc<Tokens>>,
+    ) -> HttpClient {
         let inner = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
-            .build(connector);
-        let options = options.clone();
-        Ok(HttpClient {
-            shared: Arc::new(Shared { inner, options }),
-        })
+            .build(connector.clone());
+        HttpClient {
+            shared: Arc::new(Shared {
+                inner,
+                options,
+                connector,
+                tokens,
+            }),
+        }
     }
 
     /// Asks for `url` with `headers`, and reads the answer up to `max_bytes`
@@ -153,36 +179,16 @@ impl HttpClient {
         timeout: Duration,
         max_bytes: u64,
     ) -> Result<Answer, FetchError> {
-        let deadline = tokio::time::Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         let response = self.follow(url, asked, deadline).await?;
-        let status = response.status().as_u16();
-        let status_text = status_text(&response);
-        let gzip = header(&response, &CONTENT_ENCODING) == "gzip";
-        let content_type = header(&response, &CONTENT_TYPE);
-        let limit = match max_bytes {
-            0 => MAX_BODY_BYTES,
-            limit => limit,
-        };
-        let reading = read_body(response.into_body(), limit);
-        let body = match tokio::time::timeout_at(deadline, reading).await {
-            Ok(body) => body?,
-            Err(_) => return Err(FetchError::Body(DEADLINE.to_owned())),
-        };
-        Ok(Answer {
-            status,
-            status_text,
-            content_type,
-            body,
-            gzip,
-            max_bytes: limit,
-        })
+        Answer::read(response, deadline, max_bytes).await
     }
 
     async fn follow(
         &self,
         url: &str,
         mut asked: Asked,
-        deadline: tokio::time::Instant,
+        deadline: Instant,
     ) -> Result<Response<Incoming>, FetchError> {
         let method = match asked.method {
             Method::POST => "Post",
@@ -209,7 +215,8 @@ impl HttpClient {
                 return Err(failed(&shown, reason));
             }
             let request = self
-                .request(&current, &asked, referer.take(), trusted)
+                .request(&current, &asked, referer.take(), trusted, deadline)
+                .await
                 .map_err(|reason| failed(&shown, reason))?;
             let response =
                 match tokio::time::timeout_at(deadline, self.shared.inner.request(request)).await {
@@ -248,12 +255,13 @@ impl HttpClient {
         (!location.is_empty()).then_some(location)
     }
 
-    fn request(
+    async fn request(
         &self,
         url: &Url,
         asked: &Asked,
         referer: Option<HeaderValue>,
         trusted: bool,
+        deadline: Instant,
     ) -> Result<Request<Full<Bytes>>, String> {
         let mut request = Request::builder()
             .method(asked.method.clone())
@@ -270,8 +278,18 @@ impl HttpClient {
             out.insert(REFERER, referer);
         }
         self.add_configured(out, trusted)?;
+        let connector = &self.shared.connector;
+        if connector.socket.is_none()
+            && let Some(value) = connector.proxies.request_authorization(url)
+        {
+            out.insert(PROXY_AUTHORIZATION, value);
+        }
         if trusted && let Some(auth) = &self.shared.options.auth {
-            out.insert(AUTHORIZATION, authorization(auth)?);
+            let value = match &self.shared.tokens {
+                Some(tokens) => tokens.authorization(deadline).await?,
+                None => authorization(auth)?,
+            };
+            out.insert(AUTHORIZATION, value);
         }
         Ok(request)
     }
@@ -312,73 +330,6 @@ impl fmt::Debug for HttpClient {
     }
 }
 
-impl Answer {
-    /// Unpacks the body. This computes: run it where that may take its time.
-    ///
-    /// # Errors
-    /// The packed bytes are broken or cut, or there are too many unpacked ones.
-    pub fn into_body(self) -> Result<Bytes, FetchError> {
-        if !self.gzip {
-            return Ok(self.body);
-        }
-        let mut reader = flate2::bufread::MultiGzDecoder::new(self.body.as_ref());
-        let mut out = Vec::with_capacity(self.body.len().saturating_mul(4).min(1 << 20));
-        let mut limited = (&mut reader).take(self.max_bytes);
-        match limited.read_to_end(&mut out) {
-            Err(error) => Err(FetchError::Body(gzip_text(&error))),
-            // Prometheus counts an answer of exactly the limit as too large.
-            Ok(len) if len as u64 >= self.max_bytes => Err(FetchError::BodyLimit),
-            Ok(_) => Ok(Bytes::from(out)),
-        }
-    }
-}
-
-async fn read_body(mut body: Incoming, limit: u64) -> Result<Bytes, FetchError> {
-    let announced = body.size_hint().lower().min(limit).min(1 << 20);
-    let mut out = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| FetchError::Body(body_text(&error)))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        if (out.len() + data.len()) as u64 >= limit {
-            return Err(FetchError::BodyLimit);
-        }
-        out.extend_from_slice(&data);
-    }
-    Ok(Bytes::from(out))
-}
-
-fn gzip_text(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    if error.kind() == std::io::ErrorKind::UnexpectedEof {
-        "unexpected EOF".to_owned()
-    } else if text.contains("header") {
-        "gzip: invalid header".to_owned()
-    } else if text.contains("checksum") {
-        "gzip: invalid checksum".to_owned()
-    } else {
-        format!("flate: corrupt input: {text}")
-    }
-}
-
-fn status_text(response: &Response<Incoming>) -> String {
-    let status = response.status();
-    let sent = response.extensions().get::<ReasonPhrase>();
-    let words = match sent {
-        Some(sent) => String::from_utf8_lossy(sent.as_bytes()).into_owned(),
-        None => status.canonical_reason().unwrap_or_default().to_owned(),
-    };
-    format!("{} {words}", status.as_u16())
-}
-
-fn header(response: &Response<Incoming>, name: &HeaderName) -> String {
-    let value = response.headers().get(name);
-    value.map_or_else(String::new, |value| {
-        String::from_utf8_lossy(value.as_bytes()).into_owned()
-    })
-}
-
 fn authorization(auth: &Auth) -> Result<HeaderValue, String> {
     let fetch = |source: &Option<SecretSource>, what: &str| match source {
         None => Ok(Secret::default()),
@@ -400,8 +351,14 @@ fn authorization(auth: &Auth) -> Result<HeaderValue, String> {
             let credentials = fetch(credentials, "authorization credentials")?;
             format!("{scheme} {}", credentials.expose())
         }
+        Auth::OAuth2(_) => return Err("oauth2: there is nobody to ask for a token".to_owned()),
     };
-    let mut value = HeaderValue::from_str(&text)
+    sensitive(&text)
+}
+
+/// Returns an `Authorization` that no log shows.
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::from_str(text)
         .map_err(|_| "net/http: invalid header field value for \"Authorization\"".to_owned())?;
     value.set_sensitive(true);
     Ok(value)

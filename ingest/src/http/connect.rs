@@ -1,4 +1,5 @@
-//! Making a connection: name to addresses, TCP, then TLS for `https`.
+//! Making a connection: name to addresses, TCP or a Unix socket, a proxy where one is
+//! configured, then TLS for `https`.
 //!
 //! This is the client library's connector with errors of our own, because only
 //! here is it known which address refused.
@@ -6,6 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,23 +17,38 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::error::{ConnectError, errno_text, handshake_text};
+use super::proxy::{self, Proxies, ProxyKind, ProxyUrl};
 use super::tls::TlsSetup;
 
 /// Opens connections for one client.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
+    /// TLS to whom is asked.
     pub(super) tls: Arc<TlsSetup>,
+    /// Who stands between.
+    pub(super) proxies: Arc<Proxies>,
+    /// A socket that is asked whatever the address says.
+    pub(super) socket: Option<Arc<Path>>,
 }
 
+/// What bytes go over, whatever it is made of.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+type BoxStream = Box<dyn Stream>;
+
 /// An open connection.
-pub(super) enum Link {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+pub(super) struct Link {
+    stream: TokioIo<BoxStream>,
+    is_http2: bool,
+    /// Whether a proxy reads the requests, and wants the whole URL in them.
+    is_proxied: bool,
 }
 
 impl tower::Service<Uri> for Connector {
@@ -44,28 +61,100 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let tls = Arc::clone(&self.tls);
-        Box::pin(async move { connect(uri, tls).await.map_err(ConnectError) })
+        let connector = self.clone();
+        Box::pin(async move { connector.connect(uri).await.map_err(ConnectError) })
     }
 }
 
-async fn connect(uri: Uri, tls: Arc<TlsSetup>) -> Result<Link, String> {
-    let host = uri.host().unwrap_or_default();
-    // An IPv6 address stands in brackets in a URL and without them elsewhere.
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let secure = uri.scheme_str() == Some("https");
-    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let stream = dial(host, port).await?;
-    if !secure {
-        return Ok(Link::Plain(TokioIo::new(stream)));
+impl Connector {
+    async fn connect(&self, uri: Uri) -> Result<Link, String> {
+        let host = proxy::bare(uri.host().unwrap_or_default());
+        let secure = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let (stream, is_proxied) = match &self.socket {
+            Some(path) => (dial_socket(path).await?, false),
+            None => match self.proxies.choose(secure, host, port) {
+                Some(proxy) => self.dial_through(proxy, secure, host, port).await?,
+                None => (Box::new(dial(host, port).await?) as BoxStream, false),
+            },
+        };
+        let plain = |stream, is_http2| Link {
+            stream: TokioIo::new(stream),
+            is_http2,
+            is_proxied,
+        };
+        if !secure {
+            return Ok(plain(stream, false));
+        }
+        let (stream, is_http2) = shake_hands(&self.tls, host, stream).await?;
+        Ok(plain(stream, is_http2))
     }
+
+    /// Reaches a host through a proxy, and tells whether the proxy reads the requests.
+    async fn dial_through(
+        &self,
+        proxy: &ProxyUrl,
+        secure: bool,
+        host: &str,
+        port: u16,
+    ) -> Result<(BoxStream, bool), String> {
+        let unreached = |reason| format!("proxyconnect tcp: {reason}");
+        let dialed = dial(proxy.host(), proxy.port()).await;
+        let mut stream = Box::new(dialed.map_err(unreached)?) as BoxStream;
+        match proxy.kind() {
+            ProxyKind::Socks => {
+                let opened = proxy::open_socks(&mut stream, proxy, host, port).await;
+                opened.map_err(|reason| {
+                    let (by, to) = (join(proxy.host(), proxy.port()), join(host, port));
+                    format!("socks connect tcp {by}->{to}: {reason}")
+                })?;
+                return Ok((stream, false));
+            }
+            ProxyKind::Https => {
+                let shaken = shake_hands(&self.tls.for_proxy(), proxy.host(), stream).await;
+                (stream, _) = shaken.map_err(unreached)?;
+            }
+            ProxyKind::Http => {}
+        }
+        if secure {
+            let destination = join(host, port);
+            proxy::open_tunnel(&mut stream, proxy, &self.proxies, &destination).await?;
+        }
+        Ok((stream, !secure))
+    }
+}
+
+/// Speaks TLS from here on, and tells whether that agreed on HTTP/2.
+async fn shake_hands(
+    tls: &TlsSetup,
+    host: &str,
+    stream: BoxStream,
+) -> Result<(BoxStream, bool), String> {
     let config = tls.config()?;
     let wanted = tls.server_name().unwrap_or(host);
     let name = ServerName::try_from(wanted.to_owned())
         .map_err(|_| format!("tls: {wanted:?} is not a valid server name"))?;
     let handshake = TlsConnector::from(config).connect(name, stream).await;
     let stream = handshake.map_err(|error| handshake_text(&error, wanted))?;
-    Ok(Link::Tls(Box::new(TokioIo::new(stream))))
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((Box::new(stream), is_http2))
+}
+
+fn join(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
+async fn dial_socket(path: &Path) -> Result<BoxStream, String> {
+    match UnixStream::connect(path).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => {
+            let reason = errno_text(&error);
+            Err(format!("dial unix {}: connect: {reason}", path.display()))
+        }
+    }
 }
 
 async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
@@ -115,12 +204,10 @@ fn lookup_text(error: &io::Error) -> String {
 
 impl Connection for Link {
     fn connected(&self) -> Connected {
-        let connected = Connected::new();
-        match self {
-            Link::Tls(stream) if stream.inner().get_ref().1.alpn_protocol() == Some(b"h2") => {
-                connected.negotiated_h2()
-            }
-            _ => connected,
+        let connected = Connected::new().proxy(self.is_proxied);
+        match self.is_http2 {
+            true => connected.negotiated_h2(),
+            false => connected,
         }
     }
 }
@@ -131,10 +218,7 @@ impl Read for Link {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Link::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Link::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
-        }
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
     }
 }
 
@@ -144,23 +228,14 @@ impl Write for Link {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Link::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Link::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
-        }
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Link::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Link::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
-        }
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Link::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Link::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

@@ -1,20 +1,28 @@
 //! Asking foreign HTTP servers: the client that scrapes, discovery and senders share.
 //!
-//! It speaks HTTP/1.1 and HTTP/2 over TCP and TLS (rustls with the ring provider),
-//! follows redirects, adds credentials, and reads answers up to a limit counted on
-//! uncompressed bytes. It is not a general client: no cookies, no proxies. Errors read as Go's, because people search for those texts.
+//! It speaks HTTP/1.1 and HTTP/2 over TCP, Unix sockets and TLS (rustls with the ring
+//! provider), also through proxies, follows redirects, adds credentials, and reads answers
+//! up to a limit counted on uncompressed bytes. It is not a general client: no cookies.
+//! Errors read as Go's, because people search for those texts.
 
+mod answer;
 mod client;
 mod connect;
 mod error;
+mod oauth2;
 mod options;
+mod proxy;
 mod secret;
 mod tls;
 mod url;
 
-pub use client::{AGENT, Answer, HttpClient};
+pub use answer::Answer;
+pub use client::{AGENT, HttpClient};
 pub use error::{ClientError, FetchError};
-pub use options::{Auth, ClientOptions, ExtraHeader, PemSource, TlsOptions, TlsVersion};
+pub use options::{
+    Auth, ClientOptions, ExtraHeader, OAuth2Options, PemSource, TlsOptions, TlsVersion,
+};
+pub use proxy::{ProxyOptions, ProxyUrl};
 pub use secret::{HIDDEN, Secret, SecretSource};
 pub use url::{Part, push_escaped, push_origin};
 

@@ -1,7 +1,9 @@
 //! How to reach a foreign HTTP server: Prometheus' HTTP client block, validated.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::proxy::ProxyOptions;
 use super::secret::{Secret, SecretSource};
 
 /// Options of an HTTP client, as one `scrape_configs` entry gives them.
@@ -15,6 +17,8 @@ pub struct ClientOptions {
     pub follow_redirects: bool,
     /// Whether HTTP/2 is offered in the TLS handshake.
     pub http2: bool,
+    /// Who stands between.
+    pub proxy: ProxyOptions,
     /// Headers added to every request, in order of name.
     pub headers: Vec<ExtraHeader>,
 }
@@ -26,6 +30,7 @@ impl Default for ClientOptions {
             tls: TlsOptions::default(),
             follow_redirects: true,
             http2: true,
+            proxy: ProxyOptions::default(),
             headers: Vec::new(),
         }
     }
@@ -48,6 +53,27 @@ pub enum Auth {
         /// The rest of the header.
         credentials: Option<SecretSource>,
     },
+    /// `oauth2`: a token that another server gives out.
+    OAuth2(Box<OAuth2Options>),
+}
+
+/// Where a token comes from, by the grant of client credentials (RFC 6749, 4.4).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OAuth2Options {
+    /// Who asks.
+    pub client_id: String,
+    /// The secret that proves it; read anew for every request where it is in a file.
+    pub client_secret: Option<SecretSource>,
+    /// What the token is to allow.
+    pub scopes: Vec<String>,
+    /// Who gives tokens.
+    pub token_url: String,
+    /// More parameters of the request for a token.
+    pub endpoint_params: BTreeMap<String, String>,
+    /// Certificates and names for the server that gives tokens.
+    pub tls: TlsOptions,
+    /// Who stands between.
+    pub proxy: ProxyOptions,
 }
 
 /// Options of TLS, as `tls_config` gives them.
@@ -78,9 +104,13 @@ pub enum PemSource {
     File(PathBuf),
 }
 
-/// A TLS version this client can speak.
+/// A TLS version. This client speaks the newer two; the others can be a lower bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
+    /// TLS 1.0.
+    Tls10,
+    /// TLS 1.1.
+    Tls11,
     /// TLS 1.2.
     Tls12,
     /// TLS 1.3.
@@ -91,6 +121,8 @@ impl TlsVersion {
     /// Returns the name Prometheus' configuration uses.
     pub fn name(self) -> &'static str {
         match self {
+            TlsVersion::Tls10 => "TLS10",
+            TlsVersion::Tls11 => "TLS11",
             TlsVersion::Tls12 => "TLS12",
             TlsVersion::Tls13 => "TLS13",
         }

@@ -73,7 +73,8 @@ impl SecretSource {
     }
 }
 
-fn unreadable(path: &Path, source: &std::io::Error) -> String {
+/// Returns Go's text for a file that cannot be read.
+pub(super) fn unreadable(path: &Path, source: &std::io::Error) -> String {
     let reason = super::error::errno_text(source);
     format!("unable to read file {}: open {0}: {reason}", path.display())
 }

@@ -15,9 +15,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::error::errno_text;
 use super::options::{PemSource, TlsOptions, TlsVersion};
-use super::secret::SecretSource;
+use super::secret::{SecretSource, unreadable};
 
 /// Makes the TLS configuration of connections from options, and keeps it until a
 /// file it was made from changes.
@@ -42,6 +41,12 @@ impl TlsSetup {
             http2,
             made: Mutex::new(None),
         }
+    }
+
+    /// Returns the setup for an `https` proxy: the same options, as in Go a name to
+    /// verify among them, and HTTP/1.1, which `CONNECT` is written in.
+    pub(super) fn for_proxy(&self) -> TlsSetup {
+        TlsSetup::new(self.options.clone(), false)
     }
 
     /// Returns the name to verify, where it is not the host's.
@@ -88,6 +93,12 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
 }
 
 fn build(options: &TlsOptions, http2: bool) -> Result<ClientConfig, String> {
+    let ends = options.min_version.zip(options.max_version);
+    if ends.is_some_and(|(min, max)| max < min) {
+        let text = "tls_config.max_version must be greater than or equal to \
+                    tls_config.min_version if both are specified";
+        return Err(text.to_owned());
+    }
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions(options))
@@ -102,7 +113,7 @@ fn build(options: &TlsOptions, http2: bool) -> Result<ClientConfig, String> {
     };
     let mut config = match (&options.cert, &options.key) {
         (Some(cert), Some(key)) => {
-            let chain = certificates(cert, "cert")?;
+            let chain = certificates(cert, "specified client cert")?;
             builder
                 .with_client_auth_cert(chain, private_key(key)?)
                 .map_err(|error| format!("unable to use specified client cert: {error}"))?
@@ -138,10 +149,8 @@ fn roots(ca: Option<&PemSource>) -> Result<Arc<RootCertStore>, String> {
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(certificates(ca, "CA cert")?);
     if added == 0 {
-        return Err(match ca {
-            PemSource::Inline(_) => "unable to use inline CA cert".to_owned(),
-            PemSource::File(path) => format!("unable to use specified CA cert {}", path.display()),
-        });
+        let place = place(ca);
+        return Err(format!("unable to use specified CA cert {place}"));
     }
     Ok(Arc::new(store))
 }
@@ -161,25 +170,29 @@ fn system_roots() -> Arc<RootCertStore> {
     Arc::clone(store)
 }
 
+/// Names a source as Prometheus does.
+fn place(source: &PemSource) -> String {
+    match source {
+        PemSource::Inline(_) => "inline".to_owned(),
+        PemSource::File(path) => format!("file {}", path.display()),
+    }
+}
+
 fn certificates(source: &PemSource, what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let (bytes, place) = match source {
-        PemSource::Inline(text) => (text.clone().into_bytes(), "inline".to_owned()),
-        PemSource::File(path) => {
-            let place = path.display().to_string();
-            let bytes = std::fs::read(path).map_err(|error| {
-                let reason = errno_text(&error);
-                format!("unable to read {what} {place}: open {place}: {reason}")
-            })?;
-            (bytes, place)
-        }
+    let bytes = match source {
+        PemSource::Inline(text) => text.clone().into_bytes(),
+        PemSource::File(path) => std::fs::read(path)
+            .map_err(|error| format!("unable to read {what}: {}", unreadable(path, &error)))?,
     };
-    CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("unable to use {what} {place}: {error}"))
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let what = what.trim_start_matches("specified ");
+    read.map_err(|error| format!("unable to use specified {what} {}: {error}", place(source)))
 }
 
 fn private_key(source: &SecretSource) -> Result<PrivateKeyDer<'static>, String> {
-    let text = source.fetch()?;
+    let text = source
+        .fetch()
+        .map_err(|error| format!("unable to read specified client key: {error}"))?;
     PrivateKeyDer::from_pem_slice(text.expose().as_bytes())
         .map_err(|_| "unable to use specified client key: no unencrypted PEM key in it".to_owned())
 }

@@ -143,7 +143,7 @@ impl Intake<'_> {
         if let Some(warning) = &detected.warning {
             tracing::debug!(warning, "scraped format taken from the configuration");
         }
-        let parser = Parser::new(detected.format, body, ParserOptions::default())?;
+        let parser = Parser::new(detected.format, body, ParserOptions::default());
         for entry in parser {
             match entry? {
                 Entry::Sample(sample) => self.take(appender, &sample, progress)?,
@@ -162,7 +162,9 @@ impl Intake<'_> {
         progress.tally.scraped += 1;
         let own_time = sample.timestamp_ms.filter(|_| self.config.honor_timestamps);
         let t_ms = own_time.unwrap_or(self.t_ms);
-        let key = self.store.raw_key(sample.series);
+        let key = self
+            .store
+            .raw_key(sample.series.identity(&mut progress.identity));
         let found = self.cache.find(key);
         let known = match found {
             Some((_, Fate::Dropped, _)) => return Ok(()),
@@ -260,6 +262,7 @@ impl Intake<'_> {
     ) -> Result<Option<Labels>, Refusal> {
         scratch.retain(|_, _| false);
         sample
+            .series
             .decode_labels(scratch)
             .map_err(|error| Refusal::Labels(error.to_string()))?;
         let emptied = match self.config.honor_labels {
@@ -349,6 +352,7 @@ struct Progress {
     /// Whether the store keeps exemplars.
     exemplars: bool,
     scratch: LabelsBuilder,
+    identity: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -359,7 +363,7 @@ enum Newness {
 
 /// Returns the names of labels that a line has with an empty value.
 fn emptied(sample: &Sample<'_>) -> Vec<String> {
-    let empty = sample.labels().filter(|(_, value)| value.is_empty());
+    let empty = sample.series.labels().filter(|(_, value)| value.is_empty());
     empty
         .map(|(name, _)| String::from_utf8_lossy(&name).into_owned())
         .collect()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kymo_storage::compat::name::{EscapingScheme, NameValidation};
@@ -54,6 +55,8 @@ pub struct ScrapeConfig {
     pub name_validation: NameValidation,
     /// How names outside the old character set are asked for.
     pub name_escaping: EscapingScheme,
+    /// File for a line about each scrape that fails; empty for none.
+    pub failure_log_file: PathBuf,
     /// Whether the three extra synthetic series are written.
     pub extra_metrics: bool,
     /// How to reach the targets.
@@ -188,6 +191,7 @@ impl ScrapeConfig {
             limits: ScrapeLimits::default(),
             name_validation: NameValidation::Utf8,
             name_escaping: EscapingScheme::AllowUtf8,
+            failure_log_file: PathBuf::new(),
             extra_metrics: false,
             client: ClientOptions::default(),
             static_configs: Vec::new(),

@@ -14,6 +14,7 @@
 mod append;
 mod cache;
 mod config;
+mod failure_log;
 mod labels;
 mod metadata;
 mod negotiate;
@@ -31,7 +32,7 @@ pub use crate::discovery::TargetGroup;
 pub use config::{ScrapeConfig, ScrapeLimits, ScrapeProtocol};
 pub use metadata::Metadata;
 pub use pools::{
-    ApplyError, Job, PoolStatus, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
+    ApplyError, Job, PoolStatus, Prepared, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
 pub(crate) use stats::Window;
 pub use stats::{PoolStats, ScrapeStats, Summary};

@@ -1,6 +1,7 @@
 //! One job: its targets, each scraped by a task of its own.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ScrapeConfig;
+use super::failure_log::{FailureLog, FailureLogs};
 use super::negotiate;
 use super::rhythm::{self, Ended};
 use super::round::{Board, Memory, Shared, Source, Subject};
@@ -31,6 +33,7 @@ pub(super) struct Pool {
     loops: HashMap<(Labels, String), Loop>,
     /// Ends everything of the pool, markers still to be written included.
     halt: CancellationToken,
+    failure_log: Option<Arc<FailureLog>>,
     view: Arc<PoolView>,
     counters: Arc<PoolCounters>,
 }
@@ -61,26 +64,33 @@ pub(super) struct PoolCounters {
 }
 
 impl Pool {
-    /// Starts a job.
-    ///
-    /// # Errors
-    /// The options of its HTTP client cannot be used.
-    pub(super) fn start(shared: &Arc<Shared>, job: Job, seed: u64) -> Result<Pool, ClientError> {
+    /// Starts a job that asks `source`.
+    pub(super) fn start(shared: &Arc<Shared>, job: Job, source: Source, seed: u64) -> Pool {
         let config = Arc::new(job.config.clone());
         let counters = Arc::new(PoolCounters::default());
         let mut pool = Pool {
             shared: Arc::clone(shared),
-            source: source_of(&job)?,
+            source,
             found: Vec::new(),
             view: Arc::new(PoolView::empty(&config, &counters)),
             config,
             job,
             loops: HashMap::new(),
+            failure_log: None,
             halt: CancellationToken::new(),
             counters,
         };
         pool.sync(HashMap::new(), seed);
-        Ok(pool)
+        pool
+    }
+
+    /// Takes the log for scrapes that fail, opened anew.
+    pub(super) fn log_failures(&mut self, logs: &FailureLogs) {
+        self.failure_log = logs.get(&self.config.failure_log_file).cloned();
+        for running in self.loops.values() {
+            let mut log = running.subject.failure_log.lock();
+            log.clone_from(&self.failure_log);
+        }
     }
 
     /// Returns what is shown of the pool.
@@ -95,18 +105,15 @@ impl Pool {
 
     /// Takes a new configuration. Targets that it does not change go on undisturbed;
     /// where it changes how a target is scraped but not what its lines mean, the
-    /// target keeps what it remembers. Returns when scrapes under way that had to end
-    /// are through.
-    ///
-    /// # Errors
-    /// The options of the HTTP client cannot be used; the pool goes on as it was.
-    pub(super) async fn reload(&mut self, job: Job, seed: u64) -> Result<(), ClientError> {
+    /// target keeps what it remembers. Targets that do change ask `source` from now on.
+    /// Returns when scrapes under way that had to end are through.
+    pub(super) async fn reload(&mut self, job: Job, source: Source, seed: u64) {
         let undisturbed = same_source(&self.job, &job)
             && scraping_part(&self.job.config) == scraping_part(&job.config);
         let keeps_memory = same_source(&self.job, &job)
             && memory_part(&self.job.config) == memory_part(&job.config);
         if !undisturbed {
-            self.source = source_of(&job)?;
+            self.source = source;
         }
         self.config = Arc::new(job.config.clone());
         self.job = job;
@@ -128,7 +135,6 @@ impl Pool {
             }
         }
         self.sync(memories, seed);
-        Ok(())
     }
 
     /// Takes what discovery found for the job; targets that are the same go on.
@@ -214,10 +220,11 @@ impl Pool {
             shared: Arc::clone(&self.shared),
             config: Arc::clone(&self.config),
             target: target.clone(),
-            source: self.source.clone(),
+            source: self.source_for(target),
             headers: negotiate::headers(&self.config, target.timeout),
             board,
             forced_error: Mutex::new(None),
+            failure_log: Mutex::new(self.failure_log.clone()),
         });
         let first_delay: Duration = target.first_delay((self.shared.clock)(), seed);
         let stop = CancellationToken::new();
@@ -232,6 +239,15 @@ impl Pool {
             subject,
             stop,
             handle,
+        }
+    }
+
+    /// A socket has a client of its own: connections are kept by the address in the URL,
+    /// which does not tell sockets apart.
+    fn source_for(&self, target: &Target) -> Source {
+        match (&self.source, target.socket()) {
+            (Source::Http(client), Some(path)) => Source::Http(client.over_socket(path)),
+            (source, _) => source.clone(),
         }
     }
 
@@ -292,7 +308,11 @@ impl PoolView {
     }
 }
 
-fn source_of(job: &Job) -> Result<Source, ClientError> {
+/// Returns what a job asks.
+///
+/// # Errors
+/// The options of its HTTP client cannot be used.
+pub(super) fn source_of(job: &Job) -> Result<Source, ClientError> {
     match &job.local {
         Some(local) => Ok(Source::Local(Arc::clone(local))),
         None => Ok(Source::Http(HttpClient::new(&job.config.client)?)),
@@ -317,6 +337,7 @@ fn scraping_part(config: &ScrapeConfig) -> ScrapeConfig {
     part.relabel = Vec::new();
     part.limits.targets = 0;
     part.limits.dropped_targets = 0;
+    part.failure_log_file = PathBuf::new();
     part
 }
 

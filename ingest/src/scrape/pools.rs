@@ -11,9 +11,10 @@ use kymo_storage::model::Labels;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::config::ScrapeConfig;
+use super::failure_log::{FailureLog, FailureLogs};
 use super::metadata::Metadata;
-use super::pool::{Pool, PoolView};
-use super::round::Shared;
+use super::pool::{Pool, PoolView, source_of};
+use super::round::{Shared, Source};
 use super::stats::{Counters, ScrapeStats};
 use super::{Clock, Gate, LocalSource};
 use crate::discovery::Snapshot;
@@ -56,8 +57,7 @@ pub struct ApplyError {
 impl ApplyError {
     fn list(&self) -> String {
         let jobs = self.jobs.iter();
-        let texts =
-            jobs.map(|(job, reason)| format!("job {job}: error creating HTTP client: {reason}"));
+        let texts = jobs.map(|(job, reason)| format!("job {job}: {reason}"));
         texts.collect::<Vec<_>>().join("; ")
     }
 }
@@ -132,6 +132,21 @@ pub struct TargetMetadata {
     pub families: Vec<Metadata>,
 }
 
+/// Jobs that are ready to run.
+#[derive(Default)]
+pub struct Prepared {
+    /// With what is to be asked; `None` for jobs that run just so already.
+    jobs: Vec<(Job, Option<Source>)>,
+    logs: FailureLogs,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let jobs = self.jobs.iter().map(|(job, _)| &job.config.job_name);
+        f.debug_list().entries(jobs).finish()
+    }
+}
+
 #[derive(Default)]
 struct Running {
     pools: BTreeMap<String, Pool>,
@@ -166,67 +181,96 @@ impl ScrapePools {
         }
     }
 
+    /// Makes everything that [`commit`](Self::commit) needs to run exactly these jobs, and
+    /// changes nothing. Jobs that cannot be set up are left out and told of.
+    pub async fn prepare(
+        &self,
+        jobs: impl IntoIterator<Item = Job>,
+    ) -> (Prepared, Result<(), ApplyError>) {
+        let counters = &self.shared.counters;
+        let running = self.pools.lock().await;
+        let mut prepared = Prepared::default();
+        let mut failed = Vec::new();
+        for job in jobs {
+            let before = running.pools.get(&job.config.job_name);
+            let log = &job.config.failure_log_file;
+            let is_open = log.as_os_str().is_empty() || prepared.logs.contains_key(log);
+            let opened = match is_open {
+                true => Ok(()),
+                false => FailureLog::open(log).map(|opened| {
+                    prepared.logs.insert(log.clone(), Arc::new(opened));
+                }),
+            };
+            let source = match before.is_some_and(|pool| pool.does(&job)) {
+                true => Ok(None),
+                false => source_of(&job)
+                    .map(Some)
+                    .map_err(|error| format!("error creating HTTP client: {error}")),
+            };
+            match opened.and(source) {
+                Ok(source) => prepared.jobs.push((job, source)),
+                Err(reason) => {
+                    Counters::bump(match before {
+                        Some(_) => &counters.reloads_failed,
+                        None => &counters.pools_failed,
+                    });
+                    failed.push((job.config.job_name, reason));
+                }
+            }
+        }
+        match failed.is_empty() {
+            true => (prepared, Ok(())),
+            false => (prepared, Err(ApplyError { jobs: failed })),
+        }
+    }
+
     /// Runs exactly these jobs from now on. Jobs that are running unchanged go on,
     /// and in changed ones the targets that are the same. `seed` spreads the scrapes
     /// of new targets over time, see [`offset_seed`](super::offset_seed). Returns
     /// when scrapes of jobs that had to stop are through.
-    ///
-    /// # Errors
-    /// Some jobs could not be set up; all others are running.
-    pub async fn apply(
-        &self,
-        jobs: impl IntoIterator<Item = Job>,
-        seed: u64,
-    ) -> Result<(), ApplyError> {
+    pub async fn commit(&self, prepared: Prepared, seed: u64) {
         let counters = &self.shared.counters;
-        let mut failed = Vec::new();
         let mut running = self.pools.lock().await;
         running.seed = seed;
         let pools = &mut running.pools;
         let mut old = std::mem::take(pools);
-        for job in jobs {
+        for (job, source) in prepared.jobs {
             let name = job.config.job_name.clone();
-            let result = match old.remove(&name) {
-                Some(pool) if pool.does(&job) => {
-                    pools.insert(name, pool);
-                    continue;
-                }
-                Some(mut pool) => {
+            let mut pool = match (old.remove(&name), source) {
+                (Some(pool), None) => pool,
+                (Some(mut pool), Some(source)) => {
                     Counters::bump(&counters.reloads);
-                    let result = pool.reload(job, seed).await;
-                    pools.insert(name.clone(), pool);
-                    if result.is_err() {
-                        Counters::bump(&counters.reloads_failed);
-                    }
-                    result
+                    pool.reload(job, source, seed).await;
+                    pool
                 }
-                None => {
+                (None, Some(source)) => {
                     Counters::bump(&counters.pools_created);
-                    match Pool::start(&self.shared, job, seed) {
-                        Ok(pool) => {
-                            pools.insert(name.clone(), pool);
-                            Ok(())
-                        }
-                        Err(error) => {
-                            Counters::bump(&counters.pools_failed);
-                            Err(error)
-                        }
-                    }
+                    Pool::start(&self.shared, job, source, seed)
                 }
+                // Somebody stopped the job since it was found unchanged.
+                (None, None) => continue,
             };
-            if let Err(error) = result {
-                failed.push((name, error.to_string()));
-            }
+            pool.log_failures(&prepared.logs);
+            pools.insert(name, pool);
         }
         for (_, pool) in old {
             pool.stop().await;
         }
         self.publish(pools);
-        if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(ApplyError { jobs: failed })
-        }
+    }
+
+    /// Prepares and commits in one: jobs that cannot be set up do not run, all others do.
+    ///
+    /// # Errors
+    /// The jobs that could not be set up.
+    pub async fn apply(
+        &self,
+        jobs: impl IntoIterator<Item = Job>,
+        seed: u64,
+    ) -> Result<(), ApplyError> {
+        let (prepared, outcome) = self.prepare(jobs).await;
+        self.commit(prepared, seed).await;
+        outcome
     }
 
     /// Gives each job what discovery found for it; one that is not in `found` has

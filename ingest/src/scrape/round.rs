@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::append::{Intake, Tally};
 use super::cache::ScrapeCache;
 use super::config::ScrapeConfig;
+use super::failure_log::FailureLog;
 use super::metadata::MetadataCache;
 use super::report::{Report, Reporter};
 use super::stats::Counters;
@@ -69,6 +70,8 @@ pub(super) struct Subject {
     pub(super) board: Arc<Board>,
     /// Fails every scrape, where the pool has too many targets.
     pub(super) forced_error: Mutex<Option<String>>,
+    /// Takes a line about each scrape that fails.
+    pub(super) failure_log: Mutex<Option<Arc<FailureLog>>>,
 }
 
 /// What a target carries from one scrape to the next.
@@ -214,6 +217,7 @@ impl Subject {
         };
         if let Some(text) = &error {
             tracing::debug!(target = self.target.url, error = text, "scrape failed");
+            self.log_failure(text);
             appender.rollback();
             appender = shared.store.appender();
             if let Err(refusal) = intake.end_series(&mut appender) {
@@ -247,6 +251,14 @@ impl Subject {
             duration,
             error,
         };
+    }
+
+    fn log_failure(&self, error: &str) {
+        let log = self.failure_log.lock().clone();
+        if let Some(log) = log {
+            let (job, now_ns) = (&self.config.job_name, (self.shared.clock)());
+            log.write(now_ns, job, &self.target.url, error);
+        }
     }
 
     fn store_end(&self, memory: &mut Memory, t_ns: i64) {

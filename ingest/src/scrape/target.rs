@@ -1,6 +1,7 @@
 //! A target: who it is, where it is asked, and when its turn comes.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,11 +181,6 @@ impl Target {
         if address.contains('/') {
             return Err(format!("{} is not a valid hostname", quote(&address)));
         }
-        if labels.get(UNIX_SOCKET).is_some() {
-            return Err(format!(
-                "{UNIX_SOCKET} is not supported yet by this version of Kymo"
-            ));
-        }
         let interval_text = labels.get(INTERVAL).unwrap_or_default().to_owned();
         let timeout_text = labels.get(TIMEOUT).unwrap_or_default().to_owned();
         let interval = read_duration("interval", &interval_text)?;
@@ -219,6 +215,12 @@ impl Target {
             timeout,
             timeout_text,
         }))
+    }
+
+    /// Returns the socket that is asked in place of the address, where there is one.
+    pub(super) fn socket(&self) -> Option<&Path> {
+        let path = self.labels.get(UNIX_SOCKET)?;
+        (!path.is_empty()).then(|| Path::new(path))
     }
 
     /// Returns what tells targets of a job apart: labels and URL.

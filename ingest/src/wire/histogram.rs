@@ -163,11 +163,15 @@ fn double(reader: &mut Reader<'_>, tag: Tag, name: &'static str) -> Result<f64, 
 }
 
 /// Undoes the coding of signed numbers.
-fn zigzag(number: u64) -> i64 {
+pub(super) fn zigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-fn span(reader: &mut Reader<'_>, tag: Tag, name: &'static str) -> Result<Span, WireError> {
+pub(super) fn span(
+    reader: &mut Reader<'_>,
+    tag: Tag,
+    name: &'static str,
+) -> Result<Span, WireError> {
     tag.expect(BYTES, name)?;
     let mut span = Span::default();
     let mut inner = Reader::new(reader.bytes()?);
@@ -181,7 +185,7 @@ fn span(reader: &mut Reader<'_>, tag: Tag, name: &'static str) -> Result<Span, W
     Ok(span)
 }
 
-fn deltas(
+pub(super) fn deltas(
     reader: &mut Reader<'_>,
     tag: Tag,
     name: &'static str,
@@ -199,7 +203,7 @@ fn deltas(
     Ok(())
 }
 
-fn doubles(
+pub(super) fn doubles(
     reader: &mut Reader<'_>,
     tag: Tag,
     name: &'static str,

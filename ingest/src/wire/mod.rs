@@ -2,11 +2,13 @@
 //!
 //! [`Reader`] takes fields off a byte slice, with every length checked before use.
 //! Messages that arrive by the thousand have hand-written views
-//! ([`write_request`], [`write_request_v2`]); the rest of a request is only checked, against tables
+//! ([`write_request`], [`write_request_v2`], [`metric_family`]); the rest of a request is only checked, against tables
 //! ([`schema`]). Error texts are those of the decoder that Prometheus has generated
 //! for the same messages, because senders log them.
 
 pub mod histogram;
+pub mod metric_family;
+pub mod metric_histogram;
 mod reader;
 pub mod schema;
 pub mod write_request;

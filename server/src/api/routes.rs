@@ -11,7 +11,8 @@ use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
-use super::{operate, pages, prometheus};
+use super::{openapi, operate, pages, prometheus};
+use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
 use crate::http::edge::{found, moved};
@@ -25,14 +26,8 @@ const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
 
 /// Builds the router of all APIs.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut table = Table {
-        router: Router::new(),
-        prefix: app.urls.prefix.clone(),
-    };
-    table.operate();
-    table.pages();
-    table.prometheus();
-    let Table { router, prefix } = table;
+    let table = Table::filled(&app.urls.prefix);
+    let Table { router, prefix, .. } = table;
     router
         .route_layer(from_fn_with_state(Arc::clone(&app), count))
         .fallback(move |request: Request| {
@@ -45,14 +40,37 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 struct Table {
     router: Router<Arc<App>>,
     prefix: String,
+    /// What the routes that are added next ask of their callers.
+    scope: Scope,
+    /// The paths with what they ask.
+    #[cfg(test)]
+    listed: Vec<(String, Scope)>,
 }
 
 impl Table {
+    /// Returns the table of all routes of a server whose paths begin with `prefix`.
+    fn filled(prefix: &str) -> Table {
+        let mut table = Table {
+            router: Router::new(),
+            prefix: prefix.to_owned(),
+            scope: Scope::Admin,
+            #[cfg(test)]
+            listed: Vec::new(),
+        };
+        table.operate();
+        table.pages();
+        table.prometheus();
+        table
+    }
+
     fn operate(&mut self) {
+        self.scope = Scope::Any;
         self.add("/-/healthy", GET_HEAD, operate::healthy);
         self.add("/-/ready", GET_HEAD, operate::ready);
+        self.scope = Scope::Admin;
         self.any("/-/reload", operate::reload);
         self.any("/-/quit", operate::quit);
+        self.scope = Scope::Read;
         self.add("/metrics", GET_HEAD, operate::metrics);
         self.add("/version", GET, operate::version);
         self.add("/federate", GET, federate);
@@ -60,23 +78,22 @@ impl Table {
 
     /// Adds the paths of Prometheus' web pages that links lead to.
     fn pages(&mut self) {
-        if self.prefix.is_empty() {
-            self.add("/", GET, pages::home);
-        } else {
+        self.scope = Scope::Read;
+        if !self.prefix.is_empty() {
             let prefix = self.prefix.clone();
             let to_prefix = move |request: Request| {
                 let answer = found(request.method(), &prefix);
                 async move { answer }
             };
-            self.add_full("/", GET, to_prefix);
+            self.put_full("/".to_owned(), answering(GET, to_prefix));
             let with_slash = format!("{}/", self.prefix);
             let to_slash = move |request: Request| {
                 let answer = moved(request.method(), &with_slash);
                 async move { answer }
             };
-            self.add("", GET, to_slash);
-            self.add("/", GET, pages::home);
+            self.put_full(self.prefix.clone(), answering(GET, to_slash));
         }
+        self.add("/", GET, pages::home);
         self.add("/graph", GET, pages::graph);
         self.add("/query", GET, pages::query);
     }
@@ -85,8 +102,9 @@ impl Table {
         use prometheus::{
             admin, alertmanagers::alertmanagers, config, exemplars, explain, features::features,
             flags::flags, labels, notices, parse, query, read::read, relabel_steps::relabel_steps,
-            rules, self_metrics::self_metrics, status, targets, write,
+            rules, search, self_metrics::self_metrics, status, targets, write,
         };
+        self.scope = Scope::Read;
         self.api("/query", GET_POST, query::instant);
         self.api("/query_range", GET_POST, query::range);
         self.api("/format_query", GET_POST, parse::format_query);
@@ -96,6 +114,9 @@ impl Table {
         self.api("/labels", GET_POST, labels::names);
         self.api("/label/{name}/values", GET, labels::values);
         self.api("/series", GET_POST, labels::series);
+        self.api("/search/metric_names", GET_POST, search::metric_names);
+        self.api("/search/label_names", GET_POST, search::label_names);
+        self.api("/search/label_values", GET_POST, search::label_values);
         self.api("/metadata", GET, targets::metadata);
         self.api("/targets", GET, targets::targets);
         self.api("/targets/metadata", GET, targets::target_metadata);
@@ -106,7 +127,6 @@ impl Table {
         self.api("/alerts", GET, rules::alerts);
         self.api("/alertmanagers", GET, alertmanagers);
         self.api("/read", POST, read);
-        self.api("/write", POST, write::write);
         self.api("/status/buildinfo", GET, status::buildinfo);
         self.api("/status/config", GET, config::config);
         self.api("/status/flags", GET, flags);
@@ -116,8 +136,12 @@ impl Table {
         self.api("/status/walreplay", GET, status::walreplay);
         self.api("/status/self_metrics", GET, self_metrics);
         self.api("/features", GET, features);
+        self.api("/openapi.yaml", GET, openapi::document);
         self.api("/notifications", GET, notices::notifications);
         self.api("/notifications/live", GET, notices::live);
+        self.scope = Scope::Write;
+        self.api("/write", POST, write::write);
+        self.scope = Scope::Admin;
         self.api("/admin/tsdb/delete_series", POST_PUT, admin::delete_series);
         self.api(
             "/admin/tsdb/clean_tombstones",
@@ -151,28 +175,7 @@ impl Table {
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
-        let path = format!("{}{path}", self.prefix);
-        self.add_full(&path, methods, handler);
-    }
-
-    /// The same for a path that has its prefix already.
-    fn add_full<H, T>(&mut self, path: &str, methods: &'static [Method], handler: H)
-    where
-        H: Handler<T, Arc<App>>,
-        T: 'static,
-    {
-        let refuse = move || async move { method_not_allowed(methods) };
-        let mut route = MethodRouter::new();
-        for method in methods {
-            if let Ok(filter) = MethodFilter::try_from(method.clone()) {
-                route = route.on(filter, handler.clone());
-            }
-        }
-        if !methods.contains(&Method::HEAD) {
-            route = route.on(MethodFilter::HEAD, refuse);
-        }
-        let router = std::mem::take(&mut self.router);
-        self.router = router.route(path, route.fallback(refuse));
+        self.put(path, answering(methods, handler));
     }
 
     /// Adds a path whose handler looks at the method itself.
@@ -181,11 +184,62 @@ impl Table {
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
-        let path = format!("{}{path}", self.prefix);
+        self.put(path, axum::routing::any(handler));
+    }
+
+    /// Adds a path whose callers must have the scope that is in force.
+    fn put(&mut self, path: &str, route: MethodRouter<Arc<App>>) {
+        #[cfg(test)]
+        self.listed.push((path.to_owned(), self.scope));
+        self.put_full(format!("{}{path}", self.prefix), route);
+    }
+
+    /// The same for a path that has its prefix already.
+    fn put_full(&mut self, path: String, route: MethodRouter<Arc<App>>) {
+        let scope = self.scope;
+        let route = route.layer(axum::middleware::from_fn(move |request, next| {
+            checked(scope, request, next)
+        }));
         let router = std::mem::take(&mut self.router);
-        self.router = router.route(&path, axum::routing::any(handler));
+        self.router = router.route(&path, route);
     }
 }
+
+/// Returns the route of a handler that answers some methods; the others are refused.
+fn answering<H, T>(methods: &'static [Method], handler: H) -> MethodRouter<Arc<App>>
+where
+    H: Handler<T, Arc<App>>,
+    T: 'static,
+{
+    let refuse = move || async move { method_not_allowed(methods) };
+    let mut route = MethodRouter::new();
+    for method in methods {
+        if let Ok(filter) = MethodFilter::try_from(method.clone()) {
+            route = route.on(filter, handler.clone());
+        }
+    }
+    if !methods.contains(&Method::HEAD) {
+        route = route.on(MethodFilter::HEAD, refuse);
+    }
+    route.fallback(refuse)
+}
+
+/// Lets those pass who have a scope. A request without a caller has not passed the edge,
+/// which cannot be; it has none.
+async fn checked(scope: Scope, request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.scopes.allow(scope)) {
+        return next.run(request).await;
+    }
+    let text = format!("Forbidden: this call needs the scope \"{scope}\"");
+    let mut response = plain(StatusCode::FORBIDDEN, &text);
+    response.extensions_mut().insert(OutOfScope);
+    response
+}
+
+/// Extension of an answer that was refused for want of a scope, to be counted.
+#[derive(Debug, Clone, Copy)]
+struct OutOfScope;
 
 fn method_not_allowed(methods: &[Method]) -> Response {
     let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
@@ -211,6 +265,9 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     let began = clock::monotonic();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
+    if response.extensions().get::<OutOfScope>().is_some() {
+        app.access.denied().count_scope();
+    }
     if let Some(path) = path {
         let path = path.as_str();
         let path = path.strip_prefix(&app.urls.prefix).unwrap_or(path);
@@ -220,4 +277,30 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
             .observe(path, response.status(), began.elapsed(), size);
     }
     response
+}
+
+/// Returns the paths of the API, without what they begin with.
+#[cfg(test)]
+pub(crate) fn api_paths() -> Vec<String> {
+    let listed = Table::filled("").listed;
+    let paths = listed.iter();
+    let below = |(path, _): &(String, Scope)| path.strip_prefix("/api/v1").map(str::to_owned);
+    paths.filter_map(below).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_lists_every_route_with_its_scope() {
+        let manual = include_str!("../../../docs/security.md");
+        let begin = "<!-- routes -->\n";
+        let (_, listed) = manual.split_once(begin).unwrap();
+        let (listed, _) = listed.split_once("<!-- end of routes -->").unwrap();
+        let line = |(path, scope): &(String, Scope)| format!("| `{path}` | {scope} |\n");
+        let table: String = Table::filled("").listed.iter().map(line).collect();
+        let expected = format!("| path | scope |\n|---|---|\n{table}");
+        assert!(listed == expected, "docs/security.md must say\n{expected}");
+    }
 }

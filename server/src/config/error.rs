@@ -25,6 +25,15 @@ pub enum ConfigError {
         /// At least one mistake, in the order of the file.
         problems: Vec<Problem>,
     },
+    /// A file that the configuration takes jobs from does not hold what it should.
+    InFile {
+        /// The configuration, as it was named.
+        path: PathBuf,
+        /// The file, by its whole path.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: Box<ConfigError>,
+    },
 }
 
 /// One mistake in a configuration file.
@@ -59,6 +68,7 @@ impl ConfigError {
         match self {
             ConfigError::Unreadable { .. } => &[],
             ConfigError::Invalid { problems, .. } => problems,
+            ConfigError::InFile { cause, .. } => cause.problems(),
         }
     }
 }
@@ -105,6 +115,20 @@ impl fmt::Display for ConfigError {
                 }
                 write_problems(f, problems)
             }
+            ConfigError::InFile { path, file, cause } => {
+                let (path, file) = (path.display(), file.display());
+                write!(
+                    f,
+                    "couldn't load configuration (--config.file=\"{path}\"): \"{file}\": "
+                )?;
+                match cause.as_ref() {
+                    ConfigError::Unreadable { path, reason } => {
+                        write!(f, "open {}: {reason}", path.display())
+                    }
+                    ConfigError::Invalid { problems, .. } => write_problems(f, problems),
+                    other => write!(f, "{other}"),
+                }
+            }
         }
     }
 }
@@ -131,6 +155,8 @@ fn write_problems(f: &mut fmt::Formatter<'_>, problems: &[Problem]) -> fmt::Resu
             ProblemKind::Syntax => {
                 write!(f, "yaml: line {}: {}", problem.at.line, problem.message)?;
             }
+            // A problem that no line has, such as a pattern of files.
+            _ if problem.at.line == 0 => f.write_str(&problem.message)?,
             _ => {
                 let Position { line, column } = problem.at;
                 write!(f, "{} (line {line}, column {column})", problem.message)?;

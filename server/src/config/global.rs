@@ -30,6 +30,8 @@ pub struct Global {
     pub rule_query_offset: Duration,
     /// File for a line about each query; empty for none.
     pub query_log_file: PathBuf,
+    /// File for a line about each scrape that fails, where a job names none; empty for none.
+    pub scrape_failure_log_file: PathBuf,
     /// Labels of this server, with environment variables put in.
     pub external_labels: Labels,
     /// Limits a job inherits one by one where it sets none.
@@ -54,6 +56,7 @@ impl Default for Global {
             evaluation_interval: Duration::from_secs(60),
             rule_query_offset: Duration::ZERO,
             query_log_file: PathBuf::new(),
+            scrape_failure_log_file: PathBuf::new(),
             external_labels: Labels::empty(),
             limits: ScrapeLimits::default(),
             scrape_protocols: None,
@@ -81,6 +84,7 @@ pub(super) fn read(
         evaluation_interval: duration(&mut fields, "evaluation_interval", problems),
         rule_query_offset: duration(&mut fields, "rule_query_offset", problems),
         query_log_file: join_dir(dir, &fields.string("query_log_file", problems)),
+        scrape_failure_log_file: join_dir(dir, &fields.string("scrape_failure_log_file", problems)),
         external_labels: Labels::empty(),
         limits: limits(&mut fields, problems),
         scrape_protocols: protocols(&mut fields, " for global config", problems),
@@ -99,7 +103,6 @@ pub(super) fn read(
     ] {
         refuse_when_true(&mut fields, name, problems);
     }
-    fields.unsupported(&["scrape_failure_log_file"], "remove the key", problems);
     if let Some(node) = fields.take("external_labels") {
         global.external_labels = external_labels(node, global.name_validation, problems, warnings);
     }

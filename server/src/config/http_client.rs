@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use kymo_ingest::http::{
-    Auth, ClientOptions, ExtraHeader, PemSource, Secret, SecretSource, TlsOptions, TlsVersion,
+    ClientOptions, ExtraHeader, PemSource, Secret, SecretSource, TlsOptions, TlsVersion,
 };
 
 use kymo_storage::compat::quote::quote;
 
 use super::fields::{self, Fields, Problems};
 use super::yaml::{Node, Position};
+use super::{auth, proxy};
 
 /// Headers that a configuration may not set, because they are set from elsewhere.
 const RESERVED_HEADERS: [&str; 18] = [
@@ -35,38 +36,8 @@ const RESERVED_HEADERS: [&str; 18] = [
 
 /// Takes the block out of `fields`. Paths are relative to `dir`.
 pub(super) fn take(fields: &mut Fields<'_>, dir: &Path, problems: &mut Problems) -> ClientOptions {
-    let basic = fields.take("basic_auth");
-    let authorization = fields.take("authorization");
-    let bearer = fields.string("bearer_token", problems);
-    let bearer_file = fields.string("bearer_token_file", problems);
-    let at = fields.position_of("authorization");
-    let has_bearer = !bearer.is_empty() || !bearer_file.is_empty();
-    if !bearer.is_empty() && !bearer_file.is_empty() {
-        let text = "at most one of bearer_token & bearer_token_file must be configured";
-        problems.value(fields.position_of("bearer_token"), text);
-    }
-    if basic.is_some() && has_bearer {
-        let text = "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured";
-        problems.value(fields.position_of("basic_auth"), text);
-    }
-    if authorization.is_some() && has_bearer {
-        let text = "authorization is not compatible with bearer_token & bearer_token_file";
-        problems.value(at, text);
-    }
-    if basic.is_some() && authorization.is_some() {
-        let text = "at most one of basic_auth, oauth2 & authorization must be configured";
-        problems.value(at, text);
-    }
-    let auth = match (basic, authorization) {
-        (Some(node), _) => Some(basic_auth(node, dir, problems)),
-        (None, Some(node)) => Some(scheme_auth(node, dir, problems)),
-        (None, None) if has_bearer => Some(Auth::Scheme {
-            scheme: "Bearer".to_owned(),
-            credentials: secret_source(&bearer, &bearer_file, dir),
-        }),
-        (None, None) => None,
-    };
-    refuse_proxies(fields, problems);
+    let auth = auth::take(fields, dir, problems);
+    let proxy = proxy::take(fields, problems);
     let tls = fields.take("tls_config");
     let headers = fields.take("http_headers");
     ClientOptions {
@@ -74,6 +45,7 @@ pub(super) fn take(fields: &mut Fields<'_>, dir: &Path, problems: &mut Problems)
         tls: tls.map_or_else(TlsOptions::default, |node| tls_options(node, dir, problems)),
         follow_redirects: fields.bool_or("follow_redirects", true, problems),
         http2: fields.bool_or("enable_http2", true, problems),
+        proxy,
         headers: headers.map_or_else(Vec::new, |node| extra_headers(node, dir, problems)),
     }
 }
@@ -86,81 +58,8 @@ pub(super) fn join_dir(dir: &Path, path: &str) -> PathBuf {
     dir.join(path)
 }
 
-fn refuse_proxies(fields: &mut Fields<'_>, problems: &mut Problems) {
-    for name in ["oauth2", "proxy_url", "no_proxy", "proxy_connect_header"] {
-        if let Some(node) = fields.take(name)
-            && !node.is_empty()
-            && node.text() != Some("")
-        {
-            let at = fields.position_of(name);
-            let remedy = match name {
-                "oauth2" => "use basic_auth or authorization, or remove it",
-                _ => "remove it; targets are reached directly",
-            };
-            problems.unsupported(at, name, remedy);
-        }
-    }
-    if fields.bool("proxy_from_environment", problems) == Some(true) {
-        let at = fields.position_of("proxy_from_environment");
-        problems.unsupported(at, "proxy_from_environment", "set it to false or remove it");
-    }
-}
-
-fn basic_auth(node: &Node, dir: &Path, problems: &mut Problems) -> Auth {
-    let mut fields = Fields::open(node, "config.plain", problems);
-    let username = pair(&mut fields, "username", "username_file", dir, problems);
-    let password = pair(&mut fields, "password", "password_file", dir, problems);
-    let remedy = "use the key that ends in _file";
-    fields.unsupported(&["username_ref", "password_ref"], remedy, problems);
-    for (both, name) in [(username.1, "username"), (password.1, "password")] {
-        if both {
-            let text = format!(
-                "at most one of basic_auth {name}, {name}_file & {name}_ref must be configured"
-            );
-            problems.value(node.at, text);
-        }
-    }
-    fields.finish(problems);
-    Auth::Basic {
-        username: username.0,
-        password: password.0,
-    }
-}
-
-fn scheme_auth(node: &Node, dir: &Path, problems: &mut Problems) -> Auth {
-    let mut fields = Fields::open(node, "config.Authorization", problems);
-    let scheme = fields.string("type", problems).trim().to_owned();
-    let (credentials, both) = pair(
-        &mut fields,
-        "credentials",
-        "credentials_file",
-        dir,
-        problems,
-    );
-    let remedy = "use credentials_file";
-    fields.unsupported(&["credentials_ref"], remedy, problems);
-    if both {
-        let text = "at most one of authorization credentials & credentials_file must be configured";
-        problems.value(node.at, text);
-    }
-    if scheme.eq_ignore_ascii_case("basic") {
-        let text = "authorization type cannot be set to \"basic\", use \"basic_auth\" instead";
-        problems.value(fields.position_of("type"), text);
-    }
-    fields.finish(problems);
-    let scheme = if scheme.is_empty() {
-        "Bearer".to_owned()
-    } else {
-        scheme
-    };
-    Auth::Scheme {
-        scheme,
-        credentials,
-    }
-}
-
 /// Takes a secret written inline or in a file, and tells whether it was both.
-fn pair(
+pub(super) fn pair(
     fields: &mut Fields<'_>,
     inline: &'static str,
     file: &'static str,
@@ -173,7 +72,8 @@ fn pair(
     (secret_source(&text, &path, dir), both)
 }
 
-fn secret_source(text: &str, path: &str, dir: &Path) -> Option<SecretSource> {
+/// Returns a secret that is in one of two places; `None` where both are empty.
+pub(super) fn secret_source(text: &str, path: &str, dir: &Path) -> Option<SecretSource> {
     if !text.is_empty() {
         Some(SecretSource::Inline(Secret::new(text)))
     } else if !path.is_empty() {
@@ -183,7 +83,8 @@ fn secret_source(text: &str, path: &str, dir: &Path) -> Option<SecretSource> {
     }
 }
 
-fn tls_options(node: &Node, dir: &Path, problems: &mut Problems) -> TlsOptions {
+/// Reads `tls_config`.
+pub(super) fn tls_options(node: &Node, dir: &Path, problems: &mut Problems) -> TlsOptions {
     let mut fields = Fields::open(node, "config.plain", problems);
     let ca = pem(&mut fields, "ca", "ca_file", dir, problems);
     let cert = pem(&mut fields, "cert", "cert_file", dir, problems);
@@ -248,9 +149,11 @@ fn tls_version(
     let parse = |text: &str| match text {
         "TLS12" => Ok(TlsVersion::Tls12),
         "TLS13" => Ok(TlsVersion::Tls13),
-        "TLS10" | "TLS11" => Err(format!(
+        "TLS10" | "TLS11" if name == "max_version" => Err(format!(
             "{name} {text} is not supported by Kymo, which speaks TLS12 and TLS13: use TLS12"
         )),
+        "TLS10" => Ok(TlsVersion::Tls10),
+        "TLS11" => Ok(TlsVersion::Tls11),
         other => Err(format!("unknown TLS version: {other}")),
     };
     fields.parsed(name, problems, parse)

@@ -10,6 +10,7 @@
 //! for each section.
 
 mod alerting;
+mod auth;
 mod discovery;
 mod emit;
 mod error;
@@ -18,8 +19,11 @@ pub(crate) mod fields;
 mod global;
 mod http_client;
 mod print;
+mod print_client;
+mod proxy;
 mod relabel;
 mod scrape;
+mod scrape_files;
 mod storage;
 pub(crate) mod units;
 pub mod yaml;
@@ -30,6 +34,7 @@ use kymo_ingest::scrape::ScrapeConfig;
 use kymo_storage::compat::quote::quote;
 
 use fields::{Fields, Problems};
+use yaml::Position;
 
 pub use alerting::{Alerting, Alertmanager};
 pub(crate) use discovery::KINDS as DISCOVERY_KINDS;
@@ -48,34 +53,54 @@ pub struct Config {
     pub alerting: Alerting,
     /// Patterns of the files that rules are read from.
     pub rule_files: Vec<String>,
-    /// The jobs, in the order of the file; names are unique.
+    /// The jobs of the file itself, in its order.
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// Patterns of the files that more jobs are read from.
+    pub scrape_config_files: Vec<String>,
+    /// The jobs of those files, by pattern and name of the file.
+    pub file_jobs: Vec<ScrapeConfig>,
     /// How long samples are kept, and what else the store is told.
     pub storage: StorageConfig,
     /// What is allowed but worth a line in the log.
     pub warnings: Vec<String>,
 }
 
-/// Reads and checks a file. Relative paths in it start from its directory.
+impl Config {
+    /// Returns all jobs, those of the file itself first; names are unique.
+    pub fn jobs(&self) -> impl Iterator<Item = &ScrapeConfig> {
+        self.scrape_configs.iter().chain(&self.file_jobs)
+    }
+}
+
+/// Reads and checks a file, and the files of jobs that it names. Relative paths start from
+/// the directory of the file they are in.
 ///
 /// # Errors
-/// The file cannot be read, or something in it is wrong.
+/// A file cannot be read, or something in it is wrong.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
         path: path.to_owned(),
         reason: os_text(&error),
     })?;
     let dir = path.parent().unwrap_or(Path::new(""));
-    parse(&text, dir).map_err(|error| match error {
+    let config = parse(&text, dir).map_err(|error| match error {
         ConfigError::Invalid { problems, .. } => ConfigError::Invalid {
             path: Some(path.to_owned()),
             problems,
         },
         other => other,
-    })
+    });
+    let mut config = config?;
+    scrape_files::read(&mut config).map_err(|(file, cause)| ConfigError::InFile {
+        path: path.to_owned(),
+        file,
+        cause: Box::new(cause),
+    })?;
+    Ok(config)
 }
 
-/// Checks a configuration given as text. Relative paths in it start from `dir`.
+/// Checks a configuration given as text, without the files that it names. Relative paths
+/// in it start from `dir`.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -105,30 +130,21 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     if let Some(node) = fields.take("alerting") {
         config.alerting = alerting::read(node, config.global.name_validation, dir, problems);
     }
-    config.rule_files = rule_files(&mut fields, dir, problems);
-    let nodes = fields.list("scrape_configs", "[]*config.ScrapeConfig", problems);
-    let mut drafts = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        drafts.extend(scrape::read(node, dir, problems));
-    }
-    for draft in drafts {
-        let (job, at) = draft.job();
-        if config.scrape_configs.iter().any(|c| c.job_name == job) {
-            let text = format!("found multiple scrape configs with job name {}", quote(job));
+    config.rule_files = patterns(&mut fields, "rule_files", "rule", dir, problems);
+    let what = "scrape config";
+    config.scrape_config_files = patterns(&mut fields, "scrape_config_files", what, dir, problems);
+    for (job, at) in read_jobs(&mut fields, dir, &config.global, problems) {
+        let name = &job.job_name;
+        if config.scrape_configs.iter().any(|c| c.job_name == *name) {
+            let name = quote(name);
+            let text = format!("found multiple scrape configs with job name {name}");
             problems.value(at, text);
         }
-        let resolved = draft.resolve(&config.global, problems);
-        config.scrape_configs.push(resolved);
+        config.scrape_configs.push(job);
     }
     let remedy = "remove the section, or leave it empty";
     fields.unsupported(
-        &[
-            "otlp",
-            "remote_read",
-            "remote_write",
-            "scrape_config_files",
-            "tracing",
-        ],
+        &["otlp", "remote_read", "remote_write", "tracing"],
         remedy,
         problems,
     );
@@ -136,17 +152,45 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     config
 }
 
-/// Takes the patterns of rule files. A star may stand in their last part only.
-fn rule_files(fields: &mut Fields<'_>, dir: &Path, problems: &mut Problems) -> Vec<String> {
+/// Takes `scrape_configs`: the jobs, and where the name of each stands.
+fn read_jobs(
+    fields: &mut Fields<'_>,
+    dir: &Path,
+    global: &Global,
+    problems: &mut Problems,
+) -> Vec<(ScrapeConfig, Position)> {
+    let nodes = fields.list("scrape_configs", "[]*config.ScrapeConfig", problems);
+    // Each is read before any is resolved, so that mistakes come in two rounds as they do
+    // in Prometheus.
+    let drafts: Vec<_> = nodes
+        .iter()
+        .filter_map(|node| scrape::read(node, dir, problems))
+        .collect();
+    let mut jobs = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let at = draft.job_position();
+        jobs.push((draft.resolve(global, problems), at));
+    }
+    jobs
+}
+
+/// Takes patterns of files of `what`. A star may stand in their last part only.
+fn patterns(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    what: &str,
+    dir: &Path,
+    problems: &mut Problems,
+) -> Vec<String> {
     let mut patterns = Vec::new();
-    for node in fields.list("rule_files", "[]string", problems) {
+    for node in fields.list(name, "[]string", problems) {
         let Some(pattern) = fields::string(node, problems) else {
             continue;
         };
         let after_star = pattern.split_once('*').map_or("", |(_, after)| after);
         if after_star.contains('/') {
             let quoted = quote(&pattern);
-            problems.value(node.at, format!("invalid rule file path {quoted}"));
+            problems.value(node.at, format!("invalid {what} file path {quoted}"));
         }
         patterns.push(join(dir, &pattern));
     }
@@ -198,3 +242,5 @@ pub(crate) fn os_text(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_jobs;

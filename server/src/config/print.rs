@@ -1,16 +1,15 @@
 //! The configuration in force as text, for `/api/v1/status/config`: every value that
 //! Prometheus shows, in its order, defaults filled in, secrets hidden.
 
-use std::path::Path;
 use std::time::Duration;
 
 use kymo_ingest::discovery::SourceConfig;
-use kymo_ingest::http::{Auth, ClientOptions, HIDDEN, PemSource, SecretSource, TlsOptions};
 use kymo_ingest::scrape::{ScrapeConfig, ScrapeLimits, TargetGroup};
 use kymo_storage::compat::float;
 use kymo_storage::model::RelabelRule;
 
 use super::emit::{MapWriter, Yaml};
+use super::print_client::put_client;
 use super::{Alerting, Config, Global, Retention, StorageConfig, units};
 
 impl Config {
@@ -28,6 +27,10 @@ impl Config {
                 "rule_files",
                 self.rule_files.iter().map(|p| text(p)).collect(),
             )
+            .list(
+                "scrape_config_files",
+                self.scrape_config_files.iter().map(|p| text(p)).collect(),
+            )
             .list("scrape_configs", jobs)
             .map("storage", storage(&self.storage, retention))
             .map("otlp", otlp());
@@ -36,7 +39,7 @@ impl Config {
 
     /// Returns one job as canonical YAML; `None` where there is none of the name.
     pub fn job_yaml(&self, name: &str) -> Option<String> {
-        let found = self.scrape_configs.iter().find(|c| c.job_name == name)?;
+        let found = self.jobs().find(|c| c.job_name == name)?;
         Some(job(found).document())
     }
 }
@@ -61,6 +64,8 @@ fn global(global: &Global) -> MapWriter {
     map.map("external_labels", external);
     let query_log = global.query_log_file.to_string_lossy();
     map.text("query_log_file", &query_log);
+    let failure_log = global.scrape_failure_log_file.to_string_lossy();
+    map.text("scrape_failure_log_file", &failure_log);
     put_limits(&mut map, &global.limits);
     map.number("keep_dropped_targets", global.limits.dropped_targets)
         .text(
@@ -133,6 +138,10 @@ fn job(config: &ScrapeConfig) -> Yaml {
         .flag(
             "convert_classic_histograms_to_nhcb",
             config.convert_classic_histograms,
+        )
+        .text(
+            "scrape_failure_log_file",
+            &config.failure_log_file.to_string_lossy(),
         )
         .text("metrics_path", &config.metrics_path)
         .text("scheme", &config.scheme)
@@ -216,95 +225,6 @@ fn put_limits(map: &mut MapWriter, limits: &ScrapeLimits) {
         .number("label_value_length_limit", limits.label_value_bytes);
 }
 
-fn put_client(map: &mut MapWriter, client: &ClientOptions) {
-    let mut auth = MapWriter::default();
-    match &client.auth {
-        None => {}
-        Some(Auth::Basic { username, password }) => {
-            match username {
-                Some(SecretSource::Inline(name)) => auth.text("username", name.expose()),
-                Some(SecretSource::File(path)) => auth.text("username_file", &shown(path)),
-                None => &mut auth,
-            };
-            put_secret(&mut auth, ["password", "password_file"], password.as_ref());
-            map.map("basic_auth", auth);
-        }
-        Some(Auth::Scheme {
-            scheme,
-            credentials,
-        }) => {
-            auth.text("type", scheme);
-            let names = ["credentials", "credentials_file"];
-            put_secret(&mut auth, names, credentials.as_ref());
-            map.map("authorization", auth);
-        }
-    }
-    if client.tls != TlsOptions::default() {
-        map.map("tls_config", tls(&client.tls));
-    }
-    map.flag("follow_redirects", client.follow_redirects)
-        .flag("enable_http2", client.http2);
-    let mut headers = MapWriter::default();
-    for header in &client.headers {
-        let mut entry = MapWriter::default();
-        let hidden = header.secrets.iter().map(|_| text(HIDDEN));
-        let files = header.files.iter().map(|path| text(&shown(path)));
-        entry
-            .list("values", header.values.iter().map(|v| text(v)).collect())
-            .list("secrets", hidden.collect())
-            .list("files", files.collect());
-        headers.put(&header.name, entry.done());
-    }
-    map.map("http_headers", headers);
-}
-
-fn tls(options: &TlsOptions) -> MapWriter {
-    let mut map = MapWriter::default();
-    // Certificates are public; Prometheus shows them, and the paths of all files.
-    let inline = |source: &Option<PemSource>| match source {
-        Some(PemSource::Inline(pem)) => pem.clone(),
-        _ => String::new(),
-    };
-    let file = |source: &Option<PemSource>| match source {
-        Some(PemSource::File(path)) => shown(path),
-        _ => String::new(),
-    };
-    map.text("ca", &inline(&options.ca))
-        .text("cert", &inline(&options.cert));
-    if let Some(SecretSource::Inline(_)) = options.key {
-        map.text("key", HIDDEN);
-    }
-    map.text("ca_file", &file(&options.ca))
-        .text("cert_file", &file(&options.cert));
-    if let Some(SecretSource::File(path)) = &options.key {
-        map.text("key_file", &shown(path));
-    }
-    map.text(
-        "server_name",
-        options.server_name.as_deref().unwrap_or_default(),
-    )
-    .flag("insecure_skip_verify", options.insecure_skip_verify);
-    for (name, version) in [
-        ("min_version", options.min_version),
-        ("max_version", options.max_version),
-    ] {
-        map.text(name, version.map_or("", |version| version.name()));
-    }
-    map
-}
-
-fn put_secret(map: &mut MapWriter, [inline, file]: [&str; 2], source: Option<&SecretSource>) {
-    match source {
-        None => {}
-        Some(SecretSource::Inline(_)) => {
-            map.text(inline, HIDDEN);
-        }
-        Some(SecretSource::File(path)) => {
-            map.text(file, &shown(path));
-        }
-    }
-}
-
 fn rule(rule: &RelabelRule) -> Yaml {
     let config = rule.config();
     let mut map = MapWriter::default();
@@ -379,14 +299,10 @@ fn put_duration(map: &mut MapWriter, key: &str, value: Duration) {
     map.text(key, &units::print_duration(value));
 }
 
-fn text(text: &str) -> Yaml {
+pub(super) fn text(text: &str) -> Yaml {
     Yaml::Text(text.to_owned())
 }
 
-fn texts(items: &[String]) -> Yaml {
+pub(super) fn texts(items: &[String]) -> Yaml {
     Yaml::List(items.iter().map(|item| text(item)).collect())
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -51,6 +51,8 @@ pub(super) fn read<'n>(node: &'n Node, dir: &Path, problems: &mut Problems) -> O
     let protocols = global::protocols(&mut fields, &place, problems);
     let mut config = ScrapeConfig::new(job_name, interval, timeout);
     config.limits = global::limits(&mut fields, problems);
+    let failure_log = fields.string("scrape_failure_log_file", problems);
+    config.failure_log_file = http_client::join_dir(dir, &failure_log);
     read_switches(&mut fields, &mut config, problems);
     read_request(&mut fields, &mut config, &place, problems);
     read_histogram_limits(&mut fields, &mut config, problems);
@@ -78,7 +80,6 @@ pub(super) fn read<'n>(node: &'n Node, dir: &Path, problems: &mut Problems) -> O
     if !rules.iter().any(|(name, _)| *name == TARGET_RULES) {
         discovery::check_addresses(node, problems);
     }
-    fields.unsupported(&["scrape_failure_log_file"], "remove the key", problems);
     fields.finish(problems);
     Some(draft)
 }
@@ -156,9 +157,9 @@ fn params(node: &Node, problems: &mut Problems) -> BTreeMap<String, Vec<String>>
 }
 
 impl Draft<'_> {
-    /// Returns the job's name and where it stands.
-    pub(super) fn job(&self) -> (&str, Position) {
-        (&self.config.job_name, self.node.position_of("job_name"))
+    /// Returns where the job's name stands.
+    pub(super) fn job_position(&self) -> Position {
+        self.node.position_of("job_name")
     }
 
     /// Fills in what the entry inherits and checks what depends on it.
@@ -180,6 +181,11 @@ impl Draft<'_> {
             config.timeout = global.scrape_timeout.min(config.interval);
         }
         inherit_limits(&mut config, global);
+        if config.failure_log_file.as_os_str().is_empty() {
+            config
+                .failure_log_file
+                .clone_from(&global.scrape_failure_log_file);
+        }
         let protocols = self.protocols.or_else(|| global.scrape_protocols.clone());
         config.protocols = protocols.unwrap_or_else(|| ScrapeProtocol::DEFAULT.to_vec());
         if config.protocols == [ScrapeProtocol::PrometheusProto] {

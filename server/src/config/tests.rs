@@ -276,16 +276,6 @@ fn what_this_version_does_not_do_is_refused_by_name() {
             3,
         ),
         (
-            "scrape_configs:\n- job_name: a\n  oauth2: {client_id: x}\n",
-            "oauth2",
-            3,
-        ),
-        (
-            "scrape_configs:\n- job_name: a\n  proxy_url: http://p\n",
-            "proxy_url",
-            3,
-        ),
-        (
             "global: {scrape_native_histograms: true}\n",
             "scrape_native_histograms",
             1,

@@ -3,7 +3,7 @@
 use kymo_query::promql::Features;
 
 /// Features that may be switched on; the last one always is, as in Prometheus.
-const FEATURES: [&str; 8] = [
+const FEATURES: [&str; 9] = [
     CONCURRENT_RULES,
     EXEMPLARS,
     EXPERIMENTAL_FUNCTIONS,
@@ -11,6 +11,7 @@ const FEATURES: [&str; 8] = [
     BINOP_FILL_MODIFIERS,
     DELAYED_NAME_REMOVAL,
     PER_STEP_STATS,
+    SEARCH,
     "promql-duration-expr",
 ];
 
@@ -23,6 +24,9 @@ pub(crate) const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
 
 /// Counts samples by step where a client asks for all statistics.
 pub(super) const PER_STEP_STATS: &str = "promql-per-step-stats";
+
+/// Has the calls that search names and values.
+const SEARCH: &str = "search-api";
 
 /// Evaluates independent rules of a group at the same time.
 pub(super) const CONCURRENT_RULES: &str = "concurrent-rule-eval";

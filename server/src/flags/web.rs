@@ -1,5 +1,6 @@
 //! The HTTP server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,6 +19,10 @@ pub(crate) struct WebFlags {
         default_value = "127.0.0.1:9090"
     )]
     pub(crate) listen_addresses: Vec<String>,
+
+    /// File with TLS, users, tokens and headers (docs/security.md); default: none.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub(crate) web_config_file: Option<PathBuf>,
 
     /// URL of Kymo as seen from outside, for links to it; default: host name and port.
     #[arg(long = "web.external-url", value_name = "URL")]
@@ -72,6 +77,14 @@ pub(crate) struct WebFlags {
         default_value_t = 16
     )]
     pub(crate) max_notification_listeners: usize,
+
+    /// Most results that a search may ask for (--enable-feature=search-api); 0: no limit.
+    #[arg(
+        long = "web.search.max-limit",
+        value_name = "N",
+        default_value_t = 10_000
+    )]
+    pub(crate) search_max_limit: usize,
 
     /// How long reading a request may take, and an idle connection stays open, such as 30s;
     /// 0: no limit.

@@ -1,8 +1,10 @@
 //! What happens to every request before it is routed and to every answer after.
 //!
-//! In the order in which Prometheus' server does it: paths with doubled slashes
-//! or dots are redirected to their clean form, `OPTIONS` is answered for any path,
+//! In the order in which Prometheus' server does it: the caller is checked ([`Access`]),
+//! paths with doubled slashes or dots are redirected to their clean form, `OPTIONS` is answered for any path,
 //! CORS headers are set, answers marked for it are compressed.
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,12 +15,16 @@ use kymo_storage::model::{MatchOp, Matcher};
 use tower::ServiceExt;
 
 use super::compress::{self, Encoding};
+use crate::access::Access;
 
 /// The outermost layer around the routes.
 #[derive(Debug, Clone)]
 pub(crate) struct Edge {
     router: Router,
     origins: Matcher,
+    access: Arc<Access>,
+    /// Prefix of all paths.
+    prefix: Arc<str>,
 }
 
 impl Edge {
@@ -27,14 +33,31 @@ impl Edge {
     ///
     /// # Errors
     /// The expression does not compile.
-    pub(crate) fn new(router: Router, cors_origin: &str) -> Result<Edge, String> {
+    pub(crate) fn new(
+        router: Router,
+        cors_origin: &str,
+        access: Arc<Access>,
+        prefix: &str,
+    ) -> Result<Edge, String> {
         let origins = Matcher::new(MatchOp::Regex, "Origin", cors_origin)
             .map_err(|error| format!("--web.cors.origin: {error}"))?;
-        Ok(Edge { router, origins })
+        Ok(Edge {
+            router,
+            origins,
+            access,
+            prefix: Arc::from(prefix),
+        })
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response {
+    pub(crate) async fn answer(self, mut request: Request<Incoming>) -> Response {
+        let path = request.uri().path();
+        let path = path.strip_prefix(&*self.prefix).unwrap_or_default();
+        let admitted = match self.access.admit(path, request.headers()).await {
+            Ok(admitted) => admitted,
+            Err(refused) => return refused,
+        };
+        request.extensions_mut().insert(admitted.caller);
         let encoding = Encoding::asked(request.headers());
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut response = if let Some(redirect) = clean_redirect(&request) {
@@ -48,6 +71,7 @@ impl Edge {
             }
         };
         set_cors(response.headers_mut(), origin.as_ref(), &self.origins);
+        admitted.headers.complete(response.headers_mut());
         compress::compress(response, encoding)
     }
 }
@@ -148,6 +172,11 @@ fn clean_path(path: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn edge_for(origins: &str) -> Result<Edge, String> {
+        let access = Access::new(None)?;
+        Edge::new(Router::new(), origins, Arc::new(access), "")
+    }
+
     #[test]
     fn only_unclean_paths_are_redirected() {
         for (path, expected) in [
@@ -168,7 +197,7 @@ mod tests {
     #[test]
     fn an_origin_is_echoed_only_where_the_whole_of_it_matches() {
         let allowed = |pattern: &str, origin: &'static str| {
-            let edge = Edge::new(Router::new(), pattern).unwrap();
+            let edge = edge_for(pattern).unwrap();
             let mut headers = HeaderMap::new();
             let origin = HeaderValue::from_static(origin);
             set_cors(&mut headers, Some(&origin), &edge.origins);
@@ -177,11 +206,11 @@ mod tests {
         assert!(allowed(".*", "http://example.invalid"));
         assert!(allowed("https?://(a|b)[.]test", "http://a.test"));
         assert!(!allowed("a[.]test|b[.]test", "http://a.test"));
-        let edge = Edge::new(Router::new(), ".*").unwrap();
+        let edge = edge_for(".*").unwrap();
         let mut headers = HeaderMap::new();
         set_cors(&mut headers, None, &edge.origins);
         assert_eq!(headers.len(), 1);
         assert_eq!(headers["vary"], "Origin");
-        assert!(Edge::new(Router::new(), "(").is_err());
+        assert!(edge_for("(").is_err());
     }
 }

@@ -2,7 +2,7 @@
 //! that lets running requests finish.
 //!
 //! It knows nothing of routes: it is given one service and serves it on every
-//! connection, HTTP/1.1 and HTTP/2 without TLS.
+//! connection, HTTP/1.1 and HTTP/2, with TLS where it is told how to secure them.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,8 +16,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use super::request_line::RequestLine;
@@ -31,6 +35,11 @@ const MAX_STREAMS: u32 = 128;
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// Pause after an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a client may take to agree on keys.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Answer to a client that does not know that the listener speaks TLS, as Go gives it.
+const NOT_TLS: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 /// Limits of the listener.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +54,9 @@ pub(crate) struct Limits {
 /// Extension of a request: the address that it came from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Returns what the next connection is secured with, or why none can be.
+pub(crate) type Handshake = Arc<dyn Fn() -> Result<Arc<ServerConfig>, String> + Send + Sync>;
 
 /// Addresses that are bound and not served yet.
 #[derive(Debug)]
@@ -80,9 +92,14 @@ impl Listener {
         self.sockets.iter().map(|(address, _)| *address)
     }
 
-    /// Serves until `stop` becomes true, then waits for running requests.
-    pub(crate) async fn serve<F, Fut>(self, handler: F, stop: watch::Receiver<bool>)
-    where
+    /// Serves until `stop` becomes true, then waits for running requests. With `tls`
+    /// every connection is secured.
+    pub(crate) async fn serve<F, Fut>(
+        self,
+        handler: F,
+        tls: Option<Handshake>,
+        stop: watch::Receiver<bool>,
+    ) where
         F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Response> + Send + 'static,
     {
@@ -93,6 +110,7 @@ impl Listener {
             loops.push(tokio::spawn(accept(
                 socket,
                 handler.clone(),
+                tls.clone(),
                 Arc::clone(&slots),
                 Arc::clone(&drain),
                 self.limits,
@@ -119,6 +137,7 @@ impl Listener {
 async fn accept<F, Fut>(
     socket: TcpListener,
     handler: F,
+    tls: Option<Handshake>,
     slots: Arc<Semaphore>,
     drain: Arc<GracefulShutdown>,
     limits: Limits,
@@ -127,7 +146,7 @@ async fn accept<F, Fut>(
     F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Response> + Send + 'static,
 {
-    let builder = connection_builder(limits);
+    let builder = Arc::new(connection_builder(limits));
     loop {
         let accepted = tokio::select! {
             accepted = accept_one(&socket, &slots) => accepted,
@@ -143,16 +162,68 @@ async fn accept<F, Fut>(
             let answer = handler(request);
             async move { Ok::<_, std::convert::Infallible>(answer.await) }
         });
-        let stream = StallGuard::new(stream, limits.read_timeout);
-        let io = TokioIo::new(RequestLine::new(stream));
-        let connection = builder.serve_connection(io, service).into_owned();
-        let watched = drain.watch(connection);
+        let (builder, watcher) = (Arc::clone(&builder), drain.watcher());
+        let (tls, stop) = (tls.clone(), stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = watched.await {
+            let served = match tls {
+                None => {
+                    let stream = StallGuard::new(stream, limits.read_timeout);
+                    let connection = builder.serve_connection(io(stream), service);
+                    watcher.watch(connection.into_owned()).await
+                }
+                Some(tls) => {
+                    let Some(stream) = secured(stream, &tls, limits, stop).await else {
+                        return;
+                    };
+                    let connection = builder.serve_connection(io(stream), service);
+                    watcher.watch(connection.into_owned()).await
+                }
+            };
+            if let Err(error) = served {
                 debug!(%error, "connection ended");
             }
             drop(slot);
         });
+    }
+}
+
+fn io<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> TokioIo<RequestLine<S>> {
+    TokioIo::new(RequestLine::new(stream))
+}
+
+/// Agrees on keys with a client; `None` where that fails, or the server stops.
+async fn secured(
+    mut stream: TcpStream,
+    tls: &Handshake,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) -> Option<TlsStream<StallGuard<TcpStream>>> {
+    let agree = async {
+        let mut first = [0];
+        // The first byte of a handshake is 22; of a request it is a letter.
+        if stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {
+            stream.write_all(NOT_TLS).await?;
+            return Err(io::Error::other("a request without TLS"));
+        }
+        let config = tls().map_err(io::Error::other)?;
+        let stream = StallGuard::new(stream, limits.read_timeout);
+        TlsAcceptor::from(config).accept(stream).await
+    };
+    let limit = HANDSHAKE_LIMIT.min(limits.read_timeout);
+    let agreed = tokio::select! {
+        agreed = tokio::time::timeout(limit, agree) => agreed,
+        _ = stop.wait_for(|stop| *stop) => return None,
+    };
+    match agreed {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            debug!(%error, "a connection could not be secured");
+            None
+        }
+        Err(_late) => {
+            debug!(?limit, "a handshake took too long");
+            None
+        }
     }
 }
 

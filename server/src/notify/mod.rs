@@ -24,7 +24,7 @@ mod section;
 
 pub(crate) use alert::{AlertSink, OutgoingAlert};
 pub(crate) use metrics::write as write_metrics;
-pub(crate) use notifier::{Notifier, NotifyOptions};
+pub(crate) use notifier::{Notifier, NotifyOptions, Sections};
 
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,10 @@ impl Tasks {
     }
 }
 
+/// Sections that are ready to be used.
+#[derive(Debug)]
+pub(crate) struct Sections(Vec<Arc<Section>>);
+
 impl Notifier {
     /// Returns a notifier that knows no Alertmanager.
     pub(crate) fn new(options: NotifyOptions, surroundings: Surroundings) -> Notifier {
@@ -87,53 +91,48 @@ impl Notifier {
         }
     }
 
-    /// Sends as a configuration says from now on. Sections that are the same go on with
-    /// their queues, others end theirs. Must be called inside a tokio runtime.
+    /// Makes the sections of a configuration, and changes nothing. Those that run just so
+    /// already are among them.
     ///
     /// # Errors
-    /// The options of an HTTP client cannot be used; all stays as it was.
-    pub(crate) fn apply(&self, config: &Config) -> Result<(), String> {
-        let _turn = self.turn.lock();
-        self.apply_sections(config)?;
-        self.discovery.apply(sets(config));
-        Ok(())
-    }
-
-    /// Replaces the sections. Clients are made before anything is locked that senders of
-    /// alerts need.
-    fn apply_sections(&self, config: &Config) -> Result<(), String> {
-        let mut old = {
-            let state = self.state.read();
-            if state.stopped {
-                return Ok(());
-            }
-            state.sections.clone()
-        };
+    /// The options of an HTTP client cannot be used.
+    pub(crate) fn prepare(&self, config: &Config) -> Result<Sections, String> {
+        let mut running = self.state.read().sections.clone();
         let mut sections = Vec::new();
         for entry in &config.alerting.alertmanagers {
-            if let Some(at) = old.iter().position(|section| section.config == *entry) {
-                sections.push(old.swap_remove(at));
-            } else {
-                let section = Section::new(entry.clone(), self.options);
-                let section =
-                    section.map_err(|error| format!("error creating HTTP client: {error}"))?;
-                sections.push(Arc::new(section));
+            let same = running.iter().position(|section| section.config == *entry);
+            sections.push(match same {
+                Some(at) => running.swap_remove(at),
+                None => {
+                    let made = Section::new(entry.clone(), self.options);
+                    Arc::new(made.map_err(|error| format!("error creating HTTP client: {error}"))?)
+                }
+            });
+        }
+        Ok(Sections(sections))
+    }
+
+    /// Sends as a configuration says from now on. Sections that are the same go on with
+    /// their queues, others end theirs. Must be called inside a tokio runtime.
+    pub(crate) fn commit(&self, config: &Config, Sections(sections): Sections) {
+        let _turn = self.turn.lock();
+        {
+            let mut state = self.state.write();
+            if state.stopped {
+                return;
             }
+            for section in &sections {
+                section.sync_again(&self.metrics, &self.tasks);
+            }
+            let stays = |old: &Arc<Section>| sections.iter().any(|new| Arc::ptr_eq(old, new));
+            for section in state.sections.iter().filter(|section| !stays(section)) {
+                section.end();
+            }
+            state.external_labels = config.global.external_labels.clone();
+            state.relabel = config.alerting.alert_relabel.clone();
+            state.sections = sections;
         }
-        let mut state = self.state.write();
-        if state.stopped {
-            return Ok(());
-        }
-        for section in &sections {
-            section.sync_again(&self.metrics, &self.tasks);
-        }
-        for section in old {
-            section.end();
-        }
-        state.external_labels = config.global.external_labels.clone();
-        state.relabel = config.alerting.alert_relabel.clone();
-        state.sections = sections;
-        Ok(())
+        self.discovery.apply(sets(config));
     }
 
     /// Takes what discovery finds, for ever.

@@ -106,6 +106,12 @@ fn notifier(options: NotifyOptions) -> Arc<Notifier> {
     Arc::new(Notifier::new(options, surroundings))
 }
 
+fn apply(notifier: &Notifier, config: &Config) -> Result<(), String> {
+    let sections = notifier.prepare(config)?;
+    notifier.commit(config, sections);
+    Ok(())
+}
+
 fn parse(text: &str) -> Config {
     config::parse(text, Path::new("")).unwrap()
 }
@@ -150,7 +156,7 @@ fn figure(notifier: &Notifier, name: &str, url: &str) -> Option<f64> {
 async fn alerts_are_posted_in_batches_and_in_order() {
     let receiver = Receiver::start().await;
     let notifier = notifier(OPTIONS);
-    notifier.apply(&sections(&[&[&receiver.address]])).unwrap();
+    apply(&notifier, &sections(&[&[&receiver.address]])).unwrap();
     notifier.send(alerts(["a", "b", "c", "d", "e", "f"]));
     receiver
         .wait_for(&[&["a", "b", "c", "d"], &["e", "f"]])
@@ -181,7 +187,7 @@ async fn alerts_are_posted_in_batches_and_in_order() {
 async fn a_refused_batch_is_lost_and_the_next_one_is_sent() {
     let receiver = Receiver::start().await;
     let notifier = notifier(OPTIONS);
-    notifier.apply(&sections(&[&[&receiver.address]])).unwrap();
+    apply(&notifier, &sections(&[&[&receiver.address]])).unwrap();
     let url = receiver.url();
     receiver.answers(503);
     notifier.send(alerts(["a", "b"]));
@@ -205,7 +211,7 @@ async fn a_silent_receiver_holds_up_nobody_and_loses_the_oldest() {
     silent.answers(SILENCE);
     let notifier = notifier(OPTIONS);
     let config = sections(&[&[&silent.address, &other.address]]);
-    notifier.apply(&config).unwrap();
+    apply(&notifier, &config).unwrap();
     notifier.send(alerts(["a"]));
     silent.wait_for(&[&["a"]]).await;
     for (i, name) in ["b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"]
@@ -236,7 +242,7 @@ async fn a_request_that_takes_too_long_is_given_up() {
     receiver.answers(SILENCE);
     let notifier = notifier(OPTIONS);
     let config = sections_within("100ms", &[&[&receiver.address]]);
-    notifier.apply(&config).unwrap();
+    apply(&notifier, &config).unwrap();
     notifier.send(alerts(["a"]));
     until("the timeout", || {
         figure(&notifier, "errors_total", &receiver.url()) == Some(1.0)
@@ -254,7 +260,7 @@ async fn more_alerts_than_a_queue_holds_lose_their_first() {
         capacity: 2,
         ..OPTIONS
     });
-    notifier.apply(&sections(&[&[&receiver.address]])).unwrap();
+    apply(&notifier, &sections(&[&[&receiver.address]])).unwrap();
     notifier.send(alerts(["a", "b", "c"]));
     receiver.wait_for(&[&["b", "c"]]).await;
     let dropped = figure(&notifier, "dropped_total", &receiver.url());
@@ -267,7 +273,7 @@ async fn what_waits_is_sent_before_the_end_unless_told_otherwise() {
         let receiver = Receiver::start().await;
         receiver.answers(SILENCE);
         let notifier = notifier(NotifyOptions { drain, ..OPTIONS });
-        notifier.apply(&sections(&[&[&receiver.address]])).unwrap();
+        apply(&notifier, &sections(&[&[&receiver.address]])).unwrap();
         notifier.send(alerts(["a"]));
         receiver.wait_for(&[&["a"]]).await;
         notifier.send(alerts(["b", "c", "d", "e", "f"]));
@@ -291,13 +297,13 @@ async fn a_reload_keeps_queues_and_ends_those_of_receivers_that_go() {
     let (first, second) = (Receiver::start().await, Receiver::start().await);
     first.answers(SILENCE);
     let notifier = notifier(OPTIONS);
-    notifier.apply(&sections(&[&[&first.address]])).unwrap();
+    apply(&notifier, &sections(&[&[&first.address]])).unwrap();
     notifier.send(alerts(["a"]));
     first.wait_for(&[&["a"]]).await;
     notifier.send(alerts(["b"]));
     // Another section before it does not disturb it.
     let both = sections(&[&[&second.address], &[&first.address]]);
-    notifier.apply(&both).unwrap();
+    apply(&notifier, &both).unwrap();
     let listed = notifier.alertmanagers();
     assert_eq!(listed.active, [second.url(), first.url()]);
     notifier.send(alerts(["c"]));
@@ -313,7 +319,7 @@ async fn a_reload_keeps_queues_and_ends_those_of_receivers_that_go() {
     notifier.send(alerts(["d"]));
     first.wait_for(&[&["a"], &["b", "c"], &["d"]]).await;
     notifier.send(alerts(["e"]));
-    notifier.apply(&sections(&[&[&second.address]])).unwrap();
+    apply(&notifier, &sections(&[&[&second.address]])).unwrap();
     notifier.send(alerts(["f"]));
     first.answers(200);
     first.wait_for(&[&["a"], &["b", "c"], &["d"], &["e"]]).await;
@@ -340,7 +346,7 @@ alerting:
 ",
         first.address, second.address
     );
-    notifier.apply(&parse(&text)).unwrap();
+    apply(&notifier, &parse(&text)).unwrap();
     notifier.send(alerts(["a", "b"]));
     first.wait_for(&[&["a"]]).await;
     second.wait_for(&[&["a", "b"]]).await;
@@ -366,7 +372,7 @@ async fn found_receivers_come_and_go() {
 ",
         path.display()
     );
-    notifier.apply(&parse(&text)).unwrap();
+    apply(&notifier, &parse(&text)).unwrap();
     let finding = tokio::spawn(Arc::clone(&notifier).discover());
     until("the dropped one", || {
         notifier.alertmanagers().dropped == ["http://gone:1/api/v2/alerts"]
@@ -392,10 +398,10 @@ async fn found_receivers_come_and_go() {
 #[tokio::test]
 async fn options_that_cannot_be_used_change_nothing() {
     let notifier = notifier(OPTIONS);
-    notifier.apply(&sections(&[&["a:1"]])).unwrap();
+    apply(&notifier, &sections(&[&["a:1"]])).unwrap();
     let broken = "alerting:\n  alertmanagers:\n  - tls_config: {ca_file: /nonexistent/ca.pem}\n";
-    let error = notifier.apply(&parse(broken)).unwrap_err();
-    let start = "error creating HTTP client: unable to read CA cert /nonexistent/ca.pem";
+    let error = apply(&notifier, &parse(broken)).unwrap_err();
+    let start = "error creating HTTP client: unable to read CA cert: unable to read file /nonexistent/ca.pem";
     assert!(error.starts_with(start), "{error}");
     let listed = notifier.alertmanagers().active;
     assert_eq!(listed, ["http://a:1/api/v2/alerts"]);

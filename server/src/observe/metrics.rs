@@ -20,6 +20,7 @@ use super::rules;
 use super::scrape;
 use super::store::{self, StoreMetrics};
 use super::summary::{Histogram, Summary};
+use crate::access::Access;
 use crate::app::App;
 use crate::notices::NoticeStats;
 use crate::notify;
@@ -139,6 +140,16 @@ impl RouteMetrics {
             durations: Histogram::new(DURATION_BOUNDS),
             sizes: Histogram::new(SIZE_BOUNDS),
         }
+    }
+}
+
+/// Writes how many requests were turned away before they reached a route.
+fn denied(writer: &mut TextWriter, access: &Access) {
+    let name = "kymo_http_denied_total";
+    let help = "Requests that were turned away by credentials, scopes or limits.";
+    writer.family(name, Kind::Counter, help);
+    for (reason, count) in access.denied().counts() {
+        writer.sample(name, &[("reason", reason)], count as f64);
     }
 }
 
@@ -290,6 +301,7 @@ fn write(app: &App, writer: &mut TextWriter) {
     );
     notices(writer, app.notices.stats());
     memory(writer, &app.memory);
+    denied(writer, &app.access);
     scrape::write_receiver(writer, &app.receiver.stats());
     if let Ok(core) = core {
         cache(writer, &core.cache.stats());

@@ -148,26 +148,25 @@ impl Evaluator {
         &self.context.durations
     }
 
-    /// Evaluates the rules of a configuration from now on. Groups that stay the same go
-    /// on, others begin with the state of the group of the same name.
-    ///
-    /// # Errors
-    /// A file has a mistake; all stays as it was.
-    pub(crate) async fn apply(&self, config: &Config) -> Result<(), String> {
+    /// Evaluates rules from now on. Groups that stay the same go on, others begin with the
+    /// state of the group of the same name.
+    pub(crate) async fn commit(&self, config: &Config, groups: Vec<FileGroup>) {
         let mut turn = self.turn.lock().await;
         if *self.stop.borrow() {
-            return Ok(());
+            return;
         }
-        let groups = self.read(config).await?;
         let restore = match std::mem::replace(&mut turn.is_begun, true) {
             false => Restore::Later,
             true => Restore::Nothing,
         };
         self.replace(groups, &self.defaults(config), restore).await;
-        Ok(())
     }
 
-    async fn read(&self, config: &Config) -> Result<Vec<FileGroup>, String> {
+    /// Reads the rules of a configuration, and changes nothing.
+    ///
+    /// # Errors
+    /// A file has a mistake.
+    pub(crate) async fn prepare(&self, config: &Config) -> Result<Vec<FileGroup>, String> {
         let patterns = config.rule_files.clone();
         let accepted = Accepted {
             names: config.global.name_validation,

@@ -23,11 +23,29 @@ pub(crate) struct QueryLog {
     failures: AtomicU64,
 }
 
+/// A file that queries are logged to.
 #[derive(Debug)]
-struct LogFile {
+pub(crate) struct LogFile {
     path: PathBuf,
     file: File,
     has_failed: Mutex<bool>,
+}
+
+impl LogFile {
+    /// Opens a file to write behind what it holds.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn open(path: &Path) -> Result<LogFile, String> {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        let file =
+            file.map_err(|error| format!("query_log_file: open {}: {error}", path.display()))?;
+        Ok(LogFile {
+            path: path.to_owned(),
+            file,
+            has_failed: Mutex::new(false),
+        })
+    }
 }
 
 /// A query that was evaluated.
@@ -58,27 +76,10 @@ pub(crate) enum Origin {
 }
 
 impl QueryLog {
-    /// Opens the file that the configuration names, or none. What was open is closed
-    /// once the last line to it is written.
-    ///
-    /// # Errors
-    /// The file cannot be opened; the log goes on as it was.
-    pub(crate) fn apply(&self, path: Option<&Path>) -> Result<(), String> {
-        let opened = match path {
-            None => None,
-            Some(path) => {
-                let file = OpenOptions::new().append(true).create(true).open(path);
-                let file = file
-                    .map_err(|error| format!("query_log_file: open {}: {error}", path.display()))?;
-                Some(Arc::new(LogFile {
-                    path: path.to_owned(),
-                    file,
-                    has_failed: Mutex::new(false),
-                }))
-            }
-        };
-        *self.open.lock() = opened;
-        Ok(())
+    /// Writes to another file from now on, or to none. What was open is closed once the
+    /// last line to it is written.
+    pub(crate) fn set(&self, file: Option<LogFile>) {
+        *self.open.lock() = file.map(Arc::new);
     }
 
     /// Tells whether queries are logged.
@@ -219,18 +220,18 @@ mod tests {
         let lines = |path: &Path| std::fs::read_to_string(path).unwrap().lines().count();
         let log = QueryLog::default();
         log.write(&logged("off", None), 0);
-        log.apply(Some(&path)).unwrap();
+        log.set(Some(LogFile::open(&path).unwrap()));
         log.write(&logged("one", None), 0);
         let moved = dir.path().join("queries.log.1");
         std::fs::rename(&path, &moved).unwrap();
         log.write(&logged("two", None), 0);
-        log.apply(Some(&path)).unwrap();
+        log.set(Some(LogFile::open(&path).unwrap()));
         log.write(&logged("three", None), 0);
         assert_eq!((lines(&moved), lines(&path)), (2, 1));
         // A file that cannot be opened leaves things as they are.
-        let error = log.apply(Some(&dir.path().join("no/such"))).unwrap_err();
+        let error = LogFile::open(&dir.path().join("no/such")).unwrap_err();
         assert!(error.contains("no/such") && log.is_on(), "{error}");
-        log.apply(None).unwrap();
+        log.set(None);
         log.write(&logged("off", None), 0);
         assert_eq!((lines(&path), log.failures(), log.is_on()), (1, 0, false));
     }

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! entry   = kinds u8 | times | values
-//! kinds   = times in bits 0..2, values in bits 2..4
+//! kinds   = times in bits 0..2, values in bits 2..4, histograms in bit 4
 //! times 0 = vector varint                                          all of a shared vector
 //!       1 = vector | start varint | len varint                     a slice of one
 //!       2 = vector | start | len | presence                        a slice without some
 //!       3 = first varint | span varint | n varint | bytes varint   its own, in `data`
-//! values 0 = len varint       a sealed chunk in `data`
-//!       1 = len varint, bytes a short sealed chunk right here
+//! values 0 = len varint       a sealed chunk, or a run of histograms, in `data`
+//!       1 = len varint, bytes a short one right here
 //!       2 = zigzag varint     the same integer throughout
 //!       3 = bits u64          the same value throughout
 //! ```
@@ -30,6 +30,8 @@ const VALUES_IN_DATA: u8 = 0;
 const VALUES_INLINE: u8 = 1;
 const VALUES_INTEGER: u8 = 2;
 const VALUES_BITS: u8 = 3;
+
+const HISTOGRAMS: u8 = 1 << 4;
 
 /// Longest sealed chunk that is kept in the entry: about what the reference would take.
 pub(super) const MAX_INLINE: usize = 12;
@@ -58,11 +60,11 @@ pub(super) enum Times {
 /// The values of a chunk, or where they are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Values<'a> {
-    /// A sealed chunk, `len_bytes` of `data`.
+    /// `len_bytes` of `data`.
     InData { len_bytes: u64 },
-    /// A sealed chunk.
+    /// These bytes.
     Inline(&'a [u8]),
-    /// The same value throughout.
+    /// The same value throughout. Not of histograms.
     Constant(f64),
 }
 
@@ -71,6 +73,8 @@ pub(super) enum Values<'a> {
 pub(super) struct Entry<'a> {
     pub(super) times: Times,
     pub(super) values: Values<'a>,
+    /// Whether the values are a run of histograms, and not a sealed chunk of floats.
+    pub(super) is_histograms: bool,
 }
 
 impl Entry<'_> {
@@ -153,7 +157,8 @@ impl Entry<'_> {
         {
             write_u64(out, at);
         }
-        out[head] = times | values << 2;
+        let histograms = if self.is_histograms { HISTOGRAMS } else { 0 };
+        out[head] = times | (values << 2) | histograms;
     }
 }
 
@@ -180,7 +185,9 @@ impl<'a> Entries<'a> {
         let Some(&kinds) = self.rest.split_off_first() else {
             return Ok(None);
         };
-        if kinds >> 4 != 0 {
+        let is_histograms = kinds & HISTOGRAMS != 0;
+        let kinds = kinds & !HISTOGRAMS;
+        if kinds >> 4 != 0 || (is_histograms && kinds >> 2 > VALUES_INLINE) {
             return Err(CodecError::Invalid("kind of a chunk entry"));
         }
         let rest = &mut self.rest;
@@ -223,7 +230,11 @@ impl<'a> Entries<'a> {
                 Values::Constant(f64::from_bits(u64::from_le_bytes(*bits.ok_or(SHORT)?)))
             }
         };
-        let entry = Entry { times, values };
+        let entry = Entry {
+            times,
+            values,
+            is_histograms,
+        };
         let len_bytes = entry.data_bytes();
         let mut at = 0;
         if len_bytes > 0 {
@@ -296,6 +307,7 @@ mod tests {
             let entry = Entry {
                 times: whole.clone(),
                 values: Values::Constant(value),
+                is_histograms: false,
             };
             assert_eq!(round_trip(&[entry], 0), 3 + 8, "{value}");
         }
@@ -303,19 +315,27 @@ mod tests {
             let entry = Entry {
                 times: whole.clone(),
                 values: Values::Constant(value),
+                is_histograms: false,
             };
             assert_eq!(round_trip(&[entry], 0), 3 + len, "{value}");
         }
         let entry = |times: &Times, values| Entry {
             times: times.clone(),
             values,
+            is_histograms: false,
         };
         assert_eq!(
             round_trip(&[entry(&whole, in_data)], 100_000_000),
             3 + 2 + 4
         );
+        let histograms = |times, values| Entry {
+            is_histograms: true,
+            ..entry(times, values)
+        };
         let all = [
             entry(&whole, in_data),
+            histograms(&slice, in_data),
+            histograms(&whole, Values::Inline(b"abc")),
             entry(&slice, Values::Inline(b"abc")),
             entry(&own, Values::Constant(2.0)),
             entry(&own, in_data),
@@ -323,6 +343,14 @@ mod tests {
         ];
         round_trip(&all, 1 << 40);
         round_trip(&all[1..], 77);
+    }
+
+    #[test]
+    fn histograms_have_no_constants() {
+        for kinds in [2 << 2, 3 << 2] {
+            let bytes = [HISTOGRAMS | kinds, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+            assert!(Entries::new(&bytes).next().is_err());
+        }
     }
 
     proptest! {

@@ -10,9 +10,11 @@ use super::tombstones::TOMBSTONES_FILE;
 use super::{Block, BlockError, BlockMeta, BlockOptions, BlockWriter, META_FILE};
 use super::{ReadScratch, Ulid};
 use crate::codec::crc;
+use crate::codec::histogram::HistogramPoint;
 use crate::fs::Dir;
 use crate::fs::memory::MemoryDir;
-use crate::model::{MatchOp, Matcher, TimeRange};
+use crate::model::histogram::{CUSTOM_BUCKETS_SCHEMA, Histogram, IntegerHistogram, Span};
+use crate::model::{MatchOp, Matcher, TimeRange, stale_marker};
 
 const HOUR: i64 = 3_600_000;
 
@@ -69,6 +71,20 @@ fn good() -> Result<Good, BlockError> {
             writer.series(labels.into_iter().take(n_labels), &times, &values)?;
         }
     }
+    for n in 0..30i64 {
+        let instance = format!("host{n:02}");
+        let labels = [("__name__", "histogram"), ("instance", instance.as_str())];
+        let times: Vec<i64> = scrapes(n % 3).collect();
+        let histogram = |(&t_ms, i): (&i64, i64)| HistogramPoint {
+            t_ms,
+            histogram: histogram(n, i),
+        };
+        let points: Vec<HistogramPoint> = times.iter().zip(0..).map(histogram).collect();
+        let n_floats = if n % 5 == 0 { 40 } else { 0 };
+        let values = vec![n as f64; n_floats];
+        let points = &points[n_floats..];
+        writer.series_with(labels.into_iter(), &times[..n_floats], &values, points)?;
+    }
     let name = Ulid::from_bits(7).to_string();
     let Some(meta) = writer.finish()? else {
         unreachable!("there are series");
@@ -84,6 +100,39 @@ fn good() -> Result<Good, BlockError> {
         data: read(DATA_FILE)?,
         tombstones: read(TOMBSTONES_FILE)?,
     })
+}
+
+/// A histogram of a series: of a few kinds, with resets, a new bucket, and an end.
+fn histogram(series: i64, at: i64) -> Histogram {
+    let count = (at % 40) * series + at % 3;
+    if at == 95 {
+        return Histogram::Integer(IntegerHistogram {
+            sum: stale_marker(),
+            ..IntegerHistogram::default()
+        });
+    }
+    let length = 3 + u32::from(at > 20);
+    let span = Span { offset: -1, length };
+    let integer = IntegerHistogram {
+        zero_threshold: 0.001,
+        count: (count * i64::from(length)) as u64,
+        sum: count as f64 / 3.0,
+        positive_spans: vec![span],
+        positive_deltas: [count, 0, 0, 0][..length as usize].to_vec(),
+        ..IntegerHistogram::default()
+    };
+    match series % 4 {
+        0 => integer
+            .to_float()
+            .map_or(Histogram::Integer(integer), Histogram::Float),
+        1 => Histogram::Integer(IntegerHistogram {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            zero_threshold: 0.0,
+            custom_bounds: [0.5, 1.0, 2.5, series as f64 + 10.0].into(),
+            ..integer
+        }),
+        _ => Histogram::Integer(integer),
+    }
 }
 
 /// Damages a block as `data` says, opens it and asks it everything.
@@ -213,6 +262,16 @@ fn ask(block: &Block) {
             check(block.read(series, range, &mut scratch, &mut t, &mut v));
             assert_eq!(t.len(), v.len());
             assert!(t.is_sorted_by(|a, b| a < b) && t.iter().all(|&t| range.contains(t)));
+            let (mut histograms, mut points) = (Vec::new(), Vec::new());
+            check(block.read_histograms(series, range, &mut scratch, &mut histograms));
+            check(block.read_points(series, range, &mut scratch, &mut points));
+            let times = histograms.iter().map(|histogram| histogram.t_ms);
+            assert!(times.clone().is_sorted_by(|a, b| a < b));
+            assert!(times.clone().all(|t| range.contains(t)));
+            // What is damaged may be whole numbers for the one and not for the other.
+            if !points.is_empty() && points.len() == histograms.len() {
+                assert!(times.eq(points.iter().map(|point| point.t_ms)));
+            }
             let last = t.last().copied().unwrap_or(0);
             assert!(last < block.meta().max_t_ms && t.first().is_none_or(|&t| t >= 0));
         }

@@ -30,6 +30,8 @@ pub(super) const DATA_GROUP_BYTES: usize = 1 << 16;
 const INDEX_MAGIC: &[u8; 8] = b"KYMOBLKI";
 const DATA_MAGIC: &[u8; 8] = b"KYMOBLKD";
 const VERSION: u32 = 1;
+/// Of an index that speaks of histograms. Whoever reads it reads version 1, too.
+const VERSION_WITH_HISTOGRAMS: u32 = 2;
 
 const INDEX_HEADER_BYTES: usize = 80;
 const DATA_HEADER_BYTES: usize = 32;
@@ -88,7 +90,11 @@ pub(super) const N_SECTIONS: usize = Section::Stats as usize + 1;
 
 /// Returns the header of an index.
 pub(super) fn index_header(meta: &BlockMeta) -> Vec<u8> {
-    let mut out = header(INDEX_MAGIC, N_SECTIONS as u32, meta.ulid);
+    let version = match meta.n_histograms {
+        0 => VERSION,
+        _ => VERSION_WITH_HISTOGRAMS,
+    };
+    let mut out = header(INDEX_MAGIC, version, N_SECTIONS as u32, meta.ulid);
     for word in [meta.min_t_ms, meta.max_t_ms] {
         out.extend_from_slice(&word.to_le_bytes());
     }
@@ -105,12 +111,12 @@ pub(super) fn index_header(meta: &BlockMeta) -> Vec<u8> {
 
 /// Returns the header of a data file.
 pub(super) fn data_header(ulid: Ulid) -> Vec<u8> {
-    header(DATA_MAGIC, 0, ulid)
+    header(DATA_MAGIC, VERSION, 0, ulid)
 }
 
-fn header(magic: &[u8; 8], word: u32, ulid: Ulid) -> Vec<u8> {
+fn header(magic: &[u8; 8], version: u32, word: u32, ulid: Ulid) -> Vec<u8> {
     let mut out = magic.to_vec();
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&version.to_le_bytes());
     out.extend_from_slice(&word.to_le_bytes());
     out.extend_from_slice(&ulid.bits().to_le_bytes());
     out
@@ -158,10 +164,10 @@ fn check_header(file: &GroupReader, found: &[u8], expected: &[u8]) -> Result<(),
         return Err(file.corrupt(0, "it does not begin as such a file does"));
     }
     match found.get(8..12).map(|version| fixed::read(version) as u32) {
-        Some(version) if version != VERSION => Err(BlockError::Version {
+        Some(version) if version > VERSION_WITH_HISTOGRAMS => Err(BlockError::Version {
             path: file.path().to_path_buf(),
             found: version,
-            supported: VERSION,
+            supported: VERSION_WITH_HISTOGRAMS,
         }),
         _ => Err(file.corrupt(8, "its header and meta.json speak of different blocks")),
     }

@@ -78,6 +78,8 @@ pub struct BlockMeta {
     pub n_series: u64,
     /// Samples of all series, deleted ones included.
     pub n_samples: u64,
+    /// How many of these are histograms.
+    pub n_histograms: u64,
     /// Chunks of all series.
     pub n_chunks: u64,
     /// Length of the file `index`.
@@ -105,6 +107,8 @@ struct Document {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Stats {
     num_samples: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    num_histogram_samples: u64,
     num_series: u64,
     num_chunks: u64,
 }
@@ -137,6 +141,10 @@ struct Files {
     data: u64,
 }
 
+fn is_none(number: &u64) -> bool {
+    *number == 0
+}
+
 impl Document {
     /// Computes the checksum of the document without its checksum.
     fn sum(&self) -> Result<u32, serde_json::Error> {
@@ -158,6 +166,7 @@ impl BlockMeta {
             max_time: self.max_t_ms,
             stats: Stats {
                 num_samples: self.n_samples,
+                num_histogram_samples: self.n_histograms,
                 num_series: self.n_series,
                 num_chunks: self.n_chunks,
             },
@@ -243,6 +252,7 @@ impl BlockMeta {
             is_cold: compaction.cold,
             n_series: document.stats.num_series,
             n_samples: document.stats.num_samples,
+            n_histograms: document.stats.num_histogram_samples,
             n_chunks: document.stats.num_chunks,
             bytes_index: document.files.index,
             bytes_data: document.files.data,
@@ -271,6 +281,7 @@ mod tests {
             is_cold: true,
             n_series: 3,
             n_samples: 1_000_000,
+            n_histograms: 5,
             n_chunks: 4,
             bytes_index: 1234,
             bytes_data: 5678,

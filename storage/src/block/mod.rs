@@ -33,6 +33,7 @@ mod fixed;
 #[doc(hidden)]
 pub mod fuzz;
 mod grouped;
+mod histograms;
 mod index;
 mod index_writer;
 mod layout;
@@ -59,5 +60,7 @@ pub use writer::BlockWriter;
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod histogram_tests;
 #[cfg(test)]
 mod tests;

@@ -17,8 +17,10 @@ use super::resolve::BlockLists;
 use super::samples::{ReadScratch, SeriesChunks};
 use super::tombstones::{self, TOMBSTONES_FILE, Tombstones};
 use super::{BlockError, BlockMeta, META_FILE};
+use crate::codec::histogram::HistogramPoint;
 use crate::fs::Dir;
 use crate::index::{Lists, Regexes, resolve};
+use crate::model::histogram::HistogramSample;
 use crate::model::{Matcher, TimeRange};
 use crate::sync::atomic::AtomicBool;
 
@@ -266,6 +268,65 @@ impl Block {
             }
         }
         Ok(())
+    }
+
+    /// Tells whether any series has histograms.
+    pub fn has_histograms(&self) -> bool {
+        self.meta.n_histograms > 0
+    }
+
+    /// Appends the histograms of a series in the range, without the deleted ones, as
+    /// queries take them. After an error `out` is as long as before.
+    ///
+    /// # Errors
+    /// As [`Block::read`].
+    pub fn read_histograms(
+        &self,
+        series: u32,
+        range: TimeRange,
+        scratch: &mut ReadScratch,
+        out: &mut Vec<HistogramSample>,
+    ) -> Result<(), BlockError> {
+        self.with_deleted(series, out, |chunks, deleted, out| {
+            chunks.read_histograms(range, deleted, scratch, out)
+        })
+    }
+
+    /// As [`Block::read_histograms`], with the counts that the histograms came with.
+    ///
+    /// # Errors
+    /// As [`Block::read`].
+    pub fn read_points(
+        &self,
+        series: u32,
+        range: TimeRange,
+        scratch: &mut ReadScratch,
+        out: &mut Vec<HistogramPoint>,
+    ) -> Result<(), BlockError> {
+        self.with_deleted(series, out, |chunks, deleted, out| {
+            chunks.read_points(range, deleted, scratch, out)
+        })
+    }
+
+    /// Reads histograms of a series, if there are any.
+    fn with_deleted<T>(
+        &self,
+        series: u32,
+        out: &mut Vec<T>,
+        read: impl FnOnce(&SeriesChunks<'_>, &[TimeRange], &mut Vec<T>) -> Result<(), BlockError>,
+    ) -> Result<(), BlockError> {
+        if !self.has_histograms() {
+            return Ok(());
+        }
+        let n = out.len();
+        let tombstones = self.deleted();
+        let deleted = tombstones.as_ref().map_or(&[][..], |all| all.of(series));
+        let chunks = self.chunks(series)?;
+        let read = read(&chunks, deleted, out);
+        if read.is_err() {
+            out.truncate(n);
+        }
+        read
     }
 
     fn chunks(&self, series: u32) -> Result<SeriesChunks<'_>, BlockError> {

@@ -10,7 +10,7 @@ use super::grouped::GroupReader;
 use super::index::Index;
 use super::vectors::Vector;
 use super::{BlockError, Ulid};
-use crate::codec::{CodecError, sealed};
+use crate::codec::{CodecError, histogram, sealed};
 use crate::model::TimeRange;
 
 /// Times of shared vectors that are kept decoded. A query reads the same series of many
@@ -28,6 +28,7 @@ const WINDOW_MARGIN: usize = 8;
 #[derive(Debug, Default)]
 pub struct ReadScratch {
     sealed: sealed::Scratch,
+    pub(super) runs: histogram::Scratch,
     times: Vec<i64>,
     kept: Vec<Kept>,
     by_key: HashMap<(Ulid, u32), u32, RandomState>,
@@ -141,7 +142,7 @@ pub(super) struct SeriesChunks<'a> {
 }
 
 /// What goes wrong in a chunk.
-enum Failure {
+pub(super) enum Failure {
     Block(BlockError),
     Codec(CodecError),
 }
@@ -159,7 +160,7 @@ impl From<CodecError> for Failure {
 }
 
 impl SeriesChunks<'_> {
-    fn fail(&self, failure: Failure) -> BlockError {
+    pub(super) fn fail(&self, failure: Failure) -> BlockError {
         match failure {
             Failure::Block(error) => error,
             Failure::Codec(error) => {
@@ -259,6 +260,9 @@ impl SeriesChunks<'_> {
             let Some((entry, data_at)) = entry else {
                 return Ok(());
             };
+            if entry.is_histograms {
+                continue;
+            }
             let n = timestamps.len();
             self.chunk(&entry, data_at, range, scratch, timestamps, values)
                 .map_err(|e| self.fail(e))?;
@@ -283,7 +287,50 @@ impl SeriesChunks<'_> {
         timestamps: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), Failure> {
-        let (n, kept) = match entry.times {
+        let (n, kept) = self.times(entry, data_at, range, scratch, timestamps)?;
+        if kept.is_empty() {
+            return Ok(());
+        }
+        match entry.values {
+            Values::Constant(value) => values.resize(values.len() + kept.len(), value),
+            _ => {
+                let bytes = self.bytes(entry, data_at)?;
+                decode(bytes, n, kept, &mut scratch.sealed, values)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes of values that are not constant.
+    pub(super) fn bytes<'e>(
+        &'e self,
+        entry: &Entry<'e>,
+        data_at: u64,
+    ) -> Result<&'e [u8], Failure> {
+        match entry.values {
+            Values::Inline(bytes) => Ok(bytes),
+            Values::InData { len_bytes } => {
+                let at = match entry.times {
+                    Times::Own { len_bytes, .. } => data_at.saturating_add(len_bytes),
+                    _ => data_at,
+                };
+                Ok(self.data(at, len_bytes)?)
+            }
+            Values::Constant(_) => Ok(&[]),
+        }
+    }
+
+    /// Appends the times of a chunk in the range. Returns how many it has, and which of
+    /// them these are.
+    pub(super) fn times(
+        &self,
+        entry: &Entry<'_>,
+        data_at: u64,
+        range: TimeRange,
+        scratch: &mut ReadScratch,
+        timestamps: &mut Vec<i64>,
+    ) -> Result<(usize, Range<usize>), Failure> {
+        let found = match entry.times {
             Times::Whole { vector } => {
                 let number = vector;
                 let vector = self.vector(number)?;
@@ -328,7 +375,7 @@ impl SeriesChunks<'_> {
             } => {
                 let head = self.own(first, span, n, &[])?;
                 if !range.overlaps(TimeRange::new(head.first, head.last)) {
-                    return Ok(());
+                    return Ok((n as usize, 0..0));
                 }
                 let bytes = self.data(data_at, len_bytes)?;
                 let vector = self.own(first, span, n, bytes)?;
@@ -339,22 +386,7 @@ impl SeriesChunks<'_> {
                 (vector.n, kept)
             }
         };
-        if kept.is_empty() {
-            return Ok(());
-        }
-        match entry.values {
-            Values::Constant(value) => values.resize(values.len() + kept.len(), value),
-            Values::Inline(bytes) => decode(bytes, n, kept, &mut scratch.sealed, values)?,
-            Values::InData { len_bytes } => {
-                let at = match entry.times {
-                    Times::Own { len_bytes, .. } => data_at.saturating_add(len_bytes),
-                    _ => data_at,
-                };
-                let bytes = self.data(at, len_bytes)?;
-                decode(bytes, n, kept, &mut scratch.sealed, values)?;
-            }
-        }
-        Ok(())
+        Ok(found)
     }
 
     /// Appends the times in the range of a slice of a shared vector, and returns which of

@@ -149,6 +149,12 @@ impl Tombstones {
     }
 }
 
+/// Tells whether a time is deleted.
+pub(super) fn covers(deleted: &[TimeRange], t_ms: i64) -> bool {
+    let at = deleted.partition_point(|range| range.end_ms < t_ms);
+    deleted.get(at).is_some_and(|range| range.start_ms <= t_ms)
+}
+
 /// Removes the deleted ones of ascending times and their values.
 pub(super) fn drop_deleted(
     deleted: &[TimeRange],

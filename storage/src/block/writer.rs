@@ -14,6 +14,7 @@ use super::layout::{DATA_FILE, DATA_GROUP_BYTES, data_header};
 use super::place::{WRITING, remove_block, remove_tree};
 use super::vectors::{self, Vectors};
 use super::{BlockError, BlockMeta, BlockOptions, META_FILE, Ulid};
+use crate::codec::histogram::{self, Cutter, HistogramPoint, Run};
 use crate::codec::sealed::{self, Codec, Effort};
 use crate::fs::Dir;
 
@@ -37,6 +38,7 @@ pub struct BlockWriter {
     chunks: Chunks,
     vectors: Vectors,
     n_samples: u64,
+    n_histograms: u64,
     scratch: Scratch,
     is_finished: bool,
 }
@@ -44,6 +46,7 @@ pub struct BlockWriter {
 #[derive(Debug, Default)]
 struct Scratch {
     sealed: sealed::Scratch,
+    runs: histogram::Scratch,
     payload: Vec<u8>,
 }
 
@@ -78,6 +81,7 @@ impl BlockWriter {
             chunks: Chunks::default(),
             vectors: Vectors::new(range),
             n_samples: 0,
+            n_histograms: 0,
             scratch: Scratch::default(),
             is_finished: false,
             options,
@@ -89,25 +93,62 @@ impl BlockWriter {
         Ok(writer)
     }
 
-    /// Adds a series. Series come in ascending order of their labels, its timestamps
-    /// ascend strictly and lie in the range of the block. One without samples is left out.
+    /// Adds a series of floats; see [`BlockWriter::series_with`].
     ///
     /// # Errors
-    /// [`BlockError::Input`] where a rule is broken, or the disk refuses; the block is
-    /// to be dropped then.
+    /// As there.
     pub fn series<'a>(
         &mut self,
         labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
         timestamps: &[i64],
         values: &[f64],
     ) -> Result<(), BlockError> {
-        let (Some(&first), Some(&last)) = (timestamps.first(), timestamps.last()) else {
-            return Ok(());
-        };
+        self.series_with(labels, timestamps, values, &[])
+    }
+
+    /// Adds a series of floats and histograms. Series come in ascending order of their
+    /// labels, the times of each kind of its samples ascend strictly and lie in the range
+    /// of the block. One without samples is left out.
+    ///
+    /// # Errors
+    /// [`BlockError::Input`] where a rule is broken, or the disk refuses; the block is
+    /// to be dropped then.
+    pub fn series_with<'a>(
+        &mut self,
+        labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        timestamps: &[i64],
+        values: &[f64],
+        histograms: &[HistogramPoint],
+    ) -> Result<(), BlockError> {
         if timestamps.len() != values.len() {
             let (n, m) = (timestamps.len(), values.len());
             return Err(self.refuse(format!("a series with {n} times and {m} values")));
         }
+        if timestamps.is_empty() && histograms.is_empty() {
+            return Ok(());
+        }
+        self.check_times(timestamps)?;
+        self.labels.add(labels).map_err(|what| self.refuse(what))?;
+        self.n_samples += timestamps.len() as u64;
+        let mut is_first = true;
+        let mut values = values;
+        for len in self.parts(timestamps) {
+            let at = timestamps.len() - values.len();
+            let (v, more) = values.split_at(len);
+            is_first &= !self.chunk(&timestamps[at..at + len], v, is_first)?;
+            values = more;
+        }
+        if !histograms.is_empty() {
+            self.histograms(histograms, is_first)?;
+        }
+        self.chunks.end_series();
+        Ok(())
+    }
+
+    fn check_times(&self, timestamps: &[i64]) -> Result<(), BlockError> {
+        let (Some(&first), Some(&last)) = (timestamps.first(), timestamps.last()) else {
+            return Ok(());
+        };
         let ascends = timestamps.is_sorted_by(|a, b| a < b);
         if !ascends || first < self.options.min_t_ms || last >= self.options.max_t_ms {
             return Err(self.refuse(format!(
@@ -115,11 +156,17 @@ impl BlockWriter {
                 self.options.min_t_ms, self.options.max_t_ms
             )));
         }
-        self.labels.add(labels).map_err(|what| self.refuse(what))?;
-        self.n_samples += timestamps.len() as u64;
+        Ok(())
+    }
+
+    /// Returns how many of a series' times go to each of its chunks.
+    fn parts(&self, timestamps: &[i64]) -> Vec<usize> {
+        let mut parts = Vec::new();
+        if timestamps.is_empty() {
+            return parts;
+        }
         let part_ms = self.part_ms(timestamps);
-        let mut is_first = true;
-        let (mut timestamps, mut values) = (timestamps, values);
+        let mut timestamps = timestamps;
         while let Some(&first) = timestamps.first() {
             let end = (first - self.options.min_t_ms) / part_ms * part_ms;
             let end = self
@@ -130,12 +177,47 @@ impl BlockWriter {
             let len = timestamps.partition_point(|&t| t < end);
             // More than usual in one part: equal pieces of it.
             let len = len.div_ceil(len.div_ceil(self.most_values()));
-            let (t_ms, more_t_ms) = timestamps.split_at(len);
-            let (v, more_v) = values.split_at(len);
-            is_first &= !self.chunk(t_ms, v, is_first)?;
-            (timestamps, values) = (more_t_ms, more_v);
+            parts.push(len);
+            timestamps = &timestamps[len..];
         }
-        self.chunks.end_series();
+        parts
+    }
+
+    /// Writes the histograms of a series; `is_first` where it has no bytes in `data` yet.
+    fn histograms(
+        &mut self,
+        points: &[HistogramPoint],
+        mut is_first: bool,
+    ) -> Result<(), BlockError> {
+        let t_ms: Vec<i64> = points.iter().map(|point| point.t_ms).collect();
+        self.check_times(&t_ms)?;
+        self.n_samples += points.len() as u64;
+        self.n_histograms += points.len() as u64;
+        let (mut cutter, mut runs) = (Cutter::new(self.most_values()), Vec::new());
+        let mut rest = points;
+        for len in self.parts(&t_ms) {
+            let (part, more) = rest.split_at(len);
+            rest = more;
+            for point in part {
+                let ended = cutter.add(&point.histogram);
+                runs.extend(ended.map_err(|error| self.refuse(error.to_string()))?);
+            }
+            cutter.end_run();
+        }
+        runs.extend(cutter.finish());
+        let mut rest = points;
+        for Run { layout, len } in runs {
+            let (run, more) = rest.split_at(len);
+            let at = points.len() - rest.len();
+            let (times, effort) = (self.place_times(&t_ms[at..at + len]), self.effort());
+            let Scratch { runs, payload, .. } = &mut self.scratch;
+            let values_at = payload.len();
+            let histograms = run.iter().map(|point| &point.histogram);
+            histogram::encode_values(histograms, &layout, effort, runs, payload)
+                .map_err(|error| self.refuse(error.to_string()))?;
+            is_first &= !self.entry(times, None, values_at, is_first)?;
+            rest = more;
+        }
         Ok(())
     }
 
@@ -162,12 +244,19 @@ impl BlockWriter {
         (range_ms / parts.next_power_of_two().cast_signed()).saturating_add(1)
     }
 
-    /// Writes a chunk; `is_first` where the series has no bytes in `data` yet. Returns
-    /// whether this one has.
-    fn chunk(&mut self, t_ms: &[i64], values: &[f64], is_first: bool) -> Result<bool, BlockError> {
-        let Scratch { sealed, payload } = &mut self.scratch;
+    fn effort(&self) -> Effort {
+        if self.options.cold {
+            Effort::Cold
+        } else {
+            Effort::Block
+        }
+    }
+
+    /// Finds the times of a chunk, or begins its bytes with them.
+    fn place_times(&mut self, t_ms: &[i64]) -> Times {
+        let payload = &mut self.scratch.payload;
         payload.clear();
-        let times = self.vectors.place(t_ms).unwrap_or_else(|| {
+        self.vectors.place(t_ms).unwrap_or_else(|| {
             vectors::encode_times(t_ms, payload);
             let (first, last) = (t_ms[0], t_ms[t_ms.len() - 1]);
             Times::Own {
@@ -176,18 +265,35 @@ impl BlockWriter {
                 n: t_ms.len() as u32,
                 len_bytes: payload.len() as u64,
             }
-        });
-        let effort = if self.options.cold {
-            Effort::Cold
-        } else {
-            Effort::Block
-        };
+        })
+    }
+
+    /// Writes a chunk of floats; `is_first` where the series has no bytes in `data` yet.
+    /// Returns whether this one has.
+    fn chunk(&mut self, t_ms: &[i64], values: &[f64], is_first: bool) -> Result<bool, BlockError> {
+        let (times, effort) = (self.place_times(t_ms), self.effort());
+        let Scratch {
+            sealed, payload, ..
+        } = &mut self.scratch;
         let at = payload.len();
         let codec = sealed::seal_with(values, None, effort, sealed, payload);
+        self.entry(times, Some((codec, values[0])), at, is_first)
+    }
+
+    /// Writes a chunk whose values begin at `at` of the payload: of floats, with their
+    /// codec and the first of them, or of histograms.
+    fn entry(
+        &mut self,
+        times: Times,
+        floats: Option<(Codec, f64)>,
+        at: usize,
+        is_first: bool,
+    ) -> Result<bool, BlockError> {
+        let payload = &self.scratch.payload;
         let mut in_data = payload.len();
-        let values = if codec == Codec::Const {
+        let values = if let Some((Codec::Const, value)) = floats {
             in_data = at;
-            Values::Constant(values[0])
+            Values::Constant(value)
         } else if payload.len() - at <= MAX_INLINE {
             in_data = at;
             Values::Inline(&payload[at..])
@@ -200,7 +306,11 @@ impl BlockWriter {
             return Ok(false);
         };
         let data_at = is_first.then(|| data.position());
-        let entry = Entry { times, values };
+        let entry = Entry {
+            times,
+            values,
+            is_histograms: floats.is_none(),
+        };
         self.chunks.push(|out| entry.encode(data_at, out));
         data.append(&payload[..in_data])?;
         Ok(in_data > 0)
@@ -232,6 +342,7 @@ impl BlockWriter {
             parents: options.parents.clone(),
             n_series: u64::from(n_series),
             n_samples: self.n_samples,
+            n_histograms: self.n_histograms,
             n_chunks: self.chunks.n_chunks(),
             bytes_index: 0,
             bytes_data: data.finish(0)?,

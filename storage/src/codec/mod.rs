@@ -9,7 +9,8 @@
 //!
 //! Reading order: [`varint`] and [`bits`] (the alphabet), [`decimal`] (floats that
 //! were decimals become integers), [`open`] (the chunk being appended to), [`sealed`]
-//! with [`packed`], [`xor`] and [`pages`] (the chunk at rest), [`timestamps`], [`presence`], [`crc`].
+//! with [`packed`], [`xor`] and [`pages`] (the chunk at rest), [`timestamps`], [`presence`],
+//! [`histogram`] (runs of native histograms), [`crc`].
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 
@@ -18,6 +19,7 @@ pub mod crc;
 pub mod decimal;
 #[cfg(any(test, feature = "internals"))]
 pub mod fuzz;
+pub mod histogram;
 pub mod open;
 pub mod packed;
 pub mod pages;

@@ -229,7 +229,7 @@ async fn a_job_that_cannot_be_set_up_does_not_stop_the_others() {
     assert!(
         error
             .to_string()
-            .contains("unable to read CA cert /nonexistent/ca.pem"),
+            .contains("unable to read CA cert: unable to read file /nonexistent/ca.pem"),
         "{error}"
     );
     pass(10).await;

@@ -64,6 +64,7 @@ async fn scraped_into(stored: Stored, change: impl FnOnce(&mut ScrapeConfig)) ->
         headers: negotiate::headers(&config, target.timeout),
         board: Arc::<Board>::default(),
         forced_error: Mutex::new(None),
+        failure_log: Mutex::new(None),
         config: Arc::new(config),
         target,
     };

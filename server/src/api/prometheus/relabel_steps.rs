@@ -54,7 +54,7 @@ pub(crate) async fn relabel_steps(call: Call) -> ApiResult {
             .map_err(|cause| ApiError::bad_data(format!("error parsing labels: {cause}")))?,
     };
     let config = call.app.config.current();
-    let Some(config) = config.scrape_configs.iter().find(|c| c.job_name == job) else {
+    let Some(config) = config.jobs().find(|c| c.job_name == job) else {
         let quoted = quote(job);
         return Err(ApiError::bad_data(format!(
             "error retrieving scrape config: scrape pool {quoted} not found"

@@ -83,19 +83,7 @@ impl Buckets {
 
     /// Returns the layout in the form in which it is exchanged.
     pub fn spans(&self) -> Vec<Span> {
-        let mut spans: Vec<Span> = Vec::new();
-        let mut end = 0i32;
-        for &index in self.indexes.iter() {
-            match spans.last_mut() {
-                Some(span) if index == end => span.length += 1,
-                _ => spans.push(Span {
-                    offset: index.wrapping_sub(end),
-                    length: 1,
-                }),
-            }
-            end = index.wrapping_add(1);
-        }
-        spans
+        spans_of(&self.indexes)
     }
 
     /// Returns how many spans the layout has.
@@ -139,8 +127,25 @@ impl Buckets {
     }
 }
 
+/// Returns ascending indexes in the form in which they are exchanged.
+pub(crate) fn spans_of(indexes: &[i32]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut end = 0i32;
+    for &index in indexes {
+        match spans.last_mut() {
+            Some(span) if index == end => span.length += 1,
+            _ => spans.push(Span {
+                offset: index.wrapping_sub(end),
+                length: 1,
+            }),
+        }
+        end = index.wrapping_add(1);
+    }
+    spans
+}
+
 /// Returns the index of each of `n_counts` buckets.
-pub(super) fn indexes_of(spans: &[Span], n_counts: usize) -> Result<Vec<i32>, HistogramError> {
+pub(crate) fn indexes_of(spans: &[Span], n_counts: usize) -> Result<Vec<i32>, HistogramError> {
     let mut n_spanned = 0u64;
     for (at, span) in spans.iter().enumerate() {
         if at > 0 && span.offset < 0 {

@@ -18,8 +18,10 @@
 mod bounds;
 mod bounds_table;
 mod buckets;
+mod coarser;
 mod integer;
 mod iter;
+mod sample;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -29,8 +31,11 @@ use std::sync::Arc;
 
 pub use bounds::exponential_bound;
 pub use buckets::{Buckets, Span};
+pub(crate) use buckets::{indexes_of, spans_of};
+pub use coarser::compact_spans;
 pub use integer::IntegerHistogram;
 pub use iter::{AllBuckets, Bucket};
+pub use sample::{Histogram, HistogramSample};
 pub use validate::HistogramError;
 
 use super::sample::is_stale_marker;

@@ -12,6 +12,9 @@ use tokio::net::TcpListener;
 use super::test_server::{Identity, TestServer, answer, text};
 use super::*;
 
+mod between;
+mod tokens;
+
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 async fn get(options: &ClientOptions, url: &str) -> Result<Answer, FetchError> {
@@ -381,6 +384,9 @@ async fn a_client_certificate_is_shown() {
     assert!(get(&options, &server.https("/")).await.is_ok());
     options.tls.cert = Some(PemSource::File(dir.path().join("missing.pem")));
     let error = HttpClient::new(&options).unwrap_err().to_string();
-    assert!(error.starts_with("unable to read cert "), "{error}");
+    assert!(
+        error.starts_with("unable to read specified client cert: unable to read file "),
+        "{error}"
+    );
     assert!(error.ends_with("no such file or directory"), "{error}");
 }

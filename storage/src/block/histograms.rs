@@ -1,0 +1,100 @@
+//! Reads the histograms of a series: from its chunk entries to times and runs.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::BlockError;
+use super::entry::Entries;
+use super::samples::{Failure, ReadScratch, SeriesChunks};
+use super::tombstones::covers;
+use crate::codec::CodecError;
+use crate::codec::histogram::{self, HistogramPoint};
+use crate::model::TimeRange;
+use crate::model::histogram::HistogramSample;
+
+impl SeriesChunks<'_> {
+    /// Appends the histograms in the range that are not deleted, as queries take them.
+    pub(super) fn read_histograms(
+        &self,
+        range: TimeRange,
+        deleted: &[TimeRange],
+        scratch: &mut ReadScratch,
+        out: &mut Vec<HistogramSample>,
+    ) -> Result<(), BlockError> {
+        self.runs(range, scratch, |values, kept, times, scratch| {
+            let mut times = times.iter();
+            values.float_histograms(kept, scratch, |histogram| {
+                if let Some(&t_ms) = times.next()
+                    && !covers(deleted, t_ms)
+                {
+                    out.push(HistogramSample {
+                        t_ms,
+                        start_ms: 0,
+                        histogram: Arc::new(histogram),
+                    });
+                }
+            })
+        })
+    }
+
+    /// Appends the histograms in the range that are not deleted, with the counts that
+    /// they came with.
+    pub(super) fn read_points(
+        &self,
+        range: TimeRange,
+        deleted: &[TimeRange],
+        scratch: &mut ReadScratch,
+        out: &mut Vec<HistogramPoint>,
+    ) -> Result<(), BlockError> {
+        self.runs(range, scratch, |values, kept, times, scratch| {
+            let mut times = times.iter();
+            values.histograms(kept, scratch, |histogram| {
+                if let Some(&t_ms) = times.next()
+                    && !covers(deleted, t_ms)
+                {
+                    out.push(HistogramPoint { t_ms, histogram });
+                }
+            })
+        })
+    }
+
+    /// Hands out the runs that have histograms in the range: which of the run these are,
+    /// and their times.
+    fn runs(
+        &self,
+        range: TimeRange,
+        scratch: &mut ReadScratch,
+        mut each: impl FnMut(
+            &histogram::Values<'_>,
+            Range<usize>,
+            &[i64],
+            &mut histogram::Scratch,
+        ) -> Result<(), CodecError>,
+    ) -> Result<(), BlockError> {
+        let mut entries = Entries::new(self.index.file.get(self.at.clone())?);
+        let mut times = Vec::new();
+        let mut last = None;
+        let mut next = || -> Result<bool, Failure> {
+            let Some((entry, data_at)) = entries.next()? else {
+                return Ok(false);
+            };
+            if !entry.is_histograms {
+                return Ok(true);
+            }
+            times.clear();
+            let (n, kept) = self.times(&entry, data_at, range, scratch, &mut times)?;
+            let (Some(&first), false) = (times.first(), kept.is_empty()) else {
+                return Ok(true);
+            };
+            if last.is_some_and(|last| first <= last) {
+                return Err(CodecError::Invalid("order of the chunks of a series").into());
+            }
+            last = times.last().copied();
+            let values = histogram::Values::read(self.bytes(&entry, data_at)?, n)?;
+            each(&values, kept, &times, &mut scratch.runs)?;
+            Ok(true)
+        };
+        while next().map_err(|failure| self.fail(failure))? {}
+        Ok(())
+    }
+}
