@@ -354,7 +354,12 @@ impl Intake<'_> {
     }
 
     fn mark_ended(&mut self, appender: &mut Appender<'_>) -> Result<(), AppendError> {
-        for series in self.cache.ended() {
+        let ended = self.cache.ended();
+        if !ended.is_empty() {
+            // The end of a series that has newer samples from elsewhere is none.
+            appender.discard_late();
+        }
+        for series in ended {
             match appender.append(series, self.t_ms, stale_marker()) {
                 // A series may have gone on by other ways, or be gone altogether.
                 Ok(()) | Err(AppendError::OutOfOrder | AppendError::UnknownSeries) => {}
