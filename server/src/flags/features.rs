@@ -26,7 +26,7 @@ const FEATURES: [(&str, Fate); 39] = [
     ("auto-gomemlimit", Nothing("memory is bounded by --memory.limit")),
     ("auto-reload-config", Absent("use --config.auto-reload")),
     (CONCURRENT_RULES, Works),
-    ("created-timestamp-zero-ingestion", Absent("times since when counters count are not stored")),
+    (START_ZEROS, Works),
     ("delayed-compaction", Nothing("blocks are merged one at a time, beside queries")),
     (EXEMPLARS, Works),
     ("expand-external-labels", Always),
@@ -74,6 +74,9 @@ pub(super) const PER_STEP_STATS: &str = "promql-per-step-stats";
 
 /// Evaluates independent rules of a group at the same time.
 pub(super) const CONCURRENT_RULES: &str = "concurrent-rule-eval";
+
+/// Stores a zero at the time since when a pushed counter counts.
+pub(super) const START_ZEROS: &str = "created-timestamp-zero-ingestion";
 
 /// Stores delta values of OTLP as they are.
 pub(super) const NATIVE_DELTAS: &str = "otlp-native-delta-ingestion";
