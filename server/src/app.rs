@@ -285,10 +285,11 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         receiver: Receiver::new(
             remote_write::Limits::default(),
             flags.web.remote_write_accepts(),
+            flags.push_extras(),
         ),
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
-        otlp: otlp::Receiver::new(otlp::Limits::default()),
+        otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
         config,
         started_ms: clock::now_ms(),
         addresses,

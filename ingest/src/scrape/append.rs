@@ -465,11 +465,12 @@ struct Dated<'v> {
 impl Dated<'_> {
     fn append(&self, appender: &mut Appender<'_>, series: SeriesRef) -> Result<(), AppendError> {
         if let Some(start_ms) = self.start_ms {
-            let histogram = match self.value {
-                Fitted::Float(_) => None,
-                Fitted::Histogram(histogram) => Some(histogram),
-            };
-            appender.append_start(series, start_ms, self.t_ms, histogram);
+            match self.value {
+                Fitted::Float(_) => appender.append_start(series, start_ms, self.t_ms),
+                Fitted::Histogram(histogram) => {
+                    appender.append_start_histogram(series, start_ms, self.t_ms, histogram);
+                }
+            }
         }
         match self.value {
             Fitted::Float(value) => appender.append(series, self.t_ms, *value),
