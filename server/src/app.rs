@@ -359,7 +359,11 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             &app.flags.storage.path,
             app.queries.concurrency(),
         )),
-        scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
+        scraping: scraping::pools(
+            Arc::clone(&store),
+            Arc::clone(&app.memory),
+            app.flags.scrape_features(),
+        ),
         store: Arc::clone(&store),
     });
     begin(&app, &core).await;

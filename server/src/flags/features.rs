@@ -26,7 +26,7 @@ const FEATURES: [(&str, Fate); 39] = [
     ("auto-gomemlimit", Nothing("memory is bounded by --memory.limit")),
     ("auto-reload-config", Absent("use --config.auto-reload")),
     (CONCURRENT_RULES, Works),
-    ("created-timestamp-zero-ingestion", Absent("times since when counters count are not stored")),
+    (START_ZEROS, Works),
     ("delayed-compaction", Nothing("blocks are merged one at a time, beside queries")),
     (EXEMPLARS, Works),
     ("expand-external-labels", Always),
@@ -78,7 +78,10 @@ pub(super) const CONCURRENT_RULES: &str = "concurrent-rule-eval";
 /// Stores delta values of OTLP as they are.
 pub(super) const NATIVE_DELTAS: &str = "otlp-native-delta-ingestion";
 
-/// Makes labels of the type and the unit of a metric that was pushed.
+/// Begins series with a zero at the time since when they count.
+pub(super) const START_ZEROS: &str = "created-timestamp-zero-ingestion";
+
+/// Makes labels of the type and the unit of a metric.
 pub(super) const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";
 
 /// Keeps exemplars.

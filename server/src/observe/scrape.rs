@@ -20,6 +20,7 @@ pub(super) fn write(writer: &mut TextWriter, stats: &ScrapeStats) {
     let counters = [
         ("prometheus_target_scrapes_exceeded_sample_limit_total", "Total number of scrapes that hit the sample limit and were rejected.", stats.exceeded_sample_limit),
         ("prometheus_target_scrapes_exceeded_body_size_limit_total", "Total number of scrapes that hit the body size limit", stats.exceeded_body_limit),
+        ("prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total", "Total number of scrapes that hit the native histogram bucket limit and were rejected.", stats.exceeded_bucket_limit),
         ("prometheus_target_scrapes_sample_duplicate_timestamp_total", "Total number of samples rejected due to duplicate timestamps but different values.", stats.duplicate_timestamp),
         ("prometheus_target_scrapes_sample_out_of_bounds_total", "Total number of samples rejected due to timestamp falling outside of the time bounds.", stats.out_of_bounds),
         ("prometheus_target_scrapes_sample_out_of_order_total", "Total number of samples rejected due to not being out of the expected order.", stats.out_of_order),

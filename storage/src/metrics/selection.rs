@@ -34,6 +34,8 @@ pub struct Selection {
     named: OnceLock<Named>,
     /// Told of damage.
     blocks: Arc<Blocks>,
+    /// Whether any series may have histograms.
+    has_histograms: bool,
     scratches: Scratches,
 }
 
@@ -282,6 +284,9 @@ impl Selection {
         of: impl Fn(Point) -> T,
     ) -> Result<(), StorageError> {
         into.clear();
+        if !self.has_histograms {
+            return Ok(());
+        }
         let (members, head): (&[Member], _) = match &self.order {
             _ if index >= self.len() => return Ok(()),
             Order::Head => (&[], Some(index)),
@@ -293,10 +298,10 @@ impl Selection {
             let block = &self.parts[part as usize].block;
             if block.has_histograms() {
                 let begin = into.len();
-                self.scratches.lend(reader, |scratch| {
+                let found = self.scratches.lend(reader, |scratch| {
                     read(block, series, self.range, &mut scratch.block, into)
-                        .map_err(|error| self.blocks.failed(block, error))
-                })?;
+                });
+                found.map_err(|error| self.blocks.failed(block, error))?;
                 settle(into, begin);
             }
         }
@@ -464,8 +469,10 @@ impl MetricStore {
                 Order::Merged(merged)
             }
         };
+        let in_blocks = parts.iter().any(|part| part.block.has_histograms());
         Ok(Selection {
             range,
+            has_histograms: in_blocks || head.has_any_histograms(),
             head,
             parts,
             order,
