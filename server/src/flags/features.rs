@@ -78,9 +78,6 @@ const SEARCH: &str = "search-api";
 /// Evaluates independent rules of a group at the same time.
 pub(super) const CONCURRENT_RULES: &str = "concurrent-rule-eval";
 
-/// Stores a zero at the time since when a pushed counter counts.
-pub(super) const START_ZEROS: &str = "created-timestamp-zero-ingestion";
-
 /// Stores delta values of OTLP as they are.
 pub(super) const NATIVE_DELTAS: &str = "otlp-native-delta-ingestion";
 
