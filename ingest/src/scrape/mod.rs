@@ -23,6 +23,7 @@ mod metadata;
 mod negotiate;
 mod pool;
 mod pools;
+mod preview;
 #[cfg(any(test, feature = "internals"))]
 mod rehearsal;
 mod report;
@@ -39,6 +40,7 @@ pub use metadata::Metadata;
 pub use pools::{
     ApplyError, Job, PoolStatus, Prepared, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
+pub use preview::{Preview, preview};
 #[cfg(any(test, feature = "internals"))]
 pub use rehearsal::Rehearsal;
 pub(crate) use stats::Window;

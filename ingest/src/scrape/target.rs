@@ -85,12 +85,26 @@ pub(super) struct Resolved {
 pub(super) fn resolve(config: &ScrapeConfig, found: &[Arc<Group>]) -> Resolved {
     let mut resolved = Resolved::default();
     let mut seen = HashSet::new();
+    candidates(config, found, |discovered, place| {
+        resolved.add(config, &mut seen, discovered, place);
+    });
+    resolved
+}
+
+/// Hands out the labels of all addresses of a job before relabelling, each with its place
+/// for errors: those it lists, then those that were found for it.
+pub(super) fn candidates(
+    config: &ScrapeConfig,
+    found: &[Arc<Group>],
+    mut each: impl FnMut(Labels, &dyn Fn() -> String),
+) {
     for (group_index, group) in config.static_configs.iter().enumerate() {
         for (index, address) in group.targets.iter().enumerate() {
             let own = [(ADDRESS, address.as_str())];
             let discovered = discovered_labels(config, &group.labels, own);
-            let place = || format!("instance {index} in group {group_index}");
-            resolved.add(config, &mut seen, discovered, place);
+            each(discovered, &|| {
+                format!("instance {index} in group {group_index}")
+            });
         }
     }
     for group in found {
@@ -98,11 +112,11 @@ pub(super) fn resolve(config: &ScrapeConfig, found: &[Arc<Group>]) -> Resolved {
             let own = target.iter();
             let own = own.map(|(name, value)| (name.as_str(), value.as_str()));
             let discovered = discovered_labels(config, &group.labels, own);
-            let place = || format!("instance {index} in group {}", group.id);
-            resolved.add(config, &mut seen, discovered, place);
+            each(discovered, &|| {
+                format!("instance {index} in group {}", group.id)
+            });
         }
     }
-    resolved
 }
 
 impl Resolved {
@@ -111,7 +125,7 @@ impl Resolved {
         config: &ScrapeConfig,
         seen: &mut HashSet<(Labels, String)>,
         discovered: Labels,
-        place: impl FnOnce() -> String,
+        place: &dyn Fn() -> String,
     ) {
         match Target::new(config, &discovered) {
             Ok(Some(target)) => {
@@ -180,7 +194,10 @@ impl Target {
     ///
     /// # Errors
     /// Prometheus' text for what keeps it from being a target.
-    fn new(config: &ScrapeConfig, discovered: &Labels) -> Result<Option<Target>, String> {
+    pub(super) fn new(
+        config: &ScrapeConfig,
+        discovered: &Labels,
+    ) -> Result<Option<Target>, String> {
         let mut labels = LabelsBuilder::from_labels(discovered);
         if !super::labels::keeps(&config.relabel, &mut labels) {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Protobuf read in place: nothing is copied and nothing allocated.
+//! Protobuf read in place, where nothing is copied and nothing allocated, and written.
 //!
 //! [`Reader`] takes fields off a byte slice, with every length checked before use.
 //! Messages that arrive by the thousand have hand-written views
@@ -13,7 +13,9 @@ mod reader;
 pub mod schema;
 pub mod write_request;
 pub mod write_request_v2;
+pub mod writer;
 
+pub(crate) use reader::{BYTES, FIXED64, VARINT};
 pub use reader::{Reader, Tag, WireError};
 
 #[cfg(test)]

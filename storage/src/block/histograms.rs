@@ -8,8 +8,9 @@ use super::entry::Entries;
 use super::samples::{Failure, ReadScratch, SeriesChunks};
 use super::tombstones::covers;
 use crate::codec::CodecError;
-use crate::codec::histogram::{self, HistogramPoint};
+use crate::codec::histogram;
 use crate::model::TimeRange;
+use crate::model::histogram::HistogramPoint;
 use crate::model::histogram::HistogramSample;
 
 impl SeriesChunks<'_> {

@@ -76,7 +76,7 @@ impl Extra {
             return Ok(());
         };
         let begin = into.len();
-        histograms.read(window.histograms(), window.range, into)?;
+        histograms.read(window.in_order, window.range, into)?;
         if !self.deleted.is_empty() {
             let mut at = begin;
             into.retain(|point| {
@@ -150,9 +150,7 @@ impl Shard {
         let hidden = |range| intervals.is_some_and(|all| all.cover(range));
         let late = self.late.copy(slot, range, Some(epoch));
         let late = late.filter(|late| late.any_outside(hidden));
-        let in_order_histograms = window.histograms();
-        let histograms =
-            self.take_histograms(slot, in_order_histograms, range, Some(epoch), hidden);
+        let histograms = self.take_histograms(slot, in_order, range, Some(epoch), hidden);
         if late.is_none() && deleted.is_empty() && histograms.is_none() {
             let buffers = &self.buffers;
             return Shard::capture_in_order(buffers, row, in_order?, wanted, epoch, taken);
@@ -241,35 +239,62 @@ impl Shard {
 
     /// Hands over the late samples in `range`, with slot and creation of their series.
     pub(super) fn take_late(&self, range: TimeRange, mut each: impl FnMut(u32, u32, Extra)) {
-        for slot in self.late.slots() {
+        let histograms = self.histograms.iter();
+        let histograms = histograms.filter(|(_, series)| series.n_late() > 0);
+        let mut slots: Vec<u32> = histograms.map(|(slot, _)| slot).collect();
+        slots.extend(self.late.slots());
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
             let Some(row) = self.rows.get(slot as usize) else {
                 continue;
             };
             let deleted = self.tombstones.get(slot);
             let deleted = deleted.map_or(&[][..], |all| all.overlapping(range));
-            if let Some(late) = self.late.copy(slot, range, None) {
+            let late = self.late.copy(slot, range, None);
+            let histograms = self.take_histograms(slot, None, range, None, |_| false);
+            if late.is_some() || histograms.is_some() {
                 let extra = Extra {
-                    late,
+                    late: late.unwrap_or_default(),
                     deleted: deleted.to_vec(),
-                    histograms: None,
+                    histograms,
                 };
                 each(slot, row.born, extra);
             }
         }
     }
 
-    /// Drops the late samples of a series in `range` with the given times, in order.
-    pub(super) fn forget_late(&mut self, slot: u32, born: u32, range: TimeRange, times: &[i64]) {
+    /// Drops the late samples of a series in `range` with the given times, in order; those
+    /// of floats and those of histograms.
+    pub(super) fn forget_late(
+        &mut self,
+        slot: u32,
+        born: u32,
+        range: TimeRange,
+        (floats, histograms): (&[i64], &[i64]),
+    ) {
         let row = self.rows.get(slot as usize);
         if row.is_some_and(|row| row.born == born) {
-            self.retain_late(slot, range, |t_ms| times.binary_search(&t_ms).is_err());
+            self.retain_late(slot, range, |t_ms| floats.binary_search(&t_ms).is_err());
+            self.retain_late_histograms(slot, range, |t_ms| {
+                histograms.binary_search(&t_ms).is_err()
+            });
         }
     }
 
-    /// Drops late samples before `t_ms`, and histograms as far as no run of them reaches
-    /// further.
+    /// Returns the times of the oldest and the newest late sample.
+    pub(super) fn late_times(&self) -> Option<TimeRange> {
+        let both = [self.late.bounds_of_all(), self.histograms.late_range()];
+        let both = both.into_iter().flatten();
+        both.reduce(|one, other| {
+            let start_ms = one.start_ms.min(other.start_ms);
+            TimeRange::new(start_ms, one.end_ms.max(other.end_ms))
+        })
+    }
+
+    /// Drops late samples before `t_ms`.
     pub(super) fn forget_late_before(&mut self, t_ms: i64) {
-        self.forget_histograms_before(t_ms);
+        self.forget_late_histograms_before(t_ms);
         let oldest = self.late.bounds_of_all();
         if oldest.is_none_or(|all| all.start_ms >= t_ms) {
             return;

@@ -55,10 +55,7 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         stats.chunk_bytes += counts.open_bytes + shard.sealed().len_bytes();
         stats.chunk_bytes += shard.histograms.memory_bytes() as u64;
         stats.late_samples += shard.late.n_samples() + shard.histograms.n_late();
-        for times in [shard.late.bounds_of_all(), shard.histograms.late_range()]
-            .into_iter()
-            .flatten()
-        {
+        for times in [shard.late_times()].into_iter().flatten() {
             let (first, last) = stats
                 .late_times_ms
                 .unwrap_or((times.start_ms, times.end_ms));

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::blocks::BlockSet;
 use super::extras::{NO_EXTRA, Taken};
 use super::histograms::Point;
+use super::samples::Samples;
 use super::sealed::SealedPages;
 use super::selection::packed;
 use super::shard::{Captured, ReadScratch, Wanted, Window};
@@ -123,6 +124,26 @@ impl HeadSelection {
         })
     }
 
+    /// Replaces the content of `samples` by the samples of series `index` within the
+    /// selected range.
+    ///
+    /// # Errors
+    /// A chunk could not be decoded.
+    pub(super) fn read_samples(
+        &self,
+        index: usize,
+        scratch: &mut ReadScratch,
+        samples: &mut Samples,
+    ) -> Result<(), StorageError> {
+        samples.clear();
+        let (timestamps, values) = (&mut samples.timestamps, &mut samples.values);
+        self.read(index, scratch, timestamps, values)?;
+        let mut points = Vec::new();
+        self.read_histograms(index, &mut points)?;
+        samples.set_histograms(points);
+        Ok(())
+    }
+
     /// Drops series that turn out to have nothing in the selected range. May read the
     /// disk, so no lock should be held.
     fn drop_empty(&mut self) {
@@ -187,11 +208,7 @@ impl MetricStore {
         let window = Window::new(range, set.head_from_ms);
         // Ids stay with their series while `capture` is held.
         let late = || self.late_times().is_some_and(|late| late.overlaps(range));
-        let histograms = || {
-            self.histogram_times()
-                .is_some_and(|times| times.overlaps(range))
-        };
-        let ids = match window.in_order.is_some() || late() || histograms() {
+        let ids = match window.in_order.is_some() || late() {
             true => self.index.read().resolve(matchers),
             false => Vec::new(),
         };
@@ -207,18 +224,11 @@ impl MetricStore {
 
     /// Tells whether series may have native histograms in a range.
     pub fn has_histograms(&self, range: TimeRange) -> bool {
-        self.histogram_times()
-            .is_some_and(|times| times.overlaps(range))
-    }
-
-    /// Returns times outside of which there is no histogram in memory.
-    pub(super) fn histogram_times(&self) -> Option<TimeRange> {
-        let shards = self.shards.iter();
-        let times = shards.filter_map(|shard| shard.lock().histograms.range());
-        times.reduce(|one, other| {
-            let start_ms = one.start_ms.min(other.start_ms);
-            TimeRange::new(start_ms, one.end_ms.max(other.end_ms))
-        })
+        let is_in = |times: TimeRange| times.overlaps(range);
+        let set = self.blocks.set();
+        let mut shards = self.shards.iter();
+        shards.any(|shard| shard.lock().histograms.range().is_some_and(is_in))
+            || set.overlapping(range).any(|block| block.has_histograms())
     }
 
     /// Takes a snapshot of series by their ids, in this order. The caller keeps series

@@ -33,6 +33,7 @@ mod histograms;
 mod late;
 mod limits;
 mod page;
+mod samples;
 mod sealed;
 mod shard;
 mod tombstones;

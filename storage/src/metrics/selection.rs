@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 use smallvec::SmallVec;
 
 use super::blocks::{BlockSet, Blocks, Served};
-use super::columns::{merge_columns, settle};
+use super::columns::{self, merge_columns};
 use super::head_selection::HeadSelection;
+use super::histograms::{drop_beside, settle};
 use super::label_order::{BlockPart, Member, Merged};
 use super::scratch::{ReadScratch, Scratches, reader_of};
 use super::shard::Wanted;
@@ -241,32 +242,35 @@ impl Selection {
         into: &mut Vec<HistogramSample>,
     ) -> Result<(), StorageError> {
         into.clear();
-        let Some(head) = self.head_index(index) else {
-            return Ok(());
+        let (members, head): (&[Member], _) = match &self.order {
+            _ if index >= self.len() => return Ok(()),
+            Order::Head => (&[], Some(index)),
+            Order::Block => (&[self.only_member(index)], None),
+            Order::Merged(merged) => (merged.members(index), merged.head(index)),
         };
-        if !self.head.has_histograms(head) {
-            return Ok(());
+        for &Member { part, series } in members {
+            let block = &self.parts[part as usize].block;
+            if block.has_histograms() {
+                let begin = into.len();
+                let scratch = &mut block::ReadScratch::default();
+                block
+                    .read_histograms(series, self.range, scratch, into)
+                    .map_err(|error| self.blocks.failed(block, error))?;
+                settle(into, begin);
+            }
         }
-        let mut points = Vec::new();
-        self.head.read_histograms(head, &mut points)?;
-        let points = points.into_iter();
-        let alone = points.filter(|point| timestamps.binary_search(&point.t_ms).is_err());
-        into.extend(alone.map(|point| HistogramSample {
-            t_ms: point.t_ms,
-            start_ms: 0,
-            histogram: Arc::new(point.flat.to_float(point.hint)),
-        }));
+        if let Some(head) = head.filter(|&head| self.head.has_histograms(head)) {
+            let (mut points, begin) = (Vec::new(), into.len());
+            self.head.read_histograms(head, &mut points)?;
+            into.extend(points.into_iter().map(|point| HistogramSample {
+                t_ms: point.t_ms,
+                start_ms: 0,
+                histogram: Arc::new(point.flat.to_float(point.hint)),
+            }));
+            settle(into, begin);
+        }
+        drop_beside(into, 0, timestamps);
         Ok(())
-    }
-
-    /// Returns which of the series of the head series `index` is, if it is there.
-    fn head_index(&self, index: usize) -> Option<usize> {
-        match &self.order {
-            _ if index >= self.len() => None,
-            Order::Head => Some(index),
-            Order::Block => None,
-            Order::Merged(merged) => merged.head(index),
-        }
     }
 
     /// Appends the samples of a series to both columns, which are empty.
@@ -296,7 +300,7 @@ impl Selection {
         if begin == 0 || !self.head.has_extra(head) {
             self.head
                 .read(head, &mut scratch.head, timestamps, values)?;
-            settle(timestamps, values, begin, scratch.more());
+            columns::settle(timestamps, values, begin, scratch.more());
             return Ok(());
         }
         // Late samples and deleted times are those of the head alone.
@@ -322,7 +326,7 @@ impl Selection {
         let block = &self.parts[part as usize].block;
         let read = block.read(series, self.range, &mut scratch.block, timestamps, values);
         read.map_err(|error| self.blocks.failed(block, error))?;
-        settle(timestamps, values, begin, scratch.more());
+        columns::settle(timestamps, values, begin, scratch.more());
         Ok(())
     }
 }

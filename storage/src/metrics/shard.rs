@@ -164,11 +164,6 @@ impl Window {
             in_order: (start_ms <= range.end_ms).then_some(in_order),
         }
     }
-
-    /// Returns the times of histograms that came in order: blocks have none of them.
-    pub(super) fn histograms(&self) -> Option<TimeRange> {
-        Some(self.range)
-    }
 }
 
 /// A series as a reader took it: what is needed to read it later.
@@ -528,6 +523,7 @@ impl Shard {
     pub(super) fn truncate_before(&mut self, t_ms: i64) -> u64 {
         let removed_before = self.counts.chunks_removed;
         self.forget_tombstones_before(t_ms);
+        self.forget_histograms_before(t_ms);
         self.kept_from_ms = self.kept_from_ms.max(t_ms);
         self.counts.chunks_removed += self.sealed.truncate_before(t_ms);
         for slot in 0..self.rows.len() {
@@ -627,7 +623,11 @@ impl Shard {
     fn find_oldest_ms(&self) -> Option<i64> {
         let open = self.rows.iter().filter(|row| row.open.n > 0);
         let open = open.filter_map(|row| open::first_ms(self.buffers.get(row.place)));
-        open.chain(self.sealed.min_time_ms()).min()
+        let histograms = self.histograms.iter();
+        let histograms = histograms.filter_map(|(_, series)| series.in_order_range());
+        open.chain(self.sealed.min_time_ms())
+            .chain(histograms.map(|range| range.start_ms))
+            .min()
     }
 
     /// Returns the bytes of memory of the rows and of the open chunks.

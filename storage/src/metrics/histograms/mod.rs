@@ -6,6 +6,7 @@
 //! histograms, as in Prometheus.
 
 mod append;
+mod merge;
 mod run;
 mod series;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 pub(super) use append::{Applying, PendingHistogram};
+pub(super) use merge::{drop_beside, settle};
 pub(super) use run::Point;
 pub(super) use series::{HistogramSeries, TakenHistograms};
 
@@ -108,11 +110,11 @@ impl Histograms {
     /// which have nothing left.
     pub(super) fn drop_of_all(
         &mut self,
-        mut change: impl FnMut(u32, &mut HistogramSeries),
+        change: impl Fn(&mut HistogramSeries),
         mut emptied: impl FnMut(u32),
     ) {
         for slot in self.slots() {
-            self.change(slot, |series| change(slot, series));
+            self.change(slot, &change);
             if self.get(slot).is_none() {
                 emptied(slot);
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::merge::settle;
 use super::run::{Point, Run, continues};
 use crate::codec::flat::{Flat, Shape};
 use crate::codec::open::Malformed;
@@ -346,42 +347,13 @@ impl TakenHistograms {
         for (t_ms, flat) in self.late(range) {
             late.push(t_ms, flat.clone());
         }
-        let mut points = Vec::new();
+        let end = into.len();
         for run in late.runs() {
-            run.read(TimeRange::ALL, &mut points)?;
+            run.read(TimeRange::ALL, into)?;
         }
-        merge(into, begin, points);
+        let mut own = into.split_off(begin);
+        settle(&mut own, end - begin);
+        into.append(&mut own);
         Ok(())
-    }
-}
-
-/// Merges histograms into those from `begin` on, both in order of time; of two at one time
-/// that which was there stays. Where one does not follow its own kind any more, nothing is
-/// known of a reset.
-pub(in crate::metrics) fn merge(into: &mut Vec<Point>, begin: usize, others: Vec<Point>) {
-    if others.is_empty() {
-        return;
-    }
-    let mut known = into.split_off(begin).into_iter().peekable();
-    let mut others = others.into_iter().peekable();
-    let mut was_known = None;
-    loop {
-        let (point, is_known) = match (known.peek(), others.peek()) {
-            (Some(one), Some(other)) if one.t_ms == other.t_ms => {
-                others.next();
-                (known.next(), true)
-            }
-            (Some(one), Some(other)) if one.t_ms > other.t_ms => (others.next(), false),
-            (Some(_), _) => (known.next(), true),
-            (None, _) => (others.next(), false),
-        };
-        let Some(mut point) = point else { break };
-        if was_known.is_some_and(|was_known| was_known != is_known)
-            && point.hint != CounterResetHint::Gauge
-        {
-            point.hint = CounterResetHint::Unknown;
-        }
-        was_known = Some(is_known);
-        into.push(point);
     }
 }

@@ -167,7 +167,11 @@ impl Shard {
         let before = self.histograms.n_runs();
         self.histograms
             .change(slot, |series| series.push(t_ms, flat));
-        self.counts.chunks_created += self.histograms.n_runs() - before;
+        let n_new = self.histograms.n_runs() - before;
+        self.counts.chunks_created += n_new;
+        if n_new > 0 {
+            self.note_oldest(Some(t_ms));
+        }
         self.histograms.note(t_ms);
         self.rows[slot as usize].open.flags |= HISTOGRAMS;
     }
@@ -260,25 +264,28 @@ impl Shard {
         taken.any_in(in_order, range, hidden).then_some(taken)
     }
 
-    /// Drops histograms before `t_ms`, as far as whole runs of them are; late ones all.
-    pub(in crate::metrics) fn forget_histograms_before(&mut self, t_ms: i64) {
-        if self
-            .histograms
-            .range()
-            .is_none_or(|all| all.start_ms >= t_ms)
-        {
+    /// Drops histograms that came in order, as far as whole runs of them end before `t_ms`.
+    pub(super) fn forget_histograms_before(&mut self, t_ms: i64) {
+        self.drop_histograms_before(t_ms, |series| series.forget_before(t_ms));
+    }
+
+    /// Drops late histograms before `t_ms`.
+    pub(in crate::metrics) fn forget_late_histograms_before(&mut self, t_ms: i64) {
+        let old = TimeRange::new(i64::MIN, t_ms.saturating_sub(1));
+        if self.histograms.n_late() > 0 {
+            self.drop_histograms_before(t_ms, |series| series.retain_late(old, |_| false));
+        }
+    }
+
+    fn drop_histograms_before(&mut self, t_ms: i64, drop: impl Fn(&mut HistogramSeries)) {
+        let oldest_ms = self.histograms.range().map(|all| all.start_ms);
+        if oldest_ms.is_none_or(|oldest_ms| oldest_ms >= t_ms) {
             return;
         }
         let before = self.histograms.n_runs();
-        let old = TimeRange::new(i64::MIN, t_ms.saturating_sub(1));
         let rows = &mut self.rows;
-        self.histograms.drop_of_all(
-            |_, series| {
-                series.forget_before(t_ms);
-                series.retain_late(old, |_| false);
-            },
-            |slot| rows[slot as usize].open.flags &= !HISTOGRAMS,
-        );
+        self.histograms
+            .drop_of_all(drop, |slot| rows[slot as usize].open.flags &= !HISTOGRAMS);
         self.counts.chunks_removed += before - self.histograms.n_runs();
     }
 
@@ -339,7 +346,9 @@ impl Shard {
             {
                 row.open.flags |= HISTOGRAMS;
                 self.counts.chunks_created += series.n_runs();
+                let oldest_ms = series.in_order_range().map(|range| range.start_ms);
                 self.histograms.restore(slot, series);
+                self.note_oldest(oldest_ms);
             }
         })
     }

@@ -411,6 +411,122 @@ fn retention_drops_histograms_and_their_series() {
     assert_eq!(read_one(&store).len(), 1);
 }
 
+fn go_on() -> std::ops::ControlFlow<()> {
+    std::ops::ControlFlow::Continue(())
+}
+
+/// Counters and gauges, of both kinds of counts, one every 50 ms.
+fn fill(store: &MetricStore, from_ms: i64, to_ms: i64) {
+    for t_ms in (from_ms..to_ms).step_by(50) {
+        let n = (t_ms / 50) as u64;
+        append(store, "n=counter", t_ms, &whole(0, &[n % 70, n, 2 * n]));
+        append(store, "n=custom", t_ms, &custom(&[n, 7, n / 3]));
+        let gauge = FloatHistogram {
+            counter_reset_hint: CounterResetHint::Gauge,
+            ..float(-1, &[(n % 9) as f64, 0.5])
+        };
+        append(store, "n=gauge", t_ms, &Histogram::Float(gauge));
+        match n % 40 {
+            0..20 => append(store, "n=mixed", t_ms, &whole(4, &[n])),
+            _ => drop(write(store, &[("n=mixed", t_ms, n as f64)])),
+        }
+    }
+}
+
+/// All samples in some ranges, without hints and empty buckets, which depend on where
+/// chunks begin.
+fn answers(store: &MetricStore) -> Vec<String> {
+    let ranges = [
+        TimeRange::ALL,
+        TimeRange::new(0, 900),
+        TimeRange::new(950, 1050),
+        TimeRange::new(3333, 7777),
+        TimeRange::new(11_000, 20_000),
+    ];
+    let answer = |range| {
+        let mut found = read_all(store, range);
+        for sample in found.iter_mut().flat_map(|(_, histograms)| histograms) {
+            let histogram = Arc::make_mut(&mut sample.histogram);
+            histogram.compact(0);
+            if histogram.counter_reset_hint != CounterResetHint::Gauge {
+                histogram.counter_reset_hint = CounterResetHint::Unknown;
+            }
+        }
+        found.retain(|(floats, histograms)| !floats.is_empty() || !histograms.is_empty());
+        let mut found: Vec<String> = found.iter().map(|series| format!("{series:?}")).collect();
+        found.sort();
+        found.join("\n")
+    };
+    ranges.into_iter().map(answer).collect()
+}
+
+#[test]
+fn histograms_go_to_blocks_and_blocks_are_merged() {
+    let mut plain = place();
+    plain.options.block_range_ms = 1 << 40;
+    let mut place = place();
+    place.options.block_range_ms = 1000;
+    for place in [&mut plain, &mut place] {
+        place.options.out_of_order_window_ms = 100_000;
+    }
+    let (plain, mut store) = (plain.open(), place.open());
+    for turn in 0..12 {
+        for store in [&store, &plain] {
+            fill(store, turn * 1000, turn * 1000 + 1000);
+            if turn % 4 == 3 {
+                // Of a range that is in a block by now.
+                for (at, series) in [(7, "n=counter"), (9, "n=late"), (11, "n=mixed")] {
+                    append(store, series, turn * 1000 - 2500 + at, &whole(9, &[3]));
+                }
+            }
+        }
+        store.compact(&Retention::default(), &mut go_on).unwrap();
+        if turn == 7 {
+            drop(store);
+            store = place.open();
+        }
+        assert_eq!(answers(&store), answers(&plain));
+        for t_ms in [500, 900, turn * 1000 + 500] {
+            let range = TimeRange::new(t_ms, t_ms);
+            assert!(store.has_histograms(range));
+        }
+    }
+    assert!(store.stats().blocks.blocks > 1);
+    assert!(store.stats().late_samples < 9);
+}
+
+#[test]
+fn a_head_with_histograms_is_copied_and_deleted_from() {
+    let mut place = place();
+    place.options.block_range_ms = 1000;
+    let store = place.open();
+    fill(&store, 0, 4000);
+    store.compact(&Retention::default(), &mut go_on).unwrap();
+    let before = answers(&store);
+    let copy = tempfile::tempdir().unwrap();
+    let to = copy.path().join("copy");
+    store.backup(&to, true, &mut go_on).unwrap();
+    let (copied, _) = MetricStore::open(&StoreOptions::new(&to)).unwrap();
+    assert_eq!(answers(&copied), before);
+    let range = TimeRange::new(500, 3500);
+    store.delete_series(&[all()], range).unwrap();
+    let left = |store: &MetricStore| {
+        let found = read_all(store, TimeRange::ALL);
+        let times = found.iter().flat_map(|(floats, histograms)| {
+            let floats = floats.iter().map(|sample| sample.0);
+            floats.chain(histograms.iter().map(|sample| sample.t_ms))
+        });
+        times.collect::<Vec<_>>()
+    };
+    assert!(left(&store).iter().all(|t_ms| !range.contains(*t_ms)));
+    let kept = left(&store);
+    assert_eq!(kept.len(), 4 * (10 + 9));
+    fill(&store, 4000, 8000);
+    let after = left(&store);
+    store.compact(&Retention::default(), &mut go_on).unwrap();
+    assert_eq!(left(&store), after);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -423,13 +539,16 @@ proptest! {
         let mut place = place();
         place.options.shards = 1;
         place.options.out_of_order_window_ms = 200;
+        place.options.block_range_ms = 1000;
         let mut store = place.open();
         let mut model: BTreeMap<i64, Option<FloatHistogram>> = BTreeMap::new();
         let (mut now_ms, mut n) = (1000, 1);
         for (at, &(kind, step_ms, offset, add)) in steps.iter().enumerate() {
             if restarts.contains(&at) {
-                if at % 2 == 0 {
-                    store.snapshot_head().unwrap();
+                match at % 3 {
+                    0 => drop(store.snapshot_head().unwrap()),
+                    1 => drop(store.compact(&Retention::default(), &mut go_on).unwrap()),
+                    _ => {}
                 }
                 drop(store);
                 store = place.open();
