@@ -17,6 +17,7 @@ mod client;
 mod commands;
 mod debug;
 mod flags;
+mod forward;
 mod http;
 mod migrate;
 mod notices;
