@@ -5,10 +5,10 @@ mod dataset;
 mod disk;
 mod growth;
 mod histograms;
-mod report;
+pub(crate) mod report;
 mod rules;
 mod shapes;
-mod system;
+pub(crate) mod system;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -88,16 +88,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
         Some(path) => std::path::absolute(path)?,
         None => build_kymo()?,
     };
-    let mut systems = Vec::new();
-    for system in System::ALL {
-        if !args.systems.iter().any(|name| name == system.name()) {
-            continue;
-        }
-        match system.program(&kymo) {
-            Some(program) => systems.push((system, program)),
-            None => eprintln!("{} is not installed: left out", system.name()),
-        }
-    }
+    let systems = installed_systems(&args.systems, &kymo);
     let end_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     let mut table = Table::new(systems.iter().map(|(system, _)| system.name()).collect());
     for workload in &args.workloads {
@@ -138,8 +129,24 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns the systems of these names with their programs; one that is not installed is
+/// left out with a notice.
+pub(crate) fn installed_systems(names: &[String], kymo: &Path) -> Vec<(System, PathBuf)> {
+    let wanted = System::ALL
+        .into_iter()
+        .filter(|system| names.iter().any(|name| name == system.name()));
+    let found = wanted.filter_map(|system| {
+        let program = system.program(kymo);
+        if program.is_none() {
+            eprintln!("{} is not installed: left out", system.name());
+        }
+        Some((system, program?))
+    });
+    found.collect()
+}
+
 /// Builds the binary that users run, with the cargo that runs this program.
-fn build_kymo() -> anyhow::Result<PathBuf> {
+pub(crate) fn build_kymo() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--release", "-p", "kymo"])
@@ -470,7 +477,7 @@ fn restart_rows(what: &str, running: &mut Running, table: &mut Table) -> anyhow:
     Ok(())
 }
 
-fn form_encode(text: &str) -> String {
+pub(crate) fn form_encode(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() {
