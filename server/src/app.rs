@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use kymo_ingest::discovery::{Discovery, SourceStats};
+use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
@@ -24,11 +25,12 @@ use crate::access::Access;
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Retention};
-use crate::flags::Flags;
+use crate::flags::{Fate, Flags, closest_feature};
 use crate::forward::{BacklogLimits, Forwarder};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
+use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
@@ -41,6 +43,7 @@ use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
 use crate::work::query_log::QueryLog;
+use crate::work::remote_reads::RemoteReads;
 use crate::work::{background, machine, maintenance};
 
 /// Threads for short blocking calls.
@@ -58,6 +61,9 @@ pub(crate) struct App {
     pub(crate) memory: Arc<Memory>,
     pub(crate) bodies: BodyLimits,
     pub(crate) receiver: Receiver,
+    pub(crate) notices: Notices,
+    pub(crate) remote_reads: RemoteReads,
+    pub(crate) otlp: otlp::Receiver,
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
@@ -163,12 +169,19 @@ impl App {
             core.commit(self, config, ready).await;
             Ok(())
         };
-        self.config.reload(&self.metrics.reload, apply).await
+        let outcome = self.config.reload(&self.metrics.reload, apply).await;
+        match &outcome {
+            Ok(()) => self.notices.end(notices::RELOAD_FAILED),
+            Err(_) => self.notices.begin(notices::RELOAD_FAILED, clock::now_ms()),
+        }
+        outcome
     }
 
     /// Asks the server to stop; false where somebody did so before.
     pub(crate) fn quit(&self) -> bool {
         let first = !self.quitting.swap(true, Ordering::Relaxed);
+        self.notices.begin(notices::STOPPING, clock::now_ms());
+        self.notices.close();
         self.stop.send_replace(true);
         first
     }
@@ -176,8 +189,16 @@ impl App {
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: Flags) -> ExitCode {
-    for feature in flags.unknown_features() {
-        warn!(feature, "unknown option for --enable-feature");
+    for (feature, fate) in flags.feature_fates() {
+        match (fate, closest_feature(feature)) {
+            (Some(Fate::Works | Fate::Always), _) => {}
+            (Some(Fate::Nothing(reason)), _) => warn!(feature, reason, "a feature has no effect"),
+            (Some(Fate::Absent(reason)), _) => warn!(feature, reason, "a feature does not exist"),
+            (None, Some(closest)) => {
+                warn!(feature, closest, "unknown option for --enable-feature");
+            }
+            (None, None) => warn!(feature, "unknown option for --enable-feature"),
+        }
     }
     for (flag, reason) in &flags.ignored {
         warn!(flag, reason, "a flag has no effect");
@@ -193,6 +214,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     let accepted = Accepted {
         names: config.current().global.name_validation,
         promql: flags.promql_features(),
+        ..Accepted::default()
     };
     if let Err(mistakes) = rules::files::read(rule_files, &accepted) {
         for error in mistakes {
@@ -264,6 +286,9 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             remote_write::Limits::default(),
             flags.web.remote_write_accepts(),
         ),
+        remote_reads: RemoteReads::new(flags.remote_read.concurrency),
+        notices: Notices::new(flags.web.max_notification_listeners),
+        otlp: otlp::Receiver::new(otlp::Limits::default()),
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -274,6 +299,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         quitting: AtomicBool::new(false),
         flags,
     });
+    app.notices.begin(notices::STARTING, app.started_ms);
     let router = api::router(Arc::clone(&app));
     let (origins, prefix) = (&app.flags.web.cors_origin, &app.urls.prefix);
     let edge = Edge::new(router, origins, Arc::clone(&app.access), prefix);
@@ -287,6 +313,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     let signals = tokio::spawn(signals(Arc::clone(&app)));
 
     let store = open_store(&app).await?;
+    app.notices.end(notices::STARTING);
     app.memory.measured(store.memory_bytes());
     let measuring = tokio::spawn(background::measure(
         Arc::clone(&app.memory),

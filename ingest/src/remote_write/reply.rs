@@ -207,7 +207,7 @@ pub(super) fn append_status(error: &AppendError) -> u16 {
 
 /// A full disk empties and a failed one is replaced: the sender shall keep its data and
 /// try again. What the log cannot take in one piece it will not take later either.
-fn storage_status(error: &StorageError) -> u16 {
+pub(crate) fn storage_status(error: &StorageError) -> u16 {
     match error {
         StorageError::DiskFull { .. } | StorageError::Poisoned { .. } => 503,
         StorageError::TooLarge { .. } => 413,
@@ -216,7 +216,7 @@ fn storage_status(error: &StorageError) -> u16 {
 }
 
 /// The cause is not part of a storage error's own text, and is what a sender needs.
-fn storage_text(error: &StorageError) -> String {
+pub(crate) fn storage_text(error: &StorageError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

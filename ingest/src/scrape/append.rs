@@ -10,6 +10,7 @@ use super::config::ScrapeConfig;
 use super::labels;
 use super::metadata::MetadataCache;
 use super::stats::Counters;
+use super::target::HistogramSwitches;
 use crate::MAX_AHEAD_MS;
 use crate::exposition::{self, Entry, ExpositionError, Parser, ParserOptions, Sample};
 
@@ -48,6 +49,7 @@ pub(super) enum Refusal {
 pub(super) struct Intake<'a> {
     pub(super) store: &'a MetricStore,
     pub(super) config: &'a ScrapeConfig,
+    pub(super) histograms: HistogramSwitches,
     /// Public labels of the target.
     pub(super) target: &'a Labels,
     pub(super) cache: &'a mut ScrapeCache,
@@ -143,7 +145,13 @@ impl Intake<'_> {
         if let Some(warning) = &detected.warning {
             tracing::debug!(warning, "scraped format taken from the configuration");
         }
-        let parser = Parser::new(detected.format, body, ParserOptions::default());
+        let options = ParserOptions {
+            native_histograms: self.histograms.native,
+            convert_classic_histograms: self.histograms.convert_classic,
+            keep_classic_histograms: self.histograms.always_classic,
+            ..ParserOptions::default()
+        };
+        let parser = Parser::new(detected.format, body, options);
         for entry in parser {
             match entry? {
                 Entry::Sample(sample) => self.take(appender, &sample, progress)?,

@@ -20,6 +20,9 @@ mod metadata;
 mod negotiate;
 mod pool;
 mod pools;
+mod preview;
+#[cfg(any(test, feature = "internals"))]
+mod rehearsal;
 mod report;
 mod rhythm;
 mod round;
@@ -34,6 +37,9 @@ pub use metadata::Metadata;
 pub use pools::{
     ApplyError, Job, PoolStatus, Prepared, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
+pub use preview::{Preview, preview};
+#[cfg(feature = "internals")]
+pub use rehearsal::Rehearsal;
 pub(crate) use stats::Window;
 pub use stats::{PoolStats, ScrapeStats, Summary};
 pub use target::offset_seed;

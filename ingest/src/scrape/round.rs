@@ -182,6 +182,7 @@ impl Subject {
         Intake {
             store: &self.shared.store,
             config: &self.config,
+            histograms: self.target.histograms(&self.config),
             target: &self.target.public_labels,
             cache,
             metadata: &self.board.metadata,

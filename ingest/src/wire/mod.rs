@@ -1,5 +1,5 @@
-//! Protobuf read in place: nothing is copied and nothing allocated; and written
-//! ([`encode`]).
+//! Protobuf read in place, where nothing is copied and nothing allocated, and written
+//! ([`encode`], [`writer`]).
 //!
 //! [`Reader`] takes fields off a byte slice, with every length checked before use.
 //! Messages that arrive by the thousand have hand-written views
@@ -15,7 +15,9 @@ mod reader;
 pub mod schema;
 pub mod write_request;
 pub mod write_request_v2;
+pub mod writer;
 
+pub(crate) use reader::{BYTES, FIXED64, VARINT};
 pub use reader::{Reader, Tag, WireError};
 
 #[cfg(test)]

@@ -239,6 +239,58 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a message within this one. `field` is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// It is no message, or cut off.
+    pub fn message(&mut self, tag: Tag, field: &'static str) -> Result<Reader<'a>, WireError> {
+        tag.expect(BYTES, field)?;
+        self.bytes().map(Reader::new)
+    }
+
+    /// Reads a text. What is not UTF-8 of it becomes U+FFFD.
+    ///
+    /// # Errors
+    ///
+    /// It is no text, or cut off.
+    pub fn text(&mut self, tag: Tag, field: &'static str) -> Result<String, WireError> {
+        tag.expect(BYTES, field)?;
+        Ok(String::from_utf8_lossy(self.bytes()?).into_owned())
+    }
+
+    /// Reads a signed number (`int64`).
+    ///
+    /// # Errors
+    ///
+    /// It is no number, or cut off.
+    pub fn int(&mut self, tag: Tag, field: &'static str) -> Result<i64, WireError> {
+        tag.expect(VARINT, field)?;
+        self.varint().map(u64::cast_signed)
+    }
+
+    /// Reads numbers of a repeated field, packed or one.
+    ///
+    /// # Errors
+    ///
+    /// They are no numbers, or cut off.
+    pub fn numbers(
+        &mut self,
+        tag: Tag,
+        field: &'static str,
+        out: &mut Vec<u64>,
+    ) -> Result<(), WireError> {
+        if tag.wire_type == VARINT {
+            out.push(self.varint()?);
+            return Ok(());
+        }
+        let mut packed = self.message(tag, field)?;
+        while !packed.is_at_end() {
+            out.push(packed.varint()?);
+        }
+        Ok(())
+    }
+
     fn advance(&mut self, len_bytes: usize) -> Result<(), WireError> {
         if self.bytes.len() - self.pos < len_bytes {
             return Err(WireError::UnexpectedEof);

@@ -33,6 +33,7 @@ mod time;
 mod token;
 mod tree;
 mod value;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -50,3 +51,4 @@ pub use pretty::{pretty, pretty_len};
 pub use print::matcher_text;
 pub use series::{SeriesHistogram, SeriesValue};
 pub use value::{PointValue, Series, Value, VectorSample};
+pub use words::{Word, WordKind, words};

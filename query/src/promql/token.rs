@@ -95,7 +95,7 @@ fn yacc_number(symbol: Symbol) -> Option<u32> {
 }
 
 #[rustfmt::skip]
-const KEYWORDS: &[(&str, Symbol)] = &[
+pub(super) const KEYWORDS: &[(&str, Symbol)] = &[
     ("and", Symbol::Land), ("or", Symbol::Lor), ("unless", Symbol::Lunless),
     ("atan2", Symbol::Atan2),
     ("sum", Symbol::Sum), ("avg", Symbol::Avg), ("count", Symbol::Count), ("min", Symbol::Min),

@@ -1,7 +1,9 @@
 //! The calls, one module per API. [`routes`] says which path leads where.
 
 mod call;
+mod federate;
 mod operate;
+mod pages;
 mod prometheus;
 mod routes;
 

@@ -10,11 +10,12 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::{operate, prometheus};
+use super::federate::federate;
+use super::{operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
-use crate::http::edge::moved;
+use crate::http::edge::{found, moved};
 use crate::http::error::plain;
 
 const GET: &[Method] = &[Method::GET];
@@ -57,6 +58,7 @@ impl Table {
             listed: Vec::new(),
         };
         table.operate();
+        table.pages();
         table.prometheus();
         table
     }
@@ -71,12 +73,39 @@ impl Table {
         self.scope = Scope::Read;
         self.add("/metrics", GET_HEAD, operate::metrics);
         self.add("/version", GET, operate::version);
+        self.add("/federate", GET, federate);
+    }
+
+    /// Adds the paths of Prometheus' web pages that links lead to.
+    fn pages(&mut self) {
+        self.scope = Scope::Read;
+        if self.prefix.is_empty() {
+            self.add("/", GET, pages::home);
+        } else {
+            let prefix = self.prefix.clone();
+            let to_prefix = move |request: Request| {
+                let answer = found(request.method(), &prefix);
+                async move { answer }
+            };
+            self.add_full("/", GET, to_prefix);
+            let with_slash = format!("{}/", self.prefix);
+            let to_slash = move |request: Request| {
+                let answer = moved(request.method(), &with_slash);
+                async move { answer }
+            };
+            self.add("", GET, to_slash);
+            self.add("/", GET, pages::home);
+        }
+        self.add("/graph", GET, pages::graph);
+        self.add("/query", GET, pages::query);
     }
 
     fn prometheus(&mut self) {
         use prometheus::{
-            admin, alertmanagers::alertmanagers, config, exemplars, explain, labels, parse, query,
-            relabel_steps::relabel_steps, rules, status, targets, write,
+            admin, alertmanagers::alertmanagers, config, exemplars, explain, features::features,
+            flags::flags, labels, notices, otlp, parse, query, read::read,
+            relabel_steps::relabel_steps, rules, self_metrics::self_metrics, status, targets,
+            write,
         };
         self.scope = Scope::Read;
         self.api("/query", GET_POST, query::instant);
@@ -97,16 +126,23 @@ impl Table {
         self.api("/rules", GET, rules::rules);
         self.api("/alerts", GET, rules::alerts);
         self.api("/alertmanagers", GET, alertmanagers);
+        self.api("/read", POST, read);
         self.api("/status/buildinfo", GET, status::buildinfo);
         self.api("/status/config", GET, config::config);
-        self.api("/status/flags", GET, status::flags);
+        self.api("/status/flags", GET, flags);
         self.api("/status/runtimeinfo", GET, status::runtimeinfo);
         self.api("/status/tsdb", GET, status::tsdb);
         self.api("/status/tsdb/blocks", GET, status::blocks);
         self.api("/status/walreplay", GET, status::walreplay);
-        self.api("/notifications", GET, status::notifications);
+        self.api("/status/self_metrics", GET, self_metrics);
+        self.api("/features", GET, features);
+        self.api("/notifications", GET, notices::notifications);
+        self.api("/notifications/live", GET, notices::live);
         self.scope = Scope::Write;
         self.api("/write", POST, write::write);
+        self.api("/otlp/v1/metrics", POST, otlp::metrics);
+        // Where OpenTelemetry itself puts it.
+        self.add("/v1/metrics", POST, otlp::metrics);
         self.scope = Scope::Admin;
         self.api("/admin/tsdb/delete_series", POST_PUT, admin::delete_series);
         self.api(
@@ -141,6 +177,16 @@ impl Table {
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
+        let path = format!("{}{path}", self.prefix);
+        self.add_full(&path, methods, handler);
+    }
+
+    /// The same for a path that has its prefix already.
+    fn add_full<H, T>(&mut self, path: &str, methods: &'static [Method], handler: H)
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
         let refuse = move || async move { method_not_allowed(methods) };
         let mut route = MethodRouter::new();
         for method in methods {
@@ -160,10 +206,12 @@ impl Table {
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
-        self.put(path, axum::routing::any(handler));
+        let path = format!("{}{path}", self.prefix);
+        self.put(&path, axum::routing::any(handler));
     }
 
-    /// Adds a path whose callers must have the scope that is in force.
+    /// Adds a path that has its prefix already, whose callers must have the scope that is
+    /// in force.
     fn put(&mut self, path: &str, route: MethodRouter<Arc<App>>) {
         #[cfg(test)]
         self.listed.push((path.to_owned(), self.scope));
@@ -171,9 +219,8 @@ impl Table {
         let route = route.layer(axum::middleware::from_fn(move |request, next| {
             checked(scope, request, next)
         }));
-        let path = format!("{}{path}", self.prefix);
         let router = std::mem::take(&mut self.router);
-        self.router = router.route(&path, route);
+        self.router = router.route(path, route);
     }
 }
 

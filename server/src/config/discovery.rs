@@ -19,6 +19,9 @@ use super::{http_client, units};
 /// Name that complaints about keys of a group give it, as Go prints its nameless type.
 const GO_TYPE: &str = "struct { Targets []string \"yaml:\\\"targets\\\"\"; Labels model.LabelSet \"yaml:\\\"labels\\\"\" }";
 
+/// The kinds of discovery that this version has, `static_configs` among them.
+pub(crate) const KINDS: [&str; 4] = ["dns", "file", "http", "static"];
+
 /// Prometheus' discovery mechanisms that this version does not have.
 const OTHERS: [&str; 33] = [
     "aws_sd_configs",
@@ -165,11 +168,11 @@ fn http(node: &Node, dir: &Path, problems: &mut Problems) -> SourceConfig {
         problems.value(at, text);
     }
     fields.finish(problems);
-    SourceConfig::Http(HttpConfig {
+    SourceConfig::Http(Box::new(HttpConfig {
         url,
         client,
         refresh_interval: interval,
-    })
+    }))
 }
 
 fn check_url(url: &str) -> Result<(), String> {

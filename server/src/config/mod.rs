@@ -11,6 +11,7 @@
 
 mod alerting;
 mod auth;
+mod client_file;
 mod discovery;
 mod emit;
 mod error;
@@ -18,6 +19,7 @@ mod expand;
 pub(crate) mod fields;
 mod global;
 mod http_client;
+mod otlp;
 mod print;
 mod print_client;
 mod proxy;
@@ -31,13 +33,17 @@ pub mod yaml;
 
 use std::path::Path;
 
+use kymo_ingest::otlp::Settings as OtlpSettings;
 use kymo_ingest::scrape::ScrapeConfig;
 use kymo_storage::compat::quote::quote;
 
 use fields::{Fields, Problems};
 use yaml::Position;
 
+pub(crate) use client_file::load as load_http_client;
+
 pub use alerting::{Alerting, Alertmanager};
+pub(crate) use discovery::KINDS as DISCOVERY_KINDS;
 pub use discovery::parse_groups as parse_target_groups;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
@@ -62,6 +68,8 @@ pub struct Config {
     pub file_jobs: Vec<ScrapeConfig>,
     /// Where samples are handed on, in the order of the file; names are unique.
     pub remote_write: Vec<RemoteWrite>,
+    /// How OTLP metrics are translated.
+    pub otlp: OtlpSettings,
     /// How long samples are kept, and what else the store is told.
     pub storage: StorageConfig,
     /// What is allowed but worth a line in the log.
@@ -127,6 +135,9 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
         config.global = global::read(node, dir, problems, &mut config.warnings);
     }
     read_runtime(&mut fields, problems);
+    if let Some(node) = fields.take("otlp") {
+        config.otlp = otlp::read(node, config.global.name_validation, problems);
+    }
     if let Some(node) = fields.take("storage") {
         config.storage = storage::read(node, problems);
     }
@@ -148,7 +159,7 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     let nodes = fields.list("remote_write", "[]*config.RemoteWriteConfig", problems);
     config.remote_write = remote_write::read(nodes, config.global.name_validation, dir, problems);
     let remedy = "remove the section, or leave it empty";
-    fields.unsupported(&["otlp", "remote_read", "tracing"], remedy, problems);
+    fields.unsupported(&["remote_read", "tracing"], remedy, problems);
     fields.finish(problems);
     config
 }

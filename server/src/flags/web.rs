@@ -50,6 +50,12 @@ pub(crate) struct WebFlags {
           require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub(crate) enable_remote_write: bool,
 
+    /// Accept OTLP metrics (/api/v1/otlp/v1/metrics and /v1/metrics).
+    #[arg(long = "web.enable-otlp-receiver", value_name = "BOOL",
+          action = ArgAction::Set, hide_possible_values = true, num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub(crate) enable_otlp: bool,
+
     /// Protobuf messages of remote write to accept, prometheus.WriteRequest (1.0) and
     /// io.prometheus.write.v2.Request (2.0); the flag once for each.
     #[arg(long = "web.remote-write-receiver.accepted-protobuf-messages", value_name = "MESSAGE",
@@ -69,6 +75,14 @@ pub(crate) struct WebFlags {
         value_parser = parse_count
     )]
     pub(crate) max_connections: usize,
+
+    /// Most listeners for notifications at one time; further ones are sent away.
+    #[arg(
+        long = "web.max-notifications-subscribers",
+        value_name = "N",
+        default_value_t = 16
+    )]
+    pub(crate) max_notification_listeners: usize,
 
     /// How long reading a request may take, and an idle connection stays open, such as 30s;
     /// 0: no limit.

@@ -108,6 +108,15 @@ fn clean_redirect(request: &Request<Incoming>) -> Option<Response> {
 
 /// Answers that something has moved for good.
 pub(crate) fn moved(method: &Method, location: &str) -> Response {
+    redirect(StatusCode::MOVED_PERMANENTLY, method, location)
+}
+
+/// Answers that something is elsewhere for now.
+pub(crate) fn found(method: &Method, location: &str) -> Response {
+    redirect(StatusCode::FOUND, method, location)
+}
+
+fn redirect(status: StatusCode, method: &Method, location: &str) -> Response {
     let text = if *method == Method::GET {
         let escaped = location
             .replace('&', "&amp;")
@@ -115,14 +124,15 @@ pub(crate) fn moved(method: &Method, location: &str) -> Response {
             .replace('>', "&gt;")
             .replace('"', "&#34;")
             .replace('\'', "&#39;");
-        format!("<a href=\"{escaped}\">Moved Permanently</a>.\n\n")
+        let reason = status.canonical_reason().unwrap_or("Found");
+        format!("<a href=\"{escaped}\">{reason}</a>.\n\n")
     } else {
         String::new()
     };
     let Ok(target) = HeaderValue::from_str(location) else {
         return super::error::plain(StatusCode::BAD_REQUEST, "400 Bad Request");
     };
-    let mut response = (StatusCode::MOVED_PERMANENTLY, text).into_response();
+    let mut response = (status, text).into_response();
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, target);
     headers.insert(

@@ -1,7 +1,10 @@
-//! Writing metrics as text: Prometheus' format 0.0.4 and OpenMetrics 1.0.
+//! Writing metrics as text, Prometheus' format 0.0.4 and OpenMetrics 1.0, or keeping them
+//! as families.
 
 use http::{HeaderMap, header};
 use kymo_storage::compat::float;
+
+use super::families::Family;
 
 /// The two formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,8 @@ impl Kind {
 pub(crate) struct TextWriter {
     out: String,
     format: Format,
+    /// Where families are kept instead of written.
+    kept: Option<Vec<Family>>,
 }
 
 impl TextWriter {
@@ -71,11 +76,30 @@ impl TextWriter {
         TextWriter {
             out: String::with_capacity(16 << 10),
             format,
+            kept: None,
         }
+    }
+
+    /// Keeps families, for [`TextWriter::families`], and writes no text.
+    pub(crate) fn keeping() -> TextWriter {
+        TextWriter {
+            out: String::new(),
+            format: Format::Text,
+            kept: Some(Vec::new()),
+        }
+    }
+
+    /// Returns the families that were kept.
+    pub(crate) fn families(self) -> Vec<Family> {
+        self.kept.unwrap_or_default()
     }
 
     /// Begins a family. Names of counters end in `_total`.
     pub(crate) fn family(&mut self, name: &str, kind: Kind, help: &str) {
+        if let Some(kept) = &mut self.kept {
+            kept.push(Family::new(name, kind, help));
+            return;
+        }
         let shown = match (self.format, kind) {
             (Format::OpenMetrics, Kind::Counter) => name.strip_suffix("_total").unwrap_or(name),
             _ => name,
@@ -95,6 +119,12 @@ impl TextWriter {
 
     /// Writes one sample of the family begun last.
     pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        if let Some(kept) = &mut self.kept {
+            if let Some(family) = kept.last_mut() {
+                family.push(name, labels, value);
+            }
+            return;
+        }
         self.out.push_str(name);
         for (i, (label, text)) in labels.iter().enumerate() {
             self.out.push(if i == 0 { '{' } else { ',' });

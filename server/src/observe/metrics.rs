@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::build;
 use super::discovery;
 use super::exposition::{Format, Kind, TextWriter};
+use super::families::Family;
 use super::process;
 use super::rules;
 use super::scrape;
@@ -22,6 +23,7 @@ use super::summary::{Histogram, Summary};
 use crate::access::Access;
 use crate::app::App;
 use crate::forward;
+use crate::notices::NoticeStats;
 use crate::notify;
 use crate::work::memory::{Memory, Refused};
 
@@ -32,9 +34,31 @@ const SIZE_BOUNDS: &[f64] = &[1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     pub(crate) http: HttpMetrics,
+    pub(crate) federation: FederationMetrics,
     pub(crate) queries: QueryMetrics,
     pub(crate) reload: ReloadMetrics,
     pub(crate) store: StoreMetrics,
+}
+
+/// What went wrong while others federated.
+#[derive(Debug, Default)]
+pub(crate) struct FederationMetrics {
+    errors: AtomicU64,
+}
+
+impl FederationMetrics {
+    /// Counts an answer that could not be given.
+    pub(crate) fn failed(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn write(&self, writer: &mut TextWriter) {
+        writer.counter(
+            "prometheus_web_federation_errors_total",
+            "Total number of errors that occurred while sending federation responses.",
+            self.errors.load(Ordering::Relaxed),
+        );
+    }
 }
 
 /// Requests by route.
@@ -236,9 +260,23 @@ impl ReloadMetrics {
     }
 }
 
-/// Writes everything that Kymo says of itself.
+/// Returns everything that Kymo says of itself as text.
 pub(crate) fn exposition(app: &App, format: Format) -> String {
     let mut writer = TextWriter::new(format);
+    write(app, &mut writer);
+    writer.finish()
+}
+
+/// Returns everything that Kymo says of itself, sorted by name.
+pub(crate) fn families(app: &App) -> Vec<Family> {
+    let mut writer = TextWriter::keeping();
+    write(app, &mut writer);
+    let mut families = writer.families();
+    families.sort_by(|a, b| a.name.cmp(&b.name));
+    families
+}
+
+fn write(app: &App, writer: &mut TextWriter) {
     for (name, version) in [
         ("kymo_build_info", build::version()),
         ("prometheus_build_info", build::prometheus_version()),
@@ -253,29 +291,38 @@ pub(crate) fn exposition(app: &App, format: Format) -> String {
         "Whether Prometheus startup was fully completed and the server is ready for normal operation.",
         f64::from(u8::from(core.is_ok())),
     );
-    app.metrics.reload.write(&mut writer);
-    app.metrics.http.write(&mut writer);
-    app.metrics.queries.write(&mut writer, app);
-    memory(&mut writer, &app.memory);
-    denied(&mut writer, &app.access);
-    scrape::write_receiver(&mut writer, &app.receiver.stats());
+    app.metrics.reload.write(writer);
+    app.metrics.http.write(writer);
+    app.metrics.federation.write(writer);
+    app.metrics.queries.write(writer, app);
+    writer.gauge(
+        "prometheus_remote_read_handler_queries",
+        "The current number of remote read queries that are either in execution or queued on the handler.",
+        app.remote_reads.active() as f64,
+    );
+    notices(writer, app.notices.stats());
+    memory(writer, &app.memory);
+    denied(writer, &app.access);
+    scrape::write_receiver(writer, &app.receiver.stats());
+    if app.flags.web.enable_otlp {
+        scrape::write_otlp(writer, &app.otlp.stats());
+    }
     if let Ok(core) = core {
-        cache(&mut writer, &core.cache.stats());
-        store::write(&mut writer, &core.store.stats(), app);
-        scrape::write(&mut writer, &core.scraping.stats());
+        cache(writer, &core.cache.stats());
+        store::write(writer, &core.store.stats(), app);
+        scrape::write(writer, &core.scraping.stats());
         let discoveries = [
             ("notify", core.notifier.discovery_stats()),
             ("scrape", core.discovery.stats()),
         ];
         let sources = core.source_stats.snapshot();
-        discovery::write(&mut writer, &discoveries, &sources);
-        notify::write_metrics(&mut writer, &core.notifier);
-        rules::write(&mut writer, &core.rules);
+        discovery::write(writer, &discoveries, &sources);
+        notify::write_metrics(writer, &core.notifier);
+        rules::write(writer, &core.rules);
         let newest_ms = core.store.newest_time_ms();
-        forward::write_metrics(&mut writer, &core.forwarder, newest_ms);
+        forward::write_metrics(writer, &core.forwarder, newest_ms);
     }
-    process::write(&mut writer);
-    writer.finish()
+    process::write(writer);
 }
 
 fn cache(writer: &mut TextWriter, stats: &CacheStats) {
@@ -313,6 +360,24 @@ fn cache(writer: &mut TextWriter, stats: &CacheStats) {
         "kymo_query_cache_bytes",
         "Memory of kept answers, part of that of queries.",
         stats.bytes as f64,
+    );
+}
+
+fn notices(writer: &mut TextWriter, stats: NoticeStats) {
+    writer.gauge(
+        "prometheus_api_notification_active_subscribers",
+        "The current number of active notification subscribers.",
+        stats.listeners as f64,
+    );
+    writer.counter(
+        "prometheus_api_notification_updates_sent_total",
+        "Total number of notification updates sent.",
+        stats.sent,
+    );
+    writer.counter(
+        "prometheus_api_notification_updates_dropped_total",
+        "Total number of notification updates dropped.",
+        stats.dropped,
     );
 }
 

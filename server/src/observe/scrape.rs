@@ -1,5 +1,6 @@
-//! Metrics of scraping, under Prometheus' names.
+//! Metrics of scraping and of what is pushed, under Prometheus' names.
 
+use kymo_ingest::otlp;
 use kymo_ingest::remote_write::ReceiverStats;
 use kymo_ingest::scrape::{PoolStats, ScrapeStats, Summary};
 
@@ -73,6 +74,32 @@ pub(super) fn write_receiver(writer: &mut TextWriter, stats: &ReceiverStats) {
     ];
     for (name, help, value) in counters {
         writer.counter(name, help, value);
+    }
+}
+
+/// Writes what was received of OTLP.
+pub(super) fn write_otlp(writer: &mut TextWriter, stats: &otlp::ReceiverStats) {
+    #[rustfmt::skip]
+    let counters = [
+        ("prometheus_api_otlp_appended_samples_without_metadata_total", "The total number of samples ingested from OTLP without corresponding metadata.", stats.without_metadata),
+        ("prometheus_api_otlp_out_of_order_exemplars_total", "The total number of received OTLP exemplars which were rejected because they were out of order.", stats.exemplars_out_of_order),
+        ("kymo_otlp_requests_total", "Requests of OTLP metrics received, refused ones included.", stats.requests),
+        ("kymo_otlp_failed_requests_total", "Requests of OTLP metrics answered with an error.", stats.failed),
+        ("kymo_otlp_samples_total", "Samples accepted from OTLP metrics.", stats.samples),
+    ];
+    for (name, help, value) in counters {
+        writer.counter(name, help, value);
+    }
+    let name = "prometheus_api_otlp_translation_warnings_total";
+    let help = "The total number of warnings produced while translating OTLP metrics to the Prometheus model, by category.";
+    // As any family with labels, it is there when it has counted something.
+    if stats.warnings.iter().any(|count| *count > 0) {
+        writer.family(name, Kind::Counter, help);
+    }
+    for (category, count) in otlp::WarningCategory::ALL.into_iter().zip(stats.warnings) {
+        if count > 0 {
+            writer.sample(name, &[("category", category.as_str())], count as f64);
+        }
     }
 }
 

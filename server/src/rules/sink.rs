@@ -198,7 +198,7 @@ impl StoreWriter<'_, '_> {
         value: &Value,
     ) -> Result<(), AppendError> {
         let appender = self.transaction.appender();
-        let mut append = |appender: &mut Appender<'_>, series| match value {
+        let append = |appender: &mut Appender<'_>, series| match value {
             Value::Float(value) => appender.append(series, t_ms, *value),
             Value::Histogram(histogram) => appender.append_histogram(series, t_ms, histogram),
         };

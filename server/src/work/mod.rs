@@ -9,3 +9,4 @@ pub(crate) mod memory;
 pub(crate) mod queries;
 pub(crate) mod query_log;
 pub(crate) mod query_stats;
+pub(crate) mod remote_reads;

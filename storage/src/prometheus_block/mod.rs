@@ -21,7 +21,9 @@
 //!
 //! It is not a store: nothing is looked up here, and a block is never changed.
 
+pub mod chunk;
 mod columns;
+mod histogram;
 mod index;
 mod index_writer;
 mod meta;
@@ -32,6 +34,7 @@ mod scan;
 mod segments;
 mod series_entry;
 mod tombstones;
+mod varbit;
 mod writer;
 mod xor;
 mod xor2;
@@ -46,6 +49,7 @@ pub use meta::BlockMeta;
 pub use reader::{Cursor, Reader, Series, block_names};
 pub use report::{ImportReport, Skipped, SkippedKind};
 pub use writer::{Writer, WriterOptions};
+pub use xor::{CHUNK_SAMPLES as SAMPLES_PER_CHUNK, encode as encode_xor_chunk};
 
 use std::io;
 use std::path::{Path, PathBuf};

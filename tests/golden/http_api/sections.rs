@@ -18,6 +18,8 @@ const EXPOSITION_ADDRESS: &str = "127.0.0.1:29490";
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long a server goes on before it is asked, as the reference did.
 const SETTLE: Duration = Duration::from_secs(6);
+/// Length of the slices of time in which samples are loaded.
+const SLICE_MS: i64 = 600_000;
 /// Samples of one remote-write request.
 const BATCH: usize = 20_000;
 
@@ -99,6 +101,9 @@ fn rules(kymo: &Kymo) -> Vec<Value> {
         .collect()
 }
 
+/// The retention of the reference, its default; that of Kymo is another.
+const RETENTION: &str = "--storage.tsdb.retention.time=15d";
+
 /// The flags of the reference that Kymo has.
 fn flags(document: &Value) -> Vec<String> {
     let has = kymo_flags();
@@ -106,6 +111,7 @@ fn flags(document: &Value) -> Vec<String> {
     let flags = flags.iter().map(|flag| flag.as_str().unwrap().to_owned());
     flags
         .filter(|flag| has.contains(flag.split('=').next().unwrap()))
+        .chain([RETENTION.to_owned()])
         .collect()
 }
 
@@ -117,11 +123,13 @@ fn kymo_flags() -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Loads all float samples by remote write, in order of time, then the exemplars.
+/// Loads all float samples by remote write, then the exemplars. Series come in the order
+/// of the corpus, in which they are created; their samples come in slices of time, because
+/// what is far behind the newest sample is refused.
 fn load(kymo: &Kymo, folder: &Path, document: &Value) {
     let promql = folder.join("../promql/golden.json.gz");
     let promql = corpus::read_json(&promql);
-    let mut by_time: BTreeMap<i64, Vec<(usize, f64)>> = BTreeMap::new();
+    let mut by_time: BTreeMap<i64, Vec<(usize, i64, f64)>> = BTreeMap::new();
     let mut labels: Vec<Vec<(String, String)>> = Vec::new();
     let base = promql["series"].as_array().unwrap();
     let extra = document["extraSeries"].as_array().unwrap();
@@ -131,16 +139,17 @@ fn load(kymo: &Kymo, folder: &Path, document: &Value) {
         for sample in samples.into_iter().flatten() {
             let t_ms = sample[0].as_i64().unwrap();
             let value = corpus_float(&sample[1]);
-            by_time
-                .entry(t_ms)
-                .or_default()
-                .push((labels.len() - 1, value));
+            by_time.entry(t_ms.div_euclid(SLICE_MS)).or_default().push((
+                labels.len() - 1,
+                t_ms,
+                value,
+            ));
         }
     }
     let mut body = WriteBody::new();
     let mut held = 0;
-    for (t_ms, samples) in by_time {
-        for (series, value) in samples {
+    for samples in by_time.into_values() {
+        for (series, t_ms, value) in samples {
             body.push_series(&labels[series], &[(t_ms, value)]);
             held += 1;
         }

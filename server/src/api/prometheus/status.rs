@@ -1,6 +1,5 @@
 //! What is running, with which settings, holding what.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -25,18 +24,6 @@ const MAX_TOP: i64 = 10_000;
 /// `/api/v1/status/buildinfo`
 pub(crate) async fn buildinfo(_call: Call) -> ApiResult {
     Answer::value(&build::info())
-}
-
-/// `/api/v1/status/flags`
-pub(crate) async fn flags(call: Call) -> ApiResult {
-    let table: BTreeMap<&str, &str> = call
-        .app
-        .flags
-        .table
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    Answer::value(&table)
 }
 
 #[derive(Serialize)]
@@ -235,9 +222,4 @@ pub(crate) async fn walreplay(State(app): State<Arc<App>>) -> ApiResult {
         max: app.opening.segments(),
         current: app.opening.segments_read(),
     })
-}
-
-/// `/api/v1/notifications`: what operators should know.
-pub(crate) async fn notifications() -> ApiResult {
-    Answer::value(&[(); 0])
 }
