@@ -8,9 +8,13 @@
 
 use std::fmt::Write;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kymo_ingest::exposition::{Entry, Format, Parser, ParserOptions};
+use kymo_ingest::scrape::Rehearsal;
+use kymo_storage::StoreOptions;
+use kymo_storage::metrics::MetricStore;
 use kymo_storage::model::LabelsBuilder;
 
 const N_SAMPLES: usize = 5000;
@@ -75,5 +79,32 @@ fn parse(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse);
+/// The same body again and again, each time with another time: what a target costs once
+/// its series are known, from its bytes to the log.
+fn scrape(c: &mut Criterion) {
+    let text = body();
+    let openmetrics = format!("{text}# EOF\n");
+    let n_lines = text.lines().count() as u64;
+    let mut group = c.benchmark_group("scrape");
+    group.throughput(Throughput::Elements(n_lines));
+    for (name, content_type, body) in [
+        ("text", "text/plain", &text),
+        ("openmetrics", "application/openmetrics-text", &openmetrics),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = MetricStore::open(&StoreOptions::new(dir.path())).unwrap();
+        let mut target = Rehearsal::new(Arc::new(store), |_| {});
+        let mut t_ms = 1_700_000_000_000;
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                t_ms += 15_000;
+                let samples = target.scrape(content_type, body.as_bytes(), t_ms);
+                assert_eq!(samples, Ok(N_SAMPLES as u64));
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parse, scrape);
 criterion_main!(benches);

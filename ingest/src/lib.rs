@@ -1,5 +1,5 @@
-//! Every way metrics come into Kymo: scraping, remote write, the host's own figures; and
-//! how targets are found.
+//! Every way metrics come into Kymo: scraping, remote write, OTLP, the host's own figures;
+//! and how targets are found.
 //!
 //! It parses, relabels, limits and appends; it never evaluates and never keeps.
 
@@ -7,6 +7,7 @@ pub mod discovery;
 pub mod exposition;
 pub mod host;
 pub mod http;
+pub mod otlp;
 pub mod remote_write;
 pub mod scrape;
 pub mod wire;

@@ -1,9 +1,7 @@
 //! Where an engine gets its series from: one small trait to implement.
 
-use std::sync::Arc;
-
 pub use kymo_storage::metrics::Times;
-use kymo_storage::model::histogram::FloatHistogram;
+pub use kymo_storage::model::histogram::HistogramSample;
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
 /// Data that a query can read.
@@ -51,10 +49,6 @@ pub trait Changes {
     /// Tells whether a series that may have samples in this range may have a label of
     /// this name.
     fn has_label(&self, name: &str, range: TimeRange) -> bool;
-
-    /// Tells whether series may have native histograms in this range. What is computed of
-    /// them is not kept: resets between them are told from one to the next.
-    fn has_histograms(&self, range: TimeRange) -> bool;
 }
 
 /// What the engine will do with the selected series. A source may ignore it all.
@@ -136,18 +130,6 @@ pub struct SampleBuf {
     pub start_times: Vec<i64>,
     /// Histograms in order of time, none at the time of a float.
     pub histograms: Vec<HistogramSample>,
-}
-
-/// A histogram at a time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HistogramSample {
-    /// Milliseconds since the epoch.
-    pub t_ms: i64,
-    /// Since when the series had counted, in milliseconds since the epoch; 0 where that
-    /// is not known.
-    pub start_ms: i64,
-    /// The histogram; one whose sum is the stale marker ends the series.
-    pub histogram: Arc<FloatHistogram>,
 }
 
 impl SampleBuf {

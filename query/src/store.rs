@@ -1,5 +1,6 @@
 //! The metric store as a source of queries.
 
+use kymo_storage::StorageError;
 use kymo_storage::metrics::{MetricStore, Selection, Version};
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
@@ -49,11 +50,6 @@ impl Changes for MetricStore {
     fn has_label(&self, name: &str, range: TimeRange) -> bool {
         MetricStore::has_label(self, name, range)
     }
-
-    fn has_histograms(&self, _range: TimeRange) -> bool {
-        // The store takes floats only.
-        false
-    }
 }
 
 impl SeriesSet for Selection {
@@ -78,9 +74,12 @@ impl SeriesSet for Selection {
     }
 
     fn read_next(&self, index: usize, into: &mut SampleBuf) -> Result<Times, SourceError> {
-        into.histograms.clear();
-        Selection::read(self, index, &mut into.timestamps, &mut into.values)
-            .map_err(|error| source_error(&error))
+        let mut read = || {
+            let times = Selection::read(self, index, &mut into.timestamps, &mut into.values)?;
+            self.read_histograms(index, &into.timestamps, &mut into.histograms)?;
+            Ok(times)
+        };
+        read().map_err(|error: StorageError| source_error(&error))
     }
 }
 

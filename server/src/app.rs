@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use kymo_ingest::discovery::{Discovery, SourceStats};
+use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
@@ -24,7 +25,7 @@ use crate::access::Access;
 use crate::api;
 use crate::clock;
 use crate::config::{Config, Retention};
-use crate::flags::Flags;
+use crate::flags::{Fate, Flags, closest_feature};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
@@ -61,6 +62,7 @@ pub(crate) struct App {
     pub(crate) receiver: Receiver,
     pub(crate) notices: Notices,
     pub(crate) remote_reads: RemoteReads,
+    pub(crate) otlp: otlp::Receiver,
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
@@ -184,8 +186,16 @@ impl App {
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(flags: Flags) -> ExitCode {
-    for feature in flags.unknown_features() {
-        warn!(feature, "unknown option for --enable-feature");
+    for (feature, fate) in flags.feature_fates() {
+        match (fate, closest_feature(feature)) {
+            (Some(Fate::Works | Fate::Always), _) => {}
+            (Some(Fate::Nothing(reason)), _) => warn!(feature, reason, "a feature has no effect"),
+            (Some(Fate::Absent(reason)), _) => warn!(feature, reason, "a feature does not exist"),
+            (None, Some(closest)) => {
+                warn!(feature, closest, "unknown option for --enable-feature");
+            }
+            (None, None) => warn!(feature, "unknown option for --enable-feature"),
+        }
     }
     for (flag, reason) in &flags.ignored {
         warn!(flag, reason, "a flag has no effect");
@@ -201,6 +211,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     let accepted = Accepted {
         names: config.current().global.name_validation,
         promql: flags.promql_features(),
+        ..Accepted::default()
     };
     if let Err(mistakes) = rules::files::read(rule_files, &accepted) {
         for error in mistakes {
@@ -274,6 +285,7 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         ),
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
+        otlp: otlp::Receiver::new(otlp::Limits::default()),
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -347,7 +359,11 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             &app.flags.storage.path,
             app.queries.concurrency(),
         )),
-        scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
+        scraping: scraping::pools(
+            Arc::clone(&store),
+            Arc::clone(&app.memory),
+            app.flags.scrape_features(),
+        ),
         store: Arc::clone(&store),
     });
     begin(&app, &core).await;

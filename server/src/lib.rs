@@ -13,15 +13,21 @@ mod api;
 mod app;
 mod apply;
 mod check;
+mod client;
+mod commands;
 mod flags;
 mod http;
+mod migrate;
 mod notices;
 mod notify;
 mod observe;
+mod promql;
+mod query;
 mod reload;
 mod rules;
 mod scraping;
 mod terminal;
+mod text_format;
 mod tsdb;
 mod unit_test;
 mod urls;
@@ -39,14 +45,7 @@ use flags::{Exit, Flags};
 /// Returns 0 after a clean stop, 1 when it could not run, 2 when a flag's value or
 /// the configuration is wrong.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let done = match args.get(1).and_then(|word| word.to_str()) {
-        Some("check") => check::run(args.into_iter().skip(2)),
-        Some("rules") => rules::command::run(args.into_iter().skip(2)),
-        Some("test") => unit_test::run(args.into_iter().skip(2)),
-        Some("tsdb") => tsdb::run(args.into_iter().skip(2)),
-        _ => serve(args),
-    };
+    let done = commands::run(args.into_iter().collect(), serve);
     done.unwrap_or_else(|exit| {
         // Nobody is left to tell when the terminal itself is gone.
         let _gone = match exit.code {

@@ -11,3 +11,8 @@ pub(crate) fn say(text: &str) {
 pub(crate) fn complain(text: &str) {
     let _gone = io::stderr().write_all(text.as_bytes());
 }
+
+/// Prints bytes to standard output.
+pub(crate) fn say_bytes(bytes: &[u8]) {
+    let _gone = io::stdout().write_all(bytes);
+}

@@ -7,6 +7,7 @@ use crate::block::BlockError;
 use crate::compat::float;
 use crate::fs::FsError;
 use crate::model::Exemplar;
+use crate::model::histogram::HistogramError;
 use crate::wal::WalError;
 
 /// The store could not do what was asked.
@@ -196,6 +197,28 @@ pub enum AppendError {
         /// The value that was refused.
         new: f64,
     },
+    /// The series has a histogram at this very time.
+    #[error("duplicate sample for timestamp {t_ms}; overrides not allowed: existing is a histogram, new value {}", float::g(*new))]
+    DuplicateAfterHistogram {
+        /// Time of both samples in milliseconds.
+        t_ms: i64,
+        /// The value that was refused.
+        new: f64,
+    },
+    /// The series has another sample at the very time of a histogram.
+    #[error("duplicate sample for timestamp")]
+    DuplicateHistogram,
+    /// The histogram is none.
+    #[error(transparent)]
+    Histogram(#[from] HistogramError),
+    /// The histogram has more buckets than the log holds.
+    #[error("histogram has {found} buckets, at most {limit} are stored; lower its resolution")]
+    TooManyBuckets {
+        /// How many it has.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The sample is too far behind the newest sample of the store.
     #[error("out of bounds")]
     OutOfBounds,
@@ -247,6 +270,18 @@ pub enum AppendError {
     /// The labels cannot name a series.
     #[error("{0}")]
     InvalidLabels(String),
+}
+
+impl AppendError {
+    /// Tells whether the series has another sample at the very time.
+    pub fn is_duplicate(&self) -> bool {
+        matches!(
+            self,
+            AppendError::DuplicateTimestamp { .. }
+                | AppendError::DuplicateAfterHistogram { .. }
+                | AppendError::DuplicateHistogram
+        )
+    }
 }
 
 #[cfg(test)]

@@ -17,10 +17,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kymo_storage::compat::float;
+use kymo_storage::model::histogram::{Histogram, HistogramPoint, IntegerHistogram, Span};
 use kymo_storage::model::{Labels, TimeRange, stale_marker};
-use kymo_storage::prometheus_block::{
-    ImportReport, Reader, SkippedKind, Writer, WriterOptions, block_names,
-};
+use kymo_storage::prometheus_block::{ImportReport, Reader, Writer, WriterOptions, block_names};
 
 const ULID: &str = "01HF5A3Q00ABCDEFGHJKMNPQRS";
 const START_MS: i64 = 1_700_006_400_000;
@@ -336,6 +335,9 @@ fn read_blocks(data: &Path, report: &mut ImportReport) -> Content {
         assert_eq!(meta.n_chunks, reader.n_chunks());
         let mut cursor = reader.read(TimeRange::ALL, report);
         while let Some(series) = cursor.next_series().unwrap() {
+            if series.timestamps.is_empty() {
+                continue;
+            }
             let samples = series.timestamps.iter().copied();
             let labels = Labels::from_pairs(series.labels.iter().copied());
             let of_series = content.entry(labels).or_default();
@@ -515,14 +517,134 @@ fn a_snapshot_with_histograms_and_deletions_is_read() {
     assert_eq!(of_gone[1].1.to_bits(), stale_marker().to_bits());
     assert_eq!(read, content);
     assert_eq!(report.deleted, n_deleted as u64);
-    let kinds: Vec<_> = report
-        .skipped_by_kind()
-        .into_iter()
-        .map(|(kind, (series, sum))| (kind, series, sum.samples))
-        .collect();
-    let expected = [
-        (SkippedKind::Histogram, 1, 200),
-        (SkippedKind::FloatHistogram, 1, 200),
-    ];
-    assert_eq!(kinds, expected);
+    assert_eq!(report.skipped().count(), 0);
+    for (name, histograms) in read_histograms(&snapshot) {
+        assert_eq!(histograms.len(), 200, "{name}");
+        for (point, n) in histograms.iter().zip(1u64..) {
+            assert_eq!(point.t_ms, END_MS + 15_000 * n as i64);
+            let is_float = matches!(point.histogram, Histogram::Float(_));
+            assert_eq!(is_float, name == "hf");
+            let found = point.histogram.to_float().unwrap();
+            let bucket = n as f64;
+            assert_eq!((found.count, found.sum), (2.0 * bucket, 1.5 * bucket));
+            assert_eq!(found.positive.counts(), [bucket, bucket]);
+            assert_eq!((found.schema, found.zero_threshold), (0, 0.001));
+        }
+    }
+}
+
+/// Returns the histograms of the series `h` and `hf` of a data directory, in this order.
+fn read_histograms(data: &Path) -> Vec<(String, Vec<HistogramPoint>)> {
+    let mut found: BTreeMap<String, Vec<HistogramPoint>> = BTreeMap::new();
+    for name in block_names(data).unwrap() {
+        let reader = Reader::open(&data.join(&name)).unwrap();
+        let mut report = ImportReport::default();
+        let mut cursor = reader.read(TimeRange::ALL, &mut report);
+        while let Some(series) = cursor.next_series().unwrap() {
+            if !series.histograms.is_empty() {
+                let of_series = found.entry(series.labels[0].1.to_owned()).or_default();
+                of_series.extend_from_slice(series.histograms);
+            }
+        }
+    }
+    let names: Vec<&String> = found.keys().collect();
+    assert_eq!(names, ["h", "hf"]);
+    found.into_iter().collect()
+}
+
+#[test]
+fn a_running_prometheus_answers_with_exported_histograms() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let mut writer = Writer::create(&data, WriterOptions::new(ULID, START_MS, END_MS)).unwrap();
+    // A counter that is reset once, whose buckets become more, and ends.
+    let histogram = |at: i64| {
+        let length = if at % 150 < 20 { 3 } else { 5 };
+        let count = at % 150 + 1;
+        match at {
+            479 => IntegerHistogram {
+                sum: stale_marker(),
+                ..IntegerHistogram::default()
+            },
+            _ => IntegerHistogram {
+                schema: 1,
+                zero_threshold: 2f64.powi(-128),
+                zero_count: 2,
+                count: (2 + count * i64::from(length) + count) as u64,
+                sum: count as f64 * 1.25,
+                positive_spans: vec![Span { offset: -1, length }],
+                positive_deltas: [count, 0, 0, 0, 0][..length as usize].to_vec(),
+                negative_spans: vec![Span {
+                    offset: 3,
+                    length: 1,
+                }],
+                negative_deltas: vec![count],
+                ..IntegerHistogram::default()
+            },
+        }
+    };
+    for is_float in [false, true] {
+        let name = if is_float { "hf" } else { "h" };
+        let point = |at: i64| HistogramPoint {
+            t_ms: START_MS + at * 15_000,
+            histogram: match is_float {
+                true => Histogram::Float(histogram(at).to_float().unwrap()),
+                false => Histogram::Integer(histogram(at)),
+            },
+        };
+        let points: Vec<HistogramPoint> = (0..480).map(point).collect();
+        let labels = [("__name__", name)];
+        writer
+            .series_with(labels.into_iter(), &[], &[], &points)
+            .unwrap();
+    }
+    writer.finish().unwrap().unwrap();
+    let args = ["--enable-feature=native-histograms"];
+    let Some((_peer, address)) = start(dir.path(), &args) else {
+        return;
+    };
+    let query = |text: &str, at: i64| {
+        let at = START_MS / 1000 + at * 15;
+        let target = format!("/api/v1/query?query={}&time={at}", escaped(text));
+        let (status, body) = ask(address, "GET", &target, &[]).unwrap();
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()["data"]["result"].clone()
+    };
+    for name in ["h", "hf"] {
+        for at in [0, 19, 20, 149, 150, 151, 299, 300, 478] {
+            let expected = histogram(at);
+            let number = |text: String| {
+                let result = query(&text, at);
+                let value = result[0]["value"][1]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("{result}"));
+                value.parse::<f64>().unwrap()
+            };
+            assert_eq!(
+                number(format!("histogram_count({name})")),
+                expected.count as f64
+            );
+            assert_eq!(number(format!("histogram_sum({name})")), expected.sum);
+            let buckets = &query(name, at)[0]["histogram"][1]["buckets"];
+            let counts: Vec<f64> = buckets
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|bucket| bucket[3].as_str().unwrap().parse().unwrap())
+                .collect();
+            let count = expected.negative_deltas[0] as f64;
+            let positive = vec![count; expected.positive_deltas.len()];
+            let expected = [vec![count, 2.0], positive].concat();
+            assert_eq!(counts, expected, "{name} at {at}");
+        }
+        assert_eq!(query(name, 479), serde_json::json!([]), "it ended");
+        let whole = query(&format!("{name}[2h]"), 480);
+        assert_eq!(whole[0]["histograms"].as_array().unwrap().len(), 479);
+        let result = query(&format!("histogram_count(increase({name}[1h]))"), 478);
+        let increase = result[0]["value"][1].as_str().unwrap();
+        assert!(
+            increase.parse::<f64>().unwrap() > 1000.0,
+            "resets are counted: {increase}"
+        );
+    }
 }

@@ -17,6 +17,7 @@ mod format;
 mod gotemplate_loki;
 mod http_api;
 mod matchers;
+mod otlp;
 mod promql;
 mod promql_parse;
 mod relabel;
@@ -29,6 +30,7 @@ const RUNNERS: &[&str] = &[
     "gotemplate_loki",
     "http-api",
     "matchers",
+    "otlp",
     "promql",
     "promql_parse",
     // In a target of its own.

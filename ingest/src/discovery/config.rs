@@ -14,7 +14,7 @@ pub enum SourceConfig {
     /// Records of names.
     Dns(DnsConfig),
     /// A server that answers with a list.
-    Http(HttpConfig),
+    Http(Box<HttpConfig>),
 }
 
 impl SourceConfig {

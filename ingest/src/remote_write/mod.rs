@@ -15,6 +15,7 @@ mod v2;
 
 pub use receiver::{Limits, Receipt, Receiver, ReceiverStats, receive, unpacked_bytes};
 pub use reply::{Accepts, Outcome, Reply, Version, WriteError};
+pub(crate) use reply::{storage_status, storage_text};
 
 #[cfg(test)]
 mod tests;

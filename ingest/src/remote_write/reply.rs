@@ -196,16 +196,18 @@ impl WriteError {
 pub(super) fn append_status(error: &AppendError) -> u16 {
     match error {
         AppendError::OutOfOrder
-        | AppendError::DuplicateTimestamp { .. }
         | AppendError::OutOfBounds
-        | AppendError::TooOld => 400,
+        | AppendError::TooOld
+        | AppendError::Histogram(_)
+        | AppendError::TooManyBuckets { .. } => 400,
+        error if error.is_duplicate() => 400,
         _ => 500,
     }
 }
 
 /// A full disk empties and a failed one is replaced: the sender shall keep its data and
 /// try again. What the log cannot take in one piece it will not take later either.
-fn storage_status(error: &StorageError) -> u16 {
+pub(crate) fn storage_status(error: &StorageError) -> u16 {
     match error {
         StorageError::DiskFull { .. } | StorageError::Poisoned { .. } => 503,
         StorageError::TooLarge { .. } => 413,
@@ -214,7 +216,7 @@ fn storage_status(error: &StorageError) -> u16 {
 }
 
 /// The cause is not part of a storage error's own text, and is what a sender needs.
-fn storage_text(error: &StorageError) -> String {
+pub(crate) fn storage_text(error: &StorageError) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

@@ -31,17 +31,20 @@ pub struct ScrapeConfig {
     pub timeout: Duration,
     /// Formats to ask for, the preferred first; never empty.
     pub protocols: Vec<ScrapeProtocol>,
+    /// Whether nobody chose the formats, so that the program may choose others.
+    pub protocols_by_default: bool,
     /// Format to read where the target names none or an unknown one.
     pub fallback_protocol: Option<ScrapeProtocol>,
-    /// Whether native histograms are wanted; always false in this version.
+    /// Whether native histograms are wanted. A target may say otherwise, as of the next two.
     pub native_histograms: bool,
     /// Whether classic histograms are kept beside native ones.
     pub always_classic_histograms: bool,
-    /// Whether classic histograms become native ones; always false in this version.
+    /// Whether classic histograms become native ones with custom buckets.
     pub convert_classic_histograms: bool,
-    /// `native_histogram_bucket_limit`; 0 = none. Without native histograms it has no effect.
+    /// Buckets of a native histogram; one with more is made coarser until it fits. 0 = none.
     pub native_histogram_bucket_limit: u64,
-    /// `native_histogram_min_bucket_factor`; 0 = none. Without native histograms it has no effect.
+    /// By how much bounds of a native histogram are to grow at least from bucket to bucket;
+    /// a finer one is made coarser. 0 = any.
     pub native_histogram_min_bucket_factor: f64,
     /// Path of the URL.
     pub metrics_path: String,
@@ -93,7 +96,7 @@ pub struct ScrapeLimits {
 /// A format of the scraped text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ScrapeProtocol {
-    /// Prometheus' protobuf. Not read by this version, so never asked for.
+    /// Prometheus' protobuf, which alone has native histograms.
     PrometheusProto,
     /// Prometheus' text, version 0.0.4.
     PrometheusText004,
@@ -113,6 +116,16 @@ impl ScrapeProtocol {
         ScrapeProtocol::PrometheusProto,
         ScrapeProtocol::PrometheusText004,
         ScrapeProtocol::PrometheusText100,
+    ];
+
+    /// What is asked for where the configuration does not say, and native histograms are
+    /// wanted.
+    pub const PROTOBUF_FIRST: [ScrapeProtocol; 5] = [
+        ScrapeProtocol::PrometheusProto,
+        ScrapeProtocol::OpenMetricsText100,
+        ScrapeProtocol::OpenMetricsText001,
+        ScrapeProtocol::PrometheusText100,
+        ScrapeProtocol::PrometheusText004,
     ];
 
     /// What is asked for where the configuration does not say.
@@ -179,6 +192,7 @@ impl ScrapeConfig {
             interval,
             timeout,
             protocols: ScrapeProtocol::DEFAULT.to_vec(),
+            protocols_by_default: true,
             fallback_protocol: None,
             native_histograms: false,
             always_classic_histograms: false,

@@ -48,14 +48,10 @@ pub(super) fn fallback(config: &ScrapeConfig) -> Option<Format> {
 }
 
 /// Weights fall by a tenth from one more than there are formats, as in Prometheus.
-/// Protobuf is left out, because it could not be read.
 fn accept(config: &ScrapeConfig) -> String {
     let mut weight = ScrapeProtocol::ALL.len() + 1;
     let mut out = String::new();
     for protocol in &config.protocols {
-        if *protocol == ScrapeProtocol::PrometheusProto {
-            continue;
-        }
         out.push_str(protocol.media_type());
         if protocol.has_escaping() {
             out.push_str(";escaping=");
@@ -70,6 +66,8 @@ fn accept(config: &ScrapeConfig) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kymo_storage::compat::name::EscapingScheme;
+
     use super::*;
 
     #[test]
@@ -89,15 +87,22 @@ mod tests {
     }
 
     #[test]
-    fn protobuf_is_not_asked_for() {
+    fn formats_are_asked_for_in_the_order_of_the_job() {
         let mut config = ScrapeConfig::new("a", Duration::from_secs(15), Duration::from_secs(1));
         config.protocols = vec![
             ScrapeProtocol::PrometheusProto,
+            ScrapeProtocol::PrometheusText100,
             ScrapeProtocol::PrometheusText004,
         ];
+        config.name_escaping = EscapingScheme::Dots;
         config.compression = false;
         let headers = headers(&config, Duration::from_secs(10));
-        assert_eq!(headers[ACCEPT], "text/plain;version=0.0.4;q=0.6,*/*;q=0.5");
+        assert_eq!(
+            headers[ACCEPT],
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+             encoding=delimited;q=0.6,text/plain;version=1.0.0;escaping=dots;q=0.5,\
+             text/plain;version=0.0.4;q=0.4,*/*;q=0.3"
+        );
         assert_eq!(headers[ACCEPT_ENCODING], "identity");
         assert_eq!(headers[TIMEOUT_HEADER], "10");
     }

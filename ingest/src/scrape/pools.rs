@@ -16,7 +16,7 @@ use super::metadata::Metadata;
 use super::pool::{Pool, PoolView, source_of};
 use super::round::{Shared, Source};
 use super::stats::{Counters, ScrapeStats};
-use super::{Clock, Gate, LocalSource};
+use super::{Clock, Gate, LocalSource, ScrapeFeatures};
 use crate::discovery::Snapshot;
 
 /// A job to run: its configuration, and where its text comes from.
@@ -166,13 +166,19 @@ impl ScrapePools {
     /// Returns pools without jobs that write into `store`, take the time from `clock`
     /// and ask `gate` before each scrape. Must be called, as everything here, inside a
     /// tokio runtime.
-    pub fn new(store: Arc<MetricStore>, clock: Clock, gate: Gate) -> ScrapePools {
+    pub fn new(
+        store: Arc<MetricStore>,
+        clock: Clock,
+        gate: Gate,
+        features: ScrapeFeatures,
+    ) -> ScrapePools {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         ScrapePools {
             shared: Arc::new(Shared {
                 store,
                 clock,
                 gate,
+                features,
                 counters: Counters::default(),
                 compute: Semaphore::new(cores),
             }),

@@ -109,7 +109,8 @@ impl Reporter {
     ) -> Result<(), AppendError> {
         for (index, value) in values.iter().take(self.count()).enumerate() {
             match self.append(appender, index, t_ms, *value) {
-                Ok(()) | Err(AppendError::OutOfOrder | AppendError::DuplicateTimestamp { .. }) => {}
+                Ok(()) | Err(AppendError::OutOfOrder) => {}
+                Err(error) if error.is_duplicate() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -16,11 +16,12 @@ use super::append::{Intake, Tally};
 use super::cache::ScrapeCache;
 use super::config::ScrapeConfig;
 use super::failure_log::FailureLog;
+use super::fitting::Fitting;
 use super::metadata::MetadataCache;
 use super::report::{Report, Reporter};
 use super::stats::Counters;
 use super::target::Target;
-use super::{Clock, Gate, LocalSource};
+use super::{Clock, Gate, LocalSource, ScrapeFeatures};
 use crate::http::{Answer, FetchError, HttpClient};
 
 /// What all targets share.
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<MetricStore>,
     pub(super) clock: Clock,
     pub(super) gate: Gate,
+    pub(super) features: ScrapeFeatures,
     pub(super) counters: Counters,
     /// Bounds how many scrapes compute at a time.
     pub(super) compute: Semaphore,
@@ -182,6 +184,9 @@ impl Subject {
         Intake {
             store: &self.shared.store,
             config: &self.config,
+            histograms: self.target.histograms(&self.config),
+            fitting: Fitting::of(&self.config),
+            features: self.shared.features,
             target: &self.target.public_labels,
             cache,
             metadata: &self.board.metadata,

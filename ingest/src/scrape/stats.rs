@@ -12,6 +12,7 @@ const WINDOW: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) exceeded_sample_limit: AtomicU64,
+    pub(super) exceeded_bucket_limit: AtomicU64,
     pub(super) exceeded_body_limit: AtomicU64,
     pub(super) exceeded_label_limits: AtomicU64,
     pub(super) exceeded_target_limit: AtomicU64,
@@ -109,6 +110,8 @@ pub struct Summary {
 pub struct ScrapeStats {
     /// Scrapes refused for `sample_limit`.
     pub exceeded_sample_limit: u64,
+    /// Scrapes refused for `native_histogram_bucket_limit`.
+    pub exceeded_bucket_limit: u64,
     /// Scrapes refused for `body_size_limit`.
     pub exceeded_body_limit: u64,
     /// Scrapes refused for a limit on labels.
@@ -170,6 +173,7 @@ impl Counters {
         let intervals = self.intervals.lock();
         ScrapeStats {
             exceeded_sample_limit: get(&self.exceeded_sample_limit),
+            exceeded_bucket_limit: get(&self.exceeded_bucket_limit),
             exceeded_body_limit: get(&self.exceeded_body_limit),
             exceeded_label_limits: get(&self.exceeded_label_limits),
             exceeded_target_limit: get(&self.exceeded_target_limit),

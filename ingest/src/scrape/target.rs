@@ -36,6 +36,17 @@ const HISTOGRAM_SWITCHES: [(&str, &str); 3] = [
     ("__scrape_native_histograms__", "scrape native histograms"),
 ];
 
+/// How the histograms of a target are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct HistogramSwitches {
+    /// Native ones are stored.
+    pub(super) native: bool,
+    /// Classic ones are stored beside native ones, or those they become.
+    pub(super) always_classic: bool,
+    /// Classic ones become native ones.
+    pub(super) convert_classic: bool,
+}
+
 /// One address to scrape, after relabelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -74,12 +85,26 @@ pub(super) struct Resolved {
 pub(super) fn resolve(config: &ScrapeConfig, found: &[Arc<Group>]) -> Resolved {
     let mut resolved = Resolved::default();
     let mut seen = HashSet::new();
+    candidates(config, found, |discovered, place| {
+        resolved.add(config, &mut seen, discovered, place);
+    });
+    resolved
+}
+
+/// Hands out the labels of all addresses of a job before relabelling, each with its place
+/// for errors: those it lists, then those that were found for it.
+pub(super) fn candidates(
+    config: &ScrapeConfig,
+    found: &[Arc<Group>],
+    mut each: impl FnMut(Labels, &dyn Fn() -> String),
+) {
     for (group_index, group) in config.static_configs.iter().enumerate() {
         for (index, address) in group.targets.iter().enumerate() {
             let own = [(ADDRESS, address.as_str())];
             let discovered = discovered_labels(config, &group.labels, own);
-            let place = || format!("instance {index} in group {group_index}");
-            resolved.add(config, &mut seen, discovered, place);
+            each(discovered, &|| {
+                format!("instance {index} in group {group_index}")
+            });
         }
     }
     for group in found {
@@ -87,11 +112,11 @@ pub(super) fn resolve(config: &ScrapeConfig, found: &[Arc<Group>]) -> Resolved {
             let own = target.iter();
             let own = own.map(|(name, value)| (name.as_str(), value.as_str()));
             let discovered = discovered_labels(config, &group.labels, own);
-            let place = || format!("instance {index} in group {}", group.id);
-            resolved.add(config, &mut seen, discovered, place);
+            each(discovered, &|| {
+                format!("instance {index} in group {}", group.id)
+            });
         }
     }
-    resolved
 }
 
 impl Resolved {
@@ -100,7 +125,7 @@ impl Resolved {
         config: &ScrapeConfig,
         seen: &mut HashSet<(Labels, String)>,
         discovered: Labels,
-        place: impl FnOnce() -> String,
+        place: &dyn Fn() -> String,
     ) {
         match Target::new(config, &discovered) {
             Ok(Some(target)) => {
@@ -169,7 +194,10 @@ impl Target {
     ///
     /// # Errors
     /// Prometheus' text for what keeps it from being a target.
-    fn new(config: &ScrapeConfig, discovered: &Labels) -> Result<Option<Target>, String> {
+    pub(super) fn new(
+        config: &ScrapeConfig,
+        discovered: &Labels,
+    ) -> Result<Option<Target>, String> {
         let mut labels = LabelsBuilder::from_labels(discovered);
         if !super::labels::keeps(&config.relabel, &mut labels) {
             return Ok(None);
@@ -215,6 +243,28 @@ impl Target {
             timeout,
             timeout_text,
         }))
+    }
+
+    /// Returns how histograms are treated: as the target's labels say, else as the job does.
+    pub(super) fn histograms(&self, config: &ScrapeConfig) -> HistogramSwitches {
+        let defaults = [
+            config.convert_classic_histograms,
+            config.always_classic_histograms,
+            config.native_histograms,
+        ];
+        let mut switches = defaults;
+        for (((name, _), switch), default) in
+            HISTOGRAM_SWITCHES.iter().zip(&mut switches).zip(defaults)
+        {
+            let text = self.labels.get(name).unwrap_or_default();
+            *switch = read_switch(text).unwrap_or(default);
+        }
+        let [convert_classic, always_classic, native] = switches;
+        HistogramSwitches {
+            native,
+            always_classic,
+            convert_classic,
+        }
     }
 
     /// Returns the socket that is asked in place of the address, where there is one.
@@ -277,10 +327,7 @@ fn read_duration(what: &str, text: &str) -> Result<Duration, String> {
 fn check_switches(labels: &LabelsBuilder) -> Result<(), String> {
     for (name, words) in HISTOGRAM_SWITCHES {
         let text = labels.get(name).unwrap_or_default();
-        let known = [
-            "", "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False",
-        ];
-        if !known.contains(&text) {
+        if !text.is_empty() && read_switch(text).is_none() {
             let text = quote(text);
             return Err(format!(
                 "error parsing {words}: strconv.ParseBool: parsing {text}: invalid syntax"
@@ -288,6 +335,15 @@ fn check_switches(labels: &LabelsBuilder) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Reads a switch as Go reads booleans.
+fn read_switch(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 /// Puts the URL together as Go does: parameters in order of name.
@@ -362,6 +418,26 @@ mod tests {
             Some("false")
         );
         assert_eq!(target.url, "http://host:9100/metrics");
+    }
+
+    #[test]
+    fn a_target_may_treat_histograms_otherwise_than_its_job() {
+        let labels = [
+            ("__scrape_native_histograms__", "T"),
+            ("__always_scrape_classic_histograms__", "0"),
+            ("__convert_classic_histograms_to_nhcb__", ""),
+        ];
+        let config = ScrapeConfig {
+            always_classic_histograms: true,
+            convert_classic_histograms: true,
+            ..job(&labels, &["host:9100"])
+        };
+        let expected = HistogramSwitches {
+            native: true,
+            always_classic: false,
+            convert_classic: true,
+        };
+        assert_eq!(one(&config).histograms(&config), expected);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kymo_storage::model::histogram::{
-    Buckets, CounterResetHint, EXPONENTIAL_SCHEMAS, FloatHistogram, HistogramError,
+    Buckets, CounterResetHint, EXPONENTIAL_SCHEMAS, FloatHistogram, Histogram, HistogramError,
     IntegerHistogram, Span,
 };
 
@@ -44,27 +44,37 @@ impl SentHistogram {
     /// # Errors
     /// What is wrong with it.
     pub fn check(self) -> Result<(), HistogramError> {
-        match self {
-            SentHistogram::Integer(mut histogram) => {
+        match self.assemble()? {
+            Histogram::Integer(mut histogram) => {
                 histogram.schema = stored_schema(histogram.schema);
                 histogram.validate()
             }
-            SentHistogram::Float(sent) => {
-                let mut histogram = sent.histogram;
+            Histogram::Float(mut histogram) => {
                 histogram.schema = stored_schema(histogram.schema);
-                let side = |spans: &[Span], counts, side| {
-                    Buckets::from_spans(spans, counts).map_err(|error| HistogramError::Side {
-                        side,
-                        error: Box::new(error),
-                    })
-                };
-                let positive = side(&sent.positive_spans, sent.positive_counts, "positive side");
-                histogram.positive = positive?;
-                let negative = side(&sent.negative_spans, sent.negative_counts, "negative side");
-                histogram.negative = negative?;
                 histogram.validate()
             }
         }
+    }
+
+    /// Puts the sides of the histogram together. The result need not be a valid one.
+    ///
+    /// # Errors
+    /// The spans of a side do not fit its counts.
+    pub fn assemble(self) -> Result<Histogram, HistogramError> {
+        let sent = match self {
+            SentHistogram::Integer(histogram) => return Ok(histogram.into()),
+            SentHistogram::Float(sent) => sent,
+        };
+        let side = |spans: &[Span], counts, side| {
+            Buckets::from_spans(spans, counts).map_err(|error| HistogramError::Side {
+                side,
+                error: Box::new(error),
+            })
+        };
+        let mut histogram = sent.histogram;
+        histogram.positive = side(&sent.positive_spans, sent.positive_counts, "positive side")?;
+        histogram.negative = side(&sent.negative_spans, sent.negative_counts, "negative side")?;
+        Ok(histogram.into())
     }
 }
 

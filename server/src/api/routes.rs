@@ -101,8 +101,9 @@ impl Table {
     fn prometheus(&mut self) {
         use prometheus::{
             admin, alertmanagers::alertmanagers, config, exemplars, explain, features::features,
-            flags::flags, labels, notices, parse, query, read::read, relabel_steps::relabel_steps,
-            rules, search, self_metrics::self_metrics, status, targets, write,
+            flags::flags, labels, notices, otlp, parse, query, read::read,
+            relabel_steps::relabel_steps, rules, search, self_metrics::self_metrics, status,
+            targets, write,
         };
         self.scope = Scope::Read;
         self.api("/query", GET_POST, query::instant);
@@ -141,6 +142,9 @@ impl Table {
         self.api("/notifications/live", GET, notices::live);
         self.scope = Scope::Write;
         self.api("/write", POST, write::write);
+        self.api("/otlp/v1/metrics", POST, otlp::metrics);
+        // Where OpenTelemetry itself puts it.
+        self.add("/v1/metrics", POST, otlp::metrics);
         self.scope = Scope::Admin;
         self.api("/admin/tsdb/delete_series", POST_PUT, admin::delete_series);
         self.api(

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use kymo_query::promql::ast::{AggregateOp, Expr, ExprKind};
 use kymo_query::rules::{Pairs, RuleDefinition, RuleKind};
 
+use crate::commands::Program;
 use crate::config::yaml::Position;
 use crate::rules::file::RuleFile;
 
@@ -51,12 +52,15 @@ pub(super) struct Lints {
     pub(super) unknown: Vec<String>,
 }
 
-/// Reads the value of `--lint`.
-pub(super) fn parse(names: &[String]) -> Lints {
+/// Reads the value of `--lint`. To promtool `all` are those that it has.
+pub(super) fn parse(names: &[String], program: Program) -> Lints {
     let mut lints = Lints::default();
     for name in names {
         let known = Lint::ALL.into_iter().find(|lint| lint.name() == name);
         match (name.as_str(), known) {
+            ("all", _) if program == Program::Promtool => {
+                lints.chosen = vec![Lint::DuplicateRules];
+            }
             ("all", _) => lints.chosen = Lint::ALL.to_vec(),
             ("none" | "", _) => {}
             (_, Some(lint)) => lints.chosen.push(lint),

@@ -1,34 +1,66 @@
-//! `kymo check`: whether files are right, before a server reads them.
+//! `kymo check`: whether files are right, before a server reads them, and whether a server
+//! is well.
 //!
 //! Output and exit codes are those of `promtool check`: what succeeded goes to standard
 //! output, what failed to standard error; 0 where all is right, 1 where a file is wrong,
-//! 3 where `--lint-fatal` is given and something is only suspicious.
+//! 3 where `--lint-fatal` is given and something is only suspicious. Below a mistake
+//! stands the line of the file with a marker under the place; `--format=json` has the same
+//! for machines.
 
+mod config;
+pub(crate) mod excerpt;
 mod lint;
+mod metrics;
+pub(crate) mod references;
+mod report;
 mod rules;
+mod server;
+mod service_discovery;
+mod web_config;
 
-use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::flags::{Exit, exit};
+use crate::commands::{Call, PromqlFlags};
+use crate::flags::{Exit, parse_duration};
 
 /// The command line behind `kymo check`.
 #[derive(Debug, Parser)]
 #[command(
-    name = "kymo check",
-    bin_name = "kymo check",
-    about = "Check files before a server reads them",
+    about = "Check files before a server reads them, and servers that run",
     max_term_width = 100
 )]
-struct CommandLine {
+pub(crate) struct CommandLine {
     #[command(subcommand)]
     command: Command,
+
+    /// How far the server's queries look back for the newest sample; intervals of scrapes
+    /// that are longer are suspicious.
+    #[arg(
+        long = "query.lookback-delta",
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = parse_duration,
+        global = true
+    )]
+    lookback: Duration,
+
+    #[command(flatten)]
+    promql: PromqlFlags,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check configuration files, and the files that they name.
+    #[command(after_help = "EXAMPLES:\n    \
+        kymo check config prometheus.yml\n    \
+        kymo check config --lint=all --lint-fatal --format=json prometheus.yml\n\n\
+        Rule files, files of targets, certificates, keys and credentials that a \
+        configuration names are checked, too. Exit code 1: a file is wrong; 3: a lint found \
+        something, with --lint-fatal.")]
+    Config(config::ConfigArgs),
     /// Check rule files; without FILE, standard input.
     #[command(after_help = "EXAMPLE:\n    \
         kymo check rules rules/*.yml\n    \
@@ -38,17 +70,45 @@ enum Command {
         reads a label that the expression takes away), no-for (an alert fires on one bad \
         sample). Exit code 1: a file is wrong; 3: a lint found something, with --lint-fatal.")]
     Rules(rules::RulesArgs),
+    /// Check web configuration files: TLS, passwords, headers.
+    #[command(after_help = "EXAMPLE:\n    \
+        kymo check web-config web.yml")]
+    WebConfig(web_config::WebConfigArgs),
+    /// Check the style of metrics in standard input.
+    #[command(after_help = "EXAMPLES:\n    \
+        curl -s http://localhost:9100/metrics | kymo check metrics\n    \
+        curl -s http://localhost:9100/metrics | kymo check metrics --extended --lint=none\n\n\
+        Exit code 1: the text cannot be read; 3: something is bad style.")]
+    Metrics(metrics::MetricsArgs),
+    /// Check whether a server lives.
+    #[command(after_help = "EXAMPLE:\n    \
+        kymo check healthy --url=http://localhost:9090")]
+    Healthy(server::ServerArgs),
+    /// Check whether a server answers queries.
+    #[command(after_help = "EXAMPLE:\n    \
+        kymo check ready --url=http://localhost:9090")]
+    Ready(server::ServerArgs),
+    /// Find the targets of a job, and show their labels before and after relabelling.
+    #[command(after_help = "EXAMPLE:\n    \
+        kymo check service-discovery prometheus.yml node")]
+    ServiceDiscovery(service_discovery::DiscoveryArgs),
 }
 
-/// Runs a command; `args` are what stands behind `kymo check`.
+/// Runs a command.
 ///
 /// # Errors
-/// Help was asked for, or the command line is wrong.
-pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
-    let args = std::iter::once(OsString::from("kymo check")).chain(args);
-    let CommandLine { command } =
-        CommandLine::try_parse_from(args).map_err(|error| exit(&error))?;
-    match command {
-        Command::Rules(args) => Ok(rules::check(&args)),
+/// Help was asked for, the command line is wrong, or there is nothing to check.
+pub(crate) fn run(call: Call) -> Result<ExitCode, Exit> {
+    let program = call.program;
+    let line: CommandLine = call.read()?;
+    let promql = &line.promql;
+    match &line.command {
+        Command::Config(args) => config::check(args, line.lookback, program, promql),
+        Command::Rules(args) => Ok(rules::check(args, program, promql)),
+        Command::WebConfig(args) => Ok(web_config::check(args)),
+        Command::Metrics(args) => metrics::check(args),
+        Command::Healthy(args) => server::check(args, "/-/healthy"),
+        Command::Ready(args) => server::check(args, "/-/ready"),
+        Command::ServiceDiscovery(args) => service_discovery::check(args),
     }
 }

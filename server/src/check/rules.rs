@@ -1,21 +1,16 @@
 //! `kymo check rules`.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
-use serde::Serialize;
+use clap::Args;
 
 use super::lint::{self, Lint};
-use crate::config::Problem;
-use crate::flags::promql_features;
+use super::report::{self, Finding, Format, Report};
+use crate::commands::{Program, PromqlFlags};
 use crate::rules::file::{self, Accepted, RuleFile, RuleFileError};
-use crate::terminal::{complain, say};
-
-/// Exit code of files that are wrong.
-const FAILED: u8 = 1;
-/// Exit code of files that are suspicious, where that counts.
-const SUSPICIOUS: u8 = 3;
+use crate::terminal::say;
 
 #[derive(Debug, Args)]
 pub(super) struct RulesArgs {
@@ -37,169 +32,120 @@ pub(super) struct RulesArgs {
     #[arg(long)]
     lint_fatal: bool,
 
+    /// Pass over keys of groups and rules that are not known.
+    #[arg(long)]
+    ignore_unknown_fields: bool,
+
     /// How to print: as promtool does, or as JSON with the place of each finding.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
-
-    /// Optional parts of PromQL to accept, as for the server.
-    #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
-    features: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-/// One thing that is wrong or suspicious.
-#[derive(Debug, Serialize)]
-struct Finding {
-    /// `error` or `lint`.
-    severity: &'static str,
-    /// The lint; empty for errors.
-    lint: &'static str,
-    line: usize,
-    column: usize,
-    message: String,
-}
-
-/// What was found in one file.
-#[derive(Debug, Serialize)]
-struct Report {
-    file: String,
-    rules: usize,
-    findings: Vec<Finding>,
+/// What rule files are checked for.
+#[derive(Debug)]
+pub(super) struct RuleCheck {
+    pub(super) accepted: Accepted,
+    pub(super) lints: Vec<Lint>,
+    pub(super) format: Format,
 }
 
 /// Checks the files and returns the exit code.
-pub(super) fn check(args: &RulesArgs) -> ExitCode {
-    let lints = lint::parse(&args.lint);
+pub(super) fn check(args: &RulesArgs, program: Program, promql: &PromqlFlags) -> ExitCode {
+    let lints = lint::parse(&args.lint, program);
     for unknown in &lints.unknown {
         say(&format!("WARNING: unknown lint option: {unknown:?}\n"));
     }
-    let accepted = Accepted {
-        promql: promql_features(&args.features),
-        ..Accepted::default()
+    let check = RuleCheck {
+        accepted: Accepted {
+            promql: promql.features(),
+            unknown_keys: args.ignore_unknown_fields,
+            ..Accepted::default()
+        },
+        lints: lints.chosen,
+        format: args.format,
     };
-    let mut reports = Vec::new();
-    if args.files.is_empty() {
-        reports.push(one(
-            "standard input",
-            args,
-            &lints.chosen,
-            read_stdin(&accepted),
-        ));
-    }
-    for name in &args.files {
-        reports.push(one(name, args, &lints.chosen, file::load(name, &accepted)));
-    }
-    if args.format == Format::Json {
-        match serde_json::to_string_pretty(&reports) {
-            Ok(text) => say(&format!("{text}\n")),
-            Err(error) => complain(&format!("kymo check: {error}\n")),
-        }
-    }
-    let has = |severity| {
-        let mut findings = reports.iter().flat_map(|report| &report.findings);
-        findings.any(|finding| finding.severity == severity)
+    let reports = match args.files.is_empty() {
+        true => vec![check.stdin()],
+        false => args.files.iter().map(|name| check.file(name)).collect(),
     };
-    match () {
-        () if has("error") => ExitCode::from(FAILED),
-        () if has("lint") && args.lint_fatal => ExitCode::from(SUSPICIOUS),
-        () => ExitCode::SUCCESS,
-    }
+    report::finish(args.format, &reports, args.lint_fatal)
 }
 
-fn read_stdin(accepted: &Accepted) -> Result<RuleFile, RuleFileError> {
-    let mut text = String::new();
-    let limit = file::MAX_FILE_BYTES;
-    let outcome = io::stdin().lock().take(limit + 1).read_to_string(&mut text);
-    match outcome {
-        Ok(len) if len as u64 > limit => {
-            let text = format!("there are more than {limit} bytes; split the rules into files");
-            Err(RuleFileError::unreadable("<stdin>", text))
-        }
-        Ok(_) => file::parse("<stdin>", &text, accepted),
-        Err(error) => Err(RuleFileError::unreadable("<stdin>", error.to_string())),
+impl RuleCheck {
+    /// Checks a file and tells what became of it.
+    pub(super) fn file(&self, name: &str) -> Report {
+        self.format.tell(&format!("Checking {name}\n"));
+        let text = || {
+            let bytes = file::read_bounded(Path::new(name)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        self.outcome(name, file::load(name, &self.accepted), text)
     }
-}
 
-/// Prints what became of a file, in the text form.
-fn one(
-    name: &str,
-    args: &RulesArgs,
-    lints: &[Lint],
-    read: Result<RuleFile, RuleFileError>,
-) -> Report {
-    let text = args.format == Format::Text;
-    let tell = |line: &str| {
-        if text {
-            say(line);
-        }
-    };
-    let warn = |line: &str| {
-        if text {
-            complain(line);
-        }
-    };
-    tell(&format!("Checking {name}\n"));
-    let mut report = Report {
-        file: name.to_owned(),
-        rules: 0,
-        findings: Vec::new(),
-    };
-    let read = match read {
-        Ok(read) => read,
-        Err(error) => {
-            warn("  FAILED:\n");
-            for line in error.texts() {
-                warn(&format!("{line}\n"));
+    fn stdin(&self) -> Report {
+        self.format.tell("Checking standard input\n");
+        let mut text = String::new();
+        let limit = file::MAX_FILE_BYTES;
+        let outcome = io::stdin().lock().take(limit + 1).read_to_string(&mut text);
+        let read = match outcome {
+            Ok(len) if len as u64 > limit => {
+                let text = format!("there are more than {limit} bytes; split the rules into files");
+                Err(RuleFileError::unreadable("<stdin>", text))
             }
-            report
-                .findings
-                .extend(error.problems.into_iter().map(error_finding));
-            return report;
-        }
-    };
-    report.rules = read.groups.iter().map(|group| group.rules.len()).sum();
-    for warning in &read.warnings {
-        warn(&format!("  WARNING: {warning}\n"));
+            Ok(_) => file::parse("<stdin>", &text, &self.accepted),
+            Err(error) => Err(RuleFileError::unreadable("<stdin>", error.to_string())),
+        };
+        self.outcome("standard input", read, || text)
     }
-    let mut has_failed = false;
-    for lint in lints {
-        let found = lint.run(&read);
-        if found.is_empty() {
-            continue;
+
+    fn outcome(
+        &self,
+        name: &str,
+        read: Result<RuleFile, RuleFileError>,
+        text: impl FnOnce() -> String,
+    ) -> Report {
+        let format = self.format;
+        let mut report = Report::new(name);
+        report.rules = Some(0);
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                format.warn("  FAILED:\n");
+                for line in error.texts() {
+                    format.warn(&format!("{line}\n"));
+                }
+                report::show_places(format, &error.file, &text(), &error.problems);
+                report
+                    .findings
+                    .extend(error.problems.iter().map(Finding::from));
+                return report;
+            }
+        };
+        let n_rules = read.groups.iter().map(|group| group.rules.len()).sum();
+        report.rules = Some(n_rules);
+        for warning in &read.warnings {
+            format.warn(&format!("  WARNING: {warning}\n"));
+        }
+        let mut has_failed = false;
+        for lint in &self.lints {
+            let found = lint.run(&read);
+            if found.is_empty() {
+                continue;
+            }
+            if !has_failed {
+                format.warn("  FAILED:\n");
+                has_failed = true;
+            }
+            format.warn(&lint.text(name, &found));
+            let findings = found.into_iter();
+            let findings =
+                findings.map(|found| Finding::lint(lint.name(), found.at, found.message));
+            report.findings.extend(findings);
         }
         if !has_failed {
-            warn("  FAILED:\n");
-            has_failed = true;
+            format.tell(&format!("  SUCCESS: {n_rules} rules found\n"));
         }
-        warn(&lint.text(name, &found));
+        format.tell("\n");
         report
-            .findings
-            .extend(found.into_iter().map(|found| Finding {
-                severity: "lint",
-                lint: lint.name(),
-                line: found.at.line,
-                column: found.at.column,
-                message: found.message,
-            }));
-    }
-    if !has_failed {
-        tell(&format!("  SUCCESS: {} rules found\n", report.rules));
-    }
-    tell("\n");
-    report
-}
-
-fn error_finding(problem: Problem) -> Finding {
-    Finding {
-        severity: "error",
-        lint: "",
-        line: problem.at.line,
-        column: problem.at.column,
-        message: problem.message,
     }
 }

@@ -168,11 +168,11 @@ fn http(node: &Node, dir: &Path, problems: &mut Problems) -> SourceConfig {
         problems.value(at, text);
     }
     fields.finish(problems);
-    SourceConfig::Http(HttpConfig {
+    SourceConfig::Http(Box::new(HttpConfig {
         url,
         client,
         refresh_interval: interval,
-    })
+    }))
 }
 
 fn check_url(url: &str) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration file: where, what, and what to do.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::yaml::{Position, SyntaxError};
 
@@ -93,43 +93,65 @@ impl From<SyntaxError> for ConfigError {
     }
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ConfigError {
+    /// Returns the text without what the server says of it, as tools print it.
+    pub(crate) fn of_file(&self) -> String {
         match self {
             ConfigError::Unreadable { path, reason } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "couldn't load configuration (--config.file=\"{path}\"): "
-                )?;
-                write!(f, "open {path}: {reason}")
+                format!("open {}: {reason}", path.display())
             }
             ConfigError::Invalid { path, problems } => {
-                if let Some(path) = path {
-                    let path = path.display();
-                    write!(
-                        f,
-                        "couldn't load configuration (--config.file=\"{path}\"): "
-                    )?;
-                    write!(f, "parsing YAML file {path}: ")?;
+                let problems = Problems(problems);
+                match path {
+                    Some(path) => format!("parsing YAML file {}: {problems}", path.display()),
+                    None => problems.to_string(),
                 }
-                write_problems(f, problems)
             }
-            ConfigError::InFile { path, file, cause } => {
-                let (path, file) = (path.display(), file.display());
-                write!(
-                    f,
-                    "couldn't load configuration (--config.file=\"{path}\"): \"{file}\": "
-                )?;
-                match cause.as_ref() {
-                    ConfigError::Unreadable { path, reason } => {
-                        write!(f, "open {}: {reason}", path.display())
-                    }
-                    ConfigError::Invalid { problems, .. } => write_problems(f, problems),
-                    other => write!(f, "{other}"),
-                }
+            ConfigError::InFile { file, cause, .. } => {
+                let cause = match cause.as_ref() {
+                    ConfigError::Invalid { problems, .. } => Problems(problems).to_string(),
+                    other => other.of_file(),
+                };
+                format!("\"{}\": {cause}", file.display())
             }
         }
+    }
+
+    /// Returns the file that the mistakes stand in.
+    pub(crate) fn place(&self) -> Option<&Path> {
+        match self {
+            ConfigError::Unreadable { path, .. } => Some(path),
+            ConfigError::Invalid { path, .. } => path.as_deref(),
+            ConfigError::InFile { file, .. } => Some(file),
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            ConfigError::InFile { path, .. } => Some(path),
+            other => other.place(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = self.path() {
+            let path = path.display();
+            write!(
+                f,
+                "couldn't load configuration (--config.file=\"{path}\"): "
+            )?;
+        }
+        f.write_str(&self.of_file())
+    }
+}
+
+struct Problems<'a>(&'a [Problem]);
+
+impl fmt::Display for Problems<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_problems(f, self.0)
     }
 }
 

@@ -42,6 +42,10 @@ pub struct Global {
     pub name_validation: NameValidation,
     /// How foreign names are asked for, where the file says so.
     pub name_escaping: Option<EscapingScheme>,
+    /// `scrape_native_histograms`.
+    pub native_histograms: bool,
+    /// `convert_classic_histograms_to_nhcb`.
+    pub convert_classic_histograms: bool,
     /// `always_scrape_classic_histograms`.
     pub always_classic_histograms: bool,
     /// `extra_scrape_metrics`.
@@ -62,6 +66,8 @@ impl Default for Global {
             scrape_protocols: None,
             name_validation: NameValidation::Utf8,
             name_escaping: Some(EscapingScheme::AllowUtf8),
+            native_histograms: false,
+            convert_classic_histograms: false,
             always_classic_histograms: false,
             extra_metrics: false,
         }
@@ -90,6 +96,12 @@ pub(super) fn read(
         scrape_protocols: protocols(&mut fields, " for global config", problems),
         name_validation: validation(&mut fields, problems).unwrap_or(NameValidation::Utf8),
         name_escaping: escaping(&mut fields, "global", problems),
+        native_histograms: fields.bool_or("scrape_native_histograms", false, problems),
+        convert_classic_histograms: fields.bool_or(
+            "convert_classic_histograms_to_nhcb",
+            false,
+            problems,
+        ),
         always_classic_histograms: fields.bool_or(
             "always_scrape_classic_histograms",
             false,
@@ -97,12 +109,6 @@ pub(super) fn read(
         ),
         extra_metrics: fields.bool_or("extra_scrape_metrics", false, problems),
     };
-    for name in [
-        "scrape_native_histograms",
-        "convert_classic_histograms_to_nhcb",
-    ] {
-        refuse_when_true(&mut fields, name, problems);
-    }
     if let Some(node) = fields.take("external_labels") {
         global.external_labels = external_labels(node, global.name_validation, problems, warnings);
     }
@@ -249,16 +255,4 @@ pub(super) fn escaping(
     fields
         .parsed("metric_name_escaping_scheme", problems, parse)
         .flatten()
-}
-
-/// Takes a switch for something this version does not do: only `false` passes.
-pub(super) fn refuse_when_true(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    problems: &mut Problems,
-) {
-    if fields.bool(name, problems) == Some(true) {
-        let at = fields.position_of(name);
-        problems.unsupported(at, name, "set it to false or remove it");
-    }
 }

@@ -11,6 +11,7 @@
 
 mod alerting;
 mod auth;
+mod client_file;
 mod discovery;
 mod emit;
 mod error;
@@ -18,6 +19,7 @@ mod expand;
 pub(crate) mod fields;
 mod global;
 mod http_client;
+mod otlp;
 mod print;
 mod print_client;
 mod proxy;
@@ -30,11 +32,14 @@ pub mod yaml;
 
 use std::path::Path;
 
+use kymo_ingest::otlp::Settings as OtlpSettings;
 use kymo_ingest::scrape::ScrapeConfig;
 use kymo_storage::compat::quote::quote;
 
 use fields::{Fields, Problems};
 use yaml::Position;
+
+pub(crate) use client_file::load as load_http_client;
 
 pub use alerting::{Alerting, Alertmanager};
 pub(crate) use discovery::KINDS as DISCOVERY_KINDS;
@@ -59,6 +64,8 @@ pub struct Config {
     pub scrape_config_files: Vec<String>,
     /// The jobs of those files, by pattern and name of the file.
     pub file_jobs: Vec<ScrapeConfig>,
+    /// How OTLP metrics are translated.
+    pub otlp: OtlpSettings,
     /// How long samples are kept, and what else the store is told.
     pub storage: StorageConfig,
     /// What is allowed but worth a line in the log.
@@ -124,6 +131,9 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
         config.global = global::read(node, dir, problems, &mut config.warnings);
     }
     read_runtime(&mut fields, problems);
+    if let Some(node) = fields.take("otlp") {
+        config.otlp = otlp::read(node, config.global.name_validation, problems);
+    }
     if let Some(node) = fields.take("storage") {
         config.storage = storage::read(node, problems);
     }
@@ -144,7 +154,7 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     }
     let remedy = "remove the section, or leave it empty";
     fields.unsupported(
-        &["otlp", "remote_read", "remote_write", "tracing"],
+        &["remote_read", "remote_write", "tracing"],
         remedy,
         problems,
     );

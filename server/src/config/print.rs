@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use kymo_ingest::discovery::SourceConfig;
+use kymo_ingest::otlp::{Promotion, Settings};
 use kymo_ingest::scrape::{ScrapeConfig, ScrapeLimits, TargetGroup};
 use kymo_storage::compat::float;
 use kymo_storage::model::RelabelRule;
@@ -33,7 +34,7 @@ impl Config {
             )
             .list("scrape_configs", jobs)
             .map("storage", storage(&self.storage, retention))
-            .map("otlp", otlp());
+            .map("otlp", otlp(&self.otlp));
         top.done().document()
     }
 
@@ -75,7 +76,10 @@ fn global(global: &Global) -> MapWriter {
     if let Some(scheme) = global.name_escaping {
         map.text("metric_name_escaping_scheme", scheme.as_str());
     }
-    map.flag("scrape_native_histograms", false);
+    map.flag("scrape_native_histograms", global.native_histograms);
+    if global.convert_classic_histograms {
+        map.flag("convert_classic_histograms_to_nhcb", true);
+    }
     if global.always_classic_histograms {
         map.flag("always_scrape_classic_histograms", true);
     }
@@ -286,12 +290,44 @@ fn storage(config: &StorageConfig, retention: &Retention) -> MapWriter {
     map
 }
 
-/// What the section is without any key; this version has no receiver it could tune.
-fn otlp() -> MapWriter {
+fn otlp(settings: &Settings) -> MapWriter {
     let mut map = MapWriter::default();
-    map.text("translation_strategy", "UnderscoreEscapingWithSuffixes")
-        .flag("label_name_underscore_sanitization", true)
-        .flag("label_name_preserve_multiple_underscores", true);
+    match &settings.promotion {
+        Promotion::AllBut(ignored) => {
+            map.flag("promote_all_resource_attributes", true).list(
+                "ignore_resource_attributes",
+                ignored.iter().map(|name| text(name)).collect(),
+            );
+        }
+        Promotion::Listed(names) => {
+            let names = names.iter().map(|name| text(name));
+            map.list("promote_resource_attributes", names.collect());
+        }
+    }
+    map.text("translation_strategy", settings.strategy.as_str());
+    for (key, on) in [
+        (
+            "keep_identifying_resource_attributes",
+            settings.keep_identifying_attributes,
+        ),
+        (
+            "convert_histograms_to_nhcb",
+            settings.convert_histograms_to_nhcb,
+        ),
+        ("promote_scope_metadata", settings.promote_scope_metadata),
+        (
+            "label_name_underscore_sanitization",
+            settings.underscore_sanitization,
+        ),
+        (
+            "label_name_preserve_multiple_underscores",
+            settings.preserve_multiple_underscores,
+        ),
+    ] {
+        if on {
+            map.flag(key, true);
+        }
+    }
     map
 }
 

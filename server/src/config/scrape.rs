@@ -26,7 +26,9 @@ pub(super) struct Draft<'n> {
     node: &'n Node,
     config: ScrapeConfig,
     protocols: Option<Vec<ScrapeProtocol>>,
+    native_histograms: Option<bool>,
     always_classic_histograms: Option<bool>,
+    convert_classic_histograms: Option<bool>,
     extra_metrics: Option<bool>,
     name_validation: Option<NameValidation>,
     name_escaping: Option<EscapingScheme>,
@@ -65,7 +67,9 @@ pub(super) fn read<'n>(node: &'n Node, dir: &Path, problems: &mut Problems) -> O
         node,
         rules: rules.clone(),
         protocols,
+        native_histograms: fields.bool("scrape_native_histograms", problems),
         always_classic_histograms: fields.bool("always_scrape_classic_histograms", problems),
+        convert_classic_histograms: fields.bool("convert_classic_histograms_to_nhcb", problems),
         extra_metrics: fields.bool("extra_scrape_metrics", problems),
         name_validation: global::validation(&mut fields, problems),
         name_escaping: global::escaping(&mut fields, "scrape config", problems),
@@ -96,12 +100,6 @@ fn read_switches(fields: &mut Fields<'_>, config: &mut ScrapeConfig, problems: &
     ] {
         *value = fields.bool_or(name, *value, problems);
     }
-    for name in [
-        "scrape_native_histograms",
-        "convert_classic_histograms_to_nhcb",
-    ] {
-        global::refuse_when_true(fields, name, problems);
-    }
 }
 
 fn read_request(
@@ -130,11 +128,6 @@ fn read_request(
     config.fallback_protocol = fields
         .parsed("fallback_scrape_protocol", problems, fallback)
         .flatten();
-    if config.fallback_protocol == Some(ScrapeProtocol::PrometheusProto) {
-        let at = fields.position_of("fallback_scrape_protocol");
-        let remedy = "use one of the text formats";
-        problems.unsupported(at, "fallback_scrape_protocol PrometheusProto", remedy);
-    }
 }
 
 fn read_histogram_limits(
@@ -187,16 +180,16 @@ impl Draft<'_> {
                 .clone_from(&global.scrape_failure_log_file);
         }
         let protocols = self.protocols.or_else(|| global.scrape_protocols.clone());
-        config.protocols = protocols.unwrap_or_else(|| ScrapeProtocol::DEFAULT.to_vec());
-        if config.protocols == [ScrapeProtocol::PrometheusProto] {
-            let at = self.node.position_of("scrape_protocols");
-            let remedy = "add one of the text formats";
-            problems.unsupported(
-                at,
-                &format!("scraping by PrometheusProto alone {job}"),
-                remedy,
-            );
-        }
+        config.native_histograms = self.native_histograms.unwrap_or(global.native_histograms);
+        config.protocols_by_default = protocols.is_none();
+        // As in Prometheus, what `global` asks for counts even where histograms are wanted.
+        config.protocols = protocols.unwrap_or_else(|| match config.native_histograms {
+            true => ScrapeProtocol::PROTOBUF_FIRST.to_vec(),
+            false => ScrapeProtocol::DEFAULT.to_vec(),
+        });
+        config.convert_classic_histograms = self
+            .convert_classic_histograms
+            .unwrap_or(global.convert_classic_histograms);
         config.always_classic_histograms = self
             .always_classic_histograms
             .unwrap_or(global.always_classic_histograms);

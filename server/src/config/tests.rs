@@ -86,6 +86,40 @@ global:
 }
 
 #[test]
+fn jobs_inherit_what_is_done_with_histograms() {
+    let config = config(
+        "scrape_configs:
+  - job_name: own
+    scrape_native_histograms: false
+    convert_classic_histograms_to_nhcb: false
+    native_histogram_bucket_limit: 100
+    native_histogram_min_bucket_factor: 1.1
+    fallback_scrape_protocol: PrometheusProto
+  - job_name: inherited
+  - job_name: asked
+    scrape_protocols: [PrometheusProto]
+global:
+  scrape_native_histograms: true
+  convert_classic_histograms_to_nhcb: true
+  always_scrape_classic_histograms: true
+",
+    );
+    let [own, inherited, asked] = &config.scrape_configs[..] else {
+        panic!("{config:?}");
+    };
+    assert_eq!(own.protocols, ScrapeProtocol::DEFAULT);
+    assert!(!own.native_histograms && !own.convert_classic_histograms);
+    assert!(own.always_classic_histograms);
+    assert_eq!(own.native_histogram_bucket_limit, 100);
+    assert_eq!(own.native_histogram_min_bucket_factor, 1.1);
+    let fallback = own.fallback_protocol;
+    assert_eq!(fallback, Some(ScrapeProtocol::PrometheusProto));
+    assert_eq!(inherited.protocols, ScrapeProtocol::PROTOBUF_FIRST);
+    assert!(inherited.native_histograms && inherited.convert_classic_histograms);
+    assert_eq!(asked.protocols, [ScrapeProtocol::PrometheusProto]);
+}
+
+#[test]
 fn a_job_has_prometheus_defaults() {
     let job = job("static_configs:\n- targets: ['localhost:9100', b]\n  labels: {zone: a}");
     let expected = ScrapeConfig {
@@ -274,11 +308,6 @@ fn what_this_version_does_not_do_is_refused_by_name() {
             "scrape_configs:\n- job_name: a\n  consul_sd_configs:\n  - server: x\n",
             "consul_sd_configs",
             3,
-        ),
-        (
-            "global: {scrape_native_histograms: true}\n",
-            "scrape_native_histograms",
-            1,
         ),
         (
             "storage:\n  tsdb:\n    chunk_encoding: {floats: xor2}\n",

@@ -5,6 +5,7 @@
 //! is [`Flags`], which has one struct for each group of `--help`. A flag belongs to the
 //! group whose code reads it.
 
+mod agent;
 mod features;
 mod ignored;
 mod query;
@@ -21,14 +22,19 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_ingest::scrape::ScrapeFeatures;
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
 
 use crate::rules::RuleOptions;
 use ignored::{IGNORED, with_ignored};
 
-pub(crate) use features::{DELAYED_NAME_REMOVAL, has as has_feature, promql_features};
+pub(crate) use features::{
+    DELAYED_NAME_REMOVAL, Fate, closest as closest_feature, fate, has as has_feature,
+    promql_features,
+};
 pub(crate) use storage::WalSync;
+pub(crate) use values::parse_duration;
 
 /// Everything that can be set on the command line.
 #[derive(Debug, Clone, Parser)]
@@ -36,8 +42,8 @@ pub(crate) use storage::WalSync;
     name = "kymo",
     version,
     about = "Metrics in one binary: scrapes, receives, stores and queries like Prometheus",
-    override_usage = "kymo [serve] [--FLAG=VALUE ...]\n       kymo tsdb COMMAND [--FLAG=VALUE ...] [PATH]",
-    after_help = "kymo tsdb --help has the commands that look into a data directory.",
+    override_usage = "kymo [serve] [--FLAG=VALUE ...]\n       kymo COMMAND [--FLAG=VALUE ...] [ARGUMENT ...]",
+    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub(crate) struct Flags {
@@ -64,15 +70,30 @@ pub(crate) struct Flags {
     pub(crate) scrape: scrape::ScrapeFlags,
 
     /// Feature to switch on, or a list with commas; default: none (names: docs/compatibility.md).
-    #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
+    #[arg(
+        long = "enable-feature",
+        value_name = "FEATURE",
+        value_delimiter = ',',
+        help_heading = "Features and logs"
+    )]
     pub(crate) features: Vec<String>,
 
     /// Least severe messages that are logged.
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        default_value = "info",
+        help_heading = "Features and logs"
+    )]
     pub(crate) log_level: LogLevel,
 
     /// Form of log messages.
-    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt")]
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        default_value = "logfmt",
+        help_heading = "Features and logs"
+    )]
     pub(crate) log_format: LogFormat,
 
     /// All flags with the values in force, sorted by name.
@@ -103,7 +124,7 @@ pub(crate) enum LogFormat {
 /// The program is to end before it did anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exit {
-    /// Exit code: 0 help and version, 1 unknown flag, 2 wrong value.
+    /// Exit code: 0 help and version, 1 unknown flag, 2 wrong value, 3 agent mode.
     pub(crate) code: u8,
     /// What to print, to standard output with code 0 and standard error otherwise.
     pub(crate) message: String,
@@ -118,6 +139,7 @@ impl Flags {
         let matches = command()
             .try_get_matches_from(normalise(args))
             .map_err(|error| exit(&error))?;
+        agent::refuse(&matches)?;
         let mut flags = Flags::from_arg_matches(&matches).map_err(|error| exit(&error))?;
         let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
         flags.table = table(&matches);
@@ -155,6 +177,14 @@ impl Flags {
         }
     }
 
+    /// Returns what scraping does differently.
+    pub(crate) fn scrape_features(&self) -> ScrapeFeatures {
+        ScrapeFeatures {
+            start_zero_samples: has_feature(&self.features, features::START_ZEROS),
+            type_and_unit_labels: has_feature(&self.features, features::TYPE_AND_UNIT_LABELS),
+        }
+    }
+
     /// Returns the parts of PromQL that are switched on.
     pub(crate) fn promql_features(&self) -> Features {
         promql_features(&self.features)
@@ -163,6 +193,16 @@ impl Flags {
     /// Tells whether samples are counted by step for clients that want that.
     pub(crate) fn counts_per_step(&self) -> bool {
         has_feature(&self.features, features::PER_STEP_STATS)
+    }
+
+    /// Tells whether delta values of OTLP are stored as they are.
+    pub(crate) fn stores_deltas(&self) -> bool {
+        has_feature(&self.features, features::NATIVE_DELTAS)
+    }
+
+    /// Tells whether pushed series are labelled with the type and unit of their metric.
+    pub(crate) fn labels_type_and_unit(&self) -> bool {
+        has_feature(&self.features, features::TYPE_AND_UNIT_LABELS)
     }
 
     /// Returns how queries are evaluated.
@@ -177,16 +217,28 @@ impl Flags {
         }
     }
 
-    /// Returns the features asked for that are not known.
-    pub(crate) fn unknown_features(&self) -> impl Iterator<Item = &str> {
-        let given = self.features.iter().map(String::as_str);
-        given.filter(|name| !features::is_known(name))
+    /// Returns the features that were asked for with what becomes of each; `None` where
+    /// nobody knows it.
+    pub(crate) fn feature_fates(&self) -> impl Iterator<Item = (&str, Option<Fate>)> {
+        let given = self.features.iter().filter(|name| !name.is_empty());
+        given.map(|name| (name.as_str(), features::fate(name)))
     }
 }
 
+/// Returns why a flag of Prometheus, without its dashes, has no effect, where it has none.
+pub(crate) fn ignored_reason(name: &str) -> Option<&'static str> {
+    let found = IGNORED.iter().find(|(known, ..)| *known == name);
+    found.map(|(.., reason)| *reason)
+}
+
+/// Tells whether a name behind `--enable-feature` is known.
+pub(crate) fn is_feature(name: &str) -> bool {
+    features::fate(name).is_some()
+}
+
 /// Returns the command line with the flags that are ignored.
-fn command() -> clap::Command {
-    with_ignored(Flags::command())
+pub(crate) fn command() -> clap::Command {
+    agent::with_agent(with_ignored(Flags::command()))
 }
 
 /// Drops the word `serve` and turns `--no-x` of a switch into `--x=false`.
@@ -237,7 +289,7 @@ fn table(matches: &clap::ArgMatches) -> Vec<(String, String)> {
     table
 }
 
-pub(crate) fn exit(error: &clap::Error) -> Exit {
+fn exit(error: &clap::Error) -> Exit {
     let code = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => 1,

@@ -87,7 +87,7 @@ fn flags_that_mean_nothing_here_are_taken_and_named() {
             .iter()
             .any(|(name, _)| name == "web.console.templates")
     );
-    let help = parse(&["--help"]).unwrap_err().message;
+    let help = command().render_help().to_string();
     assert!(!help.contains("no-lockfile"), "{help}");
     assert_eq!(
         parse(&["--storage.tsdb.no-lockfile=x"]).unwrap_err().code,
@@ -170,6 +170,34 @@ fn prometheus_spellings_are_understood() {
 }
 
 #[test]
+fn flags_of_agent_mode_are_refused_by_name() {
+    let exit = parse(&["--agent"]).unwrap_err();
+    assert_eq!(exit.code, 3);
+    assert!(exit.message.contains("--agent"), "{}", exit.message);
+    let exit = parse(&["--storage.agent.path=x", "--storage.agent.no-lockfile"]).unwrap_err();
+    assert_eq!(exit.code, 3);
+    let names = "[\"--storage.agent.path\" \"--storage.agent.no-lockfile\"]";
+    assert!(exit.message.contains(names), "{}", exit.message);
+    assert!(parse(&["--no-agent"]).is_ok());
+}
+
+#[test]
+fn features_are_known_by_what_becomes_of_them() {
+    let flags = parse(&["--enable-feature=exemplar-storage,agent,native-histograms,nosuch"]);
+    let flags = flags.unwrap();
+    let fates: Vec<Option<Fate>> = flags.feature_fates().map(|(_, fate)| fate).collect();
+    assert!(matches!(
+        fates.as_slice(),
+        [
+            Some(Fate::Works),
+            Some(Fate::Absent(_)),
+            Some(Fate::Always),
+            None
+        ]
+    ));
+}
+
+#[test]
 fn exit_codes_tell_unknown_flags_from_wrong_values() {
     let unknown = parse(&["--web.listen-adress=:1"]).unwrap_err();
     assert_eq!(unknown.code, 1);
@@ -186,5 +214,4 @@ fn exit_codes_tell_unknown_flags_from_wrong_values() {
     let none = parse(&["--web.max-connections=0"]).unwrap_err();
     assert!(none.message.contains("1 or more"), "{}", none.message);
     assert_eq!(parse(&["--help"]).unwrap_err().code, 0);
-    assert_eq!(parse(&["--version"]).unwrap_err().code, 0);
 }

@@ -50,6 +50,12 @@ pub(crate) struct WebFlags {
           require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub(crate) enable_remote_write: bool,
 
+    /// Accept OTLP metrics (/api/v1/otlp/v1/metrics and /v1/metrics).
+    #[arg(long = "web.enable-otlp-receiver", value_name = "BOOL",
+          action = ArgAction::Set, hide_possible_values = true, num_args = 0..=1,
+          require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub(crate) enable_otlp: bool,
+
     /// Protobuf messages of remote write to accept, prometheus.WriteRequest (1.0) and
     /// io.prometheus.write.v2.Request (2.0); the flag once for each.
     #[arg(long = "web.remote-write-receiver.accepted-protobuf-messages", value_name = "MESSAGE",

@@ -51,6 +51,11 @@ pub(super) fn resolve(config: &Alertmanager, found: &[Arc<Group>]) -> Addresses 
     addresses
 }
 
+/// Returns why addresses of a section cannot be used.
+pub(crate) fn refused(config: &Alertmanager, found: &[Arc<Group>]) -> Vec<String> {
+    resolve(config, found).failures
+}
+
 impl Addresses {
     /// Adds a group, or none of it where one of its addresses is wrong.
     fn add<'a>(

@@ -22,6 +22,7 @@ mod notifier;
 mod queue;
 mod section;
 
+pub(crate) use address::refused as refused_addresses;
 pub(crate) use alert::{AlertSink, OutgoingAlert};
 pub(crate) use metrics::write as write_metrics;
 pub(crate) use notifier::{Notifier, NotifyOptions, Sections};

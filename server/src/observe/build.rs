@@ -40,3 +40,25 @@ pub(crate) fn version() -> &'static str {
 pub(crate) fn prometheus_version() -> &'static str {
     PROMETHEUS_VERSION
 }
+
+/// Returns what `--version` prints, in the form of Prometheus. Under the name `promtool`
+/// the version is Prometheus', because scripts decide by it.
+pub(crate) fn text(program: &str) -> String {
+    let (version, more) = match program {
+        "promtool" => (PROMETHEUS_VERSION, String::new()),
+        _ => (
+            version(),
+            format!("  behaves as:       prometheus {PROMETHEUS_VERSION}\n"),
+        ),
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!(
+        "{program}, version {version} (branch: HEAD, revision: {})\n{more}  platform:         {}/{arch}\n",
+        info().revision,
+        std::env::consts::OS,
+    )
+}

@@ -303,6 +303,9 @@ fn write(app: &App, writer: &mut TextWriter) {
     memory(writer, &app.memory);
     denied(writer, &app.access);
     scrape::write_receiver(writer, &app.receiver.stats());
+    if app.flags.web.enable_otlp {
+        scrape::write_otlp(writer, &app.otlp.stats());
+    }
     if let Ok(core) = core {
         cache(writer, &core.cache.stats());
         store::write(writer, &core.store.stats(), app);

@@ -1,5 +1,6 @@
-//! Metrics of scraping, under Prometheus' names.
+//! Metrics of scraping and of what is pushed, under Prometheus' names.
 
+use kymo_ingest::otlp;
 use kymo_ingest::remote_write::ReceiverStats;
 use kymo_ingest::scrape::{PoolStats, ScrapeStats, Summary};
 
@@ -19,6 +20,7 @@ pub(super) fn write(writer: &mut TextWriter, stats: &ScrapeStats) {
     let counters = [
         ("prometheus_target_scrapes_exceeded_sample_limit_total", "Total number of scrapes that hit the sample limit and were rejected.", stats.exceeded_sample_limit),
         ("prometheus_target_scrapes_exceeded_body_size_limit_total", "Total number of scrapes that hit the body size limit", stats.exceeded_body_limit),
+        ("prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total", "Total number of scrapes that hit the native histogram bucket limit and were rejected.", stats.exceeded_bucket_limit),
         ("prometheus_target_scrapes_sample_duplicate_timestamp_total", "Total number of samples rejected due to duplicate timestamps but different values.", stats.duplicate_timestamp),
         ("prometheus_target_scrapes_sample_out_of_bounds_total", "Total number of samples rejected due to timestamp falling outside of the time bounds.", stats.out_of_bounds),
         ("prometheus_target_scrapes_sample_out_of_order_total", "Total number of samples rejected due to not being out of the expected order.", stats.out_of_order),
@@ -73,6 +75,32 @@ pub(super) fn write_receiver(writer: &mut TextWriter, stats: &ReceiverStats) {
     ];
     for (name, help, value) in counters {
         writer.counter(name, help, value);
+    }
+}
+
+/// Writes what was received of OTLP.
+pub(super) fn write_otlp(writer: &mut TextWriter, stats: &otlp::ReceiverStats) {
+    #[rustfmt::skip]
+    let counters = [
+        ("prometheus_api_otlp_appended_samples_without_metadata_total", "The total number of samples ingested from OTLP without corresponding metadata.", stats.without_metadata),
+        ("prometheus_api_otlp_out_of_order_exemplars_total", "The total number of received OTLP exemplars which were rejected because they were out of order.", stats.exemplars_out_of_order),
+        ("kymo_otlp_requests_total", "Requests of OTLP metrics received, refused ones included.", stats.requests),
+        ("kymo_otlp_failed_requests_total", "Requests of OTLP metrics answered with an error.", stats.failed),
+        ("kymo_otlp_samples_total", "Samples accepted from OTLP metrics.", stats.samples),
+    ];
+    for (name, help, value) in counters {
+        writer.counter(name, help, value);
+    }
+    let name = "prometheus_api_otlp_translation_warnings_total";
+    let help = "The total number of warnings produced while translating OTLP metrics to the Prometheus model, by category.";
+    // As any family with labels, it is there when it has counted something.
+    if stats.warnings.iter().any(|count| *count > 0) {
+        writer.family(name, Kind::Counter, help);
+    }
+    for (category, count) in otlp::WarningCategory::ALL.into_iter().zip(stats.warnings) {
+        if count > 0 {
+            writer.sample(name, &[("category", category.as_str())], count as f64);
+        }
     }
 }
 

@@ -263,11 +263,11 @@ pub(super) fn write(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
     }
     let name = "prometheus_tsdb_head_samples_appended_total";
     writer.family(name, Kind::Counter, "Total number of appended samples.");
-    writer.sample(
-        name,
-        &[("type", "float")],
-        stats.samples_appended_total as f64,
-    );
+    let histograms = stats.histograms_appended_total;
+    let floats = stats.samples_appended_total.saturating_sub(histograms);
+    for (kind, n_samples) in [("float", floats), ("histogram", histograms)] {
+        writer.sample(name, &[("type", kind)], n_samples as f64);
+    }
     let name = "kymo_storage_memory_bytes";
     writer.family(name, Kind::Gauge, "Memory of the store by what it holds.");
     for (part, bytes) in [
@@ -275,6 +275,7 @@ pub(super) fn write(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
         ("open_chunks", stats.memory.open_chunks),
         ("sealed_chunks", stats.memory.sealed_chunks),
         ("late", stats.memory.late),
+        ("histograms", stats.memory.histograms),
         ("aliases", stats.memory.aliases),
         ("symbols", stats.memory.symbols),
         ("labels", stats.memory.labels),

@@ -1,7 +1,6 @@
 //! `kymo rules eval`: what rules would have done over stored data, as a table.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +17,8 @@ use serde::Serialize;
 use super::dry_run::DryRun;
 use super::file::Accepted;
 use crate::clock;
-use crate::flags::{Exit, exit, promql_features};
+use crate::commands::{Call, PromqlFlags};
+use crate::flags::Exit;
 use crate::tsdb;
 
 const NS_PER_MS: i64 = 1_000_000;
@@ -26,15 +26,13 @@ const DAY_MS: i64 = 86_400_000;
 
 /// The command line behind `kymo rules`.
 #[derive(Debug, Parser)]
-#[command(
-    name = "kymo rules",
-    bin_name = "kymo rules",
-    about = "Try rules out on stored data",
-    max_term_width = 100
-)]
-struct CommandLine {
+#[command(about = "Try rules out on stored data", max_term_width = 100)]
+pub(crate) struct CommandLine {
     #[command(subcommand)]
     command: Command,
+
+    #[command(flatten)]
+    promql: PromqlFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,10 +89,6 @@ struct EvalArgs {
     /// How to print.
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
-
-    /// Optional parts of PromQL to accept, as for the server.
-    #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
-    features: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -148,21 +142,19 @@ pub(crate) fn parse_ms(text: &str) -> Result<i64, String> {
     }
 }
 
-/// Runs a command; `args` are what stands behind `kymo rules`.
+/// Runs a command.
 ///
 /// # Errors
 /// Help was asked for, the command line is wrong, or the rules or the data cannot be read.
-pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
-    let args = std::iter::once(OsString::from("kymo rules")).chain(args);
-    let CommandLine { command } =
-        CommandLine::try_parse_from(args).map_err(|error| exit(&error))?;
+pub(crate) fn run(call: Call) -> Result<ExitCode, Exit> {
+    let CommandLine { command, promql } = call.read()?;
     let Command::Eval(args) = command;
     let failed = |message: String| Exit {
         code: 1,
         message: format!("kymo rules eval: {message}\n"),
     };
     let store = tsdb::open(&args.path).map_err(|error| failed(format!("{error:#}")))?;
-    let features = promql_features(&args.features);
+    let features = promql.features();
     let accepted = Accepted {
         promql: features,
         ..Accepted::default()

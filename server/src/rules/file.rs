@@ -32,6 +32,8 @@ pub(crate) struct Accepted {
     pub(crate) names: NameValidation,
     /// Which optional parts of PromQL are.
     pub(crate) promql: Features,
+    /// Whether keys that nobody knows are passed over.
+    pub(crate) unknown_keys: bool,
 }
 
 /// The groups of one file.
@@ -208,11 +210,18 @@ struct Draft {
 }
 
 impl Reader<'_> {
+    /// Refuses what is left of a map, unless that is passed over.
+    fn finish(&mut self, fields: Fields<'_>) {
+        if !self.accepted.unknown_keys {
+            fields.finish_v3(&mut self.problems);
+        }
+    }
+
     fn file(&mut self, root: &Node) -> RuleFile {
         let mut read = RuleFile::default();
         let mut fields = Fields::open(root, "rulefmt.RuleGroups", &mut self.problems);
         let groups = fields.list("groups", "[]rulefmt.RuleGroup", &mut self.problems);
-        fields.finish_v3(&mut self.problems);
+        self.finish(fields);
         let mut names = HashSet::with_capacity(groups.len());
         for node in groups.iter().filter(|node| !node.is_null()) {
             let (group, place) = self.group(node);
@@ -239,7 +248,7 @@ impl Reader<'_> {
         let labels = self.pairs(&mut fields, "labels");
         self.check_labels(&labels, "");
         let nodes = fields.list("rules", "[]rulefmt.Rule", &mut self.problems);
-        fields.finish_v3(&mut self.problems);
+        self.finish(fields);
         let mut place = GroupPlace {
             at: node.at,
             rules: Vec::with_capacity(nodes.len()),
@@ -324,7 +333,7 @@ impl Reader<'_> {
             labels: self.pairs(&mut fields, "labels"),
             annotations: self.pairs(&mut fields, "annotations"),
         };
-        fields.finish_v3(&mut self.problems);
+        self.finish(fields);
         draft
     }
 

@@ -4,6 +4,7 @@ use kymo_query::rules::{Alert, Rule, RuleSink, RuleWriter};
 use kymo_query::{PointValue, QueryError, QueryStats};
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, SeriesRef};
+use kymo_storage::model::histogram::{FloatHistogram, Histogram};
 use kymo_storage::model::{Labels, stale_marker};
 use parking_lot::{Mutex, MutexGuard};
 use tracing::{debug, warn};
@@ -189,16 +190,20 @@ struct StoreWriter<'s, 'a> {
 }
 
 impl StoreWriter<'_, '_> {
-    fn append_float(
+    fn append_value(
         &mut self,
         series: &mut Option<SeriesRef>,
         labels: &Labels,
         t_ms: i64,
-        value: f64,
+        value: &Value,
     ) -> Result<(), AppendError> {
         let appender = self.transaction.appender();
+        let append = |appender: &mut Appender<'_>, series| match value {
+            Value::Float(value) => appender.append(series, t_ms, *value),
+            Value::Histogram(histogram) => appender.append_histogram(series, t_ms, histogram),
+        };
         if let Some(known) = *series {
-            match appender.append(known, t_ms, value) {
+            match append(appender, known) {
                 // The series was removed since; its labels may name one again.
                 Err(AppendError::UnknownSeries) => {}
                 result => return result,
@@ -206,8 +211,14 @@ impl StoreWriter<'_, '_> {
         }
         let found = appender.series(labels)?;
         *series = Some(found);
-        appender.append(found, t_ms, value)
+        append(appender, found)
     }
+}
+
+/// A value as it is stored.
+enum Value {
+    Float(f64),
+    Histogram(Histogram),
 }
 
 impl RuleWriter for StoreWriter<'_, '_> {
@@ -221,17 +232,21 @@ impl RuleWriter for StoreWriter<'_, '_> {
         if let Some(reason) = &self.refused {
             return Err(reason.clone());
         }
-        let result = match value {
-            PointValue::Float(value) => self.append_float(series, labels, t_ms, *value),
-            _ => return Err("native histograms cannot be stored".to_owned()),
+        let value = match value {
+            PointValue::Float(value) => Value::Float(*value),
+            PointValue::Histogram(histogram) => {
+                Value::Histogram(Histogram::Float(FloatHistogram::clone(histogram)))
+            }
+            other => return Err(format!("a value of this kind cannot be stored: {other:?}")),
         };
+        let result = self.append_value(series, labels, t_ms, &value);
         let Err(error) = result else {
             return Ok(());
         };
         match error {
             AppendError::OutOfOrder => self.out_of_order += 1,
             AppendError::TooOld => self.too_old += 1,
-            AppendError::DuplicateTimestamp { .. } => self.duplicates += 1,
+            _ if error.is_duplicate() => self.duplicates += 1,
             _ => {
                 let (group, name) = (
                     self.running.group().name(),
@@ -250,15 +265,11 @@ impl RuleWriter for StoreWriter<'_, '_> {
     }
 
     fn end(&mut self, labels: &Labels, t_ms: i64) {
-        let result = self.append_float(&mut None, labels, t_ms, stale_marker());
+        let result = self.append_value(&mut None, labels, t_ms, &Value::Float(stale_marker()));
         match result {
             // To be expected where the series comes from another rule now.
-            Ok(())
-            | Err(
-                AppendError::OutOfOrder
-                | AppendError::TooOld
-                | AppendError::DuplicateTimestamp { .. },
-            ) => {}
+            Ok(()) | Err(AppendError::OutOfOrder | AppendError::TooOld) => {}
+            Err(error) if error.is_duplicate() => {}
             Err(error) => {
                 let group = self.running.group().name();
                 warn!(group, %labels, %error, "adding stale sample failed");

@@ -11,7 +11,7 @@ use kymo_storage::metrics::MetricStore;
 use kymo_storage::model::{Labels, TimeRange};
 
 use crate::clock;
-use crate::flags::promql_features;
+use crate::commands::PromqlFlags;
 use crate::rules::command::{Time, parse_ms, parse_time};
 use crate::rules::dry_run::DryRun;
 use crate::rules::file::Accepted;
@@ -43,19 +43,16 @@ pub(super) struct RulesArgs {
         default_value = "./data"
     )]
     pub(super) path: std::path::PathBuf,
-
-    /// Optional parts of PromQL to accept, as for the server.
-    #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
-    features: Vec<String>,
 }
 
 /// Evaluates the rules and imports what they recorded.
 pub(super) fn from_rules(
     store: MetricStore,
     args: &RulesArgs,
+    promql: &PromqlFlags,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let features = promql_features(&args.features);
+    let features = promql.features();
     let accepted = Accepted {
         promql: features,
         ..Accepted::default()

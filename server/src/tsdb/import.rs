@@ -101,7 +101,7 @@ fn import_window(
         match cursor.next_series() {
             Ok(Some(series)) => {
                 let labels = series.labels.iter().copied();
-                import.series(labels, series.timestamps, series.values)?;
+                import.series_with(labels, series.timestamps, series.values, series.histograms)?;
             }
             Ok(None) => break,
             Err(error @ PrometheusBlockError::Corrupt { .. }) => {

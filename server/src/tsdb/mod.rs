@@ -12,7 +12,6 @@ mod import;
 mod list;
 mod scrub;
 
-use std::ffi::OsString;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,15 +23,14 @@ use kymo_storage::metrics::{Damage, MetricStore};
 use kymo_storage::model::{Matcher, TimeRange};
 use kymo_storage::{StorageError, StoreOptions, SyncPolicy};
 
-use crate::flags::{Exit, exit};
+use crate::commands::{Call, PromqlFlags};
+use crate::flags::Exit;
 
 pub(crate) use list::readable_time;
 
 /// The command line behind `kymo tsdb`.
 #[derive(Debug, Parser)]
 #[command(
-    name = "kymo tsdb",
-    bin_name = "kymo tsdb",
     about = "Look into the data directory of a stopped server, and move data in and out",
     long_about = "Look into the data directory of a stopped server, and move data in and \
         out.\n\n\
@@ -41,9 +39,12 @@ pub(crate) use list::readable_time;
         (/api/v1/status/tsdb, /api/v1/query).",
     max_term_width = 100
 )]
-struct CommandLine {
+pub(crate) struct CommandLine {
     #[command(subcommand)]
     command: Command,
+
+    #[command(flatten)]
+    promql: PromqlFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -210,16 +211,14 @@ fn parse_matchers(text: &str) -> Result<Matchers, String> {
     matchers.map(Matchers).map_err(|error| error.to_string())
 }
 
-/// Runs a command; `args` are what stands behind `kymo tsdb`.
+/// Runs a command.
 ///
 /// # Errors
 /// Help was asked for, or the command line is wrong.
-pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
-    let args = std::iter::once(OsString::from("kymo tsdb")).chain(args);
-    let CommandLine { command } =
-        CommandLine::try_parse_from(args).map_err(|error| exit(&error))?;
+pub(crate) fn run(call: Call) -> Result<ExitCode, Exit> {
+    let line: CommandLine = call.read()?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = execute(&command, &mut out).and_then(|()| Ok(out.flush()?));
+    let done = execute(&line, &mut out).and_then(|()| Ok(out.flush()?));
     match done {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
@@ -230,8 +229,8 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, 
     }
 }
 
-fn execute(command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
-    match command {
+fn execute(line: &CommandLine, out: &mut dyn Write) -> anyhow::Result<()> {
+    match &line.command {
         Command::List(args) => {
             let numbers = match args.human_readable {
                 true => list::Numbers::Readable,
@@ -258,7 +257,7 @@ fn execute(command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
             import::import(&store, &args.from, out)
         }
         Command::CreateBlocksFrom(CreateBlocksFrom::Rules(args)) => {
-            create_blocks::from_rules(open(&args.path)?, args, out)
+            create_blocks::from_rules(open(&args.path)?, args, &line.promql, out)
         }
         Command::Export(args) => {
             let store = open(&args.place.path)?;

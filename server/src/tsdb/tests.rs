@@ -1,5 +1,7 @@
 //! What the commands print, compared with what promtool prints of the same samples.
 
+use std::ffi::OsString;
+
 use kymo_storage::model::Labels;
 
 use super::*;
@@ -40,7 +42,7 @@ fn output(dir: &Path, args: &[&str]) -> Result<String, String> {
     let place = dir.as_os_str().to_owned();
     let line = CommandLine::try_parse_from(args.chain([place])).map_err(|e| e.to_string())?;
     let mut out = Vec::new();
-    execute(&line.command, &mut out).map_err(|error| format!("{error:#}"))?;
+    execute(&line, &mut out).map_err(|error| format!("{error:#}"))?;
     Ok(String::from_utf8(out).unwrap())
 }
 

@@ -13,27 +13,29 @@ mod junit;
 mod print;
 mod run;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use kymo_storage::compat::regex::Regex;
 
-use crate::flags::{DELAYED_NAME_REMOVAL, Exit, exit, has_feature, promql_features};
+use crate::commands::{Call, PromqlFlags};
+use crate::flags::{DELAYED_NAME_REMOVAL, Exit};
 use crate::terminal::{complain, say};
 
 /// The command line behind `kymo test`.
 #[derive(Debug, Parser)]
-#[command(
-    name = "kymo test",
-    bin_name = "kymo test",
-    about = "Run unit tests",
-    max_term_width = 100
-)]
-struct CommandLine {
+#[command(about = "Run unit tests", max_term_width = 100)]
+pub(crate) struct CommandLine {
     #[command(subcommand)]
     command: Command,
+
+    /// Write a report for CI systems.
+    #[arg(long, value_name = "FILE", global = true)]
+    junit: Option<PathBuf>,
+
+    #[command(flatten)]
+    promql: PromqlFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,29 +65,23 @@ struct RulesArgs {
     /// Print all series at the end of each test.
     #[arg(long)]
     debug: bool,
-
-    /// Write a report for CI systems.
-    #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
-
-    /// Optional parts of PromQL to accept, as for the server.
-    #[arg(long = "enable-feature", value_name = "FEATURE", value_delimiter = ',')]
-    features: Vec<String>,
 }
 
-/// Runs a command; `args` are what stands behind `kymo test`.
+/// Runs a command.
 ///
 /// # Errors
 /// Help was asked for, or the command line is wrong.
-pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Exit> {
-    let args = std::iter::once(OsString::from("kymo test")).chain(args);
-    let CommandLine { command } =
-        CommandLine::try_parse_from(args).map_err(|error| exit(&error))?;
-    let Command::Rules(args) = command;
-    test_rules(&args)
+pub(crate) fn run(call: Call) -> Result<ExitCode, Exit> {
+    let line: CommandLine = call.read()?;
+    let Command::Rules(args) = &line.command;
+    test_rules(args, line.junit.as_deref(), &line.promql)
 }
 
-fn test_rules(args: &RulesArgs) -> Result<ExitCode, Exit> {
+fn test_rules(
+    args: &RulesArgs,
+    junit: Option<&Path>,
+    promql: &PromqlFlags,
+) -> Result<ExitCode, Exit> {
     let names = match args.run.is_empty() {
         true => None,
         false => Some(Regex::new(&args.run.join("|")).map_err(|error| Exit {
@@ -94,8 +90,8 @@ fn test_rules(args: &RulesArgs) -> Result<ExitCode, Exit> {
         })?),
     };
     let options = run::Options {
-        features: promql_features(&args.features),
-        delayed_name_removal: has_feature(&args.features, DELAYED_NAME_REMOVAL),
+        features: promql.features(),
+        delayed_name_removal: promql.has(DELAYED_NAME_REMOVAL),
         show: match args.diff {
             true => print::Show::Difference,
             false => print::Show::Both,
@@ -119,7 +115,7 @@ fn test_rules(args: &RulesArgs) -> Result<ExitCode, Exit> {
         say("\n");
         suites.push(suite);
     }
-    if let Some(path) = &args.junit {
+    if let Some(path) = junit {
         std::fs::write(path, junit::report(&suites)).map_err(|error| Exit {
             code: 1,
             message: format!("kymo test rules: write {}: {error}\n", path.display()),

@@ -10,9 +10,9 @@ use super::tombstones::TOMBSTONES_FILE;
 use super::{Block, BlockError, BlockMeta, BlockOptions, BlockWriter, META_FILE};
 use super::{ReadScratch, Ulid};
 use crate::codec::crc;
-use crate::codec::histogram::HistogramPoint;
 use crate::fs::Dir;
 use crate::fs::memory::MemoryDir;
+use crate::model::histogram::HistogramPoint;
 use crate::model::histogram::{CUSTOM_BUCKETS_SCHEMA, Histogram, IntegerHistogram, Span};
 use crate::model::{MatchOp, Matcher, TimeRange, stale_marker};
 

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 
 use super::tests::{HOUR, options, ulid};
 use super::*;
-use crate::codec::histogram::HistogramPoint;
 use crate::fs::Dir;
 use crate::fs::memory::MemoryDir;
+use crate::model::histogram::HistogramPoint;
 use crate::model::histogram::{
     Buckets, CounterResetHint, FloatHistogram, Histogram, IntegerHistogram, Span,
 };

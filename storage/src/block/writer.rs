@@ -14,9 +14,10 @@ use super::layout::{DATA_FILE, DATA_GROUP_BYTES, data_header};
 use super::place::{WRITING, remove_block, remove_tree};
 use super::vectors::{self, Vectors};
 use super::{BlockError, BlockMeta, BlockOptions, META_FILE, Ulid};
-use crate::codec::histogram::{self, Cutter, HistogramPoint, Run};
+use crate::codec::histogram::{self, Cutter, Run};
 use crate::codec::sealed::{self, Codec, Effort};
 use crate::fs::Dir;
+use crate::model::histogram::HistogramPoint;
 
 /// Values of a chunk, about. Chunks end at certain times, so that series of one rhythm
 /// have chunks with the same times.

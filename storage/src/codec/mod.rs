@@ -10,13 +10,14 @@
 //! Reading order: [`varint`] and [`bits`] (the alphabet), [`decimal`] (floats that
 //! were decimals become integers), [`open`] (the chunk being appended to), [`sealed`]
 //! with [`packed`], [`xor`] and [`pages`] (the chunk at rest), [`timestamps`], [`presence`],
-//! [`histogram`] (runs of native histograms), [`crc`].
+//! [`histogram`] (runs of native histograms), [`flat`] (one of them), [`crc`].
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 
 pub mod bits;
 pub mod crc;
 pub mod decimal;
+pub mod flat;
 #[cfg(any(test, feature = "internals"))]
 pub mod fuzz;
 pub mod histogram;

@@ -1,5 +1,5 @@
-//! JSON strings as Go's `encoding/json` writes them: with the HTML characters and the
-//! two JavaScript line separators escaped.
+//! JSON strings as Go's `encoding/json` writes them: with the two JavaScript line
+//! separators escaped, and the characters of HTML unless that is switched off.
 
 use super::TextSink;
 
@@ -9,6 +9,15 @@ const HEX: [&str; 16] = [
 
 /// Appends `text` as a JSON string with its quotes.
 pub fn push_string(out: &mut impl TextSink, text: &str) {
+    push(out, text, true);
+}
+
+/// As [`push_string`], with the characters of HTML as they are.
+pub fn push_plain_string(out: &mut impl TextSink, text: &str) {
+    push(out, text, false);
+}
+
+fn push(out: &mut impl TextSink, text: &str, escapes_html: bool) {
     out.push_text("\"");
     let bytes = text.as_bytes();
     // Runs that need no escape are copied whole; most texts are one.
@@ -23,7 +32,8 @@ pub fn push_string(out: &mut impl TextSink, text: &str) {
             b'\t' => ("\\t", 1),
             0x08 => ("\\b", 1),
             0x0c => ("\\f", 1),
-            0..0x20 | b'<' | b'>' | b'&' => ("", 1),
+            0..0x20 => ("", 1),
+            b'<' | b'>' | b'&' if escapes_html => ("", 1),
             0xe2 if bytes[at..].starts_with(b"\xe2\x80\xa8") => ("\\u2028", 3),
             0xe2 if bytes[at..].starts_with(b"\xe2\x80\xa9") => ("\\u2029", 3),
             _ => {
@@ -56,6 +66,13 @@ mod tests {
         let mut out = String::new();
         push_string(&mut out, text);
         out
+    }
+
+    #[test]
+    fn html_may_stay_as_it_is() {
+        let mut out = String::new();
+        push_plain_string(&mut out, "<a>&\u{2029}\"");
+        assert_eq!(out, "\"<a>&\\u2029\\\"\"");
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! One write transaction: a scrape, a request, the results of a rule group.
 
+mod start;
+
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLockUpgradableReadGuard;
 use smallvec::SmallVec;
 
+use super::histograms::{Applying, PendingHistogram};
 use super::limits;
+use super::log::Written;
 use super::shard::{Applied, Checked, NEVER, Shard};
 use super::side::Side;
 use super::snapshot::MAX_WAITING;
@@ -14,6 +18,7 @@ use crate::error::{AppendError, StorageError};
 use crate::index::Search;
 use crate::model::Labels;
 use crate::options::SyncPolicy;
+use crate::wal::Position;
 
 /// Longest label set in bytes of text.
 const MAX_LABEL_BYTES: usize = 1 << 20;
@@ -56,7 +61,7 @@ impl SeriesRef {
         self.0 as u32
     }
 
-    fn born(self) -> u32 {
+    pub(super) fn born(self) -> u32 {
         (self.0 >> 32) as u32
     }
 }
@@ -80,6 +85,8 @@ pub struct Committed {
     pub samples: u64,
     /// Series created.
     pub series: u64,
+    /// Of these, native histograms.
+    pub histograms: u64,
     /// Of these, samples that came late: older than the newest of their series.
     pub late: u64,
     /// Samples that were accepted by `append`, then dropped because an earlier
@@ -384,7 +391,7 @@ impl<'a> Appender<'a> {
     /// Returns the bounds. In an empty store the first sample that is offered decides,
     /// as in Prometheus.
     #[inline]
-    fn bounds(&mut self, t_ms: i64) -> Bounds {
+    pub(super) fn bounds(&mut self, t_ms: i64) -> Bounds {
         if let Some(bounds) = self.bounds {
             return bounds;
         }
@@ -399,7 +406,7 @@ impl<'a> Appender<'a> {
 
     /// Counts a late sample, which the transaction may not want.
     #[cold]
-    fn admit_late(&self, t_ms: i64) -> Result<(), AppendError> {
+    pub(super) fn admit_late(&self, t_ms: i64) -> Result<(), AppendError> {
         if self.discards_late {
             let error = AppendError::OutOfOrder;
             self.count(&error, t_ms);
@@ -415,7 +422,7 @@ impl<'a> Appender<'a> {
         self.store.counters.delays.observe(newest_ms, t_ms);
     }
 
-    fn count(&self, error: &AppendError, t_ms: i64) {
+    pub(super) fn count(&self, error: &AppendError, t_ms: i64) {
         let counters = &self.store.counters;
         if matches!(error, AppendError::OutOfOrder | AppendError::TooOld) {
             self.count_delay(t_ms);
@@ -423,7 +430,7 @@ impl<'a> Appender<'a> {
         let counter = match error {
             AppendError::OutOfOrder => &counters.out_of_order,
             AppendError::TooOld => &counters.too_old,
-            AppendError::DuplicateTimestamp { .. } => &counters.duplicate,
+            error if error.is_duplicate() => &counters.duplicate,
             AppendError::OutOfBounds => &counters.out_of_bounds,
             AppendError::UnknownSeries => &counters.not_found,
             _ => return,
@@ -449,16 +456,19 @@ impl<'a> Appender<'a> {
         }
         let pending = std::mem::take(&mut self.scratch.pending);
         let late = std::mem::take(&mut self.scratch.late);
-        self.side.number(&self.store.exemplars);
+        self.side.sort(&self.store.exemplars);
         let mut crowded = None;
         let committed = {
             let _snapshots_wait = self.store.committing.read();
             let written = self.write(&pending, &late);
-            let committed = written.map(|()| self.apply(&pending, &late, &mut crowded));
-            if committed.is_ok() {
+            written.map(|written| {
+                let committed = self.apply(&pending, &late, &mut crowded);
                 std::mem::take(&mut self.side).apply(self.store);
-            }
-            committed
+                for (shard, written) in written {
+                    self.store.tails.publish(shard, written.end);
+                }
+                committed
+            })
         };
         self.scratch.pending = pending;
         self.scratch.late = late;
@@ -468,7 +478,12 @@ impl<'a> Appender<'a> {
         committed
     }
 
-    fn write(&self, pending: &[Vec<Pending>], late: &[Vec<Pending>]) -> Result<(), StorageError> {
+    /// Writes the part of each shard to its log.
+    fn write(
+        &self,
+        pending: &[Vec<Pending>],
+        late: &[Vec<Pending>],
+    ) -> Result<SmallVec<[(usize, Written); 32]>, StorageError> {
         let store = self.store;
         let both = || pending.iter().zip(late).enumerate();
         let shards = || {
@@ -476,7 +491,7 @@ impl<'a> Appender<'a> {
                 !pending.is_empty() || !late.is_empty() || self.side.is_in(shard)
             })
         };
-        let mut written: SmallVec<[(usize, u64); 32]> = SmallVec::new();
+        let mut written: SmallVec<[(usize, Written); 32]> = SmallVec::new();
         for (shard, (pending, late)) in shards() {
             let result = store.logs[shard].lock().write(
                 &store.index,
@@ -489,7 +504,7 @@ impl<'a> Appender<'a> {
             match result {
                 Ok(commit) => written.push((shard, commit)),
                 Err(error) => {
-                    for (shard, commit) in written {
+                    for (shard, Written { commit, .. }) in written {
                         if let Err(error) = store.logs[shard].lock().revert(commit) {
                             store.log_failed(error);
                         }
@@ -503,7 +518,7 @@ impl<'a> Appender<'a> {
                 store.sync_log(&store.logs[shard])?;
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Sets `crowded` to a shard with many full pages in memory, if there is one.
@@ -523,8 +538,9 @@ impl<'a> Appender<'a> {
         let (mut out_of_order, mut duplicate, mut too_old) = (0, 0, 0);
         let mut turned_late: Vec<(usize, Pending)> = Vec::new();
         let epoch = store.gate.read();
+        let mut histograms = Applying::new(&self.side.histograms, bounds);
         for (number, (pending, late)) in pending.iter().zip(late).enumerate() {
-            if pending.is_empty() && late.is_empty() {
+            if !histograms.begin(number) && pending.is_empty() && late.is_empty() {
                 continue;
             }
             let mut shard = store.shards[number].lock();
@@ -535,6 +551,7 @@ impl<'a> Appender<'a> {
                     t_ms,
                     value,
                 } = sample;
+                histograms.apply_before(slot, t_ms, &mut shard, *epoch, &mut committed);
                 match shard.apply(slot, born, t_ms, value, *epoch) {
                     Applied::Stored => {
                         committed.samples += 1;
@@ -551,14 +568,23 @@ impl<'a> Appender<'a> {
                     Applied::Lost => committed.dropped += 1,
                 }
             }
+            histograms.apply_all(&mut shard, *epoch, &mut committed);
             committed.apply_late(&mut shard, late, *epoch);
             if shard.sealed().n_waiting() > MAX_WAITING {
                 *crowded = Some(number);
             }
         }
+        newest_ms = newest_ms.max(histograms.newest_ms);
+        oldest_ms = oldest_ms.min(histograms.oldest_ms);
+        out_of_order += histograms.out_of_order;
+        too_old += histograms.too_old;
+        duplicate += histograms.duplicate;
         store.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);
         if !turned_late.is_empty() {
             self.apply_turned(&turned_late, *epoch, &mut committed);
+        }
+        if !histograms.turned.is_empty() {
+            self.apply_turned_histograms(histograms.turned, *epoch, &mut committed);
         }
         let came_late = || {
             let turned = turned_late.iter().map(|(_, sample)| sample);
@@ -567,7 +593,9 @@ impl<'a> Appender<'a> {
         let oldest_ms = came_late().fold(oldest_ms, |oldest_ms, late| oldest_ms.min(late.t_ms));
         if store.versions.are_watched_at(oldest_ms) {
             let all = pending.iter().flatten().chain(came_late());
-            store.versions.appended(all.map(|sample| sample.t_ms));
+            let histograms = self.side.histograms.iter().map(|pending| pending.t_ms);
+            let all = all.map(|sample| sample.t_ms).chain(histograms);
+            store.versions.appended(all);
         }
         drop(epoch);
         committed.dropped += out_of_order + duplicate + too_old;
@@ -579,6 +607,10 @@ impl<'a> Appender<'a> {
         counters
             .samples
             .fetch_add(committed.samples, Ordering::Relaxed);
+        if committed.histograms > 0 {
+            let counter = &counters.histograms;
+            counter.fetch_add(committed.histograms, Ordering::Relaxed);
+        }
         counters
             .out_of_order
             .fetch_add(out_of_order, Ordering::Relaxed);
@@ -597,24 +629,67 @@ impl<'a> Appender<'a> {
                 continue;
             };
             let late: Vec<Pending> = turned.iter().map(|&(_, sample)| sample).collect();
-            let log = &store.logs[number];
-            let written = log.lock().write(
-                &store.index,
-                store.layout,
-                number,
-                &[],
-                &late,
-                &Side::default(),
-            );
-            let synced = match written.map_err(|error| store.log_failed(error)) {
-                Ok(_) if store.options.wal_sync == SyncPolicy::Always => store.sync_log(log),
-                written => written.map(|_| ()),
-            };
-            match synced {
+            match self.write_turned(number, &late, &Side::default()) {
                 Ok(()) => committed.apply_late(&mut store.shards[number].lock(), &late, epoch),
                 Err(_) => committed.dropped += late.len() as u64,
             }
         }
+    }
+
+    /// As [`Appender::apply_turned`], of histograms in order of shard.
+    #[cold]
+    fn apply_turned_histograms(
+        &self,
+        turned: Vec<PendingHistogram>,
+        epoch: u32,
+        committed: &mut Committed,
+    ) {
+        let mut side = Side::default();
+        side.histograms = turned;
+        for late in side
+            .histograms
+            .chunk_by(|one, next| one.shard == next.shard)
+        {
+            let Some(number) = late.first().map(|pending| pending.shard) else {
+                continue;
+            };
+            if self.write_turned(number, &[], &side).is_err() {
+                committed.dropped += late.len() as u64;
+                continue;
+            }
+            let mut shard = self.store.shards[number].lock();
+            for pending in late {
+                let flat = pending.flat.clone();
+                let (slot, born, t_ms) = (pending.slot, pending.born, pending.t_ms);
+                let applied = shard.apply_late_histogram(slot, born, t_ms, flat, epoch);
+                committed.count_late_histogram(applied);
+            }
+        }
+    }
+
+    /// Logs samples of a shard as late ones.
+    fn write_turned(
+        &self,
+        number: usize,
+        late: &[Pending],
+        side: &Side,
+    ) -> Result<(), StorageError> {
+        let store = self.store;
+        let log = &store.logs[number];
+        let written = log
+            .lock()
+            .write(&store.index, store.layout, number, &[], late, side);
+        let end = written
+            .as_ref()
+            .map_or_else(|_| Position::default(), |written| written.end);
+        match written.map_err(|error| store.log_failed(error)) {
+            Ok(_) if store.options.wal_sync == SyncPolicy::Always => store.sync_log(log)?,
+            written => {
+                written?;
+            }
+        }
+        store.tails.publish(number, end);
+        Ok(())
     }
 
     /// Forgets the samples of the transaction.

@@ -6,6 +6,8 @@
 use std::ops::Range;
 
 use super::extras::Extra;
+use super::samples::Samples;
+use super::shard::Window;
 use super::store::MetricStore;
 use crate::error::StorageError;
 use crate::index::Row;
@@ -28,24 +30,28 @@ impl LateSeries {
         &self.labels
     }
 
-    /// Replaces the content of both columns by the samples, in order of time, without
-    /// deleted ones; there may be none.
+    /// Replaces the content of `samples` by the samples, in order of time, without deleted
+    /// ones; there may be none.
     ///
     /// # Errors
     /// The samples could not be decoded.
-    pub fn read(
-        &self,
-        timestamps: &mut Vec<i64>,
-        values: &mut Vec<f64>,
-    ) -> Result<(), StorageError> {
-        timestamps.clear();
-        values.clear();
-        let read = self
+    pub(super) fn read(&self, samples: &mut Samples) -> Result<(), StorageError> {
+        samples.clear();
+        let (timestamps, values) = (&mut samples.timestamps, &mut samples.values);
+        let floats = self
             .extra
             .apply(self.range, &mut Vec::new(), timestamps, values);
+        let window = Window {
+            range: self.range,
+            in_order: None,
+        };
+        let mut points = Vec::new();
+        let read = floats.and_then(|()| self.extra.read_histograms(window, &mut points));
         read.map_err(|_| StorageError::Chunk {
             series: format!("{:?}", self.labels),
-        })
+        })?;
+        samples.set_histograms(points);
+        Ok(())
     }
 }
 
@@ -53,7 +59,7 @@ impl MetricStore {
     /// Returns the times of the oldest and the newest late sample in memory.
     pub fn late_times(&self) -> Option<TimeRange> {
         let shards = self.shards.iter();
-        let times = shards.filter_map(|shard| shard.lock().late.bounds_of_all());
+        let times = shards.filter_map(|shard| shard.lock().late_times());
         times.reduce(|one, other| {
             let start_ms = one.start_ms.min(other.start_ms);
             TimeRange::new(start_ms, one.end_ms.max(other.end_ms))
@@ -103,17 +109,20 @@ impl MetricStore {
     /// # Errors
     /// Some samples could not be decoded; those of other series are dropped.
     pub fn forget_late(&self, taken: &[LateSeries]) -> Result<(), StorageError> {
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        let (mut samples, mut histogram_times) = (Samples::default(), Vec::new());
         let mut outcome = Ok(());
         for series in taken {
-            if let Err(error) = series.read(&mut timestamps, &mut values) {
+            if let Err(error) = series.read(&mut samples) {
                 outcome = Err(error);
                 continue;
             }
+            histogram_times.clear();
+            histogram_times.extend(samples.histograms.iter().map(|point| point.t_ms));
+            let times = (&*samples.timestamps, &*histogram_times);
             // A reader that is copying may not look at the block yet.
             let _capture = self.capture.lock();
             let mut shard = self.shards[series.shard].lock();
-            shard.forget_late(series.slot, series.born, series.range, &timestamps);
+            shard.forget_late(series.slot, series.born, series.range, times);
         }
         outcome
     }

@@ -1,15 +1,18 @@
-//! What few series have beside the samples that came in order: samples that came late,
-//! and deleted times.
+//! What few series have beside the floats that came in order: floats that came late,
+//! deleted times, and histograms.
 //!
-//! Flags of a row tell that there is something; a series without pays nothing. Both
+//! Flags of a row tell that there is something; a series without pays nothing. All
 //! follow the slot: they are dropped with the series. Deleted times hide what is in a
 //! chunk, while late samples inside them go at once; those that come later are hidden
 //! until the interval goes, and go with it.
 
 use super::columns;
+use super::histograms::{Point, TakenHistograms, forget_reset};
 use super::late::{self, LateColumn, LateSample};
 use super::sealed::{ChunkRef, SealedPages};
-use super::shard::{Applied, Captured, DELETED, LATE, LIVE, SAMPLES, Shard, Wanted, Window};
+use super::shard::{
+    Applied, Captured, DELETED, HISTOGRAMS, LATE, LIVE, SAMPLES, Shard, Wanted, Window,
+};
 use super::tombstones;
 use crate::codec::open::{self, Malformed};
 use crate::model::TimeRange;
@@ -34,12 +37,13 @@ impl Taken {
     }
 }
 
-/// What one series has beside its samples in order.
+/// What one series has beside its floats in order.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     late: LateColumn,
     /// In order, apart from each other.
     deleted: Vec<TimeRange>,
+    histograms: Option<TakenHistograms>,
 }
 
 impl Extra {
@@ -54,6 +58,41 @@ impl Extra {
         self.late.read(range, scratch)?;
         columns::merge(timestamps, values, scratch.iter().map(LateSample::parts));
         tombstones::hide(&self.deleted, timestamps, values);
+        Ok(())
+    }
+
+    /// Tells whether there may be histograms.
+    pub(super) fn has_histograms(&self) -> bool {
+        self.histograms.is_some()
+    }
+
+    /// Appends the histograms in a window, in order of time, without deleted ones.
+    pub(super) fn read_histograms(
+        &self,
+        window: Window,
+        into: &mut Vec<Point>,
+    ) -> Result<(), Malformed> {
+        let Some(histograms) = &self.histograms else {
+            return Ok(());
+        };
+        let begin = into.len();
+        histograms.read(window.in_order, window.range, into)?;
+        if !self.deleted.is_empty() {
+            let (mut kept, mut is_behind_deleted) = (begin, false);
+            for at in begin..into.len() {
+                let is_deleted = tombstones::are_deleted(&self.deleted, into[at].t_ms);
+                if !is_deleted {
+                    if is_behind_deleted {
+                        // A reset may have been among them.
+                        forget_reset(&mut into[at]);
+                    }
+                    into.swap(kept, at);
+                    kept += 1;
+                }
+                is_behind_deleted = is_deleted;
+            }
+            into.truncate(kept);
+        }
         Ok(())
     }
 }
@@ -75,6 +114,11 @@ impl Shard {
         let bits = value.to_bits();
         let newest = (row.open.flags & SAMPLES != 0).then_some(row.open);
         if newest.is_some_and(|open| open.last_ms == t_ms && open.last_bits == bits) {
+            return Applied::Repeated;
+        }
+        if row.open.flags & HISTOGRAMS != 0
+            && self.histograms.get(slot).is_some_and(|s| s.has(t_ms))
+        {
             return Applied::Repeated;
         }
         row.open.flags |= LATE;
@@ -114,7 +158,8 @@ impl Shard {
         let hidden = |range| intervals.is_some_and(|all| all.cover(range));
         let late = self.late.copy(slot, range, Some(epoch));
         let late = late.filter(|late| late.any_outside(hidden));
-        if late.is_none() && deleted.is_empty() {
+        let histograms = self.take_histograms(slot, in_order, range, Some(epoch), hidden);
+        if late.is_none() && deleted.is_empty() && histograms.is_none() {
             let buffers = &self.buffers;
             return Shard::capture_in_order(buffers, row, in_order?, wanted, epoch, taken);
         }
@@ -132,7 +177,7 @@ impl Shard {
                 || deleted.is_empty()
                 || pages.any_shown(captured.sealed, seen, hidden)
         });
-        if captured.is_none() && late.is_none() {
+        if captured.is_none() && late.is_none() && histograms.is_none() {
             return None;
         }
         let captured = captured.unwrap_or(Captured {
@@ -148,6 +193,7 @@ impl Shard {
         taken.extras.push(Extra {
             late: late.unwrap_or_default(),
             deleted: deleted.to_vec(),
+            histograms,
         });
         Some(Captured { extra, ..captured })
     }
@@ -160,10 +206,18 @@ impl Shard {
         let open_ms = (row.open.n > 0).then(|| open::first_ms(tokens)).flatten();
         let first_ms = self.pages().oldest_ms(row.sealed).or(open_ms);
         let late = self.late.bounds(slot);
-        let first = [first_ms, late.map(|late| late.start_ms)];
-        let last = [self.last_ms(slot), late.map(|late| late.end_ms)];
-        let first_ms = first.into_iter().flatten().min()?;
-        let last_ms = last.into_iter().flatten().max()?;
+        let histograms = self.histograms.get(slot);
+        let ranges = [
+            late,
+            histograms.and_then(|series| series.in_order_range()),
+            histograms.and_then(|series| series.late_range()),
+        ];
+        let ranges = || ranges.into_iter().flatten();
+        let first = ranges().map(|range| Some(range.start_ms)).chain([first_ms]);
+        let last = ranges().map(|range| range.end_ms);
+        let last = last.chain(self.newest_ms(slot));
+        let first_ms = first.flatten().min()?;
+        let last_ms = last.max()?;
         let range = TimeRange::new(range.start_ms.max(first_ms), range.end_ms.min(last_ms));
         (range.start_ms <= range.end_ms).then_some((row.born, range))
     }
@@ -177,12 +231,14 @@ impl Shard {
         row.open.flags |= DELETED;
         self.tombstones.add(slot, range);
         self.retain_late(slot, range, |_| false);
+        self.retain_late_histograms(slot, range, |_| false);
     }
 
     /// Drops deleted times that end before `t_ms`, and late samples they still hide.
     pub(super) fn forget_tombstones_before(&mut self, t_ms: i64) {
         for (slot, range) in self.tombstones.take_before(t_ms) {
             self.retain_late(slot, range, |_| false);
+            self.retain_late_histograms(slot, range, |_| false);
             if self.tombstones.get(slot).is_none() {
                 self.rows[slot as usize].open.flags &= !DELETED;
             }
@@ -191,29 +247,62 @@ impl Shard {
 
     /// Hands over the late samples in `range`, with slot and creation of their series.
     pub(super) fn take_late(&self, range: TimeRange, mut each: impl FnMut(u32, u32, Extra)) {
-        for slot in self.late.slots() {
+        let histograms = self.histograms.iter();
+        let histograms = histograms.filter(|(_, series)| series.n_late() > 0);
+        let mut slots: Vec<u32> = histograms.map(|(slot, _)| slot).collect();
+        slots.extend(self.late.slots());
+        slots.sort_unstable();
+        slots.dedup();
+        for slot in slots {
             let Some(row) = self.rows.get(slot as usize) else {
                 continue;
             };
             let deleted = self.tombstones.get(slot);
             let deleted = deleted.map_or(&[][..], |all| all.overlapping(range));
-            if let Some(late) = self.late.copy(slot, range, None) {
-                let deleted = deleted.to_vec();
-                each(slot, row.born, Extra { late, deleted });
+            let late = self.late.copy(slot, range, None);
+            let histograms = self.take_histograms(slot, None, range, None, |_| false);
+            if late.is_some() || histograms.is_some() {
+                let extra = Extra {
+                    late: late.unwrap_or_default(),
+                    deleted: deleted.to_vec(),
+                    histograms,
+                };
+                each(slot, row.born, extra);
             }
         }
     }
 
-    /// Drops the late samples of a series in `range` with the given times, in order.
-    pub(super) fn forget_late(&mut self, slot: u32, born: u32, range: TimeRange, times: &[i64]) {
+    /// Drops the late samples of a series in `range` with the given times, in order; those
+    /// of floats and those of histograms.
+    pub(super) fn forget_late(
+        &mut self,
+        slot: u32,
+        born: u32,
+        range: TimeRange,
+        (floats, histograms): (&[i64], &[i64]),
+    ) {
         let row = self.rows.get(slot as usize);
         if row.is_some_and(|row| row.born == born) {
-            self.retain_late(slot, range, |t_ms| times.binary_search(&t_ms).is_err());
+            self.retain_late(slot, range, |t_ms| floats.binary_search(&t_ms).is_err());
+            self.retain_late_histograms(slot, range, |t_ms| {
+                histograms.binary_search(&t_ms).is_err()
+            });
         }
+    }
+
+    /// Returns the times of the oldest and the newest late sample.
+    pub(super) fn late_times(&self) -> Option<TimeRange> {
+        let both = [self.late.bounds_of_all(), self.histograms.late_range()];
+        let both = both.into_iter().flatten();
+        both.reduce(|one, other| {
+            let start_ms = one.start_ms.min(other.start_ms);
+            TimeRange::new(start_ms, one.end_ms.max(other.end_ms))
+        })
     }
 
     /// Drops late samples before `t_ms`.
     pub(super) fn forget_late_before(&mut self, t_ms: i64) {
+        self.forget_late_histograms_before(t_ms);
         let oldest = self.late.bounds_of_all();
         if oldest.is_none_or(|all| all.start_ms >= t_ms) {
             return;

@@ -22,6 +22,7 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         series_created_total: load(&counters.series_created),
         series_removed_total: load(&counters.series_removed),
         samples_appended_total: load(&counters.samples),
+        histograms_appended_total: load(&counters.histograms),
         out_of_order_total: load(&counters.out_of_order),
         too_old_total: load(&counters.too_old),
         late_appended_total: load(&counters.late),
@@ -47,13 +48,14 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
     for shard in &store.shards {
         let shard = shard.lock();
         let counts = shard.counts();
-        stats.stale_series += counts.stale;
-        stats.chunks += counts.open_chunks + shard.sealed().n_chunks();
+        stats.stale_series += shard.n_stale();
+        stats.chunks += shard.n_chunks();
         stats.chunks_created_total += counts.chunks_created;
         stats.chunks_removed_total += counts.chunks_removed;
         stats.chunk_bytes += counts.open_bytes + shard.sealed().len_bytes();
-        stats.late_samples += shard.late.n_samples();
-        if let Some(times) = shard.late.bounds_of_all() {
+        stats.chunk_bytes += shard.histograms.memory_bytes() as u64;
+        stats.late_samples += shard.late.n_samples() + shard.histograms.n_late();
+        for times in [shard.late_times()].into_iter().flatten() {
             let (first, last) = stats
                 .late_times_ms
                 .unwrap_or((times.start_ms, times.end_ms));
@@ -119,6 +121,7 @@ pub(super) fn memory(store: &MetricStore, postings: Postings) -> MemoryStats {
         memory.series += rows as u64;
         memory.open_chunks += buffers as u64;
         memory.sealed_chunks += shard.sealed().memory_bytes() as u64;
+        memory.histograms += shard.histograms.memory_bytes() as u64;
         let late = shard.late.memory_bytes() + shard.tombstones.memory_bytes();
         memory.late += late as u64;
     }
@@ -181,10 +184,7 @@ pub(super) fn cardinality(store: &MetricStore, top: usize) -> Cardinality {
         });
         index.len() as u64
     };
-    let chunks = store.shards.iter().map(|shard| {
-        let shard = shard.lock();
-        shard.counts().open_chunks + shard.sealed().n_chunks()
-    });
+    let chunks = store.shards.iter().map(|shard| shard.lock().n_chunks());
     let by_name = |count: fn(&(u64, u64)) -> u64| {
         let counts = names
             .iter()

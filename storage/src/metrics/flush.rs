@@ -17,6 +17,7 @@ use parking_lot::MutexGuard;
 
 use super::blocks::Served;
 use super::drain::LateSeries;
+use super::samples::Samples;
 use super::shard::{NEVER, ReadScratch, Window};
 use super::store::MetricStore;
 use crate::block::{BlockMeta, BlockOptions, BlockWriter};
@@ -188,11 +189,13 @@ impl MetricStore {
         let range = TimeRange::new(start_ms, end_ms - 1);
         let mut writer =
             BlockWriter::create(self.blocks.dir(), self.blocks.new_ulid(range), options)?;
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        let mut samples = Samples::default();
         for series in late {
             go_on(pace)?;
-            series.read(&mut timestamps, &mut values)?;
-            writer.series(series.labels().iter(), &timestamps, &values)?;
+            series.read(&mut samples)?;
+            let (timestamps, values) = (&samples.timestamps, &samples.values);
+            let labels = series.labels().iter();
+            writer.series_with(labels, timestamps, values, &samples.histograms)?;
         }
         let meta = writer.finish()?;
         meta.map(|meta| self.blocks.open_new(&meta)).transpose()
@@ -232,19 +235,18 @@ impl MetricStore {
         let mut writer = BlockWriter::create(blocks, ulid, options)?;
         let window = Window::new(range, range.start_ms);
         let ids = self.in_label_order(pace)?;
-        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        let mut samples = Samples::default();
         let mut scratch = ReadScratch::default();
         for batch in ids.chunks(BATCH) {
             go_on(pace)?;
             let selection = self.capture_ids(batch, window);
             for index in 0..selection.len() {
-                timestamps.clear();
-                values.clear();
-                selection.read(index, &mut scratch, &mut timestamps, &mut values)?;
+                selection.read_samples(index, &mut scratch, &mut samples)?;
                 let dictionary = selection.dictionary();
                 let pairs = selection.row(index).pairs();
                 let labels = pairs.map(|pair| dictionary.pair_text(pair));
-                writer.series(labels, &timestamps, &values)?;
+                let (timestamps, values) = (&samples.timestamps, &samples.values);
+                writer.series_with(labels, timestamps, values, &samples.histograms)?;
             }
         }
         Ok(writer.finish()?)

@@ -144,7 +144,7 @@ pub fn check_snapshot(data: &[u8]) {
 /// Appends to every series of a restored shard, reads all of it and drops it.
 fn go_on(shard: &mut Shard) {
     for slot in 0..shard.end_slot() {
-        let last_ms = shard.last_ms(slot).unwrap_or(0);
+        let last_ms = shard.newest_ms(slot).unwrap_or(0);
         for n in 1..4 {
             shard.apply(slot, 0, last_ms.saturating_add(n * 1000), 0.5, 1);
         }

@@ -6,7 +6,9 @@ use parking_lot::{MutexGuard, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
 
 use super::blocks::BlockSet;
-use super::extras::{NO_EXTRA, Taken};
+use super::extras::{Extra, NO_EXTRA, Taken};
+use super::histograms::Point;
+use super::samples::Samples;
 use super::sealed::SealedPages;
 use super::selection::packed;
 use super::shard::{Captured, ReadScratch, Wanted, Window};
@@ -95,6 +97,58 @@ impl HeadSelection {
         series.is_some_and(|series| series.captured.extra != NO_EXTRA)
     }
 
+    /// Tells whether any series may have histograms.
+    pub(super) fn has_any_histograms(&self) -> bool {
+        self.taken.extras.iter().any(Extra::has_histograms)
+    }
+
+    /// Tells whether a series may have histograms.
+    pub(super) fn has_histograms(&self, index: usize) -> bool {
+        let series = self.series.get(index);
+        series.is_some_and(|series| series.captured.has_histograms(&self.taken))
+    }
+
+    /// Appends the histograms of series `index` within the selected range, in order of
+    /// time, stale markers included.
+    ///
+    /// # Errors
+    /// A run could not be decoded.
+    pub(super) fn read_histograms(
+        &self,
+        index: usize,
+        into: &mut Vec<Point>,
+    ) -> Result<(), StorageError> {
+        let Some(series) = self.series.get(index) else {
+            return Ok(());
+        };
+        let read = series
+            .captured
+            .read_histograms(&self.taken, self.window, into);
+        read.map_err(|_| StorageError::Chunk {
+            series: format!("{:?}", self.labels(index)),
+        })
+    }
+
+    /// Replaces the content of `samples` by the samples of series `index` within the
+    /// selected range.
+    ///
+    /// # Errors
+    /// A chunk could not be decoded.
+    pub(super) fn read_samples(
+        &self,
+        index: usize,
+        scratch: &mut ReadScratch,
+        samples: &mut Samples,
+    ) -> Result<(), StorageError> {
+        samples.clear();
+        let (timestamps, values) = (&mut samples.timestamps, &mut samples.values);
+        self.read(index, scratch, timestamps, values)?;
+        let mut points = Vec::new();
+        self.read_histograms(index, &mut points)?;
+        samples.set_histograms(points);
+        Ok(())
+    }
+
     /// Drops series that turn out to have nothing in the selected range. May read the
     /// disk, so no lock should be held.
     fn drop_empty(&mut self) {
@@ -171,6 +225,15 @@ impl MetricStore {
         drop(capture);
         selection.drop_empty();
         (selection, set)
+    }
+
+    /// Tells whether series may have native histograms in a range.
+    pub fn has_histograms(&self, range: TimeRange) -> bool {
+        let is_in = |times: TimeRange| times.overlaps(range);
+        let set = self.blocks.set();
+        let mut shards = self.shards.iter();
+        shards.any(|shard| shard.lock().histograms.range().is_some_and(is_in))
+            || set.overlapping(range).any(|block| block.has_histograms())
     }
 
     /// Takes a snapshot of series by their ids, in this order. The caller keeps series

@@ -8,6 +8,7 @@ use super::store::MetricStore;
 use crate::block::{BlockOptions, BlockWriter};
 use crate::error::StorageError;
 use crate::model::TimeRange;
+use crate::model::histogram::HistogramPoint;
 
 /// A block that is being filled with history; see [`MetricStore::import`]. Dropped
 /// unfinished it leaves nothing.
@@ -62,18 +63,35 @@ impl MetricStore {
 }
 
 impl Import<'_> {
-    /// Adds a series; its samples ascend strictly in time. Series come in ascending
-    /// order of their labels, which are sorted by name, each name once, no value empty.
+    /// Adds a series of floats; see [`Import::series_with`].
     ///
     /// # Errors
-    /// A rule is broken, or the disk refused; nothing of the import is stored then.
+    /// As there.
     pub fn series<'l>(
         &mut self,
         labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
         timestamps: &[i64],
         values: &[f64],
     ) -> Result<(), StorageError> {
-        Ok(self.writer.series(labels, timestamps, values)?)
+        self.series_with(labels, timestamps, values, &[])
+    }
+
+    /// Adds a series of floats and native histograms, which ascend strictly in time, none
+    /// at the time of another. Series come in ascending order of their labels, which are
+    /// sorted by name, each name once, no value empty.
+    ///
+    /// # Errors
+    /// A rule is broken, or the disk refused; nothing of the import is stored then.
+    pub fn series_with<'l>(
+        &mut self,
+        labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
+        timestamps: &[i64],
+        values: &[f64],
+        histograms: &[HistogramPoint],
+    ) -> Result<(), StorageError> {
+        Ok(self
+            .writer
+            .series_with(labels, timestamps, values, histograms)?)
     }
 
     /// Makes the samples durable and visible; `None` where there were none.

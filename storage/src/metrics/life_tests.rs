@@ -9,7 +9,10 @@ use std::ops::ControlFlow;
 
 use super::*;
 use crate::fs::crash::{CrashDir, Cut, Loss};
-use crate::model::{Labels, MatchOp, Matcher, TimeRange, stale_marker};
+use crate::model::histogram::{
+    CounterResetHint, FloatHistogram, Histogram, IntegerHistogram, Span,
+};
+use crate::model::{Labels, MatchOp, Matcher, STALE_NAN_BITS, TimeRange, stale_marker};
 use crate::{AppendError, StoreOptions, SyncPolicy};
 
 /// Lives in an ordinary test run.
@@ -20,9 +23,25 @@ const CUTS_PER_LIFE: usize = 24;
 const STEPS: usize = 70;
 /// Range of a block in milliseconds.
 const RANGE_MS: i64 = 1000;
+/// Series, of which the first ones have only floats.
+const N_SERIES: u64 = 12;
+const N_FLOATS: u64 = 8;
 
-/// Samples by series and time.
+/// Samples by series and time: the bits of a float, or a digest of a histogram.
 type Content = BTreeMap<Labels, BTreeMap<i64, u64>>;
+
+/// A number for what is in a histogram, whatever its empty buckets are.
+fn digest(histogram: &FloatHistogram) -> u64 {
+    if histogram.is_stale_marker() {
+        return STALE_NAN_BITS;
+    }
+    let numbers = [histogram.count, histogram.sum, f64::from(histogram.schema)];
+    let sides = histogram.positive.iter().chain(histogram.negative.iter());
+    let buckets = sides.filter(|(_, count)| *count != 0.0);
+    let buckets = buckets.flat_map(|(index, count)| [f64::from(index), count]);
+    let bits = numbers.into_iter().chain(buckets).map(f64::to_bits);
+    bits.fold(0, |digest: u64, bits| Chance(digest ^ bits).next())
+}
 
 /// A small source of chance (splitmix64).
 struct Chance(u64);
@@ -127,7 +146,7 @@ impl Life {
             let store = self.store.take().unwrap();
             let mut appender = store.appender();
             // One sample a series: what is accepted is stored, then.
-            for n in 0..9 {
+            for n in 0..N_SERIES {
                 if self.chance.below(3) == 0 {
                     continue;
                 }
@@ -139,20 +158,35 @@ impl Life {
                 if self.deleted.iter().any(|range| range.contains(&t_ms)) {
                     continue;
                 }
-                let value = match self.chance.below(8) {
-                    0 => stale_marker(),
-                    1 => f64::from_bits(self.chance.next()),
-                    _ => self.chance.below(1000) as f64 / 10.0,
-                };
+                // Where a block has the one kind and the head a late one of the other,
+                // readers see the float.
+                let is_taken = |samples: &BTreeMap<i64, u64>| samples.contains_key(&t_ms);
+                if n >= N_FLOATS && self.content.get(&labels).is_some_and(is_taken) {
+                    continue;
+                }
                 let series = appender.series(&labels).unwrap();
-                match appender.append(series, t_ms, value) {
-                    Ok(()) => pending.push((labels, t_ms, value.to_bits())),
+                let (appended, bits) = match n {
+                    // The last ones turn from one kind to the other and back.
+                    N_FLOATS.. if n < N_SERIES - 2 || self.chance.below(2) == 0 => {
+                        let histogram = self.histogram(n);
+                        let bits = digest(&histogram.to_float().unwrap());
+                        (appender.append_histogram(series, t_ms, &histogram), bits)
+                    }
+                    _ => {
+                        let value = match self.chance.below(8) {
+                            0 => stale_marker(),
+                            1 => f64::from_bits(self.chance.next()),
+                            _ => self.chance.below(1000) as f64 / 10.0,
+                        };
+                        (appender.append(series, t_ms, value), value.to_bits())
+                    }
+                };
+                match appended {
+                    Ok(()) => pending.push((labels, t_ms, bits)),
                     Err(
-                        AppendError::OutOfOrder
-                        | AppendError::OutOfBounds
-                        | AppendError::TooOld
-                        | AppendError::DuplicateTimestamp { .. },
+                        AppendError::OutOfOrder | AppendError::OutOfBounds | AppendError::TooOld,
                     ) => {}
+                    Err(error) if error.is_duplicate() => {}
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -162,6 +196,34 @@ impl Life {
                 let samples = self.content.entry(labels).or_default();
                 samples.entry(t_ms).or_insert(bits);
             }
+        }
+    }
+
+    /// Returns a counter that goes on, one that began anew, or none of both.
+    fn histogram(&mut self, n: u64) -> Histogram {
+        let count = match self.chance.below(8) {
+            0 => self.chance.below(50),
+            _ => self.now_ms as u64,
+        };
+        let offset = self.chance.below(3) as i32;
+        let whole = IntegerHistogram {
+            schema: (n % 3) as i32,
+            count: count + 1,
+            sum: self.chance.below(100) as f64,
+            positive_spans: vec![Span { offset, length: 2 }],
+            positive_deltas: vec![count as i64, 1 - count as i64],
+            ..IntegerHistogram::default()
+        };
+        match self.chance.below(6) {
+            0 => Histogram::Float(FloatHistogram {
+                counter_reset_hint: CounterResetHint::Gauge,
+                ..whole.to_float().unwrap()
+            }),
+            1 => Histogram::Integer(IntegerHistogram {
+                sum: stale_marker(),
+                ..IntegerHistogram::default()
+            }),
+            _ => Histogram::Integer(whole),
         }
     }
 
@@ -211,7 +273,15 @@ fn read(store: &MetricStore) -> Content {
         selection.read(index, &mut timestamps, &mut values).unwrap();
         assert!(timestamps.is_sorted_by(|one, next| one < next));
         let bits = values.iter().map(|value| value.to_bits());
-        let samples: BTreeMap<i64, u64> = timestamps.iter().copied().zip(bits).collect();
+        let mut samples: BTreeMap<i64, u64> = timestamps.iter().copied().zip(bits).collect();
+        let mut histograms = Vec::new();
+        let read = selection.read_histograms(index, &timestamps, &mut histograms);
+        read.unwrap();
+        assert!(histograms.is_sorted_by(|one, next| one.t_ms < next.t_ms));
+        for sample in histograms {
+            let before = samples.insert(sample.t_ms, digest(&sample.histogram));
+            assert_eq!(before, None, "a float and a histogram at one time");
+        }
         if !samples.is_empty() {
             let before = content.insert(selection.labels(index), samples);
             assert_eq!(before, None, "a series comes once");

@@ -29,9 +29,11 @@ mod buffers;
 mod deletion;
 mod drain;
 mod extras;
+mod histograms;
 mod late;
 mod limits;
 mod page;
+mod samples;
 mod sealed;
 mod shard;
 mod tombstones;
@@ -61,6 +63,7 @@ mod snapshot;
 mod snapshot_format;
 mod snapshot_load;
 mod stats;
+mod tail;
 mod versions;
 
 #[cfg(test)]
@@ -90,4 +93,5 @@ pub use stats::{
     MetadataStats, Recovery, StoreStats, WalStats,
 };
 pub use store::MetricStore;
+pub use tail::{LogTail, TailMark, TailSink, TailStop};
 pub use versions::{Version, Versions};

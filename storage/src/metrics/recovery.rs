@@ -23,6 +23,7 @@ use super::snapshot_format::{Section, kind};
 use super::snapshot_load::{self, Loaded, LoadedShard};
 use super::stats::{Damage, Recovery};
 use super::store::{Layout, Opened};
+use super::tail::Tails;
 use crate::error::StorageError;
 use crate::fs::Dir;
 use crate::index::{Dictionary, Index, PairId, Restoring, Row, Rows, encode_row};
@@ -30,13 +31,16 @@ use crate::model::Labels;
 use crate::options::StoreOptions;
 use crate::sync::thread;
 use crate::wal::format::segment_seq;
-use crate::wal::{Definitions, Entry, LoggedExemplar, Replayed, Start, WalError, WalOptions};
+use crate::wal::{
+    Definitions, Entry, LoggedExemplar, LoggedHistogram, Replayed, Start, WalError, WalOptions,
+};
 
 const VERSION_FILE: &str = "VERSION";
 const TEMPORARY_FILE: &str = "VERSION.tmp";
 const WAL_DIR: &str = "wal";
 const BLOCKS_DIR: &str = "blocks";
 const HEAD_DIR: &str = "head";
+const TAILS_DIR: &str = "cursors";
 /// The first line of the version file.
 const FORMAT: &str = "kymo-store 1";
 /// The version file is two short lines.
@@ -68,6 +72,7 @@ pub(super) fn open(
 
     let mut damages = Vec::new();
     let blocks = Blocks::open(blocks_dir(dir)?, &mut damages)?;
+    let tails = Tails::open(dir.subdir(TAILS_DIR)?, dirs.clone(), &mut damages)?;
     let head_dir = dir.subdir(HEAD_DIR)?;
     let mut found = snapshot_load::load(&head_dir, n_shards)?;
     damages.append(&mut found.damages);
@@ -96,7 +101,7 @@ pub(super) fn open(
         exemplars: Mutex::new(ReplayedExemplars::new(options.max_exemplars)),
         metadata,
     };
-    let replays = replay_all(&dirs, &starts, options, &shared, base.shards)?;
+    let replays = replay_all(&dirs, &starts, options, &shared, &tails, base.shards)?;
     shared.exemplars.into_inner().finish(&exemplars);
     let mut opened = Opened {
         layout: Layout::new(n_shards),
@@ -104,6 +109,7 @@ pub(super) fn open(
         shards: Vec::new(),
         logs: Vec::new(),
         head: snapshot_load::open_head(head_dir, found, n_shards)?,
+        tails,
         newest_ms: base.newest_ms,
         kept_from_ms: base.kept_from_ms.max(blocks.set().head_from_ms),
         next_born: base.next_born,
@@ -114,7 +120,8 @@ pub(super) fn open(
         lock,
     };
     let (mut rows, mut born) = (Vec::new(), Vec::new());
-    for replay in replays {
+    for (shard, replay) in replays.into_iter().enumerate() {
+        opened.tails.publish(shard, replay.log.end());
         opened.newest_ms = opened.newest_ms.max(replay.newest_ms);
         report(&mut opened.recovery, replay.replayed);
         opened.shards.push(replay.shard);
@@ -319,6 +326,7 @@ fn replay_all(
     starts: &[Start],
     options: &StoreOptions,
     shared: &Shared<'_>,
+    tails: &Tails,
     shards: Vec<LoadedShard>,
 ) -> Result<Vec<Replay>, StorageError> {
     let shards: Vec<Mutex<LoadedShard>> = shards.into_iter().map(Mutex::new).collect();
@@ -329,7 +337,8 @@ fn replay_all(
         };
         let loaded = std::mem::take(&mut *shards[shard].lock());
         let dir = Arc::clone(&dirs[shard]);
-        let replay = replay(dir, options, starts[shard], shared, loaded)?;
+        let held_from = tails.hold(shard);
+        let replay = replay(dir, options, starts[shard], held_from, shared, loaded)?;
         shared.progress.done(replay.replayed.segments);
         Ok(replay)
     });
@@ -343,6 +352,7 @@ fn replay(
     dir: Arc<dyn Dir>,
     options: WalOptions,
     start: Start,
+    held_from: Option<u64>,
     shared: &Shared<'_>,
     loaded: LoadedShard,
 ) -> Result<Replay, WalError> {
@@ -361,7 +371,9 @@ fn replay(
         by_value: Vec::new(),
         labels: HashMap::new(),
     };
-    let opened = ShardLog::open(dir, options, start, &mut |entry| replayer.apply(entry));
+    let opened = ShardLog::open(dir, options, start, held_from, &mut |entry| {
+        replayer.apply(entry);
+    });
     let (mut log, replayed) = opened?;
     log.set_defined(replayer.defined);
     Ok(Replay {
@@ -407,6 +419,7 @@ impl Replayer<'_> {
                     self.shard.apply_late(slot, 0, t_ms, value, 0);
                 }
             }
+            Entry::Histograms(found) => self.histograms(found),
             Entry::Tombstones(deleted) => {
                 for &(slot, range) in deleted {
                     self.shard.delete(slot, 0, range);
@@ -426,7 +439,7 @@ impl Replayer<'_> {
         for (at, ((&slot, &t_ms), &value)) in slots.iter().zip(times).zip(values).enumerate() {
             // A slot without a series belonged to one that was removed; its definition
             // went with older segments.
-            let applied = self.shard.apply(slot, 0, t_ms, value, REPLAY_EPOCH);
+            let applied = self.shard.replay(slot, t_ms, value, REPLAY_EPOCH);
             if applied == Applied::OutOfOrder {
                 self.overtaken.push(at);
             }
@@ -452,6 +465,18 @@ impl Replayer<'_> {
                 self.shard.apply_late(slot, 0, t_ms, value, 0);
             }
             *newest_ms = t_ms.max(*newest_ms);
+        }
+    }
+
+    fn histograms(&mut self, found: &[LoggedHistogram]) {
+        for logged in found {
+            let (slot, t_ms, flat) = (logged.id, logged.t_ms, logged.flat.clone());
+            if logged.is_late {
+                self.shard.apply_late_histogram(slot, 0, t_ms, flat, 0);
+            } else {
+                self.shard.replay_histogram(slot, t_ms, flat, REPLAY_EPOCH);
+                self.newest_ms = self.newest_ms.max(t_ms);
+            }
         }
     }
 
@@ -521,6 +546,7 @@ impl Replayer<'_> {
             self.defined.remove(slot);
             self.shard.forget_samples(slot);
             self.shard.forget_extras(slot);
+            self.shard.forget_histograms(slot);
             if let Some(born) = self.born.get_mut(slot as usize) {
                 *born = UNKNOWN;
             }
@@ -574,7 +600,7 @@ impl Opened {
     /// returns its id.
     fn settle(&mut self, index: &mut Restoring, id: u32, other: u32, row: Row<'_>) -> u32 {
         let layout = self.layout;
-        let newest = |shards: &[Shard], id| shards[layout.shard(id)].last_ms(layout.slot(id));
+        let newest = |shards: &[Shard], id| shards[layout.shard(id)].newest_ms(layout.slot(id));
         let mut loser = id;
         if other != id && newest(&self.shards, id) > newest(&self.shards, other) {
             index.remove(other);
@@ -582,14 +608,23 @@ impl Opened {
                 loser = other;
             }
         }
+        if self.tails.removed.is_on() {
+            let dictionary = index.dictionary();
+            let dictionary = dictionary.read();
+            let pairs = row.pairs().map(|pair| dictionary.pair_text(pair));
+            let seq = self.logs[layout.shard(loser)].end().seq;
+            self.tails.removed.add(loser, seq, pairs);
+        }
         let shard = &mut self.shards[layout.shard(loser)];
         shard.forget_samples(layout.slot(loser));
         // Late samples tell nothing about who was alive, so none is given up.
         let late = shard.forget_extras(layout.slot(loser));
+        let late_histograms = shard.forget_histograms(layout.slot(loser));
         shard.remove(layout.slot(loser));
         let winner = if loser == id { other } else { id };
         let (shard, slot) = (layout.shard(winner), layout.slot(winner));
         self.shards[shard].add_late(slot, &late);
+        self.shards[shard].add_late_histograms(slot, late_histograms);
         loser
     }
 }

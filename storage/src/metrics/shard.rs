@@ -6,7 +6,8 @@
 //! takes once per transaction.
 //!
 //! What only few series have, samples that came late and deleted times, lies beside the
-//! rows: see [`extras`](super::extras).
+//! rows: see [`extras`](super::extras). So do native histograms, see
+//! [`histograms`](super::histograms).
 //!
 //! Samples become visible with their transaction: the first append of an *epoch*
 //! notes how far the series reached before, and a reader that closed the epoch before
@@ -14,7 +15,8 @@
 
 use super::appender::Bounds;
 use super::buffers::{Buffers, MAX_BYTES, Place};
-use super::extras::{NO_EXTRA, Taken};
+use super::extras::{Extra, NO_EXTRA, Taken};
+use super::histograms::{Histograms, Point};
 use super::late::{LateBuffer, LateSample};
 use super::sealed::{self, Chunk, ChunkRef, SealedChunks, SealedPages};
 use super::tombstones::Tombstones;
@@ -31,6 +33,7 @@ const GOOD_BYTES: u16 = 240;
 /// No token is longer; a chunk with less room left is sealed.
 const LONGEST_TOKEN: usize = size_of::<Scratch>();
 
+mod histograms;
 mod saved;
 
 pub(super) use saved::SavedRow;
@@ -47,6 +50,7 @@ pub(super) struct Shard {
     scratch: sealed::Scratch,
     pub(super) late: LateBuffer,
     pub(super) tombstones: Tombstones,
+    pub(super) histograms: Histograms,
     kept_from_ms: i64,
     /// No sample is older.
     oldest_ms: Option<i64>,
@@ -95,6 +99,8 @@ const DOOMED: u8 = 4;
 pub(super) const LATE: u8 = 8;
 /// There are deleted times.
 pub(super) const DELETED: u8 = 16;
+/// There are histograms.
+pub(super) const HISTOGRAMS: u8 = 32;
 
 const EMPTY: SeriesRow = SeriesRow {
     open: OpenChunk::NEW,
@@ -222,6 +228,25 @@ impl Captured {
             None => Ok(()),
         }
     }
+
+    /// Tells whether the series may have histograms.
+    pub(super) fn has_histograms(&self, taken: &Taken) -> bool {
+        let extra = taken.extras.get(self.extra as usize);
+        extra.is_some_and(Extra::has_histograms)
+    }
+
+    /// Appends the histograms in a window, in order of time.
+    pub(super) fn read_histograms(
+        &self,
+        taken: &Taken,
+        window: Window,
+        into: &mut Vec<Point>,
+    ) -> Result<(), Malformed> {
+        match taken.extras.get(self.extra as usize) {
+            Some(extra) => extra.read_histograms(window, into),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Shard {
@@ -265,6 +290,11 @@ impl Shard {
         if t_ms < bounds.valid_from_ms {
             return bounds.check_late(t_ms).map(|()| Checked::Late(found));
         }
+        if row.open.flags & HISTOGRAMS != 0
+            && let Some(checked) = self.check_after_histogram(slot, found, t_ms, value, bounds)
+        {
+            return checked;
+        }
         if row.open.flags & SAMPLES == 0 || t_ms > row.open.last_ms {
             return Ok(Checked::InOrder(found));
         }
@@ -291,12 +321,24 @@ impl Shard {
         value: f64,
         epoch: u32,
     ) -> Applied {
-        let Some(row) = self.rows.get_mut(slot as usize) else {
+        let Some(row) = self.rows.get(slot as usize) else {
             return Applied::Lost;
         };
         if row.open.flags & LIVE == 0 || row.born != born {
             return Applied::Lost;
         }
+        if row.open.flags & HISTOGRAMS != 0
+            && let Some(applied) = self.apply_beside_histograms(slot, t_ms, value, epoch)
+        {
+            return applied;
+        }
+        self.apply_float(slot, t_ms, value, epoch)
+    }
+
+    /// As [`Shard::apply`], of a series that exists, with a look at its floats alone.
+    #[inline]
+    fn apply_float(&mut self, slot: u32, t_ms: i64, value: f64, epoch: u32) -> Applied {
+        let row = &mut self.rows[slot as usize];
         let bits = value.to_bits();
         if row.open.flags & SAMPLES != 0 {
             if t_ms < row.open.last_ms {
@@ -408,7 +450,7 @@ impl Shard {
         taken: &mut Taken,
     ) -> Option<Captured> {
         let row = self.rows.get(slot as usize)?;
-        if row.open.flags & (LATE | DELETED) != 0 {
+        if row.open.flags & (LATE | DELETED | HISTOGRAMS) != 0 {
             return self.capture_with_extra(slot, window, wanted, epoch, pages, taken);
         }
         let range = window.in_order?;
@@ -481,6 +523,7 @@ impl Shard {
     pub(super) fn truncate_before(&mut self, t_ms: i64) -> u64 {
         let removed_before = self.counts.chunks_removed;
         self.forget_tombstones_before(t_ms);
+        self.forget_histograms_before(t_ms);
         self.kept_from_ms = self.kept_from_ms.max(t_ms);
         self.counts.chunks_removed += self.sealed.truncate_before(t_ms);
         for slot in 0..self.rows.len() {
@@ -496,7 +539,7 @@ impl Shard {
             if row.sealed != ChunkRef::NONE && !self.sealed.holds(row.sealed) {
                 row.sealed = ChunkRef::NONE;
             }
-            if row.open.flags & (SAMPLES | LATE) == 0 {
+            if row.open.flags & (SAMPLES | LATE | HISTOGRAMS) == 0 {
                 row.open.flags |= DOOMED;
             }
         }
@@ -519,7 +562,7 @@ impl Shard {
     /// Tells whether the series in `slot` is still marked as having nothing left.
     pub(super) fn is_doomed(&self, slot: u32) -> bool {
         let row = self.rows.get(slot as usize);
-        let flags = LIVE | SAMPLES | LATE | DOOMED;
+        let flags = LIVE | SAMPLES | LATE | HISTOGRAMS | DOOMED;
         row.is_some_and(|row| row.open.flags & flags == LIVE | DOOMED)
     }
 
@@ -531,6 +574,7 @@ impl Shard {
     /// Ends a series without samples; its slot can be created again.
     pub(super) fn remove(&mut self, slot: u32) {
         self.forget_extras(slot);
+        self.forget_histograms(slot);
         if let Some(row) = self.rows.get_mut(slot as usize) {
             *row = EMPTY;
         }
@@ -550,12 +594,6 @@ impl Shard {
         row.is_some_and(|row| row.epoch == epoch && row.seen_ms < t_ms)
     }
 
-    /// Returns the newest time of the series in `slot` of what came in order.
-    pub(super) fn last_ms(&self, slot: u32) -> Option<i64> {
-        let row = self.rows.get(slot as usize)?;
-        (row.open.flags & SAMPLES != 0).then_some(row.open.last_ms)
-    }
-
     /// Returns the figures of the shard.
     pub(super) fn counts(&self) -> ShardCounts {
         self.counts
@@ -571,6 +609,11 @@ impl Shard {
         &mut self.sealed
     }
 
+    /// Counts the chunks, runs of histograms included.
+    pub(super) fn n_chunks(&self) -> u64 {
+        self.counts.open_chunks + self.sealed.n_chunks() + self.histograms.n_runs()
+    }
+
     /// Returns a time before which there is no sample: that of the oldest one, as of
     /// the last truncation.
     pub(super) fn oldest_ms(&self) -> Option<i64> {
@@ -580,7 +623,11 @@ impl Shard {
     fn find_oldest_ms(&self) -> Option<i64> {
         let open = self.rows.iter().filter(|row| row.open.n > 0);
         let open = open.filter_map(|row| open::first_ms(self.buffers.get(row.place)));
-        open.chain(self.sealed.min_time_ms()).min()
+        let histograms = self.histograms.iter();
+        let histograms = histograms.filter_map(|(_, series)| series.in_order_range());
+        open.chain(self.sealed.min_time_ms())
+            .chain(histograms.map(|range| range.start_ms))
+            .min()
     }
 
     /// Returns the bytes of memory of the rows and of the open chunks.

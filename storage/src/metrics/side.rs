@@ -1,10 +1,11 @@
-//! What a transaction carries beside its samples: exemplars and metadata.
+//! What a transaction carries beside its floats: histograms, exemplars and metadata.
 //!
-//! Exemplars are logged with their series; metadata belongs to no series and goes
+//! Histograms and exemplars are logged with their series; metadata belongs to no series and goes
 //! into the log of the first shard.
 
 use super::appender::{Appender, SeriesRef, touch};
 use super::exemplars::{Exemplars, PendingExemplar};
+use super::histograms::PendingHistogram;
 use super::metadata::PendingMetadata;
 use super::store::MetricStore;
 use crate::error::AppendError;
@@ -18,6 +19,8 @@ const METADATA_SHARD: usize = 0;
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Side {
+    /// In order of shard, once they are sorted.
+    pub(super) histograms: Vec<PendingHistogram>,
     /// In order of shard, once they are numbered.
     exemplars: Vec<PendingExemplar>,
     /// Number of the first exemplar.
@@ -30,10 +33,25 @@ impl Side {
     pub(super) fn is_in(&self, shard: usize) -> bool {
         (shard == METADATA_SHARD && !self.metadata.is_empty())
             || self.exemplars.iter().any(|pending| pending.shard == shard)
+            || !self.histograms_of(shard).is_empty()
+    }
+
+    /// Sorts everything by shard, and numbers the exemplars.
+    pub(super) fn sort(&mut self, exemplars: &Exemplars) {
+        self.histograms.sort_by_key(|pending| pending.shard);
+        self.number(exemplars);
+    }
+
+    /// Returns the histograms of a shard, once they are sorted.
+    pub(super) fn histograms_of(&self, shard: usize) -> &[PendingHistogram] {
+        let all = &self.histograms;
+        let begin = all.partition_point(|pending| pending.shard < shard);
+        let end = all.partition_point(|pending| pending.shard <= shard);
+        &all[begin..end]
     }
 
     /// Numbers the exemplars, those of a shard one after the other.
-    pub(super) fn number(&mut self, exemplars: &Exemplars) {
+    fn number(&mut self, exemplars: &Exemplars) {
         if !self.exemplars.is_empty() {
             self.exemplars.sort_by_key(|pending| pending.shard);
             self.first = exemplars.number(self.exemplars.len());
@@ -49,6 +67,11 @@ impl Side {
 
     /// Collects the records for the log of a shard.
     pub(super) fn log(&self, shard: usize, wal: &mut Wal) {
+        wal.histograms(
+            self.histograms_of(shard)
+                .iter()
+                .map(PendingHistogram::logged),
+        );
         let mut exemplars = self.exemplars_of(shard).peekable();
         if let Some(&(first, ..)) = exemplars.peek() {
             wal.exemplars(first, exemplars.map(|(_, slot, exemplar)| (slot, exemplar)));

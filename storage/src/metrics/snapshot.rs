@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::head_files::HeadFiles;
+use super::histograms;
 use super::log::SlotSet;
 use super::snapshot_format::{
     Manifest, Part, PartWriter, RowsEncoder, ShardEntry, encode_page, encode_page_info, kind,
@@ -136,6 +137,8 @@ impl MetricStore {
             return Err(StorageError::Poisoned { reason });
         }
         let _alone = self.truncating.lock();
+        // A snapshot does not know the series that left.
+        self.tails.removed.flush().map_err(failed)?;
         let taken = self.take_snapshot();
         let counter = match &taken {
             Ok(_) => &self.head.snapshots,
@@ -202,7 +205,8 @@ impl MetricStore {
         for (number, log) in self.logs.iter().enumerate() {
             let entries = || kept.iter().map(|manifest| &manifest.shards[number]);
             if let Some(position) = entries().map(|entry| entry.position).min() {
-                log.lock().remove_before(position)?;
+                let held_from = self.tails.hold(number);
+                log.lock().remove_before(position, held_from)?;
             }
             if let Some(first) = entries().map(|entry| entry.first_file).min() {
                 // Files that came later than the snapshots are later, too.
@@ -411,7 +415,7 @@ impl Taking<'_> {
         // with the snapshot.
         let _ = store.flush_shard(number);
         let lowest_open = store.head.files[number].lock().lowest_open();
-        let (pages, current, first_file, state, sections) = {
+        let (pages, current, first_file, state, histograms, sections) = {
             let shard = store.shards[number].lock();
             let (pages, current) = shard.sealed().all();
             let mut state = shard.kept_from_ms().to_le_bytes().to_vec();
@@ -430,6 +434,7 @@ impl Taking<'_> {
                 current,
                 first_file,
                 state,
+                shard.histograms.saved(),
                 shard.sections(),
             )
         };
@@ -444,6 +449,9 @@ impl Taking<'_> {
             encode_page_info(&info, &mut body);
             let stored = page.stored(number as u32, &info).unwrap_or_default();
             part.frame(kind::MEMORY_PAGE, &[&body, &stored])?;
+        }
+        for bytes in histograms::sections(&histograms) {
+            part.frame(kind::HISTOGRAMS, &[&bytes])?;
         }
         for (kind, bytes) in sections {
             part.frame(kind, &[&bytes])?;

@@ -28,8 +28,9 @@ use crate::fs::{AppendFile, Dir, FsError};
 use crate::index::Row;
 use crate::model::TimeRange;
 
-/// Format version that is written, and the newest that is read.
-pub(super) const VERSION: u16 = 1;
+/// Format version that is written, and the newest that is read. All before it are read,
+/// too.
+pub(super) const VERSION: u16 = 2;
 
 const MAGIC: [u8; 8] = *b"KYMOSNAP";
 const HEADER_BYTES: usize = 32;
@@ -55,6 +56,8 @@ pub(super) mod kind {
     pub(in crate::metrics) const EXEMPLARS: u8 = 18;
     /// Of the store: metadata of metrics.
     pub(in crate::metrics) const METADATA: u8 = 19;
+    /// Of a shard: histograms. Since version 2; there may be several.
+    pub(in crate::metrics) const HISTOGRAMS: u8 = 20;
 }
 
 /// A part of a snapshot that belongs to somebody else: a kind from
@@ -237,7 +240,7 @@ fn check_header(bytes: &[u8], part: Part, seq: u64) -> Result<(), Fault> {
         return Err(Fault::new(0, "the file header is not valid"));
     }
     let version = u16::from_le_bytes([header[8], header[9]]);
-    if version != VERSION {
+    if version == 0 || version > VERSION {
         let mut fault = Fault::new(8, &format!("the format version is {version}"));
         fault.version = Some(version);
         return Err(fault);

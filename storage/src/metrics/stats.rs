@@ -23,8 +23,10 @@ pub struct StoreStats {
     pub chunks_removed_total: u64,
     /// Bytes of chunk payload in memory, open chunks included.
     pub chunk_bytes: u64,
-    /// Samples committed, without replayed ones.
+    /// Samples committed, histograms included, without replayed ones.
     pub samples_appended_total: u64,
+    /// Of these, histograms.
+    pub histograms_appended_total: u64,
     /// Samples refused, or dropped at commit, because the series had a newer one.
     pub out_of_order_total: u64,
     /// Samples refused, or dropped at commit, because another value was there already.
@@ -141,6 +143,8 @@ pub struct MemoryStats {
     pub sealed_chunks: u64,
     /// Late samples and deleted times.
     pub late: u64,
+    /// Native histograms.
+    pub histograms: u64,
     /// Table from raw keys to series.
     pub aliases: u64,
     /// Interned names and values with their table.
@@ -164,6 +168,7 @@ impl MemoryStats {
             + self.open_chunks
             + self.sealed_chunks
             + self.late
+            + self.histograms
             + self.aliases
             + self.symbols
             + self.labels

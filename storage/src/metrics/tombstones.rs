@@ -158,6 +158,12 @@ pub(super) fn hide(deleted: &[TimeRange], timestamps: &mut Vec<i64>, values: &mu
     }
 }
 
+/// Tells whether a time is inside the intervals, which are in order.
+pub(super) fn are_deleted(deleted: &[TimeRange], t_ms: i64) -> bool {
+    let at = deleted.partition_point(|range| range.end_ms < t_ms);
+    deleted.get(at).is_some_and(|range| range.start_ms <= t_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::index_writer::IndexWriter;
 use super::meta::{self, BlockMeta};
 use super::series_entry::ChunkMeta;
-use super::{ImportReport, Reader, Result, index, segments, tombstones, xor};
+use super::{ImportReport, Reader, Result, chunk, index, segments, tombstones, xor};
 use crate::codec::crc;
 use crate::codec::varint::{read_u64, write_u64};
 use crate::fs::Dir;
 use crate::fs::memory::MemoryDir;
 use crate::model::TimeRange;
+use crate::model::histogram::{Histogram, HistogramPoint, IntegerHistogram, Span};
 
 /// A chunk as its bytes.
 #[derive(Debug, Clone)]
@@ -33,6 +34,33 @@ impl MadeChunk {
             max_t_ms: timestamps.last().copied().unwrap_or(0),
             encoding: 1,
             payload,
+        }
+    }
+}
+
+impl MadeChunk {
+    /// Three histograms from a time on.
+    fn of_histograms(from: i64) -> MadeChunk {
+        let histogram = |at: u64| IntegerHistogram {
+            count: at,
+            positive_spans: vec![Span {
+                offset: -1,
+                length: 1,
+            }],
+            positive_deltas: vec![at as i64],
+            ..IntegerHistogram::default()
+        };
+        let point = |at: i64| HistogramPoint {
+            t_ms: from + at * 15,
+            histogram: Histogram::Integer(histogram(at as u64)),
+        };
+        let points: Vec<HistogramPoint> = (0..3).map(point).collect();
+        let chunk = chunk::encode_histograms(&points);
+        MadeChunk {
+            min_t_ms: from,
+            max_t_ms: from + 30,
+            encoding: chunk::Encoding::Histogram as u8,
+            payload: chunk.map_or_else(|_| Vec::new(), |chunks| chunks[0].payload.clone()),
         }
     }
 }
@@ -71,6 +99,7 @@ pub(super) fn make(series: &[MadeSeries<'_>]) -> Result<MemoryDir> {
         min_t_ms: 0,
         max_t_ms: 7_200_000,
         n_samples: 0,
+        n_histograms: 0,
         n_series: series.len() as u64,
         n_chunks: 0,
         n_tombstones: 0,
@@ -90,10 +119,14 @@ pub(super) fn sealed_tombstones(content: &[u8]) -> Vec<u8> {
     file
 }
 
+/// Ways in which `data` is taken.
+const MODES: u8 = 12;
+
 /// Opens a block that is made of `data` and reads it whole and in two halves.
 ///
-/// The first byte says what the rest is: the payload of a float chunk in one of two
-/// encodings, the content of the tombstones, or changes to a sound block. Checksums
+/// The first byte says what the rest is: the payload of a chunk of floats in one of two
+/// encodings or of histograms in one of four, the content of the tombstones, or changes to
+/// a sound block. Checksums
 /// are put right, but for the last kind of changes, so that everything is reached.
 ///
 /// # Panics
@@ -116,7 +149,7 @@ pub fn check_reader(data: &[u8]) {
         }
         dir.put(name, bytes);
     };
-    match mode % 8 {
+    match mode % MODES {
         2 => block.put(tombstones::FILE, sealed_tombstones(rest)),
         3 => changed(&block, index::FILE, true),
         4 => changed(&block, index::FILE, false),
@@ -150,18 +183,16 @@ fn sound(mode: u8, rest: &[u8]) -> Vec<MadeSeries<'static>> {
         let samples: Vec<_> = (0..5).map(|i| (from + i * 15, i as f64 / 3.0)).collect();
         MadeChunk::of_floats(&samples)
     };
-    let tried = match mode % 8 {
-        encoding @ 0..2 => MadeChunk {
-            min_t_ms: i64::MIN,
-            max_t_ms: i64::MAX,
-            encoding: 1 + 3 * encoding,
-            payload: rest.to_vec(),
-        },
-        _ => MadeChunk {
-            encoding: 2,
-            payload: vec![0, 7, 0],
-            ..floats(-100)
-        },
+    let encoded = |encoding| MadeChunk {
+        min_t_ms: i64::MIN,
+        max_t_ms: i64::MAX,
+        encoding,
+        payload: rest.to_vec(),
+    };
+    let tried = match mode % MODES {
+        encoding @ 0..2 => encoded(1 + 3 * encoding),
+        mode @ 8..MODES => encoded([2, 3, 5, 6][usize::from(mode - 8)]),
+        _ => MadeChunk::of_histograms(-100),
     };
     vec![
         (
@@ -239,6 +270,14 @@ fn read(reader: &Reader, ranges: &[TimeRange]) -> Option<(Samples, ImportReport)
             let name = format!("{labels:?}");
             let pairs = series.timestamps.iter().zip(series.values);
             samples.extend(pairs.map(|(&t_ms, value)| (name.clone(), t_ms, value.to_bits())));
+            let points = series.histograms;
+            assert!(points.is_sorted_by(|a, b| a.t_ms < b.t_ms), "in order");
+            for point in points {
+                assert!(range.contains(point.t_ms));
+                assert!(!series.timestamps.contains(&point.t_ms), "one a time");
+                let name = format!("{name} {:?}", point.histogram);
+                samples.push((name, point.t_ms, point.histogram.sum().to_bits()));
+            }
             last = labels;
         }
     }

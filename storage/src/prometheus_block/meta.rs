@@ -34,6 +34,8 @@ pub struct BlockMeta {
     pub max_t_ms: i64,
     /// Samples, histograms among them; 0 where it does not say.
     pub n_samples: u64,
+    /// Histograms among them; 0 where it does not say.
+    pub n_histograms: u64,
     /// Series.
     pub n_series: u64,
     /// Chunks.
@@ -66,6 +68,8 @@ struct Stats {
     num_samples: u64,
     #[serde(skip_serializing_if = "is_zero")]
     num_float_samples: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    num_histogram_samples: u64,
     #[serde(skip_serializing_if = "is_zero")]
     num_series: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -121,6 +125,7 @@ impl BlockMeta {
             min_t_ms: file.min_time,
             max_t_ms: file.max_time,
             n_samples: file.stats.num_samples,
+            n_histograms: file.stats.num_histogram_samples,
             n_series: file.stats.num_series,
             n_chunks: file.stats.num_chunks,
             n_tombstones: file.stats.num_tombstones,
@@ -129,7 +134,7 @@ impl BlockMeta {
         })
     }
 
-    /// Returns the file for a block of floats only.
+    /// Returns the file.
     pub(super) fn encode(&self) -> serde_json::Result<Vec<u8>> {
         let file = File {
             ulid: self.ulid.clone(),
@@ -137,7 +142,8 @@ impl BlockMeta {
             max_time: self.max_t_ms,
             stats: Stats {
                 num_samples: self.n_samples,
-                num_float_samples: self.n_samples,
+                num_float_samples: self.n_samples - self.n_histograms,
+                num_histogram_samples: self.n_histograms,
                 num_series: self.n_series,
                 num_chunks: self.n_chunks,
                 num_tombstones: self.n_tombstones,

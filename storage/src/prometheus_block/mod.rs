@@ -21,7 +21,9 @@
 //!
 //! It is not a store: nothing is looked up here, and a block is never changed.
 
+pub mod chunk;
 mod columns;
+mod histogram;
 mod index;
 mod index_writer;
 mod meta;
@@ -32,6 +34,7 @@ mod scan;
 mod segments;
 mod series_entry;
 mod tombstones;
+mod varbit;
 mod writer;
 mod xor;
 mod xor2;

@@ -9,9 +9,10 @@ use super::report::{ImportReport, Skipped, SkippedKind};
 use super::segments::{RawChunk, Segments};
 use super::series_entry::ChunkMeta;
 use super::tombstones::{self, Tombstones};
-use super::{PrometheusBlockError, Result, xor, xor2};
+use super::{PrometheusBlockError, Result, histogram, xor, xor2};
 use crate::codec::CodecError;
 use crate::fs::{Dir, RealDir};
+use crate::model::histogram::HistogramPoint;
 use crate::model::{Labels, TimeRange};
 
 /// An open block. Its files are mapped; they may be removed, but not changed, while it
@@ -186,10 +187,12 @@ pub struct Cursor<'r> {
 pub struct Series<'a> {
     /// Names and values, in order of name.
     pub labels: &'a [(&'a str, &'a str)],
-    /// Times of the samples, ascending.
+    /// Times of the floats, ascending.
     pub timestamps: &'a [i64],
     /// Their values.
     pub values: &'a [f64],
+    /// Native histograms, ascending in time; none has the time of a float.
+    pub histograms: &'a [HistogramPoint],
 }
 
 impl Cursor<'_> {
@@ -219,6 +222,7 @@ impl Cursor<'_> {
                     labels: &self.labels,
                     timestamps: &self.columns.timestamps,
                     values: &self.columns.values,
+                    histograms: &self.columns.histograms,
                 }));
             }
         }
@@ -257,7 +261,19 @@ impl Cursor<'_> {
                 };
                 self.report.skip(series as u32, kind, skipped);
             }
-            reader.check_times(meta, &self.chunk.timestamps)?;
+            reader.check_times(meta, self.chunk.timestamps.iter().copied())?;
+            let times = self.chunk.histograms.iter().map(|point| point.t_ms);
+            reader.check_times(meta, times)?;
+            for point in self.chunk.histograms.drain(..) {
+                if !self.range.contains(point.t_ms) {
+                    continue;
+                }
+                if tombstones::covers(deleted, point.t_ms) {
+                    self.report.deleted += 1;
+                } else {
+                    self.columns.histograms.push(point);
+                }
+            }
             let samples = self.chunk.timestamps.iter().zip(&self.chunk.values);
             for (&t_ms, &value) in samples {
                 if !self.range.contains(t_ms) {
@@ -284,11 +300,17 @@ impl Reader {
 
     /// Checks that the samples of a chunk are where the index says: ranges are chosen
     /// by the index, so that others would be lost silently.
-    fn check_times(&self, meta: &ChunkMeta, timestamps: &[i64]) -> Result<()> {
-        let (Some(&first), Some(&last)) = (timestamps.first(), timestamps.last()) else {
+    fn check_times(
+        &self,
+        meta: &ChunkMeta,
+        mut timestamps: impl DoubleEndedIterator<Item = i64> + Clone,
+    ) -> Result<()> {
+        let is_sorted = timestamps.clone().is_sorted_by(|a, b| a < b);
+        let Some(first) = timestamps.next() else {
             return Ok(());
         };
-        if !timestamps.is_sorted_by(|a, b| a < b) {
+        let last = timestamps.next_back().unwrap_or(first);
+        if !is_sorted {
             return Err(self.chunk_error(meta, "its times are not ascending"));
         }
         if first < meta.min_t_ms || last > meta.max_t_ms {
@@ -307,11 +329,7 @@ struct Decoded {
     skipped: Option<(SkippedKind, u64)>,
 }
 
-/// Histograms with start times use two bits of the count for something else.
-const COUNT_WITH_STARTS: u64 = 0x3fff;
-
 fn decode(chunk: &RawChunk<'_>, out: &mut Columns) -> std::result::Result<Decoded, CodecError> {
-    let n = || xor::read_n(chunk.payload).map(|(n, _)| n as u64);
     let skipped = match chunk.encoding {
         1 => {
             xor::decode(chunk.payload, out)?;
@@ -322,10 +340,15 @@ fn decode(chunk: &RawChunk<'_>, out: &mut Columns) -> std::result::Result<Decode
             let starts = (SkippedKind::StartTimes, decoded.n as u64);
             Some(starts).filter(|_| decoded.has_starts)
         }
-        2 => Some((SkippedKind::Histogram, n()?)),
-        3 => Some((SkippedKind::FloatHistogram, n()?)),
-        5 => Some((SkippedKind::Histogram, n()? & COUNT_WITH_STARTS)),
-        6 => Some((SkippedKind::FloatHistogram, n()? & COUNT_WITH_STARTS)),
+        encoding @ (2 | 3 | 5 | 6) => {
+            let histograms = &mut out.histograms;
+            let decoded = histogram::decode(encoding, chunk.payload, histograms)?;
+            let skipped = match decoded.unknown_schema {
+                Some(schema) => Some(SkippedKind::Schema(schema)),
+                None => decoded.has_starts.then_some(SkippedKind::StartTimes),
+            };
+            skipped.map(|kind| (kind, decoded.n as u64))
+        }
         other => Some((SkippedKind::Unknown(other), 0)),
     };
     Ok(Decoded { skipped })

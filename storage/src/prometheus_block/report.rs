@@ -8,13 +8,11 @@ use crate::model::TimeRange;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum SkippedKind {
-    /// Chunks of native histograms with integer counts.
-    Histogram,
-    /// Chunks of native histograms with float counts.
-    FloatHistogram,
+    /// Native histograms of a schema that is not stored, such as one of more than 8.
+    Schema(i32),
     /// Chunks of an encoding that is not known, such as Thanos' downsampled ones.
     Unknown(u8),
-    /// The start times of float samples. The samples themselves were taken.
+    /// The start times of samples. The samples themselves were taken.
     StartTimes,
 }
 
@@ -22,8 +20,7 @@ impl SkippedKind {
     /// Returns the kind in words, for a line of a report.
     pub fn describe(self) -> String {
         match self {
-            SkippedKind::Histogram => "native histograms".to_owned(),
-            SkippedKind::FloatHistogram => "native histograms of floats".to_owned(),
+            SkippedKind::Schema(schema) => format!("native histograms of schema {schema}"),
             SkippedKind::Unknown(encoding) => format!("chunks of unknown encoding {encoding}"),
             SkippedKind::StartTimes => "start times of samples".to_owned(),
         }

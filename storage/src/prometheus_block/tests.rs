@@ -8,6 +8,7 @@ use super::*;
 use crate::fs::Dir;
 use crate::fs::crash::{CrashDir, Cut, Faults, Loss};
 use crate::fs::memory::MemoryDir;
+use crate::model::histogram::{Histogram, HistogramPoint, IntegerHistogram, Span};
 use crate::model::{TimeRange, stale_marker};
 
 const ULID: &str = "01BKGTZQ1SYQJTR4PB43C8PD98";
@@ -220,7 +221,8 @@ fn what_is_not_taken_is_counted_by_series() {
         min_t_ms,
         max_t_ms,
         encoding,
-        payload: [&n.to_be_bytes()[..], &[0]].concat(),
+        // Flags, the threshold, schema 9, and no buckets.
+        payload: [&n.to_be_bytes()[..], &[0, 0, 0xc4, 0x80]].concat(),
     };
     let block = make(&[
         (
@@ -259,14 +261,14 @@ fn what_is_not_taken_is_counted_by_series() {
         )
     };
     let expected = [
-        row("a", SkippedKind::Histogram, 2, 12, 10, 60),
-        row("b", SkippedKind::FloatHistogram, 1, 4, 0, 99),
-        row("c", SkippedKind::Histogram, 1, 100, 5, 5),
+        row("a", SkippedKind::Schema(9), 2, 12, 10, 60),
+        row("b", SkippedKind::Schema(9), 1, 4, 0, 99),
+        row("c", SkippedKind::Schema(9), 1, 100, 5, 5),
         row("d", SkippedKind::Unknown(255), 1, 0, 5, 5),
     ];
     assert_eq!(skipped, expected);
-    let (series, sum) = report.skipped_by_kind()[&SkippedKind::Histogram];
-    assert_eq!((series, sum.chunks, sum.samples), (2, 3, 112));
+    let (series, sum) = report.skipped_by_kind()[&SkippedKind::Schema(9)];
+    assert_eq!((series, sum.chunks, sum.samples), (3, 4, 116));
     assert_eq!(report.samples, 1);
 }
 
@@ -424,5 +426,91 @@ proptest! {
         if meta.is_some() {
             prop_assert_eq!(read_all(&parent.child(ULID)).unwrap().0, content);
         }
+    }
+}
+
+/// A counter with a bucket more from the tenth on, and its end.
+fn latency(seed: i64, n: i64) -> Vec<HistogramPoint> {
+    let point = |at: i64| {
+        let length = 2 + u32::from(at >= 10);
+        let histogram = IntegerHistogram {
+            schema: 2,
+            zero_threshold: 1e-3,
+            zero_count: at as u64,
+            count: (at + (seed + at) * i64::from(length)) as u64,
+            sum: at as f64 * 0.25,
+            positive_spans: vec![Span { offset: -1, length }],
+            positive_deltas: [seed + at, 0, 0][..length as usize].to_vec(),
+            ..IntegerHistogram::default()
+        };
+        let histogram = match (at, seed % 2) {
+            (49, _) => Histogram::Integer(IntegerHistogram {
+                sum: stale_marker(),
+                ..IntegerHistogram::default()
+            }),
+            (_, 0) => Histogram::Integer(histogram),
+            _ => Histogram::Float(histogram.to_float().unwrap()),
+        };
+        HistogramPoint {
+            t_ms: 100_000 + at * 15_000,
+            histogram,
+        }
+    };
+    (0..n).map(point).collect()
+}
+
+#[test]
+fn histograms_are_read_as_they_were_written() {
+    let parent = MemoryDir::new("data");
+    let dir: Arc<dyn Dir> = Arc::new(parent.clone());
+    let options = WriterOptions::new(ULID, 0, 7_200_000);
+    let mut writer = Writer::create_in(dir, options).unwrap();
+    let labels = |seed: i64| [("__name__", "latency".to_owned()), ("n", seed.to_string())];
+    for seed in 0..4 {
+        let points = latency(seed, 60);
+        let labels = labels(seed);
+        let labels = labels.iter().map(|(name, value)| (*name, value.as_str()));
+        // Floats before, between and behind the histograms.
+        let times = [5_000, 400_001, 400_002, 5_000_000];
+        let n_floats = if seed == 3 { 4 } else { 0 };
+        let values = [1.0, 2.0, 3.0, 4.0];
+        let twice = writer.series_with(labels.clone(), &[100_000], &values[..1], &points);
+        let error = twice.unwrap_err().to_string();
+        assert!(
+            error.contains("a float and a histogram at 100000"),
+            "{error}"
+        );
+        let (times, values) = (&times[..n_floats], &values[..n_floats]);
+        writer.series_with(labels, times, values, &points).unwrap();
+    }
+    let meta = writer.finish().unwrap().unwrap();
+    assert_eq!(
+        (meta.n_samples, meta.n_histograms, meta.n_series),
+        (244, 240, 4)
+    );
+    let reader = Reader::open_dir(&parent.child(ULID)).unwrap();
+    assert_eq!(reader.meta(), &meta);
+    for range in [TimeRange::ALL, TimeRange::new(200_000, 500_000)] {
+        let mut report = ImportReport::default();
+        let mut cursor = reader.read(range, &mut report);
+        for seed in 0..4 {
+            let series = cursor.next_series().unwrap().unwrap();
+            let mut expected = latency(seed, 60);
+            expected.retain(|point| range.contains(point.t_ms));
+            assert_eq!(series.histograms.len(), expected.len());
+            for (found, expected) in series.histograms.iter().zip(expected) {
+                assert_eq!(found.t_ms, expected.t_ms);
+                let kind = |point: &HistogramPoint| std::mem::discriminant(&point.histogram);
+                assert_eq!(kind(found), kind(&expected));
+                let seen = |point: &HistogramPoint| {
+                    let mut histogram = point.histogram.to_float().unwrap();
+                    histogram.compact(0);
+                    histogram
+                };
+                assert!(seen(found).is_same_data(&seen(&expected)), "{found:?}");
+            }
+        }
+        assert!(cursor.next_series().unwrap().is_none());
+        assert_eq!(report.skipped().count(), 0);
     }
 }

@@ -6,25 +6,23 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::chunk::{self, Chunk};
 use super::index_writer::IndexWriter;
 use super::meta::{self, BlockMeta};
 use super::output::Output;
 use super::segments::{self, HEADER_BYTES};
 use super::series_entry::ChunkMeta;
 use super::tombstones;
-use super::xor::{self, CHUNK_SAMPLES};
 use super::{PrometheusBlockError, Result};
 use crate::codec::varint::write_u64;
 use crate::fs::{Dir, RealDir};
 use crate::model::Labels;
+use crate::model::histogram::HistogramPoint;
 
 const TMP_SUFFIX: &str = ".tmp-for-creation";
 
 /// A chunk file ends before this.
 const SEGMENT_BYTES: u64 = 512 << 20;
-
-/// Encoding of a chunk of floats.
-const ENCODING_XOR: u8 = 1;
 
 /// What a block should be.
 #[derive(Debug, Clone)]
@@ -70,6 +68,7 @@ pub struct Writer {
     segments: SegmentWriter,
     last: Option<Labels>,
     n_samples: u64,
+    n_histograms: u64,
     n_chunks: u64,
     chunks: Vec<ChunkMeta>,
     is_finished: bool,
@@ -104,7 +103,6 @@ impl Writer {
             limit_bytes: options.segment_bytes,
             file: None,
             n_files: 0,
-            scratch: Vec::new(),
         };
         Ok(Writer {
             index: Some(IndexWriter::create(&dir)?),
@@ -114,53 +112,71 @@ impl Writer {
             segments,
             last: None,
             n_samples: 0,
+            n_histograms: 0,
             n_chunks: 0,
             chunks: Vec::new(),
             is_finished: false,
         })
     }
 
-    /// Writes the next series in order of labels; one without samples is left out.
+    /// Writes the next series in order of labels, of floats only; see
+    /// [`Writer::series_with`].
     ///
     /// # Errors
-    /// [`PrometheusBlockError::Series`] when it is not the next one, or its samples are
-    /// not ascending in time and within the block: the writer can go on with another
-    /// one. [`PrometheusBlockError::Io`], after which it can not.
+    /// As there.
     pub fn series<'a>(
         &mut self,
         labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
         timestamps: &[i64],
         values: &[f64],
     ) -> Result<()> {
-        if timestamps.is_empty() && values.is_empty() {
+        self.series_with(labels, timestamps, values, &[])
+    }
+
+    /// Writes the next series in order of labels, of floats and native histograms; one
+    /// without samples is left out.
+    ///
+    /// # Errors
+    /// [`PrometheusBlockError::Series`] when it is not the next one, or its samples are
+    /// not ascending in time and within the block: the writer can go on with another
+    /// one. [`PrometheusBlockError::Io`], after which it can not.
+    pub fn series_with<'a>(
+        &mut self,
+        labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        timestamps: &[i64],
+        values: &[f64],
+        histograms: &[HistogramPoint],
+    ) -> Result<()> {
+        if timestamps.is_empty() && values.is_empty() && histograms.is_empty() {
             return Ok(());
         }
-        if let Err(detail) = self.check(labels.clone(), timestamps, values) {
-            return Err(PrometheusBlockError::Series {
-                labels: Labels::from_pairs(labels),
-                detail,
-            });
-        }
+        let checked = self.check(labels.clone(), timestamps, values, histograms);
+        let chunks = checked.and_then(|()| chunks_of(timestamps, values, histograms));
+        let chunks = match chunks {
+            Ok(chunks) => chunks,
+            Err(detail) => {
+                return Err(PrometheusBlockError::Series {
+                    labels: Labels::from_pairs(labels),
+                    detail,
+                });
+            }
+        };
         let Some(index) = &mut self.index else {
             return Ok(());
         };
         self.chunks.clear();
-        for (times, values) in timestamps
-            .chunks(CHUNK_SAMPLES)
-            .zip(values.chunks(CHUNK_SAMPLES))
-        {
-            let reference = self.segments.chunk(times, values)?;
-            if let (Some(&min_t_ms), Some(&max_t_ms)) = (times.first(), times.last()) {
-                self.chunks.push(ChunkMeta {
-                    min_t_ms,
-                    max_t_ms,
-                    reference,
-                });
-            }
+        for chunk in chunks {
+            let reference = self.segments.chunk(&chunk)?;
+            self.chunks.push(ChunkMeta {
+                min_t_ms: chunk.min_t_ms,
+                max_t_ms: chunk.max_t_ms,
+                reference,
+            });
         }
         index.series(labels.clone(), &self.chunks)?;
         self.last = Some(Labels::from_sorted(labels));
-        self.n_samples += timestamps.len() as u64;
+        self.n_samples += (timestamps.len() + histograms.len()) as u64;
+        self.n_histograms += histograms.len() as u64;
         self.n_chunks += self.chunks.len() as u64;
         Ok(())
     }
@@ -170,6 +186,7 @@ impl Writer {
         labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
         timestamps: &[i64],
         values: &[f64],
+        histograms: &[HistogramPoint],
     ) -> std::result::Result<(), String> {
         if !labels.clone().is_sorted_by(|a, b| a.0 < b.0) {
             return Err("its labels are not in order of name".to_owned());
@@ -189,16 +206,30 @@ impl Writer {
             let (times, values) = (timestamps.len(), values.len());
             return Err(format!("it has {times} times and {values} values"));
         }
-        if !timestamps.is_sorted_by(|a, b| a < b) {
+        let times = histograms.iter().map(|point| point.t_ms);
+        if !timestamps.is_sorted_by(|a, b| a < b) || !times.clone().is_sorted_by(|a, b| a < b) {
             return Err("its times are not ascending".to_owned());
         }
-        let (min, max) = (self.options.min_t_ms, self.options.max_t_ms);
-        match (timestamps.first(), timestamps.last()) {
-            (Some(&first), Some(&last)) if first < min || last >= max => Err(format!(
-                "its times {first} to {last} are not from {min} to before {max}"
-            )),
-            _ => Ok(()),
+        let mut others = times.clone().peekable();
+        for &t_ms in timestamps {
+            while others.next_if(|other| *other < t_ms).is_some() {}
+            if others.peek() == Some(&t_ms) {
+                return Err(format!("it has a float and a histogram at {t_ms}"));
+            }
         }
+        let (min, max) = (self.options.min_t_ms, self.options.max_t_ms);
+        let ends = (timestamps.first().copied(), timestamps.last().copied());
+        let ends_of_others = (times.clone().next(), times.clone().next_back());
+        for ends in [ends, ends_of_others] {
+            if let (Some(first), Some(last)) = ends
+                && (first < min || last >= max)
+            {
+                return Err(format!(
+                    "its times {first} to {last} are not from {min} to before {max}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Makes the block durable under its name. Returns `None`, and leaves nothing
@@ -216,6 +247,7 @@ impl Writer {
             min_t_ms: self.options.min_t_ms,
             max_t_ms: self.options.max_t_ms,
             n_samples: self.n_samples,
+            n_histograms: self.n_histograms,
             n_series: index.n_series(),
             n_chunks: self.n_chunks,
             n_tombstones: 0,
@@ -260,6 +292,33 @@ impl Writer {
     }
 }
 
+/// Returns the chunks of a series, in order of time: a chunk ends where floats become
+/// histograms, or these become floats.
+fn chunks_of(
+    mut timestamps: &[i64],
+    mut values: &[f64],
+    mut histograms: &[HistogramPoint],
+) -> std::result::Result<Vec<Chunk>, String> {
+    let mut chunks = Vec::new();
+    while !timestamps.is_empty() || !histograms.is_empty() {
+        let next_ms = histograms.first().map_or(i64::MAX, |point| point.t_ms);
+        let n = match histograms.is_empty() {
+            true => timestamps.len(),
+            false => timestamps.partition_point(|t_ms| *t_ms < next_ms),
+        };
+        chunks.extend(chunk::encode_floats(&timestamps[..n], &values[..n]));
+        (timestamps, values) = (&timestamps[n..], &values[n..]);
+        let n = match timestamps.first() {
+            Some(next_ms) => histograms.partition_point(|point| point.t_ms < *next_ms),
+            None => histograms.len(),
+        };
+        let encoded = chunk::encode_histograms(&histograms[..n]);
+        chunks.extend(encoded.map_err(|error| format!("of its histograms: {error}"))?);
+        histograms = &histograms[n..];
+    }
+    Ok(chunks)
+}
+
 /// Tells whether a set comes before `labels`, in the order of [`Labels`].
 fn is_before<'a>(set: &Labels, labels: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
     let mut own = set.iter();
@@ -289,25 +348,20 @@ struct SegmentWriter {
     limit_bytes: u64,
     file: Option<Output>,
     n_files: u64,
-    scratch: Vec<u8>,
 }
 
 impl SegmentWriter {
-    /// Writes a chunk of samples; returns its reference.
-    fn chunk(&mut self, timestamps: &[i64], values: &[f64]) -> Result<u64> {
-        let mut content = std::mem::take(&mut self.scratch);
-        content.clear();
-        content.push(ENCODING_XOR);
-        xor::encode(timestamps, values, &mut content);
+    /// Writes a chunk; returns its reference.
+    fn chunk(&mut self, chunk: &Chunk) -> Result<u64> {
         let mut len = Vec::new();
-        write_u64(&mut len, content.len() as u64 - 1);
-        let len_bytes = (len.len() + content.len() + 4) as u64;
+        write_u64(&mut len, chunk.payload.len() as u64);
+        let len_bytes = (len.len() + 1 + chunk.payload.len() + 4) as u64;
         let file = self.file_for(len_bytes)?;
         let offset = file.position();
         file.write(&len)?;
-        file.write_summed(&content)?;
+        file.write_summed(&[chunk.encoding as u8])?;
+        file.write_summed(&chunk.payload)?;
         file.end_section()?;
-        self.scratch = content;
         Ok((self.n_files - 1) << 32 | offset)
     }
 

@@ -28,7 +28,8 @@
 //! Start times of samples are read over and counted; there is no place for them.
 
 use super::columns::Columns;
-use super::xor::{read_n, read_uvarint, read_varint, widen};
+use super::varbit::{read_int, read_prefix};
+use super::xor::{read_n, read_uvarint, read_varint};
 use crate::codec::CodecError;
 use crate::codec::bits::BitReader;
 use crate::model::{is_stale_marker, stale_marker};
@@ -92,34 +93,13 @@ pub(super) fn decode(payload: &[u8], out: &mut Columns) -> Result<Decoded, Codec
             }
         };
         if starts_from > 0 && i >= starts_from {
-            since_start = since_start.wrapping_add(read_varbit(&mut bits)?);
+            since_start = since_start.wrapping_add(read_int(&mut bits)?);
             has_starts |= since_start != t_ms;
         }
         t_ms = t_ms.wrapping_add(step);
         out.push(t_ms, sample);
     }
     Ok(Decoded { n, has_starts })
-}
-
-/// Counts ones up to the first zero, at most `limit`.
-fn read_prefix(bits: &mut BitReader<'_>, limit: u32) -> Result<u32, CodecError> {
-    let mut ones = 0;
-    while ones < limit && bits.read(1)? == 1 {
-        ones += 1;
-    }
-    Ok(ones)
-}
-
-/// Reads a signed integer behind a prefix of up to eight ones.
-fn read_varbit(bits: &mut BitReader<'_>) -> Result<i64, CodecError> {
-    match read_prefix(bits, 8)? {
-        0 => Ok(0),
-        8 => Ok(bits.read(64)? as i64),
-        ones => {
-            let width = [3, 6, 9, 12, 18, 25, 56][ones as usize - 1];
-            Ok(widen(bits.read(width)?, width))
-        }
-    }
 }
 
 /// The value to differ from, and the window of bits that may.

@@ -19,8 +19,9 @@ use crate::codec::crc;
 
 /// First bytes of every file of a log.
 pub const MAGIC: [u8; 8] = *b"KYMOWAL\0";
-/// Format version that is written, and the newest that is read.
-pub const VERSION: u16 = 1;
+/// Format version that is written, and the newest that is read. All before it are read,
+/// too.
+pub const VERSION: u16 = 2;
 /// Length of a file header in bytes.
 pub const HEADER_BYTES: usize = 32;
 /// Length of a frame header in bytes.
@@ -101,6 +102,8 @@ pub enum FrameKind {
     Series = 1,
     /// Float samples.
     Floats = 3,
+    /// Native histograms. Since version 2.
+    Histograms = 4,
     /// Float samples that came late, coded as the others.
     Late = 5,
     /// Deleted times of series.
@@ -112,12 +115,12 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    // Reserved: 2 symbols, 4 native histograms, 9 sealed-chunk marker. 10 once ended a
-    // checkpoint.
+    // Reserved: 2 symbols, 9 sealed-chunk marker. 10 once ended a checkpoint.
     fn from_byte(byte: u8) -> Option<FrameKind> {
         match byte {
             1 => Some(FrameKind::Series),
             3 => Some(FrameKind::Floats),
+            4 => Some(FrameKind::Histograms),
             5 => Some(FrameKind::Late),
             6 => Some(FrameKind::Tombstones),
             7 => Some(FrameKind::Exemplars),

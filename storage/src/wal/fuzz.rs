@@ -83,6 +83,10 @@ fn collect(entry: &Entry<'_>, out: &mut Vec<(u32, i64, u64)>) {
             let ranges = deleted.iter();
             out.extend(ranges.map(|&(id, at)| (id, at.start_ms, at.end_ms as u64)));
         }
+        Entry::Histograms(found) => out.extend(found.iter().map(|logged| {
+            assert_eq!(logged.flat.counts.len(), logged.flat.shape.n_buckets());
+            (logged.id, logged.t_ms, logged.flat.sum)
+        })),
         Entry::Exemplars(found) => out.extend(found.iter().map(|logged| {
             assert!(logged.exemplar.has_short_labels());
             (

@@ -25,11 +25,13 @@ mod floats;
 pub mod format;
 #[cfg(any(test, feature = "internals"))]
 pub mod fuzz;
+mod histograms;
 mod lanes;
 mod metadata;
 mod reader;
 mod repair;
 mod series;
+mod tail;
 mod tombstones;
 mod writer;
 
@@ -37,9 +39,11 @@ mod writer;
 mod tests;
 
 pub use exemplars::{LoggedExemplar, decode_exemplar, encode_exemplar};
+pub use histograms::LoggedHistogram;
 pub use metadata::{LoggedMetadata, decode_metadata, encode_metadata};
 pub use reader::{Entry, Replayed};
 pub use series::Definitions;
+pub use tail::{Position, Tail, TailDamage};
 pub use writer::{PendingSync, Start, Wal, WalOptions, WalStats};
 
 use std::path::PathBuf;

@@ -12,6 +12,7 @@ use super::floats::FloatsDecoder;
 use super::format::{
     FLAG_MORE, FLAG_RESET, Frame, FrameFault, FrameKind, HEADER_BYTES, Header, VERSION, read_frame,
 };
+use super::histograms::{self, LoggedHistogram};
 use super::lanes::Lanes;
 use super::metadata::{self, LoggedMetadata};
 use super::series::{self, Definitions};
@@ -44,6 +45,8 @@ pub enum Entry<'a> {
         /// As of [`Entry::Floats`].
         values: &'a [f64],
     },
+    /// Histograms in the order they were logged.
+    Histograms(&'a [LoggedHistogram]),
     /// Times of series that were deleted, of samples before and after. Every range has
     /// a millisecond at least.
     Tombstones(&'a [(u32, TimeRange)]),
@@ -107,6 +110,8 @@ pub(super) struct FileRead {
     pub(super) stop: Option<Stop>,
     pub(super) series: u64,
     pub(super) samples: u64,
+    /// The file has an older version: it is read, and not written on.
+    pub(super) is_old: bool,
 }
 
 /// Why a file was not read to its end.
@@ -138,7 +143,7 @@ pub(super) struct Expected {
 /// Reads files one after the other with the same buffers.
 #[derive(Debug, Default)]
 pub(super) struct FileReader {
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
     floats: FloatsDecoder,
     deleted: Vec<(u32, TimeRange)>,
 }
@@ -159,6 +164,8 @@ impl FileReader {
             read.stop = Some(Stop::Header);
             return Ok(read);
         }
+        let header = Header::decode(bytes);
+        read.is_old = header.is_some_and(|header| header.version < VERSION);
         self.lanes.reset();
         read.good_bytes = HEADER_BYTES;
         let mut frames = Vec::new();
@@ -185,7 +192,7 @@ impl FileReader {
         Ok(read)
     }
 
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         frame: &Frame<'_>,
         read: &mut FileRead,
@@ -211,6 +218,10 @@ impl FileReader {
                     _ => Entry::Floats { ids, t_ms, values },
                 });
             }
+            FrameKind::Histograms => {
+                apply(Entry::Histograms(&histograms::decode(frame.body, n)?));
+                read.samples += n as u64;
+            }
             FrameKind::Tombstones => {
                 tombstones::decode(frame.body, n, &mut self.deleted)?;
                 apply(Entry::Tombstones(&self.deleted));
@@ -228,7 +239,7 @@ impl FileReader {
 
 /// Collects the frames of the commit at the start of `bytes`; returns its length, or
 /// where it goes wrong.
-fn read_commit<'a>(
+pub(super) fn read_commit<'a>(
     bytes: &'a [u8],
     frames: &mut Vec<Frame<'a>>,
 ) -> Result<usize, (usize, FrameFault)> {
@@ -245,12 +256,12 @@ fn read_commit<'a>(
 }
 
 /// Tells whether the header is sound and the expected one.
-fn check_header(bytes: &[u8], expected: &Expected) -> Result<bool, WalError> {
+pub(super) fn check_header(bytes: &[u8], expected: &Expected) -> Result<bool, WalError> {
     let Some(header) = Header::decode(bytes) else {
         return Ok(false);
     };
     let path = || expected.path.clone();
-    if header.version != VERSION {
+    if header.version == 0 || header.version > VERSION {
         return Err(WalError::Version {
             path: path(),
             found: header.version,

@@ -127,7 +127,7 @@ impl Recovery<'_> {
             };
             let is_last = i + 1 == seqs.len();
             match read.stop {
-                None if is_last => {
+                None if is_last && !read.is_old => {
                     let name = segment_name(seq);
                     current = Some((self.dir.open_append(&name)?, info));
                 }
@@ -135,10 +135,11 @@ impl Recovery<'_> {
                 Some(stop) if is_last && is_torn(&bytes[read.fault_bytes..], stop) => {
                     info.len_bytes = read.good_bytes as u64;
                     let end = self.cut(&file, info, bytes.len())?;
-                    if end.is_none() {
-                        next = seq;
+                    match end {
+                        None => next = seq,
+                        Some(_) if read.is_old => sealed.push(info),
+                        Some(_) => current = end,
                     }
-                    current = end;
                 }
                 Some(stop) => {
                     self.damage(&file, &read, bytes.len(), stop.reason());

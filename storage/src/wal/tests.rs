@@ -12,6 +12,7 @@ pub(super) struct Contents {
     /// Series, time, bits of the value.
     pub(super) samples: Vec<(u32, i64, u64)>,
     pub(super) late: Vec<(u32, i64, u64)>,
+    pub(super) histograms: Vec<String>,
     pub(super) deleted: Vec<(u32, TimeRange)>,
     pub(super) exemplars: Vec<String>,
     pub(super) metadata: Vec<String>,
@@ -37,6 +38,10 @@ impl Contents {
                 for ((&id, &t), v) in ids.iter().zip(t_ms).zip(values) {
                     self.late.push((id, t, v.to_bits()));
                 }
+            }
+            Entry::Histograms(found) => {
+                let texts = found.iter().map(|logged| format!("{logged:?}"));
+                self.histograms.extend(texts);
             }
             Entry::Tombstones(deleted) => self.deleted.extend_from_slice(deleted),
             Entry::Exemplars(found) => {
@@ -392,7 +397,7 @@ fn files_of_others_are_refused_with_their_name() {
         "wal/00000001.wal belongs to shard 3, not to shard 4"
     );
 
-    header.version = 2;
+    header.version = 3;
     memory.put(
         "00000001.wal",
         [&header.encode(), &good[format::HEADER_BYTES..]].concat(),
@@ -402,13 +407,89 @@ fn files_of_others_are_refused_with_their_name() {
         matches!(
             error,
             WalError::Version {
-                found: 2,
-                supported: 1,
+                found: 3,
+                supported: 2,
                 ..
             }
         ),
         "{error}"
     );
+}
+
+#[test]
+fn a_segment_of_an_older_version_is_read_and_not_written_on() {
+    for torn in [false, true] {
+        let (memory, dir) = memory();
+        let (mut wal, ..) = open(&dir, OPTIONS);
+        let mut expected = Contents::default();
+        commit_samples(&mut wal, &mut expected, 1, &[1.0]);
+        drop(wal);
+        let good = dir.read("00000001.wal", 1000).unwrap();
+        let mut header = format::Header::decode(&good).unwrap();
+        header.version = 1;
+        let mut old = [&header.encode(), &good[format::HEADER_BYTES..]].concat();
+        if torn {
+            old.extend_from_slice(&[9; 7]);
+        }
+        memory.put("00000001.wal", old);
+        let (mut wal, replayed, found) = open(&dir, OPTIONS);
+        assert_eq!(found, expected);
+        assert_eq!((replayed.torn.is_some(), replayed.damages), (torn, vec![]));
+        commit_samples(&mut wal, &mut expected, 2, &[2.0]);
+        drop(wal);
+        let header = |name| format::Header::decode(&dir.read(name, 1000).unwrap());
+        assert_eq!(header("00000001.wal").unwrap().version, 1);
+        assert_eq!(header("00000002.wal").unwrap().version, 2);
+        assert_eq!(open(&dir, OPTIONS).2, expected);
+    }
+}
+
+#[test]
+fn histograms_come_back_as_they_were_logged() {
+    use crate::codec::flat::Flat;
+    use crate::model::histogram::{Histogram, IntegerHistogram, Span};
+    let (_, dir) = memory();
+    let (mut wal, ..) = open(&dir, OPTIONS);
+    let flat = |n: u64| {
+        let histogram = Histogram::Integer(IntegerHistogram {
+            count: n,
+            positive_spans: vec![Span {
+                offset: -3,
+                length: 1,
+            }],
+            positive_deltas: vec![n as i64],
+            ..IntegerHistogram::default()
+        });
+        Flat::of(&histogram).unwrap()
+    };
+    let flats: Vec<Flat> = (0..100_000).map(flat).collect();
+    let logged = |n: usize| {
+        (
+            n as u32 % 9,
+            n as i64 * 1000,
+            n.is_multiple_of(7),
+            &flats[n],
+        )
+    };
+    wal.series(1, [("a", "b")].into_iter());
+    wal.histograms((0..flats.len()).map(logged));
+    wal.float(1, 5, 2.5);
+    wal.commit().unwrap();
+    drop(wal);
+    let (_, replayed, found) = open(&dir, OPTIONS);
+    assert_eq!(replayed.samples, 100_001);
+    assert_eq!((found.samples.len(), found.histograms.len()), (1, 100_000));
+    for (n, text) in found.histograms.iter().enumerate() {
+        let (id, t_ms, is_late, flat) = logged(n);
+        let flat = flat.clone();
+        let expected = LoggedHistogram {
+            id,
+            t_ms,
+            is_late,
+            flat,
+        };
+        assert_eq!(*text, format!("{expected:?}"));
+    }
 }
 
 mod crash;

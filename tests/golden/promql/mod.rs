@@ -7,6 +7,7 @@ use kymo_query::promql::Features;
 use kymo_query::{Cancel, Engine, EngineOptions, MemorySource, QueryOptions, Source};
 use kymo_storage::StoreOptions;
 use kymo_storage::metrics::MetricStore;
+use kymo_storage::model::histogram::Histogram;
 use serde_json::Value;
 
 use crate::corpus::{self, Score, field};
@@ -44,12 +45,14 @@ fn promql_over_the_store() {
             appender.series(&series.labels).unwrap();
         }
         for (t_ms, labels, sample) in by_time(series) {
-            // The store has no place for histograms yet.
-            let Sample::Float(value) = sample else {
-                return None;
-            };
             let series = appender.series(labels).unwrap();
-            appender.append(series, t_ms, *value).unwrap();
+            match sample {
+                Sample::Float(value) => appender.append(series, t_ms, *value).unwrap(),
+                Sample::Histogram(histogram) => {
+                    let histogram = Histogram::Float(histogram.clone());
+                    appender.append_histogram(series, t_ms, &histogram).unwrap();
+                }
+            }
         }
         appender.commit().unwrap();
         Some(Loaded {

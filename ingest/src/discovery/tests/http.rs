@@ -12,11 +12,11 @@ use crate::http::ClientOptions;
 use crate::http::test_server::{Answered, TestServer, answer};
 
 fn listing(url: String, refresh_interval: Duration) -> SourceConfig {
-    SourceConfig::Http(HttpConfig {
+    SourceConfig::Http(Box::new(HttpConfig {
         url,
         client: ClientOptions::default(),
         refresh_interval,
-    })
+    }))
 }
 
 fn json(body: &'static str) -> Answered {

@@ -70,7 +70,7 @@ async fn a_set_keeps_its_targets_until_new_sources_have_tried() {
     found.run(file(dir.path(), "x.yml"));
     found.wait_for(&["x:1"]).await;
     let began = tokio::time::Instant::now();
-    found.run(SourceConfig::Http(http(&url)));
+    found.run(SourceConfig::Http(Box::new(http(&url))));
     found.wait_for(&[]).await;
     let held = began.elapsed();
     assert!(
@@ -86,7 +86,10 @@ async fn a_source_that_cannot_be_made_is_counted_and_the_others_run() {
     let mut broken = http("http://h/");
     broken.client.tls.ca = Some(PemSource::File("/nonexistent/ca.pem".into()));
     let mut found = Found::new();
-    let sources = vec![SourceConfig::Http(broken), file(dir.path(), "x.yml")];
+    let sources = vec![
+        SourceConfig::Http(Box::new(broken)),
+        file(dir.path(), "x.yml"),
+    ];
     found.apply([("a", sources)]);
     found.wait_for(&["x:1"]).await;
     assert_eq!(found.discovery.stats().failed_configs, 1);

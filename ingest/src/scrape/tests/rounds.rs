@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::http::HttpClient;
 use crate::http::test_server::{Answered, TestServer, answer, text};
-use crate::scrape::TargetGroup;
 use crate::scrape::config::{ScrapeConfig, ScrapeProtocol};
 use crate::scrape::negotiate;
 use crate::scrape::round::{Board, Memory, Shared, Source, Subject};
 use crate::scrape::stats::Counters;
 use crate::scrape::target;
+use crate::scrape::{ScrapeFeatures, TargetGroup};
 
 /// A target whose answers the test decides, and what was stored of them.
 struct Scraped {
@@ -57,6 +57,7 @@ async fn scraped_into(stored: Stored, change: impl FnOnce(&mut ScrapeConfig)) ->
                 let shut = Arc::clone(&shut);
                 Arc::new(move || shut.lock().clone())
             },
+            features: ScrapeFeatures::default(),
             counters: Counters::default(),
             compute: Semaphore::new(1),
         }),

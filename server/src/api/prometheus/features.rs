@@ -12,7 +12,7 @@ use super::search::{self, MEASURES};
 use crate::api::call::Call;
 use crate::app::App;
 use crate::config::DISCOVERY_KINDS;
-use crate::flags::Flags;
+use crate::flags::{Fate, Flags};
 use crate::http::answer::{Answer, ApiResult};
 use crate::http::error::ApiError;
 
@@ -163,8 +163,8 @@ fn category<'a>(entries: impl IntoIterator<Item = (&'a str, bool)>) -> Category 
 
 /// Tells whether a feature was asked for that Kymo has.
 pub(super) fn has(flags: &Flags, feature: &str) -> bool {
-    let asked = flags.features.iter().any(|name| name == feature);
-    asked && !flags.unknown_features().any(|name| name == feature)
+    let mut fates = flags.feature_fates();
+    fates.any(|(name, fate)| name == feature && matches!(fate, Some(Fate::Works | Fate::Always)))
 }
 
 /// Tells whether a switch of the command line is on.

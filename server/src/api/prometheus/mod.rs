@@ -9,6 +9,7 @@ pub(super) mod features;
 pub(super) mod flags;
 pub(super) mod labels;
 pub(super) mod notices;
+pub(super) mod otlp;
 pub(super) mod parse;
 pub(super) mod query;
 pub(super) mod read;

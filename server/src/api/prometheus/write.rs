@@ -74,11 +74,11 @@ pub(crate) async fn write(State(app): State<Arc<App>>, request: Request) -> Resp
     respond(outcome.reply())
 }
 
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn refused(error: &BodyError) -> Response {
+pub(super) fn refused(error: &BodyError) -> Response {
     match *error {
         BodyError::TooLarge { limit_bytes } => {
             respond(WriteError::BodyTooLarge { limit_bytes }.reply())
@@ -109,7 +109,7 @@ fn respond(reply: Reply) -> Response {
 
 /// Tells a sender when to come back. Prometheus repeats what is answered with 5xx, but
 /// 429 only where it was told to.
-fn try_later(mut response: Response) -> Response {
+pub(super) fn try_later(mut response: Response) -> Response {
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, RETRY_AFTER);

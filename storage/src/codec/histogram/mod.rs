@@ -33,12 +33,15 @@
     )
 )]
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::sealed::{Effort, MAX_VALUES};
 use super::varint::{read_i64, read_u64, write_i64, write_u64};
 use super::{CodecError, timestamps};
-use crate::model::histogram::{CounterResetHint, Histogram, indexes_of};
+use crate::model::histogram::{
+    Buckets, CounterResetHint, Histogram, HistogramPoint, indexes_of, spans_of,
+};
 use crate::model::is_stale_marker;
 
 mod column;
@@ -53,15 +56,6 @@ pub use run::{Cutter, Layout, Run, cut};
 /// Most buckets of all histograms of a run together, which bounds what reading one takes.
 /// A single histogram with more cannot be stored.
 pub const MAX_CELLS: usize = 1 << 20;
-
-/// A histogram and its time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HistogramPoint {
-    /// Milliseconds since the epoch.
-    pub t_ms: i64,
-    /// The histogram.
-    pub histogram: Histogram,
-}
 
 /// Buffers that a caller keeps between runs.
 #[derive(Debug, Default)]
@@ -267,6 +261,61 @@ fn real_columns<'a>(
         columns.write_doubles(&scratch.real_column, effort, out);
     }
     Ok(())
+}
+
+/// Returns a histogram with the layout of a run that it belongs to: with empty buckets
+/// where others of the run have some.
+///
+/// # Errors
+/// It is not of this layout.
+pub fn widened<'a>(
+    histogram: &'a Histogram,
+    layout: &Layout,
+) -> Result<Cow<'a, Histogram>, CodecError> {
+    if histogram.is_stale_marker() {
+        return Ok(Cow::Borrowed(histogram));
+    }
+    match histogram {
+        Histogram::Integer(histogram) if !layout.is_float => {
+            let mut wider = histogram.clone();
+            for (spans, deltas, layout) in [
+                (
+                    &mut wider.positive_spans,
+                    &mut wider.positive_deltas,
+                    &layout.positive,
+                ),
+                (
+                    &mut wider.negative_spans,
+                    &mut wider.negative_deltas,
+                    &layout.negative,
+                ),
+            ] {
+                let indexes = indexes_of(spans, deltas.len()).map_err(|_| NO_FIT)?;
+                check_within(&indexes, layout)?;
+                let own: Vec<i64> = run::absolute(deltas).collect();
+                let (mut counts, mut last) = (Vec::new(), 0);
+                run::spread(&indexes, &own, layout, &mut counts);
+                let delta = |count: &i64| count.wrapping_sub(std::mem::replace(&mut last, *count));
+                *deltas = counts.iter().map(delta).collect();
+                *spans = spans_of(layout);
+            }
+            Ok(Cow::Owned(Histogram::Integer(wider)))
+        }
+        Histogram::Float(own) if layout.is_float => {
+            let mut wider = own.clone();
+            for (buckets, layout) in [
+                (&mut wider.positive, &layout.positive),
+                (&mut wider.negative, &layout.negative),
+            ] {
+                check_within(buckets.layout(), layout)?;
+                let mut counts = Vec::new();
+                run::spread(buckets.layout(), buckets.counts(), layout, &mut counts);
+                *buckets = Buckets::from_layout(Arc::clone(layout), counts).ok_or(NO_FIT)?;
+            }
+            Ok(Cow::Owned(Histogram::Float(wider)))
+        }
+        _ => Err(NO_FIT),
+    }
 }
 
 /// Adds up what is in buckets, always in the same order.

@@ -9,7 +9,8 @@
 use std::sync::Arc;
 
 use super::super::CodecError;
-use super::{HistogramPoint, MAX_CELLS, merged};
+use super::{MAX_CELLS, merged};
+use crate::model::histogram::HistogramPoint;
 use crate::model::histogram::{
     CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, IntegerHistogram, Span,
     indexes_of,

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::histogram::spans_of;
 use crate::model::histogram::{
     Buckets, CUSTOM_BUCKETS_SCHEMA, FloatHistogram, IntegerHistogram, Span,
 };
@@ -14,65 +13,50 @@ fn stored(histogram: &Histogram, layout: &Layout, at: usize) -> Histogram {
         _ if at > 0 => CounterResetHint::NotReset,
         _ => CounterResetHint::Unknown,
     };
-    match histogram {
-        Histogram::Integer(histogram) if is_stale_marker(histogram.sum) => {
-            Histogram::Integer(IntegerHistogram {
-                counter_reset_hint: hint,
-                sum: stale_marker(),
-                ..IntegerHistogram::default()
-            })
-        }
-        Histogram::Integer(histogram) => {
-            let side = |spans: &[Span], deltas: &[i64], layout: &Arc<[i32]>| {
-                let indexes = indexes_of(spans, deltas.len()).unwrap();
-                let own: Vec<i64> = run::absolute(deltas).collect();
-                let (mut counts, mut last) = (Vec::new(), 0i64);
-                run::spread(&indexes, &own, layout, &mut counts);
-                let deltas = counts
-                    .iter()
-                    .map(|count: &i64| count.wrapping_sub(std::mem::replace(&mut last, *count)));
-                (spans_of(layout), deltas.collect())
-            };
-            let (positive_spans, positive_deltas) = side(
-                &histogram.positive_spans,
-                &histogram.positive_deltas,
-                &layout.positive,
-            );
-            let (negative_spans, negative_deltas) = side(
-                &histogram.negative_spans,
-                &histogram.negative_deltas,
-                &layout.negative,
-            );
-            Histogram::Integer(IntegerHistogram {
-                counter_reset_hint: hint,
-                positive_spans,
-                positive_deltas,
-                negative_spans,
-                negative_deltas,
-                ..histogram.clone()
-            })
-        }
-        Histogram::Float(histogram) if histogram.is_stale_marker() => {
-            Histogram::Float(FloatHistogram {
-                counter_reset_hint: hint,
-                sum: stale_marker(),
-                ..FloatHistogram::default()
-            })
-        }
-        Histogram::Float(histogram) => {
-            let side = |buckets: &Buckets, layout: &Arc<[i32]>| {
-                let mut counts = Vec::new();
-                run::spread(buckets.layout(), buckets.counts(), layout, &mut counts);
-                Buckets::from_layout(Arc::clone(layout), counts).unwrap()
-            };
-            Histogram::Float(FloatHistogram {
-                counter_reset_hint: hint,
-                positive: side(&histogram.positive, &layout.positive),
-                negative: side(&histogram.negative, &layout.negative),
-                ..histogram.clone()
-            })
-        }
+    let is_stale = histogram.is_stale_marker();
+    match widened(histogram, layout).unwrap().into_owned() {
+        Histogram::Integer(histogram) => Histogram::Integer(IntegerHistogram {
+            counter_reset_hint: hint,
+            ..match is_stale {
+                true => IntegerHistogram {
+                    sum: stale_marker(),
+                    ..IntegerHistogram::default()
+                },
+                false => histogram,
+            }
+        }),
+        Histogram::Float(histogram) => Histogram::Float(FloatHistogram {
+            counter_reset_hint: hint,
+            ..match is_stale {
+                true => FloatHistogram {
+                    sum: stale_marker(),
+                    ..FloatHistogram::default()
+                },
+                false => histogram,
+            }
+        }),
     }
+}
+
+#[test]
+fn a_wider_histogram_has_empty_buckets_where_it_had_none() {
+    let points = points(vec![
+        Histogram::Integer(whole(&[(1, 5), (4, 2)])),
+        Histogram::Integer(whole(&[(-1, 3), (1, 5), (2, 0), (3, 1), (4, 2)])),
+    ]);
+    let [Run { layout, len: 2 }] = &cut(&points, 9).unwrap()[..] else {
+        panic!("one run");
+    };
+    let wider = widened(&points[0].histogram, layout).unwrap();
+    let expected = whole(&[(-1, 0), (1, 5), (2, 0), (3, 0), (4, 2)]);
+    let Histogram::Integer(wider) = &*wider else {
+        panic!("whole counts stay whole");
+    };
+    assert_eq!(wider.positive_deltas, expected.positive_deltas);
+    let spans = |offset, length| Span { offset, length };
+    assert_eq!(wider.positive_spans, [spans(-1, 1), spans(1, 4)]);
+    let other = Histogram::Integer(whole(&[(0, 1)]));
+    assert_eq!(widened(&other, layout), Err(NO_FIT));
 }
 
 /// Text in which every bit shows.

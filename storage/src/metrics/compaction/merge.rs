@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::block::{BlockOptions, BlockParent, BlockWriter, ReadScratch, Ulid};
+use crate::block::{BlockOptions, BlockParent, BlockWriter, Ulid};
 use crate::error::StorageError;
 use crate::metrics::blocks::Served;
-use crate::metrics::columns::settle;
 use crate::metrics::flush::{Pace, go_on};
 use crate::metrics::label_order::{BlockPart, Member, Walk};
+use crate::metrics::samples::Samples;
 use crate::metrics::store::MetricStore;
 use crate::model::TimeRange;
 
@@ -40,14 +40,14 @@ impl MetricStore {
             .collect();
         let unreadable = |unreadable| self.blocks.unreadable(&parts, unreadable);
         let mut walk = Walk::new(&parts).map_err(unreadable)?;
-        let mut columns = Columns::default();
+        let mut samples = Samples::default();
         let mut written = 0;
         while let Some(members) = walk.next().map_err(unreadable)? {
-            columns.clear();
+            samples.clear();
             for &Member { part, series } in members {
                 let block = &parts[part as usize].block;
-                columns
-                    .add(block, series)
+                samples
+                    .add_block(block, series)
                     .map_err(|error| self.blocks.failed(block, error))?;
             }
             let Some(&Member { part, series }) = members.first() else {
@@ -56,8 +56,9 @@ impl MetricStore {
             let block = &parts[part as usize].block;
             let labels = block.labels(series);
             let labels = labels.map_err(|error| self.blocks.failed(block, error))?;
-            writer.series(labels, &columns.timestamps, &columns.values)?;
-            written += columns.values.len() + SAMPLES_PER_TURN / 1000;
+            let (timestamps, values) = (&samples.timestamps, &samples.values);
+            writer.series_with(labels, timestamps, values, &samples.histograms)?;
+            written += samples.len() + SAMPLES_PER_TURN / 1000;
             if written >= SAMPLES_PER_TURN {
                 written = 0;
                 go_on(pace)?;
@@ -98,36 +99,4 @@ pub(super) fn any_overlap(blocks: &[Arc<Served>]) -> bool {
         .collect();
     ranges.sort_unstable();
     ranges.windows(2).any(|pair| pair[1].0 < pair[0].1)
-}
-
-/// The samples of one series.
-#[derive(Debug, Default)]
-struct Columns {
-    timestamps: Vec<i64>,
-    values: Vec<f64>,
-    more_timestamps: Vec<i64>,
-    more_values: Vec<f64>,
-    scratch: ReadScratch,
-}
-
-impl Columns {
-    fn clear(&mut self) {
-        self.timestamps.clear();
-        self.values.clear();
-    }
-
-    fn add(&mut self, block: &Served, series: u32) -> Result<(), crate::block::BlockError> {
-        let begin = self.timestamps.len();
-        let (timestamps, values) = (&mut self.timestamps, &mut self.values);
-        block.read(
-            series,
-            TimeRange::ALL,
-            &mut self.scratch,
-            timestamps,
-            values,
-        )?;
-        let more = (&mut self.more_timestamps, &mut self.more_values);
-        settle(timestamps, values, begin, more);
-        Ok(())
-    }
 }

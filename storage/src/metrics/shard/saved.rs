@@ -4,7 +4,7 @@
 use super::super::buffers::Place;
 use super::super::sealed::ChunkRef;
 use super::super::snapshot_format::{Section, kind};
-use super::{EMPTY, LATE, LIVE, SAMPLES, SeriesRow, Shard};
+use super::{EMPTY, HISTOGRAMS, LATE, LIVE, SAMPLES, SeriesRow, Shard};
 use crate::codec::open::{self, OpenChunk};
 use crate::model::STALE_NAN_BITS;
 use crate::wal::format::MAX_SERIES;
@@ -21,9 +21,9 @@ pub(in crate::metrics) struct SavedRow<'a> {
 }
 
 impl SavedRow<'_> {
-    /// Tells whether the series has a sample, in order or late.
+    /// Tells whether the series has a sample, in order or late, or a histogram.
     pub(in crate::metrics) fn has_samples(&self) -> bool {
-        self.open.flags & (SAMPLES | LATE) != 0
+        self.open.flags & (SAMPLES | LATE | HISTOGRAMS) != 0
     }
 }
 
@@ -89,19 +89,20 @@ impl Shard {
         true
     }
 
-    /// Returns what else of the shard a snapshot must hold.
+    /// Returns what else of the shard a snapshot must hold, but for the histograms.
     pub(in crate::metrics) fn sections(&self) -> Vec<Section> {
         let (mut late, mut deleted) = (Vec::new(), Vec::new());
         self.encode_extras(&mut late, &mut deleted);
         vec![(kind::LATE, late), (kind::TOMBSTONES, deleted)]
     }
 
-    /// Puts back one of the [`Shard::sections`], in their order, when all rows are
-    /// there; `false` for one that is not known or not sound.
+    /// Puts back one of the [`Shard::sections`], in their order, or histograms before them,
+    /// when all rows are there; `false` for one that is not known or not sound.
     pub(in crate::metrics) fn restore_section(&mut self, section: u8, bytes: &[u8]) -> bool {
         let restored = match section {
             kind::LATE => self.restore_late(bytes),
             kind::TOMBSTONES => self.restore_tombstones(bytes),
+            kind::HISTOGRAMS => self.restore_histograms(bytes),
             _ => return false,
         };
         restored.is_ok()

@@ -249,11 +249,11 @@ fn late_samples_are_handed_over_and_forgotten() {
     let taken = store.drain_late(range);
     assert_eq!(taken.len(), 2);
     assert_eq!(taken[0].labels(), &labels("n=a"));
-    let (mut t, mut v) = (Vec::new(), Vec::new());
-    taken[0].read(&mut t, &mut v).unwrap();
+    let mut samples = samples::Samples::default();
+    taken[0].read(&mut samples).unwrap();
     let expected: Vec<i64> = (1..300).rev().map(|n| NOW - HOUR - n * 1000).collect();
-    assert_eq!(t, expected);
-    assert_eq!(v[0], 299.0);
+    assert_eq!(samples.timestamps, expected);
+    assert_eq!(samples.values[0], 299.0);
     assert_eq!(content(&store), before, "they are there until forgotten");
     // What comes in between stays.
     append(&store, "n=b", NOW - HOUR - 500, 8.0).unwrap();

@@ -312,7 +312,7 @@ fn a_snapshot_of_a_newer_version_is_refused() {
     store.close().unwrap();
     let manifest = place.head_files(".snap").pop().unwrap();
     let mut bytes = fs::read(&manifest).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let sum = crate::codec::crc::ieee(&[&bytes[..28]]);
     bytes[28..32].copy_from_slice(&sum.to_le_bytes());
     fs::write(&manifest, bytes).unwrap();

@@ -21,6 +21,7 @@ mod buckets;
 mod coarser;
 mod integer;
 mod iter;
+mod point;
 mod sample;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub(crate) use buckets::{indexes_of, spans_of};
 pub use coarser::compact_spans;
 pub use integer::IntegerHistogram;
 pub use iter::{AllBuckets, Bucket};
+pub use point::HistogramPoint;
 pub use sample::{Histogram, HistogramSample};
 pub use validate::HistogramError;
 

@@ -152,7 +152,7 @@ proptest! {
     #[test]
     fn arbitrary_records_never_panic(
         frames in prop::collection::vec(
-            (prop::collection::vec(any::<u8>(), 0..60), 0u8..2, 0u8..4, 0u16..20),
+            (prop::collection::vec(any::<u8>(), 0..60), 0u8..3, 0u8..4, 0u16..20),
             0..6,
         )
     ) {
@@ -164,7 +164,11 @@ proptest! {
         };
         let mut bytes = header.encode().to_vec();
         for (body, kind, flags, n) in frames {
-            let kinds = [format::FrameKind::Series, format::FrameKind::Floats];
+            let kinds = [
+                format::FrameKind::Series,
+                format::FrameKind::Floats,
+                format::FrameKind::Histograms,
+            ];
             let start = format::begin_frame(&mut bytes);
             bytes.extend_from_slice(&body);
             format::finish_frame(&mut bytes, start, kinds[usize::from(kind)], flags, n);
