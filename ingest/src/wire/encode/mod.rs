@@ -9,6 +9,7 @@ mod histogram;
 mod v1;
 mod v2;
 
+pub use histogram::put as put_histogram;
 pub use v1::WriteRequestBuilder;
 pub use v2::RequestBuilder;
 
