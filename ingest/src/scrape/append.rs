@@ -354,7 +354,12 @@ impl Intake<'_> {
     }
 
     fn mark_ended(&mut self, appender: &mut Appender<'_>) -> Result<(), AppendError> {
-        for series in self.cache.ended() {
+        let ended = self.cache.ended();
+        if !ended.is_empty() {
+            // The end of a series that has newer samples from elsewhere is none.
+            appender.discard_late();
+        }
+        for series in ended {
             match appender.append(series, self.t_ms, stale_marker()) {
                 // A series may have gone on by other ways, or be gone altogether.
                 Ok(()) | Err(AppendError::OutOfOrder | AppendError::UnknownSeries) => {}
@@ -460,11 +465,12 @@ struct Dated<'v> {
 impl Dated<'_> {
     fn append(&self, appender: &mut Appender<'_>, series: SeriesRef) -> Result<(), AppendError> {
         if let Some(start_ms) = self.start_ms {
-            let histogram = match self.value {
-                Fitted::Float(_) => None,
-                Fitted::Histogram(histogram) => Some(histogram),
-            };
-            appender.append_start(series, start_ms, self.t_ms, histogram);
+            match self.value {
+                Fitted::Float(_) => appender.append_start(series, start_ms, self.t_ms),
+                Fitted::Histogram(histogram) => {
+                    appender.append_start_histogram(series, start_ms, self.t_ms, histogram);
+                }
+            }
         }
         match self.value {
             Fitted::Float(value) => appender.append(series, self.t_ms, *value),

@@ -52,7 +52,7 @@ const FEATURES: [(&str, Fate); 39] = [
     ("promql-negative-offset", Always),
     (PER_STEP_STATS, Works),
     ("remote-write-receiver", Always),
-    ("search-api", Absent("there is no search API")),
+    (SEARCH, Works),
     ("st-storage", Absent("times since when counters count are not stored")),
     ("st-synthesis", Absent("times since when counters count are not stored")),
     (TYPE_AND_UNIT_LABELS, Works),
@@ -71,6 +71,9 @@ pub(crate) const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
 
 /// Counts samples by step where a client asks for all statistics.
 pub(super) const PER_STEP_STATS: &str = "promql-per-step-stats";
+
+/// Has the calls that search names and values.
+const SEARCH: &str = "search-api";
 
 /// Evaluates independent rules of a group at the same time.
 pub(super) const CONCURRENT_RULES: &str = "concurrent-rule-eval";

@@ -13,6 +13,7 @@ use crate::{AppendError, StorageError, StoreOptions, SyncPolicy};
 
 mod blocks;
 mod deletion;
+mod histogram_blocks;
 mod histograms;
 mod late;
 mod late_model;
