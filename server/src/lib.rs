@@ -16,6 +16,7 @@ mod check;
 mod client;
 mod commands;
 mod flags;
+mod forward;
 mod http;
 mod migrate;
 mod notices;

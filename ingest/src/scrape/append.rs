@@ -186,7 +186,7 @@ impl Intake<'_> {
                     let incoming = Incoming {
                         series: &sample.series,
                         timestamp_ms: sample.timestamp_ms,
-                        value: Measured::Histogram(sample.histogram),
+                        value: Measured::Histogram(Box::new(sample.histogram)),
                         exemplars: &sample.exemplars,
                     };
                     self.take(appender, incoming, &mut parser, progress)?;
@@ -233,7 +233,7 @@ impl Intake<'_> {
         }
         let value = match incoming.value {
             Measured::Float(value) => Fitted::Float(value),
-            Measured::Histogram(sent) => match self.fitting.fit(sent) {
+            Measured::Histogram(sent) => match self.fitting.fit(*sent) {
                 Ok(histogram) => Fitted::Histogram(histogram),
                 Err(Unfit::Invalid(error)) => return Err(error.into()),
                 Err(Unfit::TooManyBuckets) => {
@@ -354,7 +354,12 @@ impl Intake<'_> {
     }
 
     fn mark_ended(&mut self, appender: &mut Appender<'_>) -> Result<(), AppendError> {
-        for series in self.cache.ended() {
+        let ended = self.cache.ended();
+        if !ended.is_empty() {
+            // The end of a series that has newer samples from elsewhere is none.
+            appender.discard_late();
+        }
+        for series in ended {
             match appender.append(series, self.t_ms, stale_marker()) {
                 // A series may have gone on by other ways, or be gone altogether.
                 Ok(()) | Err(AppendError::OutOfOrder | AppendError::UnknownSeries) => {}
@@ -441,7 +446,7 @@ struct Incoming<'b, 'a> {
 
 enum Measured {
     Float(f64),
-    Histogram(SentHistogram),
+    Histogram(Box<SentHistogram>),
 }
 
 /// A value within the job's bounds.
@@ -460,11 +465,12 @@ struct Dated<'v> {
 impl Dated<'_> {
     fn append(&self, appender: &mut Appender<'_>, series: SeriesRef) -> Result<(), AppendError> {
         if let Some(start_ms) = self.start_ms {
-            let histogram = match self.value {
-                Fitted::Float(_) => None,
-                Fitted::Histogram(histogram) => Some(histogram),
-            };
-            appender.append_start(series, start_ms, self.t_ms, histogram);
+            match self.value {
+                Fitted::Float(_) => appender.append_start(series, start_ms, self.t_ms),
+                Fitted::Histogram(histogram) => {
+                    appender.append_start_histogram(series, start_ms, self.t_ms, histogram);
+                }
+            }
         }
         match self.value {
             Fitted::Float(value) => appender.append(series, self.t_ms, *value),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use kymo_storage::compat::duration::format_go;
 use kymo_storage::metrics::MetricStore;
 use kymo_storage::model::Labels;
 use tokio::sync::{Mutex, Semaphore};
@@ -246,7 +247,15 @@ impl ScrapePools {
                 (Some(pool), None) => pool,
                 (Some(mut pool), Some(source)) => {
                     Counters::bump(&counters.reloads);
+                    let interval = job.config.interval;
+                    let began_ns = (self.shared.clock)();
                     pool.reload(job, source, seed).await;
+                    let took_ns = (self.shared.clock)() - began_ns;
+                    let interval_ns = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
+                    let label = format_go(interval_ns);
+                    counters
+                        .reload_lengths
+                        .observe(&label, took_ns as f64 / 1e9);
                     pool
                 }
                 (None, Some(source)) => {

@@ -98,6 +98,8 @@ enum Fetched {
     Answer(Answer),
     Local(Arc<dyn LocalSource>),
     Failed(String, Option<BodyTooLarge>),
+    /// Nothing was asked for, because the pool has too many targets.
+    Forced(String),
 }
 
 struct BodyTooLarge;
@@ -162,7 +164,7 @@ impl Subject {
 
     async fn fetch(&self) -> Fetched {
         if let Some(error) = self.forced_error.lock().clone() {
-            return Fetched::Failed(error, None);
+            return Fetched::Forced(error);
         }
         match &self.source {
             Source::Local(source) => Fetched::Local(Arc::clone(source)),
@@ -199,7 +201,14 @@ impl Subject {
     fn store(&self, memory: &mut Memory, fetched: Fetched, start_ns: i64, scrape_ns: i64) {
         let shared = &self.shared;
         let t_ms = scrape_ns.div_euclid(1_000_000);
+        let is_asked = !matches!(fetched, Fetched::Forced(_));
         let (body, too_large) = unpack(fetched);
+        // As in Prometheus, only what was asked for and did not come is written down.
+        if let Err(text) = &body
+            && is_asked
+        {
+            self.log_failure(text);
+        }
         if too_large.is_some() {
             Counters::bump(&shared.counters.exceeded_body_limit);
         }
@@ -222,7 +231,6 @@ impl Subject {
         };
         if let Some(text) = &error {
             tracing::debug!(target = self.target.url, error = text, "scrape failed");
-            self.log_failure(text);
             appender.rollback();
             appender = shared.store.appender();
             if let Err(refusal) = intake.end_series(&mut appender) {
@@ -251,6 +259,11 @@ impl Subject {
             self.board.metadata.lock().store_failed();
             error.get_or_insert_with(|| failure.to_string());
         }
+        if self.config.extra_metrics {
+            let took_ns = (shared.clock)() - start_ns;
+            let mut lengths = shared.counters.scrape_lengths.lock();
+            lengths.observe(took_ns as f64 / 1e9);
+        }
         *self.board.health.lock() = Health {
             last_scrape_ns: Some(scrape_ns),
             duration,
@@ -270,6 +283,8 @@ impl Subject {
         let shared = &self.shared;
         let t_ms = t_ns.div_euclid(1_000_000);
         let mut appender = shared.store.appender();
+        // The same series may be scraped elsewhere by now.
+        appender.discard_late();
         let mut intake = self.intake(&mut memory.cache, t_ms, t_ms);
         let marked = intake.end_series(&mut appender);
         let reported = memory.reporter.end(&mut appender, t_ms);
@@ -291,6 +306,7 @@ fn failed(error: &FetchError) -> Fetched {
 fn unpack(fetched: Fetched) -> (Result<Body, String>, Option<BodyTooLarge>) {
     match fetched {
         Fetched::Failed(error, too_large) => (Err(error), too_large),
+        Fetched::Forced(error) => (Err(error), None),
         Fetched::Local(source) => {
             let mut text = String::new();
             source.collect(&mut text);

@@ -22,6 +22,7 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_ingest::remote_write::Extras;
 use kymo_ingest::scrape::ScrapeFeatures;
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
@@ -200,9 +201,12 @@ impl Flags {
         has_feature(&self.features, features::NATIVE_DELTAS)
     }
 
-    /// Tells whether pushed series are labelled with the type and unit of their metric.
-    pub(crate) fn labels_type_and_unit(&self) -> bool {
-        has_feature(&self.features, features::TYPE_AND_UNIT_LABELS)
+    /// Returns what is made of pushed samples besides.
+    pub(crate) fn push_extras(&self) -> Extras {
+        Extras {
+            start_zeros: has_feature(&self.features, features::START_ZEROS),
+            type_and_unit_labels: has_feature(&self.features, features::TYPE_AND_UNIT_LABELS),
+        }
     }
 
     /// Returns how queries are evaluated.

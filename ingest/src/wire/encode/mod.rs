@@ -5,10 +5,12 @@
 //! writes the texts, 2.0 numbers them anew in each request. What is written is what
 //! Prometheus writes: fields in ascending order, values of zero left out, runs packed.
 
+mod age;
 mod histogram;
 mod v1;
 mod v2;
 
+pub use age::{Counts, Version, drop_old};
 pub use histogram::put as put_histogram;
 pub use v1::WriteRequestBuilder;
 pub use v2::RequestBuilder;
@@ -21,6 +23,45 @@ use super::reader::{BYTES, FIXED64, VARINT};
 pub trait Symbols {
     /// Returns the text of a symbol; empty where there is none.
     fn text(&self, symbol: u32) -> &str;
+}
+
+/// Packs a request as the protocol wants it: one block of Snappy.
+pub struct Packer(snap::raw::Encoder);
+
+impl Default for Packer {
+    fn default() -> Packer {
+        Packer(snap::raw::Encoder::new())
+    }
+}
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Packer")
+    }
+}
+
+impl Packer {
+    /// Returns the packed bytes.
+    ///
+    /// # Errors
+    /// There are more than 4 GiB.
+    pub fn pack(&mut self, bytes: &[u8]) -> Result<Vec<u8>, snap::Error> {
+        self.0.compress_vec(bytes)
+    }
+}
+
+/// Undoes [`Packer::pack`]; what would be longer than `limit` is refused before memory is
+/// taken.
+///
+/// # Errors
+/// The bytes are none that were packed, or too many.
+pub fn unpack(bytes: &[u8], limit: usize) -> Result<Vec<u8>, String> {
+    let len = snap::raw::decompress_len(bytes).map_err(|error| error.to_string())?;
+    if len > limit {
+        return Err(format!("{len} bytes, more than {limit}"));
+    }
+    let unpacked = snap::raw::Decoder::new().decompress_vec(bytes);
+    unpacked.map_err(|error| error.to_string())
 }
 
 /// Appends a number, low part first.

@@ -260,7 +260,9 @@ proptest! {
                     builder.exemplar(exemplar);
                 }
                 if let Some(metadata) = &sent.metadata {
-                    builder.metadata(metadata);
+                    let help = table.number(&metadata.help);
+                    let unit = table.number(&metadata.unit);
+                    builder.metadata(metadata.kind, help, unit, &table);
                 }
                 builder.end_series();
             }

@@ -1,11 +1,11 @@
 //! `io.prometheus.write.v2.Request`, the request of remote write 2.0.
 
 use hashbrown::HashMap;
+use kymo_storage::model::MetricType;
 use kymo_storage::model::histogram::Histogram;
 
 use super::{
-    Exemplar, MetricMetadata, Symbols, histogram, put_bytes, put_double, put_number, put_sample,
-    put_varint,
+    Exemplar, Symbols, histogram, put_bytes, put_double, put_number, put_sample, put_varint,
 };
 
 const SYMBOL_TAG: u8 = 0x22;
@@ -80,7 +80,11 @@ impl RequestBuilder {
         match self.known.get(at) {
             Some(&(request, number)) if request == self.request => number,
             _ => {
-                let number = self.push_symbol(symbols.text(symbol));
+                let text = symbols.text(symbol);
+                let number = match text.is_empty() {
+                    true => 0,
+                    false => self.push_symbol(text),
+                };
                 if let Some(known) = self.known.get_mut(at) {
                     *known = (self.request, number);
                 }
@@ -147,11 +151,12 @@ impl RequestBuilder {
         put_bytes(&mut self.series, 4, &self.inner);
     }
 
-    /// Says what the metric of the series is, behind all else of it.
-    pub fn metadata(&mut self, metadata: &MetricMetadata) {
-        let (help, unit) = (self.text(&metadata.help), self.text(&metadata.unit));
+    /// Says what the metric of the series is, behind all else of it; `help` and `unit` are
+    /// symbols.
+    pub fn metadata(&mut self, kind: MetricType, help: u32, unit: u32, symbols: &impl Symbols) {
+        let (help, unit) = (self.symbol(help, symbols), self.symbol(unit, symbols));
         self.inner.clear();
-        put_number(&mut self.inner, 1, u64::from(metadata.kind.number()));
+        put_number(&mut self.inner, 1, u64::from(kind.number()));
         put_number(&mut self.inner, 3, u64::from(help));
         put_number(&mut self.inner, 4, u64::from(unit));
         put_bytes(&mut self.series, 5, &self.inner);
