@@ -4,6 +4,7 @@ mod client;
 mod dataset;
 mod disk;
 mod growth;
+mod histograms;
 pub(crate) mod report;
 mod rules;
 mod shapes;
@@ -69,13 +70,15 @@ enum Workload {
     Shapes,
     /// 10,000 rules over 100,000 series, every 15 s.
     Rules,
+    /// 1,000 histograms over 8 h, native and classic, and a quantile of them.
+    Histograms,
 }
 
 impl Workload {
     /// Tells whether it starts and stops the systems by itself.
     fn starts_its_own(self) -> bool {
-        use Workload::{Disk, Growth, Rules, Shapes};
-        matches!(self, Disk | Growth | Rules | Shapes)
+        use Workload::{Disk, Growth, Histograms, Rules, Shapes};
+        matches!(self, Disk | Growth | Histograms | Rules | Shapes)
     }
 }
 
@@ -105,6 +108,10 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
                     .with_context(|| format!("measure {}", system.name()))?,
                 Workload::Rules => rules::measure(*system, program, &dir, &mut table)
                     .with_context(|| format!("measure {}", system.name()))?,
+                Workload::Histograms => {
+                    histograms::measure(*system, program, &dir, end_ms, &mut table)
+                        .with_context(|| format!("measure {}", system.name()))?;
+                }
                 _ => {}
             }
             if workload.starts_its_own() {
@@ -216,7 +223,11 @@ fn measure(
             write_rows(what, running, &sent, table)?;
             restart_rows(what, running, table)
         }
-        Workload::Disk | Workload::Growth | Workload::Rules | Workload::Shapes => Ok(()),
+        Workload::Disk
+        | Workload::Growth
+        | Workload::Histograms
+        | Workload::Rules
+        | Workload::Shapes => Ok(()),
     }
 }
 

@@ -60,7 +60,8 @@ impl System {
                     ))
                     .arg(format!("--web.listen-address={listen}"))
                     .arg("--storage.tsdb.retention.time=200h")
-                    .arg("--web.enable-remote-write-receiver");
+                    .arg("--web.enable-remote-write-receiver")
+                    .arg("--enable-feature=native-histograms");
             }
             System::VictoriaMetrics => {
                 command

@@ -186,7 +186,7 @@ impl Intake<'_> {
                     let incoming = Incoming {
                         series: &sample.series,
                         timestamp_ms: sample.timestamp_ms,
-                        value: Measured::Histogram(sample.histogram),
+                        value: Measured::Histogram(Box::new(sample.histogram)),
                         exemplars: &sample.exemplars,
                     };
                     self.take(appender, incoming, &mut parser, progress)?;
@@ -233,7 +233,7 @@ impl Intake<'_> {
         }
         let value = match incoming.value {
             Measured::Float(value) => Fitted::Float(value),
-            Measured::Histogram(sent) => match self.fitting.fit(sent) {
+            Measured::Histogram(sent) => match self.fitting.fit(*sent) {
                 Ok(histogram) => Fitted::Histogram(histogram),
                 Err(Unfit::Invalid(error)) => return Err(error.into()),
                 Err(Unfit::TooManyBuckets) => {
@@ -446,7 +446,7 @@ struct Incoming<'b, 'a> {
 
 enum Measured {
     Float(f64),
-    Histogram(SentHistogram),
+    Histogram(Box<SentHistogram>),
 }
 
 /// A value within the job's bounds.
@@ -465,11 +465,12 @@ struct Dated<'v> {
 impl Dated<'_> {
     fn append(&self, appender: &mut Appender<'_>, series: SeriesRef) -> Result<(), AppendError> {
         if let Some(start_ms) = self.start_ms {
-            let histogram = match self.value {
-                Fitted::Float(_) => None,
-                Fitted::Histogram(histogram) => Some(histogram),
-            };
-            appender.append_start(series, start_ms, self.t_ms, histogram);
+            match self.value {
+                Fitted::Float(_) => appender.append_start(series, start_ms, self.t_ms),
+                Fitted::Histogram(histogram) => {
+                    appender.append_start_histogram(series, start_ms, self.t_ms, histogram);
+                }
+            }
         }
         match self.value {
             Fitted::Float(value) => appender.append(series, self.t_ms, *value),

@@ -6,6 +6,7 @@
 //! group whose code reads it.
 
 mod agent;
+mod config;
 mod features;
 mod ignored;
 mod query;
@@ -22,6 +23,7 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_ingest::remote_write::Extras;
 use kymo_ingest::scrape::ScrapeFeatures;
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
@@ -47,9 +49,8 @@ pub(crate) use values::parse_duration;
     max_term_width = 100
 )]
 pub(crate) struct Flags {
-    /// Configuration file (prometheus.yml); default: none, Kymo scrapes itself and this host.
-    #[arg(long = "config.file", value_name = "FILE")]
-    config_file: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: config::ConfigFlags,
 
     #[command(flatten)]
     pub(crate) storage: storage::StorageFlags,
@@ -154,8 +155,7 @@ impl Flags {
 
     /// Returns the configuration file; an empty name is none.
     pub(crate) fn config_file(&self) -> Option<&Path> {
-        let file = self.config_file.as_deref();
-        file.filter(|file| !file.is_empty()).map(Path::new)
+        self.config.file()
     }
 
     /// Returns how rules are evaluated.
@@ -200,9 +200,12 @@ impl Flags {
         has_feature(&self.features, features::NATIVE_DELTAS)
     }
 
-    /// Tells whether pushed series are labelled with the type and unit of their metric.
-    pub(crate) fn labels_type_and_unit(&self) -> bool {
-        has_feature(&self.features, features::TYPE_AND_UNIT_LABELS)
+    /// Returns what is made of pushed samples besides.
+    pub(crate) fn push_extras(&self) -> Extras {
+        Extras {
+            start_zeros: has_feature(&self.features, features::START_ZEROS),
+            type_and_unit_labels: has_feature(&self.features, features::TYPE_AND_UNIT_LABELS),
+        }
     }
 
     /// Returns how queries are evaluated.

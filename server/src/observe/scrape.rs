@@ -97,7 +97,7 @@ pub(super) fn write_receiver(writer: &mut TextWriter, stats: &ReceiverStats) {
         ("kymo_remote_write_requests_total", "Remote-write requests received, refused ones included.", stats.requests),
         ("kymo_remote_write_failed_requests_total", "Remote-write requests answered with an error.", stats.failed),
         ("kymo_remote_write_samples_total", "Samples accepted by remote write.", stats.samples),
-        ("kymo_remote_write_histograms_refused_total", "Native histogram samples refused, which are not supported yet.", stats.histograms_refused),
+        ("kymo_remote_write_histograms_total", "Native histogram samples accepted by remote write.", stats.histograms),
     ];
     for (name, help, value) in counters {
         writer.counter(name, help, value);

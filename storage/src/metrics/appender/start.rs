@@ -1,26 +1,20 @@
-//! The zero from which a counter, a summary or a histogram began to count.
+//! Zeros at the times since when counters count.
 //!
-//! Some sources say since when a series counts. A sample of nothing at that time lets
-//! `rate` see the first increase, which it would miss otherwise. Nobody measured it, so
-//! it is left out wherever it does not fit: a series that has samples already has begun.
+//! A sender tells with a sample since when it counts. A zero stored at that time lets
+//! queries see the increase up to the first sample. Most senders repeat the time with
+//! every sample, so that all zeros but the first come too late; that is no mistake.
 
-use super::{Appender, Pending};
+use super::super::histograms::PendingHistogram;
+use super::super::shard::Checked;
+use super::{Appender, Pending, SeriesRef};
+use crate::codec::flat::Flat;
 use crate::model::histogram::{CounterResetHint, FloatHistogram, Histogram, IntegerHistogram};
 
-use super::super::shard::Checked;
-
 impl Appender<'_> {
-    /// Adds a zero at `start_ms` in front of a sample at `t_ms`, which the caller appends
-    /// next: a float, or a histogram with the layout of `histogram`. It is left out,
-    /// without a word, unless it is the newest sample of its series and older than the
-    /// sample it stands in front of.
-    pub fn append_start(
-        &mut self,
-        series: super::SeriesRef,
-        start_ms: i64,
-        t_ms: i64,
-        histogram: Option<&Histogram>,
-    ) {
+    /// Adds a zero at `start_ms` before a sample at `t_ms`, if the series has nothing that
+    /// late and the store takes samples of that time. Otherwise nothing happens, and
+    /// nothing is counted.
+    pub fn append_start(&mut self, series: SeriesRef, start_ms: i64, t_ms: i64) {
         let bounds = self.bounds(t_ms);
         if start_ms >= t_ms || start_ms < bounds.valid_from_ms {
             return;
@@ -30,27 +24,63 @@ impl Appender<'_> {
         let Some(found) = self.store.shards.get(shard) else {
             return;
         };
-        // Late or not depends on the time alone, so a float is asked for either kind.
-        let born = Some(series.born());
-        let checked = found.lock().check(slot, born, start_ms, 0.0, &bounds);
-        let Ok(Checked::InOrder(born)) = checked else {
-            return;
-        };
-        match histogram {
-            None => self.scratch.pending[shard].push(Pending {
+        let checked = found
+            .lock()
+            .check(slot, Some(series.born()), start_ms, 0.0, &bounds);
+        if let Ok(Checked::InOrder(born)) = checked {
+            self.scratch.pending[shard].push(Pending {
                 slot,
                 born,
                 t_ms: start_ms,
                 value: 0.0,
-            }),
-            // It was found to fit, so it is only refused where the next one is, too.
-            Some(histogram) => drop(self.append_histogram(series, start_ms, &zero_of(histogram))),
+            });
+        }
+    }
+
+    /// As [`Appender::append_start`], before a histogram: adds an empty one of its kind
+    /// and layout, at which the counter was reset.
+    pub fn append_start_histogram(
+        &mut self,
+        series: SeriesRef,
+        start_ms: i64,
+        t_ms: i64,
+        histogram: &Histogram,
+    ) {
+        let bounds = self.bounds(t_ms);
+        if start_ms >= t_ms || start_ms < bounds.valid_from_ms {
+            return;
+        }
+        let empty = empty_like(histogram);
+        if empty.validate().is_err() {
+            // The histogram itself will be refused, and told why.
+            return;
+        }
+        let Ok(flat) = Flat::of(&empty) else {
+            return;
+        };
+        let layout = self.store.layout;
+        let (shard, slot) = (layout.shard(series.id()), layout.slot(series.id()));
+        let Some(found) = self.store.shards.get(shard) else {
+            return;
+        };
+        let born = series.born();
+        let checked = found
+            .lock()
+            .check_histogram(slot, born, start_ms, &flat, &bounds);
+        if let Ok(Checked::InOrder(born)) = checked {
+            self.side.histograms.push(PendingHistogram {
+                shard,
+                slot,
+                born,
+                t_ms: start_ms,
+                is_late: false,
+                flat,
+            });
         }
     }
 }
 
-/// Returns a histogram without observations that goes into one chunk with another.
-fn zero_of(histogram: &Histogram) -> Histogram {
+fn empty_like(histogram: &Histogram) -> Histogram {
     match histogram {
         Histogram::Integer(like) => Histogram::Integer(IntegerHistogram {
             counter_reset_hint: CounterResetHint::Reset,

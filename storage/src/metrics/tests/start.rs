@@ -9,7 +9,7 @@ const NOW: i64 = 100 * HOUR;
 fn begun(store: &MetricStore, start_ms: i64, t_ms: i64) -> Vec<(i64, f64)> {
     let mut appender = store.appender();
     let series = appender.series(&labels("n=a")).unwrap();
-    appender.append_start(series, start_ms, t_ms, None);
+    appender.append_start(series, start_ms, t_ms);
     appender.append(series, t_ms, 5.0).unwrap();
     appender.commit().unwrap();
     let samples = content(store).remove(&labels("n=a")).unwrap();
@@ -69,7 +69,7 @@ fn histograms_begin_without_observations() {
         for t_ms in [NOW, NOW + 1000] {
             let mut appender = store.appender();
             let series = appender.series(&labels("n=a")).unwrap();
-            appender.append_start(series, NOW - 500, t_ms, Some(&histogram));
+            appender.append_start_histogram(series, NOW - 500, t_ms, &histogram);
             appender.append_histogram(series, t_ms, &histogram).unwrap();
             appender.commit().unwrap();
         }
