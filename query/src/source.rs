@@ -49,10 +49,6 @@ pub trait Changes {
     /// Tells whether a series that may have samples in this range may have a label of
     /// this name.
     fn has_label(&self, name: &str, range: TimeRange) -> bool;
-
-    /// Tells whether series may have native histograms in this range. What is computed of
-    /// them is not kept: resets between them are told from one to the next.
-    fn has_histograms(&self, range: TimeRange) -> bool;
 }
 
 /// What the engine will do with the selected series. A source may ignore it all.

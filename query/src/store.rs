@@ -50,10 +50,6 @@ impl Changes for MetricStore {
     fn has_label(&self, name: &str, range: TimeRange) -> bool {
         MetricStore::has_label(self, name, range)
     }
-
-    fn has_histograms(&self, range: TimeRange) -> bool {
-        MetricStore::has_histograms(self, range)
-    }
 }
 
 impl SeriesSet for Selection {

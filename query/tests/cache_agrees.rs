@@ -20,16 +20,18 @@ use kymo_query::{
 };
 use kymo_storage::StoreOptions;
 use kymo_storage::metrics::{MetricStore, Retention};
+use kymo_storage::model::histogram::{Histogram, IntegerHistogram, Span};
 use kymo_storage::model::{Labels, MatchOp, Matcher, TimeRange};
 use proptest::prelude::*;
 
 const MINUTE_MS: i64 = 60_000;
 const SCRAPE_MS: i64 = 30_000;
 const START_MS: i64 = 1_700_000_400_000;
-const SERIES: usize = 7;
+/// The last but one turns from floats to histograms and back, the last has histograms.
+const SERIES: usize = 8;
 const WINDOW_MS: i64 = 6 * MINUTE_MS;
 
-const QUERIES: [&str; 30] = [
+const QUERIES: [&str; 33] = [
     "m_total",
     "sum(m_total)",
     "sum by (a) (m_total)",
@@ -54,6 +56,10 @@ const QUERIES: [&str; 30] = [
     "timestamp(m_total)",
     "m_total > 3",
     "quantile(0.3, m_total)",
+    // Not kept where there are histograms.
+    "rate(h[3m])",
+    "histogram_quantile(0.9, sum(increase(h[2m])))",
+    "histogram_count(h) + 1",
     // Not steady, or with annotations.
     "sum(sum by (a) (m_total))",
     "sum(m_total @ 1700001000)",
@@ -133,11 +139,29 @@ struct World {
 
 fn labels(series: usize) -> Labels {
     Labels::from_pairs([
-        ("__name__", if series < 5 { "m_total" } else { "n" }),
+        (
+            "__name__",
+            ["m_total", "n", "h"][(series / 5) + (series / 7)],
+        ),
         ("a", ["x", "y"][series % 2]),
         ("b", ["3", "2", "1"][series % 3]),
         ("le", ["5", "1", "+Inf", "10", "100"][series % 5]),
     ])
+}
+
+/// A counter that begins anew now and then.
+fn histogram(t_ms: i64) -> Histogram {
+    let n = (t_ms - START_MS) / 1000 % 1500 + 1;
+    Histogram::Integer(IntegerHistogram {
+        count: 2 * n as u64,
+        sum: n as f64 / 3.0,
+        positive_spans: vec![Span {
+            offset: (n % 3) as i32,
+            length: 2,
+        }],
+        positive_deltas: vec![n, 0],
+        ..IntegerHistogram::default()
+    })
 }
 
 impl World {
@@ -199,7 +223,11 @@ impl World {
         for (&(series, t_ms), value) in samples.iter().zip(values) {
             let of = appender.series(&labels(series)).unwrap();
             // A sample may be a duplicate or too old.
-            let _ = appender.append(of, t_ms, value);
+            let _ = match series {
+                7 => appender.append_histogram(of, t_ms, &histogram(t_ms)),
+                6 if t_ms % 7 == 0 => appender.append_histogram(of, t_ms, &histogram(t_ms)),
+                _ => appender.append(of, t_ms, value),
+            };
         }
         appender.commit().unwrap();
     }
@@ -321,8 +349,8 @@ impl World {
     }
 }
 
-/// A series with times and the bits of its values.
-type Bits = (Labels, Vec<(i64, u64)>);
+/// A series with times and the bits of its values, and its histograms.
+type Bits = (Labels, Vec<(i64, u64)>, String);
 
 /// Returns all of an answer: series, warnings, infos.
 fn told(result: &QueryResult) -> (Vec<Bits>, Vec<String>, Vec<String>) {
@@ -332,7 +360,8 @@ fn told(result: &QueryResult) -> (Vec<Bits>, Vec<String>, Vec<String>) {
     let series = all.iter().map(|series| {
         let times = series.floats.timestamps.iter().copied();
         let bits = series.floats.values.iter().map(|value| value.to_bits());
-        (series.labels.clone(), times.zip(bits).collect())
+        let histograms = format!("{:?}", series.histograms);
+        (series.labels.clone(), times.zip(bits).collect(), histograms)
     });
     (
         series.collect(),

@@ -26,6 +26,7 @@ use crate::api;
 use crate::clock;
 use crate::config::{Config, Retention};
 use crate::flags::{Fate, Flags, closest_feature};
+use crate::forward::{BacklogLimits, Forwarder};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
@@ -38,6 +39,7 @@ use crate::rules::{self, Evaluator};
 use crate::scraping;
 use crate::urls::Urls;
 use crate::work::active_queries::ActiveQueries;
+use crate::work::auto_reload::{self, Watched};
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
@@ -88,6 +90,8 @@ pub(crate) struct Core {
     pub(crate) discovery: Discovery,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) rules: Evaluator,
+    /// What hands samples on.
+    pub(crate) forwarder: Forwarder,
     /// What all sources of targets count together.
     pub(crate) source_stats: Arc<SourceStats>,
 }
@@ -200,6 +204,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     for (flag, reason) in &flags.ignored {
         warn!(flag, reason, "a flag has no effect");
     }
+    let watched = Watched::new(&flags);
     let config = match Configured::load(flags.config_file()) {
         Ok(config) => config,
         Err(problem) => {
@@ -225,7 +230,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(serve(flags, config)),
+        Ok(runtime) => runtime.block_on(serve(flags, config, watched)),
         Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
     };
     match result {
@@ -237,7 +242,11 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     }
 }
 
-async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
+async fn serve(
+    flags: Flags,
+    config: Configured,
+    watched: Option<Watched>,
+) -> anyhow::Result<ExitCode> {
     let limits = Limits {
         max_connections: flags.web.max_connections,
         read_timeout: flags.web.read_timeout(),
@@ -309,6 +318,13 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     });
     let serving = tokio::spawn(listener.serve(handler, tls, stopped.clone()));
     let signals = tokio::spawn(signals(Arc::clone(&app)));
+    if let Some(watched) = watched {
+        tokio::spawn(auto_reload::watch(
+            watched,
+            Arc::clone(&app),
+            stopped.clone(),
+        ));
+    }
 
     let store = open_store(&app).await?;
     app.notices.end(notices::STARTING);
@@ -360,7 +376,12 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             &app.flags.storage.path,
             app.queries.concurrency(),
         )),
-        scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
+        scraping: scraping::pools(
+            Arc::clone(&store),
+            Arc::clone(&app.memory),
+            app.flags.scrape_features(),
+        ),
+        forwarder: Forwarder::new(Arc::clone(&store), backlog_limits(app.handle())),
         store: Arc::clone(&store),
     });
     begin(&app, &core).await;
@@ -394,6 +415,8 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         }
     }
     signals.abort();
+    // Nothing is stored any more.
+    core.forwarder.stop(app.flags.storage.flush_deadline).await;
     tokio::task::spawn_blocking(move || {
         maintenance.stop();
         store.settle()
@@ -401,6 +424,21 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     .await??;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns what tells how much may wait in the log to be handed on: as long as samples are
+/// kept, and a part of what they may take on disk.
+fn backlog_limits(app: Weak<App>) -> impl Fn() -> BacklogLimits + Send + Sync {
+    move || {
+        let Some(app) = app.upgrade() else {
+            return BacklogLimits::default();
+        };
+        let retention = app.store_retention();
+        BacklogLimits {
+            time_ms: retention.time_ms,
+            bytes: retention.size_bytes.map(|bytes| bytes / 4),
+        }
+    }
 }
 
 /// Applies the configuration for the first time, then lets requests in, so that whoever

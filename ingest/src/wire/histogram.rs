@@ -56,31 +56,35 @@ impl SentHistogram {
     /// # Errors
     /// The spans of a side do not fit its buckets.
     pub fn into_stored(self) -> Result<Histogram, HistogramError> {
-        match self {
-            SentHistogram::Integer(mut histogram) => {
-                if is_too_fine(histogram.schema) {
-                    histogram.coarsen(*EXPONENTIAL_SCHEMAS.end())?;
-                }
-                Ok(Histogram::Integer(histogram))
-            }
-            SentHistogram::Float(sent) => {
-                let mut histogram = sent.histogram;
-                let side = |spans: &[Span], counts, side| {
-                    Buckets::from_spans(spans, counts).map_err(|error| HistogramError::Side {
-                        side,
-                        error: Box::new(error),
-                    })
-                };
-                let positive = side(&sent.positive_spans, sent.positive_counts, "positive side");
-                histogram.positive = positive?;
-                let negative = side(&sent.negative_spans, sent.negative_counts, "negative side");
-                histogram.negative = negative?;
-                if is_too_fine(histogram.schema) {
-                    histogram.coarsen(*EXPONENTIAL_SCHEMAS.end());
-                }
-                Ok(Histogram::Float(histogram))
-            }
+        let finest = *EXPONENTIAL_SCHEMAS.end();
+        let mut histogram = self.assemble()?;
+        match &mut histogram {
+            Histogram::Integer(sent) if is_too_fine(sent.schema) => sent.coarsen(finest)?,
+            Histogram::Float(sent) if is_too_fine(sent.schema) => sent.coarsen(finest),
+            _ => {}
         }
+        Ok(histogram)
+    }
+
+    /// Puts the sides of the histogram together. The result need not be a valid one.
+    ///
+    /// # Errors
+    /// The spans of a side do not fit its counts.
+    pub fn assemble(self) -> Result<Histogram, HistogramError> {
+        let sent = match self {
+            SentHistogram::Integer(histogram) => return Ok(histogram.into()),
+            SentHistogram::Float(sent) => sent,
+        };
+        let side = |spans: &[Span], counts, side| {
+            Buckets::from_spans(spans, counts).map_err(|error| HistogramError::Side {
+                side,
+                error: Box::new(error),
+            })
+        };
+        let mut histogram = sent.histogram;
+        histogram.positive = side(&sent.positive_spans, sent.positive_counts, "positive side")?;
+        histogram.negative = side(&sent.negative_spans, sent.negative_counts, "negative side")?;
+        Ok(histogram.into())
     }
 }
 

@@ -13,7 +13,8 @@
 //! - sums of floats depend on the order of series, which depends on the times of the whole
 //!   query ([`SelectHints::whole`](crate::SelectHints::whole)): parts are evaluated in the
 //!   order of the whole, and kept steps are used only where they were, too;
-//! - answers with warnings or infos are not kept, because these tell of all steps together;
+//! - answers with warnings or infos are not kept, because these tell of all steps together,
+//!   nor what was made of native histograms (`noting`);
 //! - where an evaluation of the whole could meet the limit on samples, it is the whole that
 //!   is evaluated.
 //!
@@ -21,6 +22,7 @@
 //! nothing hangs on it. Costs in the result are those of what was evaluated.
 
 mod kept;
+mod noting;
 mod shelf;
 mod steady;
 
@@ -37,6 +39,7 @@ use crate::promql::{Engine, Prepared, QueryOptions, QueryResult, RangeQuery, Ser
 use crate::source::{Changes, Source};
 use crate::stats::QueryStats;
 use kept::{Kept, Part, join};
+use noting::Noting;
 use shelf::{Entry, Key, Shelf};
 use steady::Steady;
 
@@ -169,7 +172,7 @@ pub struct ResultCache {
 /// A query whose answer may be kept.
 struct Work<'a> {
     engine: &'a Engine,
-    source: &'a dyn Source,
+    source: Noting<'a>,
     changes: &'a dyn Changes,
     cancel: &'a Cancel,
     prepared: Prepared<'a>,
@@ -328,7 +331,8 @@ impl ResultCache {
         for (steps, made) in [head, tail].into_iter().zip(&mut made) {
             let Some(steps) = steps else { continue };
             let result = work.run(steps.first_ms, steps.last_ms)?;
-            if !result.warnings.is_empty() || !result.infos.is_empty() {
+            let is_noted = !result.warnings.is_empty() || !result.infos.is_empty();
+            if is_noted || work.source.has_read_histograms() {
                 // They tell of all steps, and so would those of the kept ones.
                 self.shelf().remove(&work.key);
                 return Ok(None);
@@ -336,9 +340,6 @@ impl ResultCache {
             let Value::Matrix(series) = result.value else {
                 return Ok(None);
             };
-            if has_histograms(&series) {
-                return Ok(None);
-            }
             *made = series;
             memory.push(result.memory);
             peak = peak.saturating_add(result.stats.peak_samples);
@@ -405,7 +406,8 @@ impl ResultCache {
         let Value::Matrix(series) = &result.value else {
             return;
         };
-        if !result.warnings.is_empty() || !result.infos.is_empty() || has_histograms(series) {
+        let is_noted = !result.warnings.is_empty() || !result.infos.is_empty();
+        if is_noted || work.source.has_read_histograms() {
             return;
         }
         let new = Steps {
@@ -526,7 +528,7 @@ impl<'a> Work<'a> {
         };
         let has_label = |name: &&str| changes.has_label(name, whole);
         let is_plain = !(steady.renames && OTHER_METADATA.iter().any(has_label));
-        if !is_plain || changes.has_histograms(whole) {
+        if !is_plain {
             return Err(prepared);
         }
         let settled_ms = changes.settled_ms().unwrap_or(i64::MIN);
@@ -546,7 +548,7 @@ impl<'a> Work<'a> {
         }
         Ok(Work {
             engine,
-            source,
+            source: Noting::new(source),
             changes,
             cancel,
             steady,
@@ -570,7 +572,7 @@ impl<'a> Work<'a> {
 
     fn run(&self, first_ms: i64, last_ms: i64) -> Result<QueryResult, QueryError> {
         let engine = self.engine;
-        engine.run_part(&self.prepared, self.source, first_ms, last_ms, self.cancel)
+        engine.run_part(&self.prepared, &self.source, first_ms, last_ms, self.cancel)
     }
 
     /// Returns the times that some steps are made of.
@@ -654,10 +656,6 @@ impl<'a> Work<'a> {
         });
         Some((used, head, tail))
     }
-}
-
-fn has_histograms(series: &[Series]) -> bool {
-    series.iter().any(|series| !series.histograms.is_empty())
 }
 
 fn count(counter: &AtomicU64) {

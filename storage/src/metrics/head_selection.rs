@@ -6,7 +6,7 @@ use parking_lot::{MutexGuard, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
 
 use super::blocks::BlockSet;
-use super::extras::{NO_EXTRA, Taken};
+use super::extras::{Extra, NO_EXTRA, Taken};
 use super::histograms::Point;
 use super::samples::Samples;
 use super::sealed::SealedPages;
@@ -95,6 +95,11 @@ impl HeadSelection {
     pub(super) fn has_extra(&self, index: usize) -> bool {
         let series = self.series.get(index);
         series.is_some_and(|series| series.captured.extra != NO_EXTRA)
+    }
+
+    /// Tells whether any series may have histograms.
+    pub(super) fn has_any_histograms(&self) -> bool {
+        self.taken.extras.iter().any(Extra::has_histograms)
     }
 
     /// Tells whether a series may have histograms.

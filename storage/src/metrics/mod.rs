@@ -63,6 +63,7 @@ mod snapshot;
 mod snapshot_format;
 mod snapshot_load;
 mod stats;
+mod tail;
 mod versions;
 
 #[cfg(test)]
@@ -92,4 +93,5 @@ pub use stats::{
     MetadataStats, Recovery, StoreStats, WalStats,
 };
 pub use store::MetricStore;
+pub use tail::{LogTail, TailMark, TailSink, TailStop};
 pub use versions::{Version, Versions};

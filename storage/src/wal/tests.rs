@@ -463,7 +463,14 @@ fn histograms_come_back_as_they_were_logged() {
         Flat::of(&histogram).unwrap()
     };
     let flats: Vec<Flat> = (0..100_000).map(flat).collect();
-    let logged = |n: usize| (n as u32 % 9, n as i64 * 1000, n % 7 == 0, &flats[n]);
+    let logged = |n: usize| {
+        (
+            n as u32 % 9,
+            n as i64 * 1000,
+            n.is_multiple_of(7),
+            &flats[n],
+        )
+    };
     wal.series(1, [("a", "b")].into_iter());
     wal.histograms((0..flats.len()).map(logged));
     wal.float(1, 5, 2.5);

@@ -18,7 +18,7 @@ use crate::codec::flat::{Flat, Shape, same_layout};
 use crate::codec::open::Malformed;
 use crate::codec::varint;
 use crate::model::TimeRange;
-use crate::model::histogram::CounterResetHint;
+use crate::model::histogram::{CounterResetHint, HistogramPoint};
 
 /// A run ends at this number of histograms. As in Prometheus it is their bytes that end it
 /// as a rule: histograms that hardly change share a layout for long.
@@ -45,9 +45,23 @@ pub(in crate::metrics) struct Point {
     pub(in crate::metrics) hint: CounterResetHint,
 }
 
+impl Point {
+    /// Returns the histogram as it is stored.
+    pub(in crate::metrics) fn stored(&self) -> HistogramPoint {
+        HistogramPoint {
+            t_ms: self.t_ms,
+            histogram: self.flat.to_histogram(self.hint),
+        }
+    }
+}
+
 impl Run {
-    /// Puts together what was stored; `None` where it is no run.
+    /// Puts together what was stored; `None` where it is no run, or a longer one than a
+    /// reader should have to widen.
     pub(super) fn from_stored(n: u16, bytes: &[u8]) -> Option<(Run, Flat)> {
+        if n > MAX_LEN {
+            return None;
+        }
         let mut decoder = Decoder::new(bytes);
         let mut range: Option<TimeRange> = None;
         for _ in 0..n {

@@ -66,7 +66,10 @@ fn try_append(
     Ok(appender.commit().unwrap())
 }
 
-fn read_all(store: &MetricStore, range: TimeRange) -> Vec<(Vec<(i64, f64)>, Vec<HistogramSample>)> {
+/// Floats and histograms of a series.
+type Both = (Vec<(i64, f64)>, Vec<HistogramSample>);
+
+fn read_all(store: &MetricStore, range: TimeRange) -> Vec<Both> {
     let selection = store.select(&all(), range).unwrap();
     let (mut t, mut v, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
     let each = (0..selection.len()).map(|index| {
