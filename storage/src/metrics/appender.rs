@@ -281,6 +281,21 @@ impl<'a> Appender<'a> {
         self.discards_late = true;
     }
 
+    /// Tells whether the store takes any samples of this time: no series need be created
+    /// for one that will be refused.
+    ///
+    /// # Errors
+    /// [`AppendError::OutOfBounds`].
+    pub fn check_time(&mut self, t_ms: i64) -> Result<(), AppendError> {
+        let bounds = self.bounds(t_ms);
+        if t_ms < bounds.valid_from_ms && bounds.late_from_ms.is_none() {
+            let error = AppendError::OutOfBounds;
+            self.count(&error, t_ms);
+            return Err(error);
+        }
+        Ok(())
+    }
+
     /// Adds a sample to the transaction. Order and duplicates are checked against
     /// committed samples; conflicts inside the transaction are settled at commit,
     /// where the first sample stays.
