@@ -127,7 +127,7 @@ fn histograms_come_back_as_they_were() {
     assert_eq!(
         (
             stats.samples_appended_total,
-            stats.histograms_appended_total
+            stats.histograms.appended_total
         ),
         (4, 4)
     );
@@ -206,6 +206,9 @@ fn order_and_duplicates_are_checked_over_both_kinds() {
     assert_eq!(hints(&store), [CounterResetHint::Unknown; 2]);
     assert_eq!(store.stats().duplicate_total, 3);
     assert_eq!(store.stats().out_of_order_total, 3);
+    let of_histograms = store.stats().histograms;
+    assert_eq!(of_histograms.out_of_order_total, 2);
+    assert_eq!(of_histograms.out_of_bounds_total, 1);
 }
 
 #[test]
@@ -342,6 +345,9 @@ fn late_histograms_are_merged_into_the_others() {
     };
     check(&store);
     assert_eq!(store.stats().late_samples, 3);
+    let of_histograms = store.stats().histograms;
+    assert_eq!(of_histograms.late_appended_total, 2);
+    assert_eq!(of_histograms.too_old_total, 1);
     drop(store);
     let store = place.open();
     check(&store);
