@@ -26,6 +26,7 @@ use crate::api;
 use crate::clock;
 use crate::config::{Config, Retention};
 use crate::flags::{Fate, Flags, closest_feature};
+use crate::forward::{BacklogLimits, Forwarder};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
@@ -88,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) discovery: Discovery,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) rules: Evaluator,
+    /// What hands samples on.
+    pub(crate) forwarder: Forwarder,
     /// What all sources of targets count together.
     pub(crate) source_stats: Arc<SourceStats>,
 }
@@ -282,10 +285,11 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         receiver: Receiver::new(
             remote_write::Limits::default(),
             flags.web.remote_write_accepts(),
+            flags.push_extras(),
         ),
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
-        otlp: otlp::Receiver::new(otlp::Limits::default()),
+        otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -359,7 +363,12 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             &app.flags.storage.path,
             app.queries.concurrency(),
         )),
-        scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
+        scraping: scraping::pools(
+            Arc::clone(&store),
+            Arc::clone(&app.memory),
+            app.flags.scrape_features(),
+        ),
+        forwarder: Forwarder::new(Arc::clone(&store), backlog_limits(app.handle())),
         store: Arc::clone(&store),
     });
     begin(&app, &core).await;
@@ -393,6 +402,8 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         }
     }
     signals.abort();
+    // Nothing is stored any more.
+    core.forwarder.stop(app.flags.storage.flush_deadline).await;
     tokio::task::spawn_blocking(move || {
         maintenance.stop();
         store.settle()
@@ -400,6 +411,21 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     .await??;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns what tells how much may wait in the log to be handed on: as long as samples are
+/// kept, and a part of what they may take on disk.
+fn backlog_limits(app: Weak<App>) -> impl Fn() -> BacklogLimits + Send + Sync {
+    move || {
+        let Some(app) = app.upgrade() else {
+            return BacklogLimits::default();
+        };
+        let retention = app.store_retention();
+        BacklogLimits {
+            time_ms: retention.time_ms,
+            bytes: retention.size_bytes.map(|bytes| bytes / 4),
+        }
+    }
 }
 
 /// Applies the configuration for the first time, then lets requests in, so that whoever

@@ -8,6 +8,7 @@ use tracing::error;
 
 use crate::app::{App, Core};
 use crate::config::Config;
+use crate::forward::Clients;
 use crate::notify::Sections;
 use crate::rules::files::FileGroup;
 use crate::scraping::{self, Jobs};
@@ -19,6 +20,7 @@ use crate::work::query_log::LogFile;
 pub(crate) struct Ready {
     query_log: Option<Option<LogFile>>,
     sections: Option<Sections>,
+    receivers: Option<Clients>,
     jobs: Jobs,
     rules: Option<Vec<FileGroup>>,
 }
@@ -40,11 +42,13 @@ impl Core {
         let (jobs, outcome) = scraping::prepare(app, self, config).await;
         let _unmade = outcome.map_err(&mut noted);
         let sections = self.notifier.prepare(config).map_err(&mut noted).ok();
+        let receivers = self.forwarder.prepare(config).map_err(&mut noted).ok();
         let rules = self.rules.prepare(config).await.map_err(&mut noted).ok();
         let log = open_query_log(&config.global.query_log_file);
         let ready = Ready {
             query_log: log.map_err(&mut noted).ok(),
             sections,
+            receivers,
             jobs,
             rules,
         };
@@ -54,8 +58,8 @@ impl Core {
         }
     }
 
-    /// Logs queries, scrapes, sends alerts, evaluates rules and keeps samples as a
-    /// configuration says from now on.
+    /// Logs queries, scrapes, sends alerts, evaluates rules, keeps samples and hands them on
+    /// as a configuration says from now on.
     pub(crate) async fn commit(&self, app: &App, config: &Config, ready: Ready) {
         let storage = &config.storage;
         let max = app.flags.max_exemplars(storage.max_exemplars);
@@ -64,6 +68,10 @@ impl Core {
         self.store.set_out_of_order_window_ms(window_ms);
         if let Some(log) = ready.query_log {
             app.query_log.set(log);
+        }
+        // Before there is anything new to be handed on.
+        if let Some(receivers) = ready.receivers {
+            self.forwarder.commit(config, receivers).await;
         }
         // Where alerts go is known before there are any.
         if let Some(sections) = ready.sections {

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderName, Response};
+use http::{HeaderMap, HeaderName, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
@@ -25,6 +25,8 @@ pub struct Answer {
     pub status_text: String,
     /// `Content-Type`, empty where there was none.
     pub content_type: String,
+    /// All headers.
+    pub headers: HeaderMap,
     body: Bytes,
     is_gzip: bool,
     max_bytes: u64,
@@ -48,7 +50,8 @@ impl Answer {
             0 => MAX_BODY_BYTES,
             limit => limit,
         };
-        let reading = read_body(response.into_body(), limit);
+        let (head, body) = response.into_parts();
+        let reading = read_body(body, limit);
         let body = match tokio::time::timeout_at(deadline, reading).await {
             Ok(body) => body?,
             Err(_) => return Err(FetchError::Body(DEADLINE.to_owned())),
@@ -57,6 +60,7 @@ impl Answer {
             status,
             status_text,
             content_type,
+            headers: head.headers,
             body,
             is_gzip,
             max_bytes: limit,

@@ -87,6 +87,7 @@ impl HttpClient {
             tls: Arc::new(tls),
             proxies: Arc::new(Proxies::new(&options.proxy, environment)),
             socket: None,
+            is_spread: false,
         };
         let tokens = match &options.auth {
             Some(Auth::OAuth2(oauth2)) => Some(Arc::new(Tokens::new(oauth2)?)),
@@ -105,6 +106,19 @@ impl HttpClient {
     pub fn over_socket(&self, path: &Path) -> HttpClient {
         let connector = Connector {
             socket: Some(Arc::from(path)),
+            ..self.shared.connector.clone()
+        };
+        let options = Arc::clone(&self.shared.options);
+        HttpClient::with(connector, options, self.shared.tokens.clone())
+    }
+
+    /// Returns a client with the same options whose connections go to any of the
+    /// addresses of a name, so that many share the load. It shares tokens with this one,
+    /// but no connections.
+    #[must_use]
+    pub fn spread(&self) -> HttpClient {
+        let connector = Connector {
+            is_spread: true,
             ..self.shared.connector.clone()
         };
         let options = Arc::clone(&self.shared.options);

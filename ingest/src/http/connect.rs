@@ -5,6 +5,7 @@
 //! here is it known which address refused.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -34,6 +35,8 @@ pub(super) struct Connector {
     pub(super) proxies: Arc<Proxies>,
     /// A socket that is asked whatever the address says.
     pub(super) socket: Option<Arc<Path>>,
+    /// Whether each connection begins at any of the addresses of a name.
+    pub(super) is_spread: bool,
 }
 
 /// What bytes go over, whatever it is made of.
@@ -75,7 +78,10 @@ impl Connector {
             Some(path) => (dial_socket(path).await?, false),
             None => match self.proxies.choose(secure, host, port) {
                 Some(proxy) => self.dial_through(proxy, secure, host, port).await?,
-                None => (Box::new(dial(host, port).await?) as BoxStream, false),
+                None => {
+                    let stream = dial(host, port, self.is_spread).await?;
+                    (Box::new(stream) as BoxStream, false)
+                }
             },
         };
         let plain = |stream, is_http2| Link {
@@ -99,7 +105,7 @@ impl Connector {
         port: u16,
     ) -> Result<(BoxStream, bool), String> {
         let unreached = |reason| format!("proxyconnect tcp: {reason}");
-        let dialed = dial(proxy.host(), proxy.port()).await;
+        let dialed = dial(proxy.host(), proxy.port(), self.is_spread).await;
         let mut stream = Box::new(dialed.map_err(unreached)?) as BoxStream;
         match proxy.kind() {
             ProxyKind::Socks => {
@@ -157,14 +163,19 @@ async fn dial_socket(path: &Path) -> Result<BoxStream, String> {
     }
 }
 
-async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
-    let addresses = match tokio::net::lookup_host((host, port)).await {
+/// Connects to the first of the addresses of a name that answers; `is_spread` begins
+/// with any of them.
+async fn dial(host: &str, port: u16, is_spread: bool) -> Result<TcpStream, String> {
+    let mut addresses = match tokio::net::lookup_host((host, port)).await {
         Ok(addresses) => addresses.collect::<Vec<SocketAddr>>(),
         Err(error) => {
             let reason = lookup_text(&error);
             return Err(format!("dial tcp: lookup {host}: {reason}"));
         }
     };
+    if is_spread {
+        rotate(&mut addresses, RandomState::new().hash_one(port));
+    }
     let mut refusal = format!("dial tcp: lookup {host}: no such host");
     for address in addresses {
         match TcpStream::connect(address).await {
@@ -182,6 +193,12 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
         }
     }
     Err(refusal)
+}
+
+/// Makes any element the first one.
+fn rotate<T>(elements: &mut [T], chance: u64) {
+    let n = elements.len().max(1) as u64;
+    elements.rotate_left((chance % n) as usize);
 }
 
 /// The resolver's own texts differ by platform; the common case has Go's text.
@@ -237,5 +254,24 @@ impl Write for Link {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_address_comes_first_and_none_is_lost() {
+        let mut firsts = std::collections::BTreeSet::new();
+        for chance in 0..9 {
+            let mut elements = [1, 2, 3];
+            rotate(&mut elements, chance);
+            firsts.insert(elements[0]);
+            elements.sort_unstable();
+            assert_eq!(elements, [1, 2, 3]);
+        }
+        assert_eq!(firsts.len(), 3);
+        rotate::<u8>(&mut [], 7);
     }
 }

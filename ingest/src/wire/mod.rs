@@ -1,4 +1,6 @@
 //! Protobuf read in place, where nothing is copied and nothing allocated, and written.
+//! Protobuf read in place: nothing is copied and nothing allocated; and written
+//! ([`encode`]).
 //!
 //! [`Reader`] takes fields off a byte slice, with every length checked before use.
 //! Messages that arrive by the thousand have hand-written views
@@ -6,6 +8,7 @@
 //! ([`schema`]). Error texts are those of the decoder that Prometheus has generated
 //! for the same messages, because senders log them.
 
+pub mod encode;
 pub mod histogram;
 pub mod metric_family;
 pub mod metric_histogram;

@@ -13,7 +13,7 @@ use super::yaml::{Node, Position};
 use super::{auth, proxy};
 
 /// Headers that a configuration may not set, because they are set from elsewhere.
-const RESERVED_HEADERS: [&str; 18] = [
+pub(super) const RESERVED_HEADERS: [&str; 18] = [
     "accept-encoding",
     "authorization",
     "connection",

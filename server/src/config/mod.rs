@@ -24,6 +24,7 @@ mod print;
 mod print_client;
 mod proxy;
 mod relabel;
+mod remote_write;
 mod scrape;
 mod scrape_files;
 mod storage;
@@ -47,6 +48,7 @@ pub use discovery::parse_groups as parse_target_groups;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
 pub use relabel::parse_rules as parse_relabel_rules;
+pub use remote_write::{MetadataConfig, QueueConfig, RemoteWrite, WriteMessage};
 pub use storage::{Retention, StorageConfig};
 
 /// A validated configuration.
@@ -66,6 +68,8 @@ pub struct Config {
     pub file_jobs: Vec<ScrapeConfig>,
     /// How OTLP metrics are translated.
     pub otlp: OtlpSettings,
+    /// Where samples are handed on, in the order of the file; names are unique.
+    pub remote_write: Vec<RemoteWrite>,
     /// How long samples are kept, and what else the store is told.
     pub storage: StorageConfig,
     /// What is allowed but worth a line in the log.
@@ -152,12 +156,10 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
         }
         config.scrape_configs.push(job);
     }
+    let nodes = fields.list("remote_write", "[]*config.RemoteWriteConfig", problems);
+    config.remote_write = remote_write::read(nodes, config.global.name_validation, dir, problems);
     let remedy = "remove the section, or leave it empty";
-    fields.unsupported(
-        &["remote_read", "remote_write", "tracing"],
-        remedy,
-        problems,
-    );
+    fields.unsupported(&["remote_read", "tracing"], remedy, problems);
     fields.finish(problems);
     config
 }

@@ -11,7 +11,7 @@ use kymo_storage::model::RelabelRule;
 
 use super::emit::{MapWriter, Yaml};
 use super::print_client::put_client;
-use super::{Alerting, Config, Global, Retention, StorageConfig, units};
+use super::{Alerting, Config, Global, Retention, StorageConfig, remote_write, units};
 
 impl Config {
     /// Returns the configuration as canonical YAML. `retention` is what is in force,
@@ -34,6 +34,10 @@ impl Config {
             )
             .list("scrape_configs", jobs)
             .map("storage", storage(&self.storage, retention))
+            .list(
+                "remote_write",
+                self.remote_write.iter().map(remote_write::print).collect(),
+            )
             .map("otlp", otlp(&self.otlp));
         top.done().document()
     }
@@ -229,7 +233,7 @@ fn put_limits(map: &mut MapWriter, limits: &ScrapeLimits) {
         .number("label_value_length_limit", limits.label_value_bytes);
 }
 
-fn rule(rule: &RelabelRule) -> Yaml {
+pub(super) fn rule(rule: &RelabelRule) -> Yaml {
     let config = rule.config();
     let mut map = MapWriter::default();
     if let Some(names) = config
@@ -331,7 +335,7 @@ fn otlp(settings: &Settings) -> MapWriter {
     map
 }
 
-fn put_duration(map: &mut MapWriter, key: &str, value: Duration) {
+pub(super) fn put_duration(map: &mut MapWriter, key: &str, value: Duration) {
     map.text(key, &units::print_duration(value));
 }
 

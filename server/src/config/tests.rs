@@ -303,7 +303,7 @@ fn mistakes_are_told_in_prometheus_words_with_lines() {
 #[test]
 fn what_this_version_does_not_do_is_refused_by_name() {
     for (text, name, line) in [
-        ("\nremote_write:\n- url: http://x\n", "remote_write", 2),
+        ("\nremote_read:\n- url: http://x\n", "remote_read", 2),
         (
             "scrape_configs:\n- job_name: a\n  consul_sd_configs:\n  - server: x\n",
             "consul_sd_configs",

@@ -22,6 +22,8 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_ingest::remote_write::Extras;
+use kymo_ingest::scrape::ScrapeFeatures;
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
 
@@ -29,7 +31,8 @@ use crate::rules::RuleOptions;
 use ignored::{IGNORED, with_ignored};
 
 pub(crate) use features::{
-    DELAYED_NAME_REMOVAL, Fate, closest as closest_feature, has as has_feature, promql_features,
+    DELAYED_NAME_REMOVAL, Fate, closest as closest_feature, fate, has as has_feature,
+    promql_features,
 };
 pub(crate) use storage::WalSync;
 pub(crate) use values::parse_duration;
@@ -175,6 +178,14 @@ impl Flags {
         }
     }
 
+    /// Returns what scraping does differently.
+    pub(crate) fn scrape_features(&self) -> ScrapeFeatures {
+        ScrapeFeatures {
+            start_zero_samples: has_feature(&self.features, features::START_ZEROS),
+            type_and_unit_labels: has_feature(&self.features, features::TYPE_AND_UNIT_LABELS),
+        }
+    }
+
     /// Returns the parts of PromQL that are switched on.
     pub(crate) fn promql_features(&self) -> Features {
         promql_features(&self.features)
@@ -190,9 +201,12 @@ impl Flags {
         has_feature(&self.features, features::NATIVE_DELTAS)
     }
 
-    /// Tells whether pushed series are labelled with the type and unit of their metric.
-    pub(crate) fn labels_type_and_unit(&self) -> bool {
-        has_feature(&self.features, features::TYPE_AND_UNIT_LABELS)
+    /// Returns what is made of pushed samples besides.
+    pub(crate) fn push_extras(&self) -> Extras {
+        Extras {
+            start_zeros: has_feature(&self.features, features::START_ZEROS),
+            type_and_unit_labels: has_feature(&self.features, features::TYPE_AND_UNIT_LABELS),
+        }
     }
 
     /// Returns how queries are evaluated.
@@ -213,6 +227,12 @@ impl Flags {
         let given = self.features.iter().filter(|name| !name.is_empty());
         given.map(|name| (name.as_str(), features::fate(name)))
     }
+}
+
+/// Returns why a flag of Prometheus, without its dashes, has no effect, where it has none.
+pub(crate) fn ignored_reason(name: &str) -> Option<&'static str> {
+    let found = IGNORED.iter().find(|(known, ..)| *known == name);
+    found.map(|(.., reason)| *reason)
 }
 
 /// Tells whether a name behind `--enable-feature` is known.

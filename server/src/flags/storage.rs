@@ -74,6 +74,16 @@ pub(crate) struct StorageFlags {
     )]
     pub(crate) max_series_per_target: usize,
 
+    /// How long stopping may take to send what remote_write has not sent; what is left is
+    /// sent after the next start.
+    #[arg(
+        long = "storage.remote.flush-deadline",
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = parse_duration
+    )]
+    pub(crate) flush_deadline: Duration,
+
     /// Memory for series, request bodies and queries together: a size such as 4GiB, or a
     /// part of what the machine or its cgroup has. Near it nothing more is stored, and
     /// reads go on.

@@ -22,6 +22,7 @@ use super::store::{self, StoreMetrics};
 use super::summary::{Histogram, Summary};
 use crate::access::Access;
 use crate::app::App;
+use crate::forward;
 use crate::notices::NoticeStats;
 use crate::notify;
 use crate::work::memory::{Memory, Refused};
@@ -318,6 +319,8 @@ fn write(app: &App, writer: &mut TextWriter) {
         discovery::write(writer, &discoveries, &sources);
         notify::write_metrics(writer, &core.notifier);
         rules::write(writer, &core.rules);
+        let newest_ms = core.store.newest_time_ms();
+        forward::write_metrics(writer, &core.forwarder, newest_ms);
     }
     process::write(writer);
 }

@@ -66,10 +66,11 @@ fn export_window(
         window.end_ms.saturating_add(1),
     );
     let mut writer = Writer::create(to, options)?;
-    let (mut times, mut values) = (Vec::new(), Vec::new());
+    let (mut times, mut values, mut histograms) = (Vec::new(), Vec::new(), Vec::new());
     for (labels, index) in &order {
         selection.read(*index, &mut times, &mut values)?;
-        writer.series(labels.iter(), &times, &values)?;
+        selection.read_points(*index, &times, &mut histograms)?;
+        writer.series_with(labels.iter(), &times, &values, &histograms)?;
     }
     let meta = writer.finish()?;
     Ok(meta.map(|meta| (meta.ulid, meta.n_series, meta.n_samples)))

@@ -10,8 +10,7 @@ use super::tombstones::covers;
 use crate::codec::CodecError;
 use crate::codec::histogram;
 use crate::model::TimeRange;
-use crate::model::histogram::HistogramPoint;
-use crate::model::histogram::HistogramSample;
+use crate::model::histogram::{CounterResetHint, Histogram, HistogramPoint, HistogramSample};
 
 impl SeriesChunks<'_> {
     /// Appends the histograms in the range that are not deleted, as queries take them.
@@ -23,11 +22,12 @@ impl SeriesChunks<'_> {
         out: &mut Vec<HistogramSample>,
     ) -> Result<(), BlockError> {
         self.runs(range, scratch, |values, kept, times, scratch| {
-            let mut times = times.iter();
-            values.float_histograms(kept, scratch, |histogram| {
-                if let Some(&t_ms) = times.next()
-                    && !covers(deleted, t_ms)
-                {
+            let mut shown = Shown::new(times, deleted);
+            values.float_histograms(kept, scratch, |mut histogram| {
+                if let Some((t_ms, is_next)) = shown.next() {
+                    if !is_next {
+                        forget_reset(&mut histogram.counter_reset_hint);
+                    }
                     out.push(HistogramSample {
                         t_ms,
                         start_ms: 0,
@@ -48,11 +48,15 @@ impl SeriesChunks<'_> {
         out: &mut Vec<HistogramPoint>,
     ) -> Result<(), BlockError> {
         self.runs(range, scratch, |values, kept, times, scratch| {
-            let mut times = times.iter();
-            values.histograms(kept, scratch, |histogram| {
-                if let Some(&t_ms) = times.next()
-                    && !covers(deleted, t_ms)
-                {
+            let mut shown = Shown::new(times, deleted);
+            values.histograms(kept, scratch, |mut histogram| {
+                if let Some((t_ms, is_next)) = shown.next() {
+                    if !is_next {
+                        match &mut histogram {
+                            Histogram::Integer(h) => forget_reset(&mut h.counter_reset_hint),
+                            Histogram::Float(h) => forget_reset(&mut h.counter_reset_hint),
+                        }
+                    }
                     out.push(HistogramPoint { t_ms, histogram });
                 }
             })
@@ -97,5 +101,38 @@ impl SeriesChunks<'_> {
         };
         while next().map_err(|failure| self.fail(failure))? {}
         Ok(())
+    }
+}
+
+/// Walks the times of a run past those that are deleted.
+struct Shown<'a> {
+    times: std::slice::Iter<'a, i64>,
+    deleted: &'a [TimeRange],
+    is_behind_deleted: bool,
+}
+
+impl<'a> Shown<'a> {
+    fn new(times: &'a [i64], deleted: &'a [TimeRange]) -> Shown<'a> {
+        Shown {
+            times: times.iter(),
+            deleted,
+            is_behind_deleted: false,
+        }
+    }
+
+    /// Goes to the next time; returns it and whether the one before was shown, too, or
+    /// `None` where it is deleted.
+    fn next(&mut self) -> Option<(i64, bool)> {
+        let &t_ms = self.times.next()?;
+        let is_deleted = covers(self.deleted, t_ms);
+        let is_behind_deleted = std::mem::replace(&mut self.is_behind_deleted, is_deleted);
+        (!is_deleted).then_some((t_ms, !is_behind_deleted))
+    }
+}
+
+/// Forgets that there was no reset: it may have been among what is deleted.
+fn forget_reset(hint: &mut CounterResetHint) {
+    if *hint != CounterResetHint::Gauge {
+        *hint = CounterResetHint::Unknown;
     }
 }

@@ -4,10 +4,13 @@
 //! table is made in its final size, and the postings are appended to in the end, each
 //! thread those of its own pairs.
 
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 
 use super::postings::Postings;
-use super::{Index, Row, rows};
+use super::{Dictionary, Index, Row, rows};
 use crate::sync::thread;
 
 /// Each thread reads all rows to find its pairs, so more do not help for long.
@@ -50,6 +53,11 @@ impl Restoring {
     /// Takes a series back.
     pub(crate) fn remove(&mut self, id: u32) {
         self.index.remove_row(id);
+    }
+
+    /// Returns the texts of rows.
+    pub(crate) fn dictionary(&self) -> Arc<RwLock<Dictionary>> {
+        self.index.dictionary()
     }
 
     /// Counts the series.

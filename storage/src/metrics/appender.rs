@@ -1,5 +1,7 @@
 //! One write transaction: a scrape, a request, the results of a rule group.
 
+mod start;
+
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLockUpgradableReadGuard;
@@ -7,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::histograms::{Applying, PendingHistogram};
 use super::limits;
+use super::log::Written;
 use super::shard::{Applied, Checked, NEVER, Shard};
 use super::side::Side;
 use super::snapshot::MAX_WAITING;
@@ -15,6 +18,7 @@ use crate::error::{AppendError, StorageError};
 use crate::index::Search;
 use crate::model::Labels;
 use crate::options::SyncPolicy;
+use crate::wal::Position;
 
 /// Longest label set in bytes of text.
 const MAX_LABEL_BYTES: usize = 1 << 20;
@@ -459,11 +463,14 @@ impl<'a> Appender<'a> {
         let committed = {
             let _snapshots_wait = self.store.committing.read();
             let written = self.write(&pending, &late);
-            let committed = written.map(|()| self.apply(&pending, &late, &mut crowded));
-            if committed.is_ok() {
+            written.map(|written| {
+                let committed = self.apply(&pending, &late, &mut crowded);
                 std::mem::take(&mut self.side).apply(self.store);
-            }
-            committed
+                for (shard, written) in written {
+                    self.store.tails.publish(shard, written.end);
+                }
+                committed
+            })
         };
         self.scratch.pending = pending;
         self.scratch.late = late;
@@ -473,7 +480,12 @@ impl<'a> Appender<'a> {
         committed
     }
 
-    fn write(&self, pending: &[Vec<Pending>], late: &[Vec<Pending>]) -> Result<(), StorageError> {
+    /// Writes the part of each shard to its log.
+    fn write(
+        &self,
+        pending: &[Vec<Pending>],
+        late: &[Vec<Pending>],
+    ) -> Result<SmallVec<[(usize, Written); 32]>, StorageError> {
         let store = self.store;
         let both = || pending.iter().zip(late).enumerate();
         let shards = || {
@@ -481,7 +493,7 @@ impl<'a> Appender<'a> {
                 !pending.is_empty() || !late.is_empty() || self.side.is_in(shard)
             })
         };
-        let mut written: SmallVec<[(usize, u64); 32]> = SmallVec::new();
+        let mut written: SmallVec<[(usize, Written); 32]> = SmallVec::new();
         for (shard, (pending, late)) in shards() {
             let result = store.logs[shard].lock().write(
                 &store.index,
@@ -494,7 +506,7 @@ impl<'a> Appender<'a> {
             match result {
                 Ok(commit) => written.push((shard, commit)),
                 Err(error) => {
-                    for (shard, commit) in written {
+                    for (shard, Written { commit, .. }) in written {
                         if let Err(error) = store.logs[shard].lock().revert(commit) {
                             store.log_failed(error);
                         }
@@ -508,7 +520,7 @@ impl<'a> Appender<'a> {
                 store.sync_log(&store.logs[shard])?;
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Sets `crowded` to a shard with many full pages in memory, if there is one.
@@ -677,10 +689,17 @@ impl<'a> Appender<'a> {
         let written = log
             .lock()
             .write(&store.index, store.layout, number, &[], late, side);
+        let end = written
+            .as_ref()
+            .map_or_else(|_| Position::default(), |written| written.end);
         match written.map_err(|error| store.log_failed(error)) {
-            Ok(_) if store.options.wal_sync == SyncPolicy::Always => store.sync_log(log),
-            written => written.map(|_| ()),
+            Ok(_) if store.options.wal_sync == SyncPolicy::Always => store.sync_log(log)?,
+            written => {
+                written?;
+            }
         }
+        store.tails.publish(number, end);
+        Ok(())
     }
 
     /// Forgets the samples of the transaction.

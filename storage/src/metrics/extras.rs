@@ -7,7 +7,7 @@
 //! until the interval goes, and go with it.
 
 use super::columns;
-use super::histograms::{Point, TakenHistograms};
+use super::histograms::{Point, TakenHistograms, forget_reset};
 use super::late::{self, LateColumn, LateSample};
 use super::sealed::{ChunkRef, SealedPages};
 use super::shard::{
@@ -61,6 +61,25 @@ impl Extra {
         Ok(())
     }
 
+    /// Replaces the content of both lists by the times of late floats and of late
+    /// histograms in `range`, deleted ones included.
+    pub(super) fn late_times(
+        &self,
+        range: TimeRange,
+        floats: &mut Vec<i64>,
+        histograms: &mut Vec<i64>,
+    ) -> Result<(), Malformed> {
+        let mut late = Vec::new();
+        self.late.read(range, &mut late)?;
+        floats.clear();
+        floats.extend(late.iter().map(|sample| sample.parts().0));
+        histograms.clear();
+        if let Some(taken) = &self.histograms {
+            histograms.extend(taken.late_times(range));
+        }
+        Ok(())
+    }
+
     /// Tells whether there may be histograms.
     pub(super) fn has_histograms(&self) -> bool {
         self.histograms.is_some()
@@ -78,12 +97,20 @@ impl Extra {
         let begin = into.len();
         histograms.read(window.in_order, window.range, into)?;
         if !self.deleted.is_empty() {
-            let mut at = begin;
-            into.retain(|point| {
-                let is_other = at < begin;
-                at += 1;
-                is_other || !tombstones::are_deleted(&self.deleted, point.t_ms)
-            });
+            let (mut kept, mut is_behind_deleted) = (begin, false);
+            for at in begin..into.len() {
+                let is_deleted = tombstones::are_deleted(&self.deleted, into[at].t_ms);
+                if !is_deleted {
+                    if is_behind_deleted {
+                        // A reset may have been among them.
+                        forget_reset(&mut into[at]);
+                    }
+                    into.swap(kept, at);
+                    kept += 1;
+                }
+                is_behind_deleted = is_deleted;
+            }
+            into.truncate(kept);
         }
         Ok(())
     }

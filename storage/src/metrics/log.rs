@@ -16,7 +16,7 @@ use super::store::Layout;
 use crate::fs::Dir;
 use crate::index::{Index, Row};
 use crate::model::TimeRange;
-use crate::wal::{Entry, PendingSync, Replayed, Start, Wal, WalError, WalOptions};
+use crate::wal::{Entry, PendingSync, Position, Replayed, Start, Wal, WalError, WalOptions};
 
 /// A set of slots, one bit each.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +59,18 @@ pub(super) struct ShardLog {
     fresh: Vec<u32>,
     /// Removed ids, with the segment that was current when they were removed.
     kept_back: Vec<(u64, u32)>,
+    /// The first segment that a restart may need; older ones are only read by tails.
+    needed_from: u64,
     writes: LogCounts,
+}
+
+/// A commit in a log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    /// Its number.
+    pub(super) commit: u64,
+    /// Where it ends.
+    pub(super) end: Position,
 }
 
 /// Figures of a log that it does not count itself.
@@ -71,19 +82,27 @@ pub(super) struct LogCounts {
 }
 
 impl ShardLog {
-    /// Opens the log of a shard and replays it into `apply`.
+    /// Opens the log of a shard and replays it into `apply`. Segments from `held_from` on
+    /// stay for whoever reads them.
     pub(super) fn open(
         dir: Arc<dyn Dir>,
         options: WalOptions,
         start: Start,
+        held_from: Option<u64>,
         apply: &mut dyn FnMut(Entry<'_>),
     ) -> Result<(ShardLog, Replayed), WalError> {
+        let needed_from = start.keep;
+        let start = Start {
+            keep: held_from.map_or(needed_from, |held| held.min(needed_from)),
+            ..start
+        };
         let (wal, replayed) = Wal::open_from(dir, options, start, apply)?;
         let log = ShardLog {
             wal,
             defined: SlotSet::default(),
             fresh: Vec::new(),
             kept_back: Vec::new(),
+            needed_from,
             writes: LogCounts::default(),
         };
         Ok((log, replayed))
@@ -107,16 +126,23 @@ impl ShardLog {
         segments.map(|s| s.len_bytes).sum()
     }
 
-    /// Removes the segments before `position`.
-    pub(super) fn remove_before(&mut self, position: u64) -> Result<(), WalError> {
+    /// Removes the segments before `position`, which no restart needs, unless a tail
+    /// needs them from `held_from` on.
+    pub(super) fn remove_before(
+        &mut self,
+        position: u64,
+        held_from: Option<u64>,
+    ) -> Result<(), WalError> {
         let before = self.wal.stats().segments;
-        self.wal.remove_before(position)?;
+        self.needed_from = self.needed_from.max(position);
+        self.wal
+            .remove_before(held_from.map_or(position, |held| held.min(position)))?;
         self.writes.truncations += u64::from(self.wal.stats().segments < before);
         Ok(())
     }
 
     /// Writes the part of a transaction that belongs to this shard with one `write`,
-    /// and returns the number of the commit in this log.
+    /// and returns which commit of this log that was.
     pub(super) fn write(
         &mut self,
         index: &RwLock<Index>,
@@ -125,7 +151,7 @@ impl ShardLog {
         pending: &[Pending],
         late: &[Pending],
         side: &Side,
-    ) -> Result<u64, WalError> {
+    ) -> Result<Written, WalError> {
         self.fresh.clear();
         // Plain loops: a chained one is slower, and nearly always there is only one.
         for samples in [pending, late] {
@@ -168,7 +194,15 @@ impl ShardLog {
             self.writes.failures += 1;
             self.undefine_fresh();
         }
-        written.map(|()| self.wal.stats().commits)
+        written.map(|()| Written {
+            commit: self.wal.stats().commits,
+            end: self.wal.end(),
+        })
+    }
+
+    /// Returns the end of the log.
+    pub(super) fn end(&self) -> Position {
+        self.wal.end()
     }
 
     /// Writes deleted times of series that the log defines, and returns the number of the
@@ -233,6 +267,8 @@ impl ShardLog {
         // under which ids were kept back.
         let current = self.wal.stats().current_seq;
         let oldest = self.wal.segments().next().map_or(current, |s| s.seq);
+        // A tail knows which series had a number when.
+        let oldest = oldest.max(self.needed_from.min(current));
         let mut released = Vec::new();
         self.kept_back.retain(|&(seq, id)| {
             if seq < oldest {

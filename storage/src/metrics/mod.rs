@@ -64,6 +64,7 @@ mod snapshot;
 mod snapshot_format;
 mod snapshot_load;
 mod stats;
+mod tail;
 mod versions;
 
 #[cfg(test)]
@@ -93,4 +94,5 @@ pub use stats::{
     MemoryStats, MetadataStats, Recovery, StoreStats, WalStats,
 };
 pub use store::MetricStore;
+pub use tail::{LogTail, TailMark, TailSink, TailStop};
 pub use versions::{Version, Versions};

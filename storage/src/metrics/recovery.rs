@@ -23,6 +23,7 @@ use super::snapshot_format::{Section, kind};
 use super::snapshot_load::{self, Loaded, LoadedShard};
 use super::stats::{Damage, Recovery};
 use super::store::{Layout, Opened};
+use super::tail::Tails;
 use crate::error::StorageError;
 use crate::fs::Dir;
 use crate::index::{Dictionary, Index, PairId, Restoring, Row, Rows, encode_row};
@@ -39,6 +40,7 @@ const TEMPORARY_FILE: &str = "VERSION.tmp";
 const WAL_DIR: &str = "wal";
 const BLOCKS_DIR: &str = "blocks";
 const HEAD_DIR: &str = "head";
+const TAILS_DIR: &str = "cursors";
 /// The first line of the version file.
 const FORMAT: &str = "kymo-store 1";
 /// The version file is two short lines.
@@ -70,6 +72,7 @@ pub(super) fn open(
 
     let mut damages = Vec::new();
     let blocks = Blocks::open(blocks_dir(dir)?, &mut damages)?;
+    let tails = Tails::open(dir.subdir(TAILS_DIR)?, dirs.clone(), &mut damages)?;
     let head_dir = dir.subdir(HEAD_DIR)?;
     let mut found = snapshot_load::load(&head_dir, n_shards)?;
     damages.append(&mut found.damages);
@@ -98,7 +101,7 @@ pub(super) fn open(
         exemplars: Mutex::new(ReplayedExemplars::new(options.max_exemplars)),
         metadata,
     };
-    let replays = replay_all(&dirs, &starts, options, &shared, base.shards)?;
+    let replays = replay_all(&dirs, &starts, options, &shared, &tails, base.shards)?;
     shared.exemplars.into_inner().finish(&exemplars);
     let mut opened = Opened {
         layout: Layout::new(n_shards),
@@ -106,6 +109,7 @@ pub(super) fn open(
         shards: Vec::new(),
         logs: Vec::new(),
         head: snapshot_load::open_head(head_dir, found, n_shards)?,
+        tails,
         newest_ms: base.newest_ms,
         kept_from_ms: base.kept_from_ms.max(blocks.set().head_from_ms),
         next_born: base.next_born,
@@ -116,7 +120,8 @@ pub(super) fn open(
         lock,
     };
     let (mut rows, mut born) = (Vec::new(), Vec::new());
-    for replay in replays {
+    for (shard, replay) in replays.into_iter().enumerate() {
+        opened.tails.publish(shard, replay.log.end());
         opened.newest_ms = opened.newest_ms.max(replay.newest_ms);
         report(&mut opened.recovery, replay.replayed);
         opened.shards.push(replay.shard);
@@ -321,6 +326,7 @@ fn replay_all(
     starts: &[Start],
     options: &StoreOptions,
     shared: &Shared<'_>,
+    tails: &Tails,
     shards: Vec<LoadedShard>,
 ) -> Result<Vec<Replay>, StorageError> {
     let shards: Vec<Mutex<LoadedShard>> = shards.into_iter().map(Mutex::new).collect();
@@ -331,7 +337,8 @@ fn replay_all(
         };
         let loaded = std::mem::take(&mut *shards[shard].lock());
         let dir = Arc::clone(&dirs[shard]);
-        let replay = replay(dir, options, starts[shard], shared, loaded)?;
+        let held_from = tails.hold(shard);
+        let replay = replay(dir, options, starts[shard], held_from, shared, loaded)?;
         shared.progress.done(replay.replayed.segments);
         Ok(replay)
     });
@@ -345,6 +352,7 @@ fn replay(
     dir: Arc<dyn Dir>,
     options: WalOptions,
     start: Start,
+    held_from: Option<u64>,
     shared: &Shared<'_>,
     loaded: LoadedShard,
 ) -> Result<Replay, WalError> {
@@ -363,7 +371,9 @@ fn replay(
         by_value: Vec::new(),
         labels: HashMap::new(),
     };
-    let opened = ShardLog::open(dir, options, start, &mut |entry| replayer.apply(entry));
+    let opened = ShardLog::open(dir, options, start, held_from, &mut |entry| {
+        replayer.apply(entry);
+    });
     let (mut log, replayed) = opened?;
     log.set_defined(replayer.defined);
     Ok(Replay {
@@ -597,6 +607,13 @@ impl Opened {
             if index.add(id, row).is_ok() {
                 loser = other;
             }
+        }
+        if self.tails.removed.is_on() {
+            let dictionary = index.dictionary();
+            let dictionary = dictionary.read();
+            let pairs = row.pairs().map(|pair| dictionary.pair_text(pair));
+            let seq = self.logs[layout.shard(loser)].end().seq;
+            self.tails.removed.add(loser, seq, pairs);
         }
         let shard = &mut self.shards[layout.shard(loser)];
         shard.forget_samples(layout.slot(loser));

@@ -12,6 +12,7 @@ use roaring::RoaringBitmap;
 use super::deletion::NotedAfter;
 use super::store::{Capture, MetricStore};
 use crate::error::StorageError;
+use crate::index::Row;
 use crate::model::TimeRange;
 
 /// Series that are removed under one lock of the index.
@@ -25,7 +26,7 @@ impl MetricStore {
     /// [`snapshot_head`](MetricStore::snapshot_head).
     ///
     /// # Errors
-    /// None at present.
+    /// The disk refused to take what tails may need of series that went.
     pub fn truncate_before(&self, t_ms: i64) -> Result<(), StorageError> {
         let alone = self.truncating.lock();
         let gone = TimeRange::new(i64::MIN, t_ms.saturating_sub(1));
@@ -59,6 +60,7 @@ impl MetricStore {
             self.counters.truncations.fetch_add(1, Ordering::Relaxed);
         }
         self.keep_back(&dead);
+        self.tails.removed.flush()?;
         Ok(())
     }
 
@@ -104,6 +106,8 @@ impl MetricStore {
 
     /// Removes those of the series in some slots of a shard that are still marked.
     fn remove_slots(&self, number: usize, slots: &[u32]) -> RoaringBitmap {
+        let removed = &self.tails.removed;
+        let seq = removed.is_on().then(|| self.logs[number].lock().end().seq);
         let mut index = self.index.write();
         let mut shard = self.shards[number].lock();
         let mut dead = RoaringBitmap::new();
@@ -112,6 +116,14 @@ impl MetricStore {
         }
         // While their labels are there.
         self.targets.remove(&dead, &index);
+        if let Some(seq) = seq {
+            let dictionary = index.dictionary();
+            let dictionary = dictionary.read();
+            for id in &dead {
+                let pairs = index.row(id).into_iter().flat_map(Row::pairs);
+                removed.add(id, seq, pairs.map(|pair| dictionary.pair_text(pair)));
+            }
+        }
         index.remove(&dead);
         for id in &dead {
             shard.remove(self.layout.slot(id));

@@ -36,11 +36,7 @@ impl Samples {
 
     /// Adds histograms of the head where there are none yet.
     pub(super) fn set_histograms(&mut self, points: Vec<Point>) {
-        let points = points.into_iter().map(|point| HistogramPoint {
-            t_ms: point.t_ms,
-            histogram: point.flat.to_histogram(point.hint),
-        });
-        self.histograms.extend(points);
+        self.histograms.extend(points.iter().map(Point::stored));
         drop_beside(&mut self.histograms, 0, &self.timestamps);
     }
 

@@ -11,15 +11,15 @@ use smallvec::SmallVec;
 use super::blocks::{BlockSet, Blocks, Served};
 use super::columns::{self, merge_columns};
 use super::head_selection::HeadSelection;
-use super::histograms::{drop_beside, settle};
+use super::histograms::{Point, Timed, drop_beside, settle};
 use super::label_order::{BlockPart, Member, Merged};
 use super::scratch::{ReadScratch, Scratches, reader_of};
 use super::shard::Wanted;
 use super::store::MetricStore;
-use crate::block::{self, BlockError};
+use crate::block::{self, Block, BlockError};
 use crate::error::StorageError;
 use crate::index::NameId;
-use crate::model::histogram::HistogramSample;
+use crate::model::histogram::{HistogramPoint, HistogramSample};
 use crate::model::{Labels, Matcher, TimeRange};
 
 /// A snapshot of the series that satisfied a selection. Samples are decoded when they
@@ -243,6 +243,46 @@ impl Selection {
         timestamps: &[i64],
         into: &mut Vec<HistogramSample>,
     ) -> Result<(), StorageError> {
+        self.collect(index, timestamps, into, Block::read_histograms, |point| {
+            HistogramSample {
+                t_ms: point.t_ms,
+                start_ms: 0,
+                histogram: Arc::new(point.flat.to_float(point.hint)),
+            }
+        })
+    }
+
+    /// As [`Selection::read_histograms`], with the counts that the histograms came with.
+    ///
+    /// # Errors
+    /// As [`Selection::read`].
+    pub fn read_points(
+        &self,
+        index: usize,
+        timestamps: &[i64],
+        into: &mut Vec<HistogramPoint>,
+    ) -> Result<(), StorageError> {
+        self.collect(index, timestamps, into, Block::read_points, |point| {
+            point.stored()
+        })
+    }
+
+    /// Replaces the content of `into` by the histograms of a series, as `read` has them of
+    /// a block and `of` makes them of those of the head.
+    fn collect<T: Timed>(
+        &self,
+        index: usize,
+        timestamps: &[i64],
+        into: &mut Vec<T>,
+        read: impl Fn(
+            &Block,
+            u32,
+            TimeRange,
+            &mut block::ReadScratch,
+            &mut Vec<T>,
+        ) -> Result<(), BlockError>,
+        of: impl Fn(Point) -> T,
+    ) -> Result<(), StorageError> {
         into.clear();
         if !self.has_histograms {
             return Ok(());
@@ -253,25 +293,22 @@ impl Selection {
             Order::Block => (&[self.only_member(index)], None),
             Order::Merged(merged) => (merged.members(index), merged.head(index)),
         };
+        let reader = reader_of(into);
         for &Member { part, series } in members {
             let block = &self.parts[part as usize].block;
             if block.has_histograms() {
                 let begin = into.len();
-                let read = self.scratches.lend(reader_of(into), |scratch| {
-                    block.read_histograms(series, self.range, &mut scratch.block, into)
+                let found = self.scratches.lend(reader, |scratch| {
+                    read(block, series, self.range, &mut scratch.block, into)
                 });
-                read.map_err(|error| self.blocks.failed(block, error))?;
+                found.map_err(|error| self.blocks.failed(block, error))?;
                 settle(into, begin);
             }
         }
         if let Some(head) = head.filter(|&head| self.head.has_histograms(head)) {
             let (mut points, begin) = (Vec::new(), into.len());
             self.head.read_histograms(head, &mut points)?;
-            into.extend(points.into_iter().map(|point| HistogramSample {
-                t_ms: point.t_ms,
-                start_ms: 0,
-                histogram: Arc::new(point.flat.to_float(point.hint)),
-            }));
+            into.extend(points.into_iter().map(of));
             settle(into, begin);
         }
         drop_beside(into, 0, timestamps);

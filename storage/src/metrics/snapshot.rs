@@ -137,6 +137,8 @@ impl MetricStore {
             return Err(StorageError::Poisoned { reason });
         }
         let _alone = self.truncating.lock();
+        // A snapshot does not know the series that left.
+        self.tails.removed.flush().map_err(failed)?;
         let taken = self.take_snapshot();
         let counter = match &taken {
             Ok(_) => &self.head.snapshots,
@@ -203,7 +205,8 @@ impl MetricStore {
         for (number, log) in self.logs.iter().enumerate() {
             let entries = || kept.iter().map(|manifest| &manifest.shards[number]);
             if let Some(position) = entries().map(|entry| entry.position).min() {
-                log.lock().remove_before(position)?;
+                let held_from = self.tails.hold(number);
+                log.lock().remove_before(position, held_from)?;
             }
             if let Some(first) = entries().map(|entry| entry.first_file).min() {
                 // Files that came later than the snapshots are later, too.

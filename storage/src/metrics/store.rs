@@ -6,7 +6,7 @@
 //! **Locks**, in the order in which one thread may take them: `maintaining`,
 //! `truncating`, `capture`, the set of blocks, `committing`, `gate`, the head files of a
 //! shard, a log, the index, the aliases, a shard, the dictionary; last and alone the
-//! exemplars, the metadata, the counts by target, the versions. No file is written under
+//! exemplars, the metadata, the counts by target, the versions, what tails hold. No file is written under
 //! any of them but a log's and the head files' own, blocks under `maintaining`, and a
 //! snapshot or a block of the head under `truncating`.
 //!
@@ -41,6 +41,7 @@ use super::shard::{NEVER, Shard};
 use super::snapshot::Head;
 use super::snapshot_format::{Section, kind};
 use super::stats::{Cardinality, DelayCounters, Recovery, StoreStats};
+use super::tail::Tails;
 use super::versions::Versions;
 use crate::error::StorageError;
 use crate::fs::{Dir, DirLock, RealDir};
@@ -77,6 +78,7 @@ pub struct MetricStore {
     pub(super) gate: RwLock<u32>,
     pub(super) logs: Box<[Mutex<ShardLog>]>,
     pub(super) head: Head,
+    pub(super) tails: Tails,
     pub(super) index: RwLock<Index>,
     pub(super) aliases: Aliases,
     pub(super) shards: Box<[Mutex<Shard>]>,
@@ -176,6 +178,11 @@ impl Layout {
         slot << self.bits | shard as u32
     }
 
+    /// Returns the number of shards.
+    pub(super) fn n_shards(self) -> usize {
+        1 << self.bits
+    }
+
     /// Returns the first id whose slot the logs cannot number.
     pub(super) fn end_id(self) -> u32 {
         let end = u64::from(crate::wal::format::MAX_SERIES) << self.bits;
@@ -245,6 +252,7 @@ impl MetricStore {
             gate: RwLock::new(1),
             logs: opened.logs.into_iter().map(Mutex::new).collect(),
             head: opened.head,
+            tails: opened.tails,
             index: RwLock::new(opened.index),
             aliases: Aliases::default(),
             shards: opened.shards.into_iter().map(Mutex::new).collect(),
@@ -457,6 +465,7 @@ pub(super) struct Opened {
     pub(super) shards: Vec<Shard>,
     pub(super) logs: Vec<ShardLog>,
     pub(super) head: Head,
+    pub(super) tails: Tails,
     pub(super) newest_ms: i64,
     pub(super) kept_from_ms: i64,
     pub(super) next_born: u32,

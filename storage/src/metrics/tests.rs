@@ -13,6 +13,7 @@ use crate::{AppendError, StorageError, StoreOptions, SyncPolicy};
 
 mod blocks;
 mod deletion;
+mod histogram_blocks;
 mod histograms;
 mod late;
 mod late_model;
@@ -22,6 +23,7 @@ mod pressure;
 mod reopen;
 mod retention;
 mod snapshots;
+mod start;
 
 const HOUR: i64 = 3_600_000;
 

@@ -254,6 +254,12 @@ impl FloatsDecoder {
     }
 }
 
+/// Returns the first timestamp of a body.
+pub(super) fn first_ms(mut body: &[u8]) -> Option<i64> {
+    varint::read_u64(&mut body).ok()?;
+    varint::read_i64(&mut body).ok()
+}
+
 const SHORT: CodecError = CodecError::Truncated("values");
 
 fn decode_tagged(

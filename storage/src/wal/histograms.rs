@@ -60,6 +60,12 @@ pub(super) fn decode(mut body: &[u8], n: usize) -> Result<Vec<LoggedHistogram>, 
     }
 }
 
+/// Returns the first timestamp of a body.
+pub(super) fn first_ms(mut body: &[u8]) -> Option<i64> {
+    varint::read_i64(&mut body).ok()?;
+    varint::read_i64(&mut body).ok()
+}
+
 impl Wal {
     /// Collects histograms of series that were defined, in this commit or before: number,
     /// time, whether it came late.

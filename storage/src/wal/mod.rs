@@ -31,6 +31,7 @@ mod metadata;
 mod reader;
 mod repair;
 mod series;
+mod tail;
 mod tombstones;
 mod writer;
 
@@ -42,6 +43,7 @@ pub use histograms::LoggedHistogram;
 pub use metadata::{LoggedMetadata, decode_metadata, encode_metadata};
 pub use reader::{Entry, Replayed};
 pub use series::Definitions;
+pub use tail::{Position, Tail, TailDamage};
 pub use writer::{PendingSync, Start, Wal, WalOptions, WalStats};
 
 use std::path::PathBuf;

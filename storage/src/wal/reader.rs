@@ -143,7 +143,7 @@ pub(super) struct Expected {
 /// Reads files one after the other with the same buffers.
 #[derive(Debug, Default)]
 pub(super) struct FileReader {
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
     floats: FloatsDecoder,
     deleted: Vec<(u32, TimeRange)>,
 }
@@ -192,7 +192,7 @@ impl FileReader {
         Ok(read)
     }
 
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         frame: &Frame<'_>,
         read: &mut FileRead,
@@ -239,7 +239,7 @@ impl FileReader {
 
 /// Collects the frames of the commit at the start of `bytes`; returns its length, or
 /// where it goes wrong.
-fn read_commit<'a>(
+pub(super) fn read_commit<'a>(
     bytes: &'a [u8],
     frames: &mut Vec<Frame<'a>>,
 ) -> Result<usize, (usize, FrameFault)> {
@@ -256,7 +256,7 @@ fn read_commit<'a>(
 }
 
 /// Tells whether the header is sound and the expected one.
-fn check_header(bytes: &[u8], expected: &Expected) -> Result<bool, WalError> {
+pub(super) fn check_header(bytes: &[u8], expected: &Expected) -> Result<bool, WalError> {
     let Some(header) = Header::decode(bytes) else {
         return Ok(false);
     };

@@ -18,6 +18,7 @@ use super::lanes::Lanes;
 use super::reader::{Entry, Replayed};
 use super::repair::{recover, remove_before};
 use super::series::{MAX_SERIES_PER_FRAME, SeriesEncoder};
+use super::tail::Position;
 use super::tombstones::{self, MAX_RANGES};
 use crate::fs::{AppendFile, Dir, FsError};
 use crate::model::TimeRange;
@@ -583,6 +584,14 @@ impl Wal {
             current_seq: self.current.seq,
             commits: self.commits,
             written_bytes: self.written_bytes,
+        }
+    }
+
+    /// Returns the place behind the last commit.
+    pub fn end(&self) -> Position {
+        Position {
+            seq: self.current.seq,
+            offset: self.current.len_bytes,
         }
     }
 

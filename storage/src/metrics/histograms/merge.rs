@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::run::Point;
-use crate::model::histogram::HistogramPoint;
-use crate::model::histogram::{CounterResetHint, Histogram, HistogramSample};
+use crate::model::histogram::{CounterResetHint, Histogram, HistogramPoint, HistogramSample};
 
 /// A histogram at a time, in any form.
 pub(in crate::metrics) trait Timed {
@@ -86,7 +85,8 @@ pub(in crate::metrics) fn settle<T: Timed>(all: &mut Vec<T>, begin: usize) {
     }
 }
 
-fn forget_reset<T: Timed>(next: &mut T) {
+/// Forgets that there was no reset before a histogram.
+pub(in crate::metrics) fn forget_reset<T: Timed>(next: &mut T) {
     let hint = next.hint_mut();
     if *hint != CounterResetHint::Gauge {
         *hint = CounterResetHint::Unknown;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 pub(super) use append::{Applying, PendingHistogram};
-pub(super) use merge::{drop_beside, settle};
+pub(super) use merge::{Timed, drop_beside, forget_reset, settle};
 pub(super) use run::Point;
 pub(super) use series::{HistogramSeries, TakenHistograms};
 

@@ -18,7 +18,7 @@ use crate::codec::flat::{Flat, Shape, same_layout};
 use crate::codec::open::Malformed;
 use crate::codec::varint;
 use crate::model::TimeRange;
-use crate::model::histogram::CounterResetHint;
+use crate::model::histogram::{CounterResetHint, HistogramPoint};
 
 /// A run ends at this number of histograms. As in Prometheus it is their bytes that end it
 /// as a rule: histograms that hardly change share a layout for long.
@@ -43,6 +43,16 @@ pub(in crate::metrics) struct Point {
     pub(in crate::metrics) t_ms: i64,
     pub(in crate::metrics) flat: Flat,
     pub(in crate::metrics) hint: CounterResetHint,
+}
+
+impl Point {
+    /// Returns the histogram as it is stored.
+    pub(in crate::metrics) fn stored(&self) -> HistogramPoint {
+        HistogramPoint {
+            t_ms: self.t_ms,
+            histogram: self.flat.to_histogram(self.hint),
+        }
+    }
 }
 
 impl Run {
