@@ -85,10 +85,12 @@ pub struct Committed {
     pub samples: u64,
     /// Series created.
     pub series: u64,
-    /// Of these, native histograms.
+    /// Of the samples, native histograms.
     pub histograms: u64,
-    /// Of these, samples that came late: older than the newest of their series.
+    /// Of the samples, those that came late: older than the newest of their series.
     pub late: u64,
+    /// Of these, native histograms.
+    pub late_histograms: u64,
     /// Samples that were accepted by `append`, then dropped because an earlier
     /// sample of this or another transaction conflicts with them.
     pub dropped: u64,
@@ -591,9 +593,10 @@ impl<'a> Appender<'a> {
         }
         newest_ms = newest_ms.max(histograms.newest_ms);
         oldest_ms = oldest_ms.min(histograms.oldest_ms);
-        out_of_order += histograms.out_of_order;
-        too_old += histograms.too_old;
-        duplicate += histograms.duplicate;
+        let refused = histograms.refused;
+        out_of_order += refused.out_of_order;
+        too_old += refused.too_old;
+        duplicate += refused.duplicate;
         store.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);
         if !turned_late.is_empty() {
             self.apply_turned(&turned_late, *epoch, &mut committed);
@@ -622,9 +625,16 @@ impl<'a> Appender<'a> {
         counters
             .samples
             .fetch_add(committed.samples, Ordering::Relaxed);
-        if committed.histograms > 0 {
-            let counter = &counters.histograms;
-            counter.fetch_add(committed.histograms, Ordering::Relaxed);
+        if !self.side.histograms.is_empty() {
+            let of_histograms = &counters.of_histograms;
+            for (counter, n) in [
+                (&of_histograms.samples, committed.histograms),
+                (&of_histograms.late, committed.late_histograms),
+                (&of_histograms.out_of_order, refused.out_of_order),
+                (&of_histograms.too_old, refused.too_old),
+            ] {
+                counter.fetch_add(n, Ordering::Relaxed);
+            }
         }
         counters
             .out_of_order
