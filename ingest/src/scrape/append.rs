@@ -186,7 +186,7 @@ impl Intake<'_> {
                     let incoming = Incoming {
                         series: &sample.series,
                         timestamp_ms: sample.timestamp_ms,
-                        value: Measured::Histogram(sample.histogram),
+                        value: Measured::Histogram(Box::new(sample.histogram)),
                         exemplars: &sample.exemplars,
                     };
                     self.take(appender, incoming, &mut parser, progress)?;
@@ -233,7 +233,7 @@ impl Intake<'_> {
         }
         let value = match incoming.value {
             Measured::Float(value) => Fitted::Float(value),
-            Measured::Histogram(sent) => match self.fitting.fit(sent) {
+            Measured::Histogram(sent) => match self.fitting.fit(*sent) {
                 Ok(histogram) => Fitted::Histogram(histogram),
                 Err(Unfit::Invalid(error)) => return Err(error.into()),
                 Err(Unfit::TooManyBuckets) => {
@@ -446,7 +446,7 @@ struct Incoming<'b, 'a> {
 
 enum Measured {
     Float(f64),
-    Histogram(SentHistogram),
+    Histogram(Box<SentHistogram>),
 }
 
 /// A value within the job's bounds.

@@ -78,11 +78,11 @@ const SEARCH: &str = "search-api";
 /// Evaluates independent rules of a group at the same time.
 pub(super) const CONCURRENT_RULES: &str = "concurrent-rule-eval";
 
-/// Stores delta values of OTLP as they are.
-pub(super) const NATIVE_DELTAS: &str = "otlp-native-delta-ingestion";
-
 /// Begins series with a zero at the time since when they count.
 pub(super) const START_ZEROS: &str = "created-timestamp-zero-ingestion";
+
+/// Stores delta values of OTLP as they are.
+pub(super) const NATIVE_DELTAS: &str = "otlp-native-delta-ingestion";
 
 /// Makes labels of the type and the unit of a metric.
 pub(super) const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";

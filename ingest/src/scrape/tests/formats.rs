@@ -183,7 +183,7 @@ fn content(stored: &Stored) -> (Vec<String>, Vec<String>, Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn every_format_stores_the_same(
