@@ -30,6 +30,7 @@ mod glob;
 mod group;
 mod http;
 mod json;
+mod kubernetes;
 mod naming;
 mod pace;
 mod source;
@@ -43,6 +44,7 @@ pub use dns::DnsServers;
 pub use docker::{DockerConfig, DockerFilter};
 pub use glob::{BadPattern, glob};
 pub use group::{Group, GroupId, LabelMap, TargetGroup};
+pub use kubernetes::{AttachMetadata, KubernetesConfig, KubernetesRole, KubernetesSelector};
 pub use stats::{
     DiscoveryStats, RefreshDurations, RefreshStats, SetStats, SourceStats, SourcesStats,
 };

@@ -1,10 +1,12 @@
 //! Sources against real files and small servers that speak the real protocols.
 
+mod api_server;
 mod dns;
 mod dns_server;
 mod docker;
 mod files;
 mod http;
+mod kubernetes;
 mod sets;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,7 @@ mod expand;
 pub(crate) mod fields;
 mod global;
 mod http_client;
+mod kubernetes;
 mod otlp;
 mod print;
 mod print_client;
@@ -254,5 +255,7 @@ pub(crate) fn os_text(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_discovery;
 #[cfg(test)]
 mod tests_of_jobs;
