@@ -233,7 +233,8 @@ impl Discovery {
                 tokio::spawn(Every { interval, source }.run(reports))
             }
             SourceConfig::Kubernetes(config) => {
-                tokio::spawn(KubernetesTargets::new(config)?.run(reports))
+                let read = self.surroundings.read_kubeconfig;
+                tokio::spawn(KubernetesTargets::new(config, read)?.run(reports))
             }
         };
         Ok(Running {

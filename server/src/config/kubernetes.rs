@@ -19,7 +19,7 @@ pub(super) fn read(node: &Node, dir: &Path, problems: &mut Problems) -> SourceCo
     let client = http_client::take(&mut fields, dir, problems);
     let api_server = fields.parsed("api_server", problems, parse_url).flatten();
     let role = role(&mut fields, problems);
-    if role.is_none() && fields.position_of("role") == node.at {
+    if node.get("role").is_none_or(Node::is_null) {
         let text = "role missing (one of: pod, service, endpoints, endpointslice, node, ingress)";
         problems.value(node.at, text);
     }
@@ -28,6 +28,7 @@ pub(super) fn read(node: &Node, dir: &Path, problems: &mut Problems) -> SourceCo
     let role = role.unwrap_or(KubernetesRole::Pod);
     let config = KubernetesConfig {
         api_server,
+        kubeconfig: (!kubeconfig.is_empty()).then(|| http_client::join_dir(dir, &kubeconfig)),
         client,
         role,
         namespaces,
@@ -35,26 +36,18 @@ pub(super) fn read(node: &Node, dir: &Path, problems: &mut Problems) -> SourceCo
         selectors: selectors(&mut fields, role, problems),
         attach: attach(&mut fields, problems),
     };
-    for (is_wrong, text) in contradictions(&config, !kubeconfig.is_empty()) {
+    for (is_wrong, text) in contradictions(&config) {
         if is_wrong {
             problems.value(node.at, text);
         }
-    }
-    if !kubeconfig.is_empty() {
-        let remedy = "write the server of that file as api_server, with its credentials under \
-                      authorization, basic_auth or tls_config";
-        problems.unsupported(
-            fields.position_of("kubeconfig_file"),
-            "kubeconfig_file",
-            remedy,
-        );
     }
     fields.finish(problems);
     SourceConfig::Kubernetes(Box::new(config))
 }
 
 /// Returns what does not go together, each with the complaint about it.
-fn contradictions(config: &KubernetesConfig, has_kubeconfig: bool) -> [(bool, &'static str); 5] {
+fn contradictions(config: &KubernetesConfig) -> [(bool, &'static str); 5] {
+    let has_kubeconfig = config.kubeconfig.is_some();
     let has_server = config.api_server.is_some();
     let has_client = config.client != ClientOptions::default();
     [

@@ -1,6 +1,7 @@
 //! The configuration in force as text, for `/api/v1/status/config`: every value that
 //! Prometheus shows, in its order, defaults filled in, secrets hidden.
 
+use std::path::Path;
 use std::time::Duration;
 
 use kymo_ingest::discovery::{AttachMetadata, KubernetesConfig, SourceConfig};
@@ -238,12 +239,13 @@ fn source(source: &SourceConfig) -> Yaml {
 }
 
 fn put_kubernetes(map: &mut MapWriter, config: &KubernetesConfig) {
+    let kubeconfig = config.kubeconfig.as_deref().unwrap_or(Path::new(""));
     map.text(
         "api_server",
         config.api_server.as_deref().unwrap_or_default(),
     )
     .put("role", text(config.role.name()))
-    .put("kubeconfig_file", text(""));
+    .put("kubeconfig_file", text(&kubeconfig.display().to_string()));
     put_client(map, &config.client);
     if config.own_namespace || !config.namespaces.is_empty() {
         let mut namespaces = MapWriter::default();

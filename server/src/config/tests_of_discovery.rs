@@ -100,6 +100,21 @@ fn a_pod_needs_to_say_its_role_only() {
 }
 
 #[test]
+fn a_file_of_kubectl_is_beside_the_configuration() {
+    let text = "kubernetes_sd_configs: [{role: pod, kubeconfig_file: kube/config}]";
+    let SourceConfig::Kubernetes(found) = source(text) else {
+        panic!("not of Kubernetes");
+    };
+    let path = found.kubeconfig.as_deref();
+    assert_eq!(path, Some(Path::new("/etc/kymo/kube/config")));
+    let shown = read(text).unwrap().job_yaml("a").unwrap();
+    assert!(
+        shown.contains("kubeconfig_file: /etc/kymo/kube/config\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn mistakes_are_told_as_prometheus_tells_them() {
     let kubernetes = |text: &str| format!("kubernetes_sd_configs: [{{{text}}}]");
     for (text, complaint) in [
@@ -112,6 +127,7 @@ fn mistakes_are_told_as_prometheus_tells_them() {
             kubernetes("api_server: 'http://h'"),
             "role missing (one of: pod, service, endpoints, endpointslice, node, ingress)",
         ),
+        (kubernetes("role: ~"), "role missing (one of: "),
         (
             kubernetes("role: vacation"),
             "unknown Kubernetes SD role \"vacation\"",

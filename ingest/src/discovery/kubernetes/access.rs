@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{ACCEPT, HeaderValue};
 
+use super::super::{ClusterAccess, ReadKubeconfig};
 use super::config::{KubernetesConfig, KubernetesRole};
 use super::store::Kind;
 use crate::http::{
@@ -53,7 +54,7 @@ impl Cluster {
 
     /// Returns URL and options for a pod. The token is read for every request, since it
     /// is replaced before it ends.
-    fn access(&self) -> Result<(String, ClientOptions), String> {
+    fn access(&self) -> Result<ClusterAccess, String> {
         let Some((host, port)) = &self.server else {
             return Err(
                 "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and \
@@ -77,7 +78,10 @@ impl Cluster {
             ..ClientOptions::default()
         };
         let address = super::super::naming::join_host_port(host, port);
-        Ok((format!("https://{address}"), client))
+        Ok(ClusterAccess {
+            url: format!("https://{address}"),
+            client,
+        })
     }
 
     fn namespace(&self) -> Result<String, String> {
@@ -92,6 +96,14 @@ impl Cluster {
             name => Ok(name.to_owned()),
         }
     }
+}
+
+fn read_file(path: &Path, read: ReadKubeconfig) -> Result<ClusterAccess, String> {
+    let shown = path.display();
+    let failed = |error: String| format!("kubeconfig_file {shown}: {error}");
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    read(&text, dir).map_err(failed)
 }
 
 /// The objects that are followed together: of a kind, in a namespace or all, selected.
@@ -120,11 +132,16 @@ impl Api {
     /// is missing that a pod has.
     pub(super) fn open(
         config: &KubernetesConfig,
+        read: ReadKubeconfig,
         cluster: &Cluster,
     ) -> Result<(Api, Vec<Feed>), String> {
-        let (base, options) = match &config.api_server {
-            Some(url) => (url.trim_end_matches('/').to_owned(), config.client.clone()),
-            None => cluster.access()?,
+        let access = match (&config.kubeconfig, &config.api_server) {
+            (Some(path), _) => read_file(path, read)?,
+            (None, Some(url)) => ClusterAccess {
+                url: url.clone(),
+                client: config.client.clone(),
+            },
+            (None, None) => cluster.access()?,
         };
         let mut namespaces = config.namespaces.clone();
         if config.own_namespace {
@@ -135,12 +152,12 @@ impl Api {
         }
         namespaces.sort();
         namespaces.dedup();
-        let client = HttpClient::new(&options).map_err(|error| error.to_string())?;
+        let client = HttpClient::new(&access.client).map_err(|error| error.to_string())?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let api = Api {
             client,
-            base,
+            base: access.url.trim_end_matches('/').to_owned(),
             headers,
         };
         Ok((api, feeds(config, &namespaces)))

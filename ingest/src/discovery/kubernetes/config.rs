@@ -1,5 +1,7 @@
 //! An entry of `kubernetes_sd_configs`.
 
+use std::path::PathBuf;
+
 use crate::http::ClientOptions;
 
 /// Which objects of a cluster are targets, and how to ask for them.
@@ -7,6 +9,8 @@ use crate::http::ClientOptions;
 pub struct KubernetesConfig {
     /// The URL of the API; `None` inside of the cluster, where a pod knows it.
     pub api_server: Option<String>,
+    /// A file of `kubectl` that says it, read when the source is made.
+    pub kubeconfig: Option<PathBuf>,
     /// How to reach it, where its URL is given.
     pub client: ClientOptions,
     /// What is a target.

@@ -35,6 +35,7 @@ use store::{Event, Kind, News};
 use watch::Report;
 use world::World;
 
+use super::ReadKubeconfig;
 use super::source::{Reports, Source};
 use super::stats::SourceStats;
 use crate::http::HttpClient;
@@ -63,14 +64,21 @@ impl KubernetesTargets {
     /// Makes the source.
     ///
     /// # Errors
-    /// The options of its HTTP client cannot be used, or it is to use what a pod knows
-    /// and runs in none.
-    pub(super) fn new(config: &KubernetesConfig) -> Result<KubernetesTargets, String> {
-        KubernetesTargets::within(config, &Cluster::here())
+    /// The options of its HTTP client cannot be used, or the file that says where the
+    /// cluster is, or it is to use what a pod knows and runs in none.
+    pub(super) fn new(
+        config: &KubernetesConfig,
+        read: ReadKubeconfig,
+    ) -> Result<KubernetesTargets, String> {
+        KubernetesTargets::within(config, read, &Cluster::here())
     }
 
-    fn within(config: &KubernetesConfig, cluster: &Cluster) -> Result<KubernetesTargets, String> {
-        let (api, feeds) = Api::open(config, cluster)?;
+    fn within(
+        config: &KubernetesConfig,
+        read: ReadKubeconfig,
+        cluster: &Cluster,
+    ) -> Result<KubernetesTargets, String> {
+        let (api, feeds) = Api::open(config, read, cluster)?;
         Ok(KubernetesTargets {
             config: config.clone(),
             api,

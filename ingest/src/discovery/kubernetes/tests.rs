@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::super::ClusterAccess;
 use super::super::group::{Group, LabelMap};
 use super::access::Cluster;
 use super::config::{AttachMetadata, KubernetesConfig, KubernetesRole};
@@ -557,10 +558,15 @@ fn the_second_family_of_a_service_is_no_target_again() {
     }
 }
 
+fn read_nothing(_: &str, _: &std::path::Path) -> Result<ClusterAccess, String> {
+    Err("nothing to read".to_owned())
+}
+
 #[test]
 fn a_pod_of_a_cluster_uses_its_account() {
     let config = KubernetesConfig {
         api_server: None,
+        kubeconfig: None,
         client: ClientOptions::default(),
         role: KubernetesRole::Pod,
         namespaces: vec!["one".to_owned()],
@@ -573,7 +579,7 @@ fn a_pod_of_a_cluster_uses_its_account() {
         server: None,
         account: PathBuf::from(dir.path()),
     };
-    let within = |cluster: &Cluster| KubernetesTargets::within(&config, cluster);
+    let within = |cluster: &Cluster| KubernetesTargets::within(&config, read_nothing, cluster);
     check(&config).unwrap();
     let complaint = within(&cluster).unwrap_err();
     assert!(complaint.starts_with("unable to load in-cluster configuration"));

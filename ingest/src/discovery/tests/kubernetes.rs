@@ -10,6 +10,7 @@ use crate::http::ClientOptions;
 fn config(server: &ApiServer, role: KubernetesRole) -> KubernetesConfig {
     KubernetesConfig {
         api_server: Some(format!("http://{}/", server.address)),
+        kubeconfig: None,
         client: ClientOptions::default(),
         role,
         namespaces: Vec::new(),
@@ -219,6 +220,20 @@ async fn addresses_of_services_show_changes_of_pods_nodes_and_services() {
     }
     server.delete("endpointslices", "one", "s-1");
     found.wait_for(&[]).await;
+}
+
+#[tokio::test]
+async fn a_file_says_where_the_cluster_is() {
+    let server = ApiServer::start().await;
+    server.put("pods", pod("one", "a", "10.0.0.1"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut named = config(&server, KubernetesRole::Pod);
+    named.kubeconfig = Some(file.path().to_owned());
+    let url = named.api_server.take().unwrap();
+    let wrong = run(named.clone());
+    assert_eq!(wrong.discovery.stats().failed_configs, 1);
+    std::fs::write(file.path(), url).unwrap();
+    run(named).wait_for(&["10.0.0.1:80"]).await;
 }
 
 #[tokio::test]
