@@ -9,7 +9,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kymo_ingest::remote_write::{Accepts, Limits, Receiver};
+use kymo_ingest::remote_write::{Accepts, Extras, Limits, Receiver};
 use kymo_ingest::wire::write_request::{LabelBytes, Part, WriteRequest};
 use kymo_storage::StoreOptions;
 use kymo_storage::metrics::MetricStore;
@@ -114,7 +114,7 @@ fn walk(c: &mut Criterion) {
 
 fn receive(c: &mut Criterion) {
     let (_dir, store) = store();
-    let receiver = Receiver::new(Limits::default(), Accepts::default());
+    let receiver = Receiver::new(Limits::default(), Accepts::default(), Extras::default());
     let mut t_ms = START_MS;
     let mut group = c.benchmark_group("remote write v1");
     group.throughput(Throughput::Elements(N_SERIES as u64));

@@ -4,11 +4,13 @@
 //! Kymo, generates one body of remote-write requests, sends the same bytes to Kymo
 //! and to every installed peer, one system after the other, and prints server
 //! CPU-seconds, memory, disk, query latencies and restart times with their ratios.
+//! `cargo run --release -p kymo-benches -- scrape` lets them scrape the same targets.
 //!
 //! Benches of single parts are criterion targets under `benches/`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a program whose output is the point
 
 mod compare;
+mod scrape;
 
 use clap::{Parser, Subcommand};
 
@@ -26,10 +28,13 @@ struct Cli {
 enum Command {
     /// Sends the same data to Kymo and to the installed peers and prints a table.
     Compare(compare::CompareArgs),
+    /// Lets Kymo and the installed peers scrape the same targets and prints a table.
+    Scrape(scrape::ScrapeArgs),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Compare(args) => compare::run(&args),
+        Command::Scrape(args) => scrape::run(&args),
     }
 }

@@ -39,6 +39,7 @@ use crate::rules::{self, Evaluator};
 use crate::scraping;
 use crate::urls::Urls;
 use crate::work::active_queries::ActiveQueries;
+use crate::work::auto_reload::{self, Watched};
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
@@ -203,6 +204,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     for (flag, reason) in &flags.ignored {
         warn!(flag, reason, "a flag has no effect");
     }
+    let watched = Watched::new(&flags);
     let config = match Configured::load(flags.config_file()) {
         Ok(config) => config,
         Err(problem) => {
@@ -228,7 +230,7 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(serve(flags, config)),
+        Ok(runtime) => runtime.block_on(serve(flags, config, watched)),
         Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
     };
     match result {
@@ -240,7 +242,11 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
     }
 }
 
-async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
+async fn serve(
+    flags: Flags,
+    config: Configured,
+    watched: Option<Watched>,
+) -> anyhow::Result<ExitCode> {
     let limits = Limits {
         max_connections: flags.web.max_connections,
         read_timeout: flags.web.read_timeout(),
@@ -285,10 +291,11 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
         receiver: Receiver::new(
             remote_write::Limits::default(),
             flags.web.remote_write_accepts(),
+            flags.push_extras(),
         ),
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
-        otlp: otlp::Receiver::new(otlp::Limits::default()),
+        otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -311,6 +318,13 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
     });
     let serving = tokio::spawn(listener.serve(handler, tls, stopped.clone()));
     let signals = tokio::spawn(signals(Arc::clone(&app)));
+    if let Some(watched) = watched {
+        tokio::spawn(auto_reload::watch(
+            watched,
+            Arc::clone(&app),
+            stopped.clone(),
+        ));
+    }
 
     let store = open_store(&app).await?;
     app.notices.end(notices::STARTING);
@@ -362,7 +376,11 @@ async fn serve(flags: Flags, config: Configured) -> anyhow::Result<ExitCode> {
             &app.flags.storage.path,
             app.queries.concurrency(),
         )),
-        scraping: scraping::pools(Arc::clone(&store), Arc::clone(&app.memory)),
+        scraping: scraping::pools(
+            Arc::clone(&store),
+            Arc::clone(&app.memory),
+            app.flags.scrape_features(),
+        ),
         forwarder: Forwarder::new(Arc::clone(&store), backlog_limits(app.handle())),
         store: Arc::clone(&store),
     });

@@ -9,7 +9,8 @@ use kymo_ingest::discovery::{
 };
 use kymo_ingest::host::{HostCollector, HostPaths};
 use kymo_ingest::scrape::{
-    Job, LocalSource, Prepared, ScrapeConfig, ScrapePools, TargetGroup, offset_seed,
+    Job, LocalSource, Prepared, ScrapeConfig, ScrapeFeatures, ScrapePools, ScrapeProtocol,
+    TargetGroup, offset_seed,
 };
 use kymo_storage::metrics::MetricStore;
 use parking_lot::Mutex;
@@ -28,12 +29,16 @@ const BUILT_IN_INTERVAL: Duration = Duration::from_secs(10);
 const BUILT_IN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Starts scraping for a store, without any job yet, as far as there is memory.
-pub(crate) fn pools(store: Arc<MetricStore>, memory: Arc<Memory>) -> ScrapePools {
+pub(crate) fn pools(
+    store: Arc<MetricStore>,
+    memory: Arc<Memory>,
+    features: ScrapeFeatures,
+) -> ScrapePools {
     let gate = move || {
         let refusal = memory.admit(Refused::Scrape).err()?;
         Some(refusal.to_string())
     };
-    ScrapePools::new(store, Arc::new(clock::now_ns), Arc::new(gate))
+    ScrapePools::new(store, Arc::new(clock::now_ns), Arc::new(gate), features)
 }
 
 /// Returns what discovery needs, of targets and of Alertmanagers.
@@ -67,7 +72,15 @@ pub(crate) async fn prepare(app: &App, core: &Core, config: &Config) -> (Jobs, R
     let jobs: Vec<Job> = if app.config.is_built_in() {
         built_in(app)
     } else {
-        config.jobs().cloned().map(Job::from).collect()
+        let zeros = app.flags.scrape_features().start_zero_samples;
+        let jobs = config.jobs().cloned().map(|mut job| {
+            // Protobuf tells since when series count, so it is preferred where that matters.
+            if zeros && job.protocols_by_default {
+                job.protocols = ScrapeProtocol::PROTOBUF_FIRST.to_vec();
+            }
+            Job::from(job)
+        });
+        jobs.collect()
     };
     let sets = jobs.iter().map(|job| {
         let set = SetConfig {

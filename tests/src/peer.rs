@@ -21,6 +21,16 @@ impl Peer {
     /// Starts a program in a directory, on a free port of the loopback interface, and
     /// waits until it listens; `None`, with a word about it, where it is not installed.
     pub fn start(program: &str, dir: &Path, args: &[&str]) -> Option<Peer> {
+        Peer::start_with(program, dir, args, &[])
+    }
+
+    /// Does the same with variables in the program's environment.
+    pub fn start_with(
+        program: &str,
+        dir: &Path,
+        args: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Option<Peer> {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -29,6 +39,7 @@ impl Peer {
             .current_dir(dir)
             .arg(format!("--web.listen-address={address}"))
             .args(args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());

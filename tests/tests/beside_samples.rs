@@ -99,16 +99,20 @@ fn metadata_of_senders_is_answered_after_a_restart() {
         "n": [{"type": "histogram", "unit": "", "help": ""}],
     });
     let all = |kymo: &Kymo, params: &str| {
-        let mut json = kymo.get(&format!("/api/v1/metadata{params}")).json();
+        let mut json = kymo
+            .get(&format!("/api/v1/metadata?all=true{params}"))
+            .json();
         json["data"].take()
     };
     assert_eq!(all(&kymo, ""), expected);
     drop(kymo);
     let kymo = Kymo::start_in(dir.path(), &[]);
     assert_eq!(all(&kymo, ""), expected);
-    assert_eq!(all(&kymo, "?metric=n"), json!({"n": expected["n"].clone()}));
-    assert_eq!(all(&kymo, "?metric=o"), json!({}));
-    assert_eq!(all(&kymo, "?limit=1"), json!({"m": expected["m"].clone()}));
+    assert_eq!(all(&kymo, "&metric=n"), json!({"n": expected["n"].clone()}));
+    assert_eq!(all(&kymo, "&metric=o"), json!({}));
+    // Without being asked for all it tells what targets say, and there are none.
+    assert_eq!(kymo.get("/api/v1/metadata").json()["data"], json!({}));
+    assert_eq!(all(&kymo, "&limit=1"), json!({"m": expected["m"].clone()}));
 }
 
 #[test]

@@ -140,6 +140,14 @@ pub(super) fn wait_until_quiet<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> 
     Ok(())
 }
 
+/// Returns what a sample takes in the blocks of a system, all included; `None` where there
+/// are no blocks.
+pub(super) fn bytes_per_sample(data: &Path) -> anyhow::Result<Option<f64>> {
+    let taken = blocks(data, |_| true)?;
+    let bytes = (taken.data_bytes + taken.index_bytes) as f64;
+    Ok((taken.samples > 0).then(|| bytes / taken.samples as f64))
+}
+
 /// Adds up blocks by what their `meta.json` says of them.
 fn blocks(data: &Path, is_wanted: impl Fn(u64) -> bool) -> anyhow::Result<Taken> {
     let mut taken = Taken::default();

@@ -4,10 +4,11 @@ mod client;
 mod dataset;
 mod disk;
 mod growth;
-mod report;
+mod histograms;
+pub(crate) mod report;
 mod rules;
 mod shapes;
-mod system;
+pub(crate) mod system;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -69,13 +70,15 @@ enum Workload {
     Shapes,
     /// 10,000 rules over 100,000 series, every 15 s.
     Rules,
+    /// 1,000 histograms over 8 h, native and classic, and a quantile of them.
+    Histograms,
 }
 
 impl Workload {
     /// Tells whether it starts and stops the systems by itself.
     fn starts_its_own(self) -> bool {
-        use Workload::{Disk, Growth, Rules, Shapes};
-        matches!(self, Disk | Growth | Rules | Shapes)
+        use Workload::{Disk, Growth, Histograms, Rules, Shapes};
+        matches!(self, Disk | Growth | Histograms | Rules | Shapes)
     }
 }
 
@@ -85,16 +88,7 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
         Some(path) => std::path::absolute(path)?,
         None => build_kymo()?,
     };
-    let mut systems = Vec::new();
-    for system in System::ALL {
-        if !args.systems.iter().any(|name| name == system.name()) {
-            continue;
-        }
-        match system.program(&kymo) {
-            Some(program) => systems.push((system, program)),
-            None => eprintln!("{} is not installed: left out", system.name()),
-        }
-    }
+    let systems = installed_systems(&args.systems, &kymo);
     let end_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     let mut table = Table::new(systems.iter().map(|(system, _)| system.name()).collect());
     for workload in &args.workloads {
@@ -114,6 +108,10 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
                     .with_context(|| format!("measure {}", system.name()))?,
                 Workload::Rules => rules::measure(*system, program, &dir, &mut table)
                     .with_context(|| format!("measure {}", system.name()))?,
+                Workload::Histograms => {
+                    histograms::measure(*system, program, &dir, end_ms, &mut table)
+                        .with_context(|| format!("measure {}", system.name()))?;
+                }
                 _ => {}
             }
             if workload.starts_its_own() {
@@ -131,8 +129,24 @@ pub(crate) fn run(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns the systems of these names with their programs; one that is not installed is
+/// left out with a notice.
+pub(crate) fn installed_systems(names: &[String], kymo: &Path) -> Vec<(System, PathBuf)> {
+    let wanted = System::ALL
+        .into_iter()
+        .filter(|system| names.iter().any(|name| name == system.name()));
+    let found = wanted.filter_map(|system| {
+        let program = system.program(kymo);
+        if program.is_none() {
+            eprintln!("{} is not installed: left out", system.name());
+        }
+        Some((system, program?))
+    });
+    found.collect()
+}
+
 /// Builds the binary that users run, with the cargo that runs this program.
-fn build_kymo() -> anyhow::Result<PathBuf> {
+pub(crate) fn build_kymo() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--release", "-p", "kymo"])
@@ -209,7 +223,11 @@ fn measure(
             write_rows(what, running, &sent, table)?;
             restart_rows(what, running, table)
         }
-        Workload::Disk | Workload::Growth | Workload::Rules | Workload::Shapes => Ok(()),
+        Workload::Disk
+        | Workload::Growth
+        | Workload::Histograms
+        | Workload::Rules
+        | Workload::Shapes => Ok(()),
     }
 }
 
@@ -459,7 +477,7 @@ fn restart_rows(what: &str, running: &mut Running, table: &mut Table) -> anyhow:
     Ok(())
 }
 
-fn form_encode(text: &str) -> String {
+pub(crate) fn form_encode(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() {

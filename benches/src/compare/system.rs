@@ -60,7 +60,8 @@ impl System {
                     ))
                     .arg(format!("--web.listen-address={listen}"))
                     .arg("--storage.tsdb.retention.time=200h")
-                    .arg("--web.enable-remote-write-receiver");
+                    .arg("--web.enable-remote-write-receiver")
+                    .arg("--enable-feature=native-histograms");
             }
             System::VictoriaMetrics => {
                 command
@@ -68,6 +69,10 @@ impl System {
                     .arg(format!("-httpListenAddr={listen}"))
                     .arg("-retentionPeriod=200h")
                     .arg("-search.latencyOffset=0s");
+                let jobs = dir.join("jobs.yml");
+                if jobs.is_file() {
+                    command.arg(format!("-promscrape.config={}", jobs.display()));
+                }
             }
         }
         Ok(command)
@@ -90,13 +95,17 @@ pub(super) fn installed(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// No targets, so that nothing but the load is measured; rules where the folder has some.
-fn configuration(dir: &Path) -> &'static str {
-    if dir.join("rules.yml").is_file() {
-        "scrape_configs: []\nrule_files: [rules.yml]\n"
-    } else {
-        "scrape_configs: []\n"
+/// No targets, so that nothing but the load is measured, unless the folder has jobs; rules
+/// where it has some.
+fn configuration(dir: &Path) -> String {
+    if let Ok(jobs) = fs::read_to_string(dir.join("jobs.yml")) {
+        return jobs;
     }
+    let rules = match dir.join("rules.yml").is_file() {
+        true => "rule_files: [rules.yml]\n",
+        false => "",
+    };
+    format!("scrape_configs: []\n{rules}")
 }
 
 /// A started system. It is killed when dropped.

@@ -292,4 +292,4 @@ fn canonical(value: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -66,13 +66,13 @@ impl PointError {
     pub fn is_of_time(&self) -> bool {
         match self {
             PointError::TooFarInFuture => true,
-            PointError::Append(error) => matches!(
-                error,
-                AppendError::OutOfOrder
-                    | AppendError::DuplicateTimestamp { .. }
-                    | AppendError::OutOfBounds
-                    | AppendError::TooOld
-            ),
+            PointError::Append(error) => {
+                error.is_duplicate()
+                    || matches!(
+                        error,
+                        AppendError::OutOfOrder | AppendError::OutOfBounds | AppendError::TooOld
+                    )
+            }
             PointError::Untranslatable(_) => false,
         }
     }

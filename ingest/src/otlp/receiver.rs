@@ -112,6 +112,7 @@ pub struct ReceiverStats {
 #[derive(Debug, Default)]
 pub struct Receiver {
     limits: Limits,
+    stores_start_zeros: bool,
     requests: AtomicU64,
     failed: AtomicU64,
     samples: AtomicU64,
@@ -121,10 +122,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Returns a receiver with these limits.
-    pub fn new(limits: Limits) -> Receiver {
+    /// Returns a receiver with these limits. With `stores_start_zeros` a series is stored
+    /// with a zero at the time since when it counts.
+    pub fn new(limits: Limits, stores_start_zeros: bool) -> Receiver {
         Receiver {
             limits,
+            stores_start_zeros,
             ..Receiver::default()
         }
     }
@@ -176,7 +179,7 @@ impl Receiver {
             unpacked = from_json(request, limit_bytes, reserve)?;
             request = &unpacked;
         }
-        let mut sink = StoreSink::new(store, now_ms);
+        let mut sink = StoreSink::new(store, now_ms, self.stores_start_zeros);
         let translated = match translate(request, settings, &mut sink) {
             Ok(translated) => translated,
             Err(error) => {

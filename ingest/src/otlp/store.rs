@@ -1,6 +1,7 @@
 //! The sink that is the store: one transaction.
 
 use kymo_storage::metrics::{Appender, MetricStore, SeriesRef};
+use kymo_storage::model::histogram::Histogram;
 use kymo_storage::model::{MetricType, is_stale_marker};
 use kymo_storage::{AppendError, StorageError};
 
@@ -21,16 +22,23 @@ pub(super) struct StoreSink<'s> {
     store: &'s MetricStore,
     appender: Appender<'s>,
     latest_ms: i64,
+    /// A series that counts since a known time is stored with a zero at that time.
+    stores_start_zeros: bool,
     has_metadata: bool,
     pub(super) counts: StoreCounts,
 }
 
 impl<'s> StoreSink<'s> {
-    pub(super) fn new(store: &'s MetricStore, now_ms: i64) -> StoreSink<'s> {
+    pub(super) fn new(
+        store: &'s MetricStore,
+        now_ms: i64,
+        stores_start_zeros: bool,
+    ) -> StoreSink<'s> {
         StoreSink {
             store,
             appender: store.appender(),
             latest_ms: now_ms.saturating_add(MAX_AHEAD_MS),
+            stores_start_zeros,
             has_metadata: false,
             counts: StoreCounts::default(),
         }
@@ -95,13 +103,21 @@ impl Sink for StoreSink<'_> {
         }
         let is_stale = match sample.value {
             SampleValue::Float(value) => {
+                if self.stores_start_zeros && sample.start_ms != 0 {
+                    self.appender.append_start(series, sample.start_ms, t_ms);
+                }
                 self.appender.append(series, t_ms, value)?;
                 is_stale_marker(value)
             }
-            SampleValue::Histogram(_) => {
-                return Err(PointError::Untranslatable(
-                    "native histograms are not supported yet".to_owned(),
-                ));
+            SampleValue::Histogram(histogram) => {
+                let histogram = Histogram::Integer(histogram.clone());
+                if self.stores_start_zeros && sample.start_ms != 0 {
+                    let start_ms = sample.start_ms;
+                    self.appender
+                        .append_start_histogram(series, start_ms, t_ms, &histogram);
+                }
+                self.appender.append_histogram(series, t_ms, &histogram)?;
+                histogram.is_stale_marker()
             }
         };
         self.counts.samples += 1;

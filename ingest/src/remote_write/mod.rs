@@ -13,7 +13,7 @@ pub mod reply;
 mod v1;
 mod v2;
 
-pub use receiver::{Limits, Receipt, Receiver, ReceiverStats, receive, unpacked_bytes};
+pub use receiver::{Extras, Limits, Receipt, Receiver, ReceiverStats, receive, unpacked_bytes};
 pub use reply::{Accepts, Outcome, Reply, Version, WriteError};
 pub(crate) use reply::{storage_status, storage_text};
 

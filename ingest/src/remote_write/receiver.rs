@@ -36,6 +36,15 @@ impl Default for Limits {
     }
 }
 
+/// What is made of a request besides its samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// A sample of 2.0 that tells since when it counts is stored with a zero at that time.
+    pub start_zeros: bool,
+    /// Type and unit of a metric, of 2.0, become labels of its series.
+    pub type_and_unit_labels: bool,
+}
+
 /// What became of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
@@ -51,8 +60,8 @@ pub struct Receipt {
     pub exemplars_out_of_order: u64,
     /// Metadata entries.
     pub metadata: u64,
-    /// Native histogram samples, which are not supported.
-    pub histograms_refused: u64,
+    /// Native histogram samples stored or known already.
+    pub histograms: u64,
     /// Samples of series that would have gone over a limit of the store.
     pub samples_over_limit: u64,
     /// The limit that was met first.
@@ -63,7 +72,7 @@ pub struct Receipt {
 
 impl Receipt {
     pub(super) fn is_whole(&self) -> bool {
-        self.histograms_refused == 0 && self.samples_over_limit == 0
+        self.samples_over_limit == 0
     }
 }
 
@@ -80,8 +89,8 @@ pub struct ReceiverStats {
     /// Series left out for their labels
     /// (`prometheus_api_remote_write_invalid_labels_samples_total`).
     pub series_invalid: u64,
-    /// Native histogram samples refused.
-    pub histograms_refused: u64,
+    /// Native histogram samples accepted.
+    pub histograms: u64,
 }
 
 /// Receives requests, keeping buffers from one to the next. Shared by all connections.
@@ -89,12 +98,13 @@ pub struct ReceiverStats {
 pub struct Receiver {
     limits: Limits,
     accepts: Accepts,
+    extras: Extras,
     buffers: Mutex<Vec<Buffers>>,
     requests: AtomicU64,
     failed: AtomicU64,
     samples: AtomicU64,
     series_invalid: AtomicU64,
-    histograms_refused: AtomicU64,
+    histograms: AtomicU64,
 }
 
 /// Memory that one request needs.
@@ -110,10 +120,11 @@ pub(super) struct Buffers {
 
 impl Receiver {
     /// Returns a receiver with these limits, which takes these versions.
-    pub fn new(limits: Limits, accepts: Accepts) -> Receiver {
+    pub fn new(limits: Limits, accepts: Accepts, extras: Extras) -> Receiver {
         Receiver {
             limits,
             accepts,
+            extras,
             ..Receiver::default()
         }
     }
@@ -143,7 +154,7 @@ impl Receiver {
                 version: Some(version),
                 result: match version {
                     Version::V1 => v1::store_request(store, &mut buffers, len, now_ms),
-                    Version::V2 => v2::store_request(store, &mut buffers, len, now_ms),
+                    Version::V2 => v2::store_request(store, &mut buffers, len, self.extras, now_ms),
                 },
             },
             Err(error) => Outcome {
@@ -163,7 +174,7 @@ impl Receiver {
             failed: self.failed.load(Ordering::Relaxed),
             samples: self.samples.load(Ordering::Relaxed),
             series_invalid: self.series_invalid.load(Ordering::Relaxed),
-            histograms_refused: self.histograms_refused.load(Ordering::Relaxed),
+            histograms: self.histograms.load(Ordering::Relaxed),
         }
     }
 
@@ -182,7 +193,7 @@ impl Receiver {
         let add = |counter: &AtomicU64, n| counter.fetch_add(n, Ordering::Relaxed);
         add(&self.samples, receipt.samples);
         add(&self.series_invalid, receipt.series_invalid);
-        add(&self.histograms_refused, receipt.histograms_refused);
+        add(&self.histograms, receipt.histograms);
     }
 
     fn keep(&self, mut buffers: Buffers) {
@@ -213,7 +224,7 @@ pub fn receive(
     let len = decode(body, limits, &mut buffers.decoded)?;
     match version {
         Version::V1 => v1::store_request(store, &mut buffers, len, now_ms),
-        Version::V2 => v2::store_request(store, &mut buffers, len, now_ms),
+        Version::V2 => v2::store_request(store, &mut buffers, len, Extras::default(), now_ms),
     }
 }
 

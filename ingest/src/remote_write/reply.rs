@@ -92,12 +92,21 @@ impl Outcome {
         };
         if self.version == Some(Version::V2) {
             // How a 2.0 sender learns what was written, and that the receiver is one.
-            let (samples, exemplars) = match &self.result {
-                Ok(receipt) => (receipt.samples, receipt.exemplars),
-                Err(WriteError::Partial(receipt)) => (receipt.samples, receipt.exemplars),
-                Err(_) => (0, 0),
+            let counts = |receipt: &Receipt| {
+                let Receipt {
+                    samples,
+                    histograms,
+                    exemplars,
+                    ..
+                } = *receipt;
+                [samples, histograms, exemplars]
             };
-            for (name, count) in WRITTEN.into_iter().zip([samples, 0, exemplars]) {
+            let written = match &self.result {
+                Ok(receipt) => counts(receipt),
+                Err(WriteError::Partial(receipt)) => counts(receipt),
+                Err(_) => [0; 3],
+            };
+            for (name, count) in WRITTEN.into_iter().zip(written) {
                 reply.headers.push((name, count.to_string()));
             }
         }
@@ -227,24 +236,13 @@ fn partial_text(receipt: &Receipt) -> String {
     if !receipt.refused.is_empty() {
         return receipt.refused.join("\n");
     }
-    let mut missing = Vec::new();
-    if receipt.histograms_refused > 0 {
-        missing.push(format!(
-            "{} native histogram samples refused: native histograms are not supported yet, \
-             set send_native_histograms to false",
-            receipt.histograms_refused
-        ));
-    }
-    if let Some(limit) = &receipt.series_limit {
-        missing.push(format!(
-            "{} samples refused: {limit}",
-            receipt.samples_over_limit
-        ));
-    }
+    let refused = match &receipt.series_limit {
+        Some(limit) => format!("{} samples refused: {limit}", receipt.samples_over_limit),
+        None => String::new(),
+    };
     format!(
-        "{}; the other {} samples of the request are stored",
-        missing.join("; "),
-        receipt.samples
+        "{refused}; the other {} samples of the request are stored",
+        receipt.samples + receipt.histograms
     )
 }
 

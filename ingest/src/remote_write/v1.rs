@@ -138,13 +138,37 @@ impl<'d> Write<'_, '_, 'd> {
                 self.exemplars(series, scanned.series)?;
             }
         }
-        if scanned.n_histograms > 0 {
-            for bytes in scanned.series.histograms() {
-                read_histogram(bytes?)?.check()?;
+        self.receipt.exemplars += scanned.n_exemplars as u64;
+        match scanned.n_histograms {
+            0 => Ok(()),
+            n_histograms => {
+                let series = match series {
+                    Some(series) => Some(series),
+                    None => self.find_series(n_histograms)?,
+                };
+                self.histograms(series, scanned.series)
             }
         }
-        self.receipt.exemplars += scanned.n_exemplars as u64;
-        self.receipt.histograms_refused += scanned.n_histograms as u64;
+    }
+
+    /// Stores the native histograms of a series; `None` where there is no room for it.
+    fn histograms(
+        &mut self,
+        series: Option<SeriesRef>,
+        of: TimeSeries<'d>,
+    ) -> Result<(), WriteError> {
+        for bytes in of.histograms() {
+            let sent = read_histogram(bytes?)?;
+            if sent.t_ms > self.latest_ms {
+                return Err(WriteError::TooFarInFuture);
+            }
+            let histogram = sent.histogram.into_stored()?;
+            if let Some(series) = series {
+                let appender = &mut self.appender;
+                appender.append_histogram(series, sent.t_ms, &histogram)?;
+                self.receipt.histograms += 1;
+            }
+        }
         Ok(())
     }
 

@@ -16,12 +16,12 @@ use kymo_storage::compat::quote::quote_bytes;
 use kymo_storage::metrics::{Appender, MetricStore, RawSample, SeriesRef};
 use kymo_storage::model::{Exemplar, Labels, METRIC_NAME, MetricMetadata, MetricType};
 
-use super::receiver::{BATCH, Buffers, Receipt};
+use super::receiver::{BATCH, Buffers, Extras, Receipt};
 use super::reply::{WriteError, append_status};
 use crate::MAX_AHEAD_MS;
 use crate::wire::histogram::read_histogram;
 use crate::wire::write_request_v2::{
-    MetadataV2, RequestV2, SeriesV2, histograms, read_exemplars, read_series,
+    MetadataV2, RequestV2, SeriesV2, histograms, read_exemplars, read_series, read_starts,
 };
 use crate::wire::{WireError, schema};
 
@@ -30,6 +30,7 @@ pub(super) fn store_request(
     store: &MetricStore,
     buffers: &mut Buffers,
     len: usize,
+    extras: Extras,
     now_ms: i64,
 ) -> Result<Receipt, WriteError> {
     let request = buffers.decoded.get(..len).unwrap_or_default();
@@ -38,7 +39,9 @@ pub(super) fn store_request(
         appender: store.appender(),
         latest_ms: now_ms.saturating_add(MAX_AHEAD_MS),
         receipt: Receipt::default(),
+        extras,
         refused: Vec::new(),
+        n_more_refused: 0,
         symbols: Vec::new(),
         symbol_keys: Vec::new(),
         name_ref: None,
@@ -62,6 +65,7 @@ pub(super) fn store_request(
         appender,
         mut receipt,
         mut refused,
+        n_more_refused,
         ..
     } = write;
     appender.commit()?;
@@ -71,8 +75,14 @@ pub(super) fn store_request(
     // What the store refused was found batch by batch, the rest at once.
     refused.sort_by_key(|refusal| refusal.series);
     receipt.refused = refused.into_iter().map(|refusal| refusal.text).collect();
+    if n_more_refused > 0 {
+        receipt.refused.push(format!("and {n_more_refused} more"));
+    }
     Err(WriteError::Partial(Box::new(receipt)))
 }
+
+/// Refusals that are told: a few bytes of a request can be one.
+const MAX_REFUSALS: usize = 1000;
 
 /// Name and value as they were sent.
 type Pair<'d> = (&'d [u8], &'d [u8]);
@@ -90,6 +100,8 @@ struct Held {
     number: usize,
     /// Where its references stand.
     refs: (usize, usize),
+    /// Type and unit where they become labels.
+    metadata: Option<MetadataV2>,
     /// Its first sample in the batch.
     first_sample: usize,
 }
@@ -100,7 +112,10 @@ struct Write<'s, 'b, 'd> {
     appender: Appender<'s>,
     latest_ms: i64,
     receipt: Receipt,
+    extras: Extras,
     refused: Vec<Refusal>,
+    /// What was refused beyond those.
+    n_more_refused: usize,
     symbols: Vec<&'d [u8]>,
     /// The hash of each symbol.
     symbol_keys: Vec<[u8; 16]>,
@@ -148,6 +163,7 @@ impl<'d> Write<'_, '_, 'd> {
         let is_usual = more.n_exemplars + more.n_histograms == 0
             && !self.samples.is_empty()
             && self.samples.iter().all(|&(t_ms, _)| t_ms <= self.latest_ms)
+            && !(more.has_starts && self.extras.start_zeros)
             && self.hash(start);
         if !is_usual {
             let refs = self.refs.split_off(start);
@@ -160,9 +176,14 @@ impl<'d> Write<'_, '_, 'd> {
             self.refs.truncate(start);
             return Ok(());
         }
+        let labelled = more.metadata.filter(|_| self.extras.type_and_unit_labels);
+        if let Some(metadata) = labelled {
+            self.hash_metadata(metadata);
+        }
         self.held.push(Held {
             number,
             refs: (start, self.refs.len()),
+            metadata: labelled,
             first_sample: self.batch.len(),
         });
         let key = self.store.raw_key(&self.key);
@@ -190,6 +211,34 @@ impl<'d> Write<'_, '_, 'd> {
         refs.len().is_multiple_of(2)
     }
 
+    /// Adds type and unit, which were found to be there, to what names a series.
+    fn hash_metadata(&mut self, metadata: MetadataV2) {
+        if let Some(key) = self.symbol_keys.get(metadata.unit_ref as usize) {
+            self.key.extend_from_slice(key);
+            self.key.extend_from_slice(&metadata.kind.to_le_bytes());
+        }
+    }
+
+    /// Puts type and unit of a metric among the labels of its series, in place of labels of
+    /// these names.
+    fn with_metadata(&self, pairs: &mut Vec<Pair<'d>>, metadata: MetadataV2) {
+        let kind = MetricType::from_number(metadata.kind).unwrap_or_default();
+        let unit = self.symbols.get(metadata.unit_ref as usize).copied();
+        let unit = unit.unwrap_or_default();
+        if kind == MetricType::Unknown && unit.is_empty() {
+            return;
+        }
+        let (type_name, unit_name) = (b"__type__".as_slice(), b"__unit__".as_slice());
+        pairs.retain(|&(name, _)| name != type_name && name != unit_name);
+        if kind != MetricType::Unknown {
+            pairs.push((type_name, kind.as_str().as_bytes()));
+        }
+        if !unit.is_empty() {
+            pairs.push((unit_name, unit));
+        }
+        pairs.sort_by_key(|&(name, _)| name);
+    }
+
     /// Stores a series by itself: one with a sample too far ahead, with exemplars or
     /// histograms, without samples, or with wrong references.
     fn unusual_series(
@@ -202,8 +251,11 @@ impl<'d> Write<'_, '_, 'd> {
         // Before it, what comes before it.
         self.flush()?;
         let n_samples = self.samples.len();
-        let checked = self.labels(refs).and_then(|labels| {
+        let checked = self.labels(refs).and_then(|mut labels| {
             if let Some(metadata) = more.metadata {
+                if self.extras.type_and_unit_labels {
+                    self.with_metadata(&mut labels, metadata);
+                }
                 let start = self.refs.len();
                 self.refs.extend_from_slice(refs);
                 let outcome = self.metadata(start, metadata);
@@ -225,18 +277,23 @@ impl<'d> Write<'_, '_, 'd> {
             self.refuse(number, format!("{why} for series {labels}"));
             return Ok(());
         }
-        let series = match n_samples {
-            0 => self.appender.find_series(labels.iter()),
-            _ => self.find_series(number, &labels, n_samples)?,
-        };
+        let series = self.find_series(number, &labels, n_samples + more.n_histograms)?;
         if let Some(series) = series {
+            let mut starts = Vec::new();
+            if self.extras.start_zeros && more.has_starts {
+                read_starts(bytes, &mut starts)?;
+            }
             for at in 0..n_samples {
                 let (t_ms, value) = self.samples[at];
+                let start_ms = starts.get(at).copied().unwrap_or(0);
+                if start_ms != 0 && t_ms != 0 {
+                    self.appender.append_start(series, start_ms, t_ms);
+                }
                 self.append(number, series, &labels, t_ms, value)?;
             }
-        }
-        if more.n_histograms > 0 {
-            self.histograms(number, &labels, bytes)?;
+            if more.n_histograms > 0 {
+                self.histograms(number, series, &labels, bytes)?;
+            }
         }
         if more.n_exemplars > 0 {
             self.exemplars(number, series, &labels, bytes)?;
@@ -244,20 +301,35 @@ impl<'d> Write<'_, '_, 'd> {
         Ok(())
     }
 
-    /// Refuses the native histograms of a series, each with what is wrong with it.
+    /// Stores the native histograms of a series.
     fn histograms(
         &mut self,
         number: usize,
+        series: SeriesRef,
         labels: &Labels,
         bytes: &'d [u8],
-    ) -> Result<(), WireError> {
+    ) -> Result<(), WriteError> {
         for bytes in histograms(bytes) {
-            let text = match read_histogram(bytes?)?.check() {
-                Ok(()) => "native histograms are not supported yet".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            self.receipt.histograms_refused += 1;
-            self.refuse(number, format!("{text} for series {labels}"));
+            let sent = read_histogram(bytes?)?;
+            let t_ms = sent.t_ms;
+            if t_ms > self.latest_ms {
+                let text = format!("{} for series {labels}", WriteError::TooFarInFuture);
+                self.refuse(number, text);
+                continue;
+            }
+            let stored = sent.histogram.into_stored().map_err(AppendError::from);
+            let stored = stored.and_then(|histogram| {
+                if self.extras.start_zeros && sent.start_ms != 0 && t_ms != 0 {
+                    let start_ms = sent.start_ms;
+                    self.appender
+                        .append_start_histogram(series, start_ms, t_ms, &histogram);
+                }
+                self.appender.append_histogram(series, t_ms, &histogram)
+            });
+            match stored {
+                Ok(()) => self.receipt.histograms += 1,
+                Err(error) => self.reject(number, &labels.to_string(), error)?,
+            }
         }
         Ok(())
     }
@@ -360,9 +432,7 @@ impl<'d> Write<'_, '_, 'd> {
         self.receipt.samples += known as u64;
         for (index, error) in std::mem::take(self.rejected) {
             let held = self.holder(index);
-            let labels = self
-                .labels(self.refs_of(held).as_slice())
-                .unwrap_or_default();
+            let labels = self.labels_of(held).unwrap_or_default();
             self.reject(held.number, &labels_text(&labels), error)?;
         }
         let misses = std::mem::take(self.misses);
@@ -386,14 +456,18 @@ impl<'d> Write<'_, '_, 'd> {
         self.held[behind - 1]
     }
 
-    fn refs_of(&self, held: Held) -> Vec<u32> {
-        self.refs[held.refs.0..held.refs.1].to_vec()
+    /// Looks up the labels of a series of the batch.
+    fn labels_of(&self, held: Held) -> Result<Vec<Pair<'d>>, String> {
+        let mut pairs = self.labels(&self.refs[held.refs.0..held.refs.1])?;
+        if let Some(metadata) = held.metadata {
+            self.with_metadata(&mut pairs, metadata);
+        }
+        Ok(pairs)
     }
 
     /// Stores samples of a series that has not come like this before.
     fn miss(&mut self, held: Held, indexes: &[usize]) -> Result<(), WriteError> {
-        let refs = self.refs_of(held);
-        let labels = match self.labels(&refs).and_then(|pairs| valid_labels(&pairs)) {
+        let labels = match self.labels_of(held).and_then(|pairs| valid_labels(&pairs)) {
             Ok(labels) => labels,
             Err(text) => {
                 self.receipt.series_invalid += indexes.len() as u64;
@@ -471,7 +545,11 @@ impl<'d> Write<'_, '_, 'd> {
     }
 
     fn refuse(&mut self, series: usize, text: String) {
-        self.refused.push(Refusal { series, text });
+        if self.refused.len() < MAX_REFUSALS {
+            self.refused.push(Refusal { series, text });
+        } else {
+            self.n_more_refused += 1;
+        }
     }
 
     /// Looks up names and values, and sorts them by name.

@@ -2,17 +2,22 @@
 
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, MetricStore, SeriesRef};
-use kymo_storage::model::{Exemplar, Labels, LabelsBuilder, stale_marker};
+use kymo_storage::model::histogram::{Histogram, HistogramError};
+use kymo_storage::model::{Labels, LabelsBuilder, stale_marker};
 use parking_lot::Mutex;
 
+use super::ScrapeFeatures;
 use super::cache::{Fate, ScrapeCache};
 use super::config::ScrapeConfig;
+use super::exemplars::{self, Untimed};
+use super::fitting::{Fitting, Unfit};
 use super::labels;
 use super::metadata::MetadataCache;
 use super::stats::Counters;
 use super::target::HistogramSwitches;
 use crate::MAX_AHEAD_MS;
-use crate::exposition::{self, Entry, ExpositionError, Parser, ParserOptions, Sample};
+use crate::exposition::{self, Entry, Exemplar, ExpositionError, Parser, ParserOptions, Series};
+use crate::wire::histogram::SentHistogram;
 
 /// What a body brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +45,12 @@ pub(super) enum Refusal {
     /// More samples than allowed.
     #[error("sample limit exceeded")]
     SampleLimit,
+    /// A native histogram with more buckets than allowed, however coarse they are made.
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
+    /// A native histogram is none.
+    #[error(transparent)]
+    Histogram(#[from] HistogramError),
     /// The store refused, and not for the sample's time.
     #[error(transparent)]
     Store(#[from] AppendError),
@@ -50,6 +61,9 @@ pub(super) struct Intake<'a> {
     pub(super) store: &'a MetricStore,
     pub(super) config: &'a ScrapeConfig,
     pub(super) histograms: HistogramSwitches,
+    /// What the job allows native histograms.
+    pub(super) fitting: Fitting,
+    pub(super) features: ScrapeFeatures,
     /// Public labels of the target.
     pub(super) target: &'a Labels,
     pub(super) cache: &'a mut ScrapeCache,
@@ -79,7 +93,7 @@ impl LeftOut {
     fn add(&mut self, refused: AppendError) -> Result<(), AppendError> {
         match refused {
             AppendError::OutOfOrder => self.out_of_order += 1,
-            ref duplicate if duplicate.is_duplicate() => self.duplicates += 1,
+            error if error.is_duplicate() => self.duplicates += 1,
             AppendError::OutOfBounds | AppendError::TooOld => self.out_of_bounds += 1,
             other => return Err(other),
         }
@@ -105,6 +119,10 @@ impl Intake<'_> {
         if progress.limited {
             Counters::bump(&self.counters.exceeded_sample_limit);
             result = result.and(Err(Refusal::SampleLimit));
+        }
+        if progress.too_many_buckets {
+            Counters::bump(&self.counters.exceeded_bucket_limit);
+            result = result.and(Err(Refusal::BucketLimit));
         }
         let result = result.and_then(|()| {
             self.mark_ended(appender)?;
@@ -149,12 +167,30 @@ impl Intake<'_> {
             native_histograms: self.histograms.native,
             convert_classic_histograms: self.histograms.convert_classic,
             keep_classic_histograms: self.histograms.always_classic,
-            ..ParserOptions::default()
+            skip_created_series: self.features.start_zero_samples,
+            type_and_unit_labels: self.features.type_and_unit_labels,
         };
-        let parser = Parser::new(detected.format, body, options);
-        for entry in parser {
+        let mut parser = Parser::new(detected.format, body, options);
+        while let Some(entry) = parser.next() {
             match entry? {
-                Entry::Sample(sample) => self.take(appender, &sample, progress)?,
+                Entry::Sample(sample) => {
+                    let incoming = Incoming {
+                        series: &sample.series,
+                        timestamp_ms: sample.timestamp_ms,
+                        value: Measured::Float(sample.value),
+                        exemplars: sample.exemplar.as_slice(),
+                    };
+                    self.take(appender, incoming, &mut parser, progress)?;
+                }
+                Entry::Histogram(sample) => {
+                    let incoming = Incoming {
+                        series: &sample.series,
+                        timestamp_ms: sample.timestamp_ms,
+                        value: Measured::Histogram(Box::new(sample.histogram)),
+                        exemplars: &sample.exemplars,
+                    };
+                    self.take(appender, incoming, &mut parser, progress)?;
+                }
                 other => self.note(&other),
             }
         }
@@ -164,24 +200,25 @@ impl Intake<'_> {
     fn take(
         &mut self,
         appender: &mut Appender<'_>,
-        sample: &Sample<'_>,
+        incoming: Incoming<'_, '_>,
+        parser: &mut Parser<'_>,
         progress: &mut Progress,
     ) -> Result<(), Refusal> {
         progress.tally.scraped += 1;
-        let own_time = sample.timestamp_ms.filter(|_| self.config.honor_timestamps);
+        let own_time = incoming
+            .timestamp_ms
+            .filter(|_| self.config.honor_timestamps);
         let t_ms = own_time.unwrap_or(self.t_ms);
-        let key = self
-            .store
-            .raw_key(sample.series.identity(&mut progress.identity));
-        let found = self.cache.find(key);
-        let known = match found {
+        let series = incoming.series;
+        let key = self.store.raw_key(series.identity(&mut progress.identity));
+        let known = match self.cache.find(key) {
             Some((_, Fate::Dropped, _)) => return Ok(()),
             Some((id, Fate::Stored(series), again)) => Some((id, series, again)),
             None => None,
         };
         let labels = match known {
             Some(_) => None,
-            None => match self.labels_of(sample, &mut progress.scratch)? {
+            None => match self.labels_of(series, &mut progress.scratch)? {
                 Some(labels) => Some(labels),
                 None => {
                     self.cache.add(key, Fate::Dropped);
@@ -194,6 +231,17 @@ impl Intake<'_> {
             progress.left_out.duplicates += 1;
             return Ok(());
         }
+        let value = match incoming.value {
+            Measured::Float(value) => Fitted::Float(value),
+            Measured::Histogram(sent) => match self.fitting.fit(*sent) {
+                Ok(histogram) => Fitted::Histogram(histogram),
+                Err(Unfit::Invalid(error)) => return Err(error.into()),
+                Err(Unfit::TooManyBuckets) => {
+                    progress.too_many_buckets = true;
+                    return Ok(());
+                }
+            },
+        };
         progress.appended += 1;
         let limit = self.config.limits.samples;
         if limit > 0 && progress.appended > limit {
@@ -204,40 +252,57 @@ impl Intake<'_> {
             progress.left_out.out_of_bounds += 1;
             return Ok(());
         }
+        let start_ms = match self.features.start_zero_samples {
+            true => parser.start_timestamp_ms(),
+            false => None,
+        };
+        let sample = Dated {
+            start_ms,
+            t_ms,
+            value: &value,
+        };
         let appended = match (known, labels) {
-            (Some((id, series, _)), _) => {
+            (Some((id, known, _)), _) => {
                 let appended =
-                    self.append_known(appender, sample, series, t_ms, &mut progress.scratch);
+                    self.append_known(appender, series, &sample, known, &mut progress.scratch);
                 appended.map(|series| (id, series, Newness::Known))
             }
-            (None, Some(labels)) => {
-                append_new(appender, &labels, t_ms, sample.value).map(|series| {
-                    (
-                        self.cache.add(key, Fate::Stored(series)),
-                        series,
-                        Newness::New,
-                    )
-                })
-            }
+            (None, Some(labels)) => append_new(appender, &labels, &sample).map(|series| {
+                let id = self.cache.add(key, Fate::Stored(series));
+                (id, series, Newness::New)
+            }),
             (None, None) => return Ok(()),
+        };
+        let mut exemplars = |series| {
+            if !incoming.exemplars.is_empty() && progress.exemplars {
+                let rule = match value {
+                    Fitted::Float(_) => Untimed::AtSample,
+                    Fitted::Histogram(_) => Untimed::LeftOut,
+                };
+                let found = incoming.exemplars;
+                progress.left_out.old_exemplars +=
+                    exemplars::append(appender, series, found, t_ms, rule);
+            }
         };
         let (id, series, newness) = match appended {
             Ok(appended) => appended,
             Err(error) => {
-                progress.left_out.add(error)?;
                 // An exemplar may be new where the sample is not.
-                if let Some((_, series, _)) = known {
-                    append_exemplar(appender, sample, series, t_ms, progress);
+                if let Some((_, series, _)) = known
+                    && is_about_time(&error)
+                {
+                    exemplars(series);
                 }
+                progress.left_out.add(error)?;
                 return Ok(());
             }
         };
-        append_exemplar(appender, sample, series, t_ms, progress);
+        exemplars(series);
         self.cache.set_series(id, series);
         if own_time.is_none() || self.config.track_timestamps_staleness {
             self.cache.watch(id);
         }
-        if newness == Newness::New && !progress.limited {
+        if newness == Newness::New && !progress.limited && !progress.too_many_buckets {
             progress.tally.added += 1;
         }
         Ok(())
@@ -247,15 +312,15 @@ impl Intake<'_> {
     fn append_known(
         &mut self,
         appender: &mut Appender<'_>,
-        sample: &Sample<'_>,
-        series: SeriesRef,
-        t_ms: i64,
+        series: &Series<'_>,
+        sample: &Dated<'_>,
+        known: SeriesRef,
         scratch: &mut LabelsBuilder,
     ) -> Result<SeriesRef, AppendError> {
-        match appender.append(series, t_ms, sample.value) {
-            Ok(()) => Ok(series),
-            Err(AppendError::UnknownSeries) => match self.labels_of(sample, scratch) {
-                Ok(Some(labels)) => append_new(appender, &labels, t_ms, sample.value),
+        match sample.append(appender, known) {
+            Ok(()) => Ok(known),
+            Err(AppendError::UnknownSeries) => match self.labels_of(series, scratch) {
+                Ok(Some(labels)) => append_new(appender, &labels, sample),
                 _ => Err(AppendError::UnknownSeries),
             },
             Err(error) => Err(error),
@@ -265,16 +330,15 @@ impl Intake<'_> {
     /// Returns the labels a sample is stored under; `None` where it is dropped.
     fn labels_of(
         &self,
-        sample: &Sample<'_>,
+        series: &Series<'_>,
         scratch: &mut LabelsBuilder,
     ) -> Result<Option<Labels>, Refusal> {
         scratch.retain(|_, _| false);
-        sample
-            .series
+        series
             .decode_labels(scratch)
             .map_err(|error| Refusal::Labels(error.to_string()))?;
         let emptied = match self.config.honor_labels {
-            true => emptied(sample),
+            true => emptied(series),
             false => Vec::new(),
         };
         let labels = labels::of_sample(self.config, self.target, scratch, &emptied);
@@ -290,10 +354,16 @@ impl Intake<'_> {
     }
 
     fn mark_ended(&mut self, appender: &mut Appender<'_>) -> Result<(), AppendError> {
-        for series in self.cache.ended() {
+        let ended = self.cache.ended();
+        if !ended.is_empty() {
+            // The end of a series that has newer samples from elsewhere is none.
+            appender.discard_late();
+        }
+        for series in ended {
             match appender.append(series, self.t_ms, stale_marker()) {
                 // A series may have gone on by other ways, or be gone altogether.
                 Ok(()) | Err(AppendError::OutOfOrder | AppendError::UnknownSeries) => {}
+                Err(error) if error.is_duplicate() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -352,6 +422,8 @@ struct Progress {
     appended: u64,
     /// Whether there were more than the limit.
     limited: bool,
+    /// Whether a histogram had more buckets than the limit.
+    too_many_buckets: bool,
     /// Whether the store keeps exemplars.
     exemplars: bool,
     scratch: LabelsBuilder,
@@ -364,49 +436,72 @@ enum Newness {
     New,
 }
 
-/// Returns the names of labels that a line has with an empty value.
-fn emptied(sample: &Sample<'_>) -> Vec<String> {
-    let empty = sample.series.labels().filter(|(_, value)| value.is_empty());
+/// A sample as it stands in a body.
+struct Incoming<'b, 'a> {
+    series: &'b Series<'a>,
+    timestamp_ms: Option<i64>,
+    value: Measured,
+    exemplars: &'b [Exemplar<'a>],
+}
+
+enum Measured {
+    Float(f64),
+    Histogram(Box<SentHistogram>),
+}
+
+/// A value within the job's bounds.
+enum Fitted {
+    Float(f64),
+    Histogram(Histogram),
+}
+
+/// A value with its times.
+struct Dated<'v> {
+    start_ms: Option<i64>,
+    t_ms: i64,
+    value: &'v Fitted,
+}
+
+impl Dated<'_> {
+    fn append(&self, appender: &mut Appender<'_>, series: SeriesRef) -> Result<(), AppendError> {
+        if let Some(start_ms) = self.start_ms {
+            match self.value {
+                Fitted::Float(_) => appender.append_start(series, start_ms, self.t_ms),
+                Fitted::Histogram(histogram) => {
+                    appender.append_start_histogram(series, start_ms, self.t_ms, histogram);
+                }
+            }
+        }
+        match self.value {
+            Fitted::Float(value) => appender.append(series, self.t_ms, *value),
+            Fitted::Histogram(histogram) => appender.append_histogram(series, self.t_ms, histogram),
+        }
+    }
+}
+
+/// Returns the names of labels that a sample has with an empty value.
+fn emptied(series: &Series<'_>) -> Vec<String> {
+    let empty = series.labels().filter(|(_, value)| value.is_empty());
     empty
         .map(|(name, _)| String::from_utf8_lossy(&name).into_owned())
         .collect()
 }
 
-/// Appends the exemplar of a sample. One that is not accepted does not fail the scrape.
-fn append_exemplar(
-    appender: &mut Appender<'_>,
-    sample: &Sample<'_>,
-    series: SeriesRef,
-    t_ms: i64,
-    progress: &mut Progress,
-) {
-    let Some(found) = sample.exemplar.as_ref().filter(|_| progress.exemplars) else {
-        return;
-    };
-    let text = String::from_utf8_lossy;
-    let labels = found
-        .labels()
-        .map(|(name, value)| (text(name), text(value)));
-    let exemplar = Exemplar {
-        labels: Labels::from_pairs(labels),
-        value: found.value,
-        t_ms: found.timestamp_ms.unwrap_or(t_ms),
-        timed: found.timestamp_ms.is_some(),
-    };
-    match appender.append_exemplar(series, &exemplar) {
-        Ok(()) => {}
-        Err(AppendError::OutOfOrderExemplar) => progress.left_out.old_exemplars += 1,
-        Err(error) => tracing::debug!(?exemplar, %error, "an exemplar was left out"),
-    }
+/// Tells whether a sample was refused for its time, which does not fail the scrape.
+fn is_about_time(error: &AppendError) -> bool {
+    let by_order = matches!(
+        error,
+        AppendError::OutOfOrder | AppendError::OutOfBounds | AppendError::TooOld
+    );
+    by_order || error.is_duplicate()
 }
 
 fn append_new(
     appender: &mut Appender<'_>,
     labels: &Labels,
-    t_ms: i64,
-    value: f64,
+    sample: &Dated<'_>,
 ) -> Result<SeriesRef, AppendError> {
     let series = appender.series(labels)?;
-    appender.append(series, t_ms, value)?;
+    sample.append(appender, series)?;
     Ok(series)
 }

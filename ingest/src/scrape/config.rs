@@ -31,6 +31,8 @@ pub struct ScrapeConfig {
     pub timeout: Duration,
     /// Formats to ask for, the preferred first; never empty.
     pub protocols: Vec<ScrapeProtocol>,
+    /// Whether nobody chose the formats, so that the program may choose others.
+    pub protocols_by_default: bool,
     /// Format to read where the target names none or an unknown one.
     pub fallback_protocol: Option<ScrapeProtocol>,
     /// Whether native histograms are wanted. A target may say otherwise, as of the next two.
@@ -190,6 +192,7 @@ impl ScrapeConfig {
             interval,
             timeout,
             protocols: ScrapeProtocol::DEFAULT.to_vec(),
+            protocols_by_default: true,
             fallback_protocol: None,
             native_histograms: false,
             always_classic_histograms: false,

@@ -6,7 +6,8 @@
 //! by stale markers at once.
 //!
 //! Reading order: `config` and `target` (who is asked), `rhythm` (when), `round`
-//! (one scrape), `append` with `cache` and `labels` (what becomes of a line),
+//! (one scrape), `append` with `cache`, `labels`, `fitting` and `exemplars` (what becomes of
+//! a line),
 //! `report` (the synthetic series), `pool` and `pools` (changes of configuration).
 //!
 //! Time is not taken from here: the server gives its [`Clock`].
@@ -14,7 +15,9 @@
 mod append;
 mod cache;
 mod config;
+mod exemplars;
 mod failure_log;
+mod fitting;
 mod labels;
 mod metadata;
 mod negotiate;
@@ -38,7 +41,7 @@ pub use pools::{
     ApplyError, Job, PoolStatus, Prepared, ScrapePools, TargetHealth, TargetMetadata, TargetStatus,
 };
 pub use preview::{Preview, preview};
-#[cfg(feature = "internals")]
+#[cfg(any(test, feature = "internals"))]
 pub use rehearsal::Rehearsal;
 pub(crate) use stats::Window;
 pub use stats::{PoolStats, ScrapeStats, Summary};
@@ -51,6 +54,16 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// scrape that is then not made. Targets in this process are asked all the same; what
 /// they say is bounded, and wanted most when something is short.
 pub type Gate = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// What the program does differently where it is asked to, for all jobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScrapeFeatures {
+    /// Series of counters, summaries and histograms begin with a zero at the time since
+    /// when the target says that they count.
+    pub start_zero_samples: bool,
+    /// Type and unit of a metric become labels of its series.
+    pub type_and_unit_labels: bool,
+}
 
 /// A target in this process: scraped like any other, without a connection.
 pub trait LocalSource: Send + Sync {

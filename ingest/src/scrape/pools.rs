@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use kymo_storage::compat::duration::format_go;
 use kymo_storage::metrics::MetricStore;
 use kymo_storage::model::Labels;
 use tokio::sync::{Mutex, Semaphore};
@@ -16,7 +17,7 @@ use super::metadata::Metadata;
 use super::pool::{Pool, PoolView, source_of};
 use super::round::{Shared, Source};
 use super::stats::{Counters, ScrapeStats};
-use super::{Clock, Gate, LocalSource};
+use super::{Clock, Gate, LocalSource, ScrapeFeatures};
 use crate::discovery::Snapshot;
 
 /// A job to run: its configuration, and where its text comes from.
@@ -166,13 +167,19 @@ impl ScrapePools {
     /// Returns pools without jobs that write into `store`, take the time from `clock`
     /// and ask `gate` before each scrape. Must be called, as everything here, inside a
     /// tokio runtime.
-    pub fn new(store: Arc<MetricStore>, clock: Clock, gate: Gate) -> ScrapePools {
+    pub fn new(
+        store: Arc<MetricStore>,
+        clock: Clock,
+        gate: Gate,
+        features: ScrapeFeatures,
+    ) -> ScrapePools {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         ScrapePools {
             shared: Arc::new(Shared {
                 store,
                 clock,
                 gate,
+                features,
                 counters: Counters::default(),
                 compute: Semaphore::new(cores),
             }),
@@ -240,7 +247,15 @@ impl ScrapePools {
                 (Some(pool), None) => pool,
                 (Some(mut pool), Some(source)) => {
                     Counters::bump(&counters.reloads);
+                    let interval = job.config.interval;
+                    let began_ns = (self.shared.clock)();
                     pool.reload(job, source, seed).await;
+                    let took_ns = (self.shared.clock)() - began_ns;
+                    let interval_ns = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
+                    let label = format_go(interval_ns);
+                    counters
+                        .reload_lengths
+                        .observe(&label, took_ns as f64 / 1e9);
                     pool
                 }
                 (None, Some(source)) => {

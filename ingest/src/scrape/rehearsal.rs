@@ -8,9 +8,11 @@ use kymo_storage::metrics::MetricStore;
 use kymo_storage::model::Labels;
 use parking_lot::Mutex;
 
+use super::ScrapeFeatures;
 use super::append::Intake;
 use super::cache::ScrapeCache;
 use super::config::ScrapeConfig;
+use super::fitting::Fitting;
 use super::metadata::MetadataCache;
 use super::stats::Counters;
 use super::target::HistogramSwitches;
@@ -19,6 +21,7 @@ use super::target::HistogramSwitches;
 pub struct Rehearsal {
     store: Arc<MetricStore>,
     config: ScrapeConfig,
+    features: ScrapeFeatures,
     target: Labels,
     cache: ScrapeCache,
     metadata: Mutex<MetadataCache>,
@@ -40,11 +43,17 @@ impl Rehearsal {
         Rehearsal {
             store,
             config,
+            features: ScrapeFeatures::default(),
             target: Labels::from_pairs([("instance", "i"), ("job", "rehearsal")]),
             cache: ScrapeCache::new(),
             metadata: Mutex::default(),
             counters: Counters::default(),
         }
+    }
+
+    /// Does what it is asked to differently.
+    pub fn set_features(&mut self, features: ScrapeFeatures) {
+        self.features = features;
     }
 
     /// Stores a body as scraped at `t_ms`, and returns how many samples it brought.
@@ -62,6 +71,8 @@ impl Rehearsal {
                 always_classic: self.config.always_classic_histograms,
                 convert_classic: self.config.convert_classic_histograms,
             },
+            fitting: Fitting::of(&self.config),
+            features: self.features,
             target: &self.target,
             cache: &mut self.cache,
             metadata: &self.metadata,
@@ -72,7 +83,13 @@ impl Rehearsal {
         let (tally, result) = intake.append(&mut appender, content_type, body);
         if let Err(refusal) = result {
             appender.rollback();
-            return Err(refusal.to_string());
+            let mut appender = self.store.appender();
+            let ended = intake.end_series(&mut appender);
+            let committed = ended.map(|()| appender.commit());
+            return Err(match committed {
+                Ok(Ok(_)) => refusal.to_string(),
+                other => format!("{refusal}; {other:?}"),
+            });
         }
         appender.commit().map_err(|error| error.to_string())?;
         Ok(tally.scraped)

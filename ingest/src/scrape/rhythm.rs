@@ -85,7 +85,7 @@ pub(super) async fn run(
         if let Some(last_ns) = last_ns {
             let seconds = (now_ns - last_ns) as f64 / 1e9;
             let counters = &subject.shared.counters;
-            counters.observe_interval(&interval_label, seconds);
+            counters.intervals.observe(&interval_label, seconds);
         }
         last_ns = Some(now_ns);
         let scrape_ns = beat.snap(now_ns);

@@ -16,11 +16,12 @@ use super::append::{Intake, Tally};
 use super::cache::ScrapeCache;
 use super::config::ScrapeConfig;
 use super::failure_log::FailureLog;
+use super::fitting::Fitting;
 use super::metadata::MetadataCache;
 use super::report::{Report, Reporter};
 use super::stats::Counters;
 use super::target::Target;
-use super::{Clock, Gate, LocalSource};
+use super::{Clock, Gate, LocalSource, ScrapeFeatures};
 use crate::http::{Answer, FetchError, HttpClient};
 
 /// What all targets share.
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) store: Arc<MetricStore>,
     pub(super) clock: Clock,
     pub(super) gate: Gate,
+    pub(super) features: ScrapeFeatures,
     pub(super) counters: Counters,
     /// Bounds how many scrapes compute at a time.
     pub(super) compute: Semaphore,
@@ -96,6 +98,8 @@ enum Fetched {
     Answer(Answer),
     Local(Arc<dyn LocalSource>),
     Failed(String, Option<BodyTooLarge>),
+    /// Nothing was asked for, because the pool has too many targets.
+    Forced(String),
 }
 
 struct BodyTooLarge;
@@ -160,7 +164,7 @@ impl Subject {
 
     async fn fetch(&self) -> Fetched {
         if let Some(error) = self.forced_error.lock().clone() {
-            return Fetched::Failed(error, None);
+            return Fetched::Forced(error);
         }
         match &self.source {
             Source::Local(source) => Fetched::Local(Arc::clone(source)),
@@ -183,6 +187,8 @@ impl Subject {
             store: &self.shared.store,
             config: &self.config,
             histograms: self.target.histograms(&self.config),
+            fitting: Fitting::of(&self.config),
+            features: self.shared.features,
             target: &self.target.public_labels,
             cache,
             metadata: &self.board.metadata,
@@ -195,7 +201,14 @@ impl Subject {
     fn store(&self, memory: &mut Memory, fetched: Fetched, start_ns: i64, scrape_ns: i64) {
         let shared = &self.shared;
         let t_ms = scrape_ns.div_euclid(1_000_000);
+        let is_asked = !matches!(fetched, Fetched::Forced(_));
         let (body, too_large) = unpack(fetched);
+        // As in Prometheus, only what was asked for and did not come is written down.
+        if let Err(text) = &body
+            && is_asked
+        {
+            self.log_failure(text);
+        }
         if too_large.is_some() {
             Counters::bump(&shared.counters.exceeded_body_limit);
         }
@@ -218,7 +231,6 @@ impl Subject {
         };
         if let Some(text) = &error {
             tracing::debug!(target = self.target.url, error = text, "scrape failed");
-            self.log_failure(text);
             appender.rollback();
             appender = shared.store.appender();
             if let Err(refusal) = intake.end_series(&mut appender) {
@@ -247,6 +259,11 @@ impl Subject {
             self.board.metadata.lock().store_failed();
             error.get_or_insert_with(|| failure.to_string());
         }
+        if self.config.extra_metrics {
+            let took_ns = (shared.clock)() - start_ns;
+            let mut lengths = shared.counters.scrape_lengths.lock();
+            lengths.observe(took_ns as f64 / 1e9);
+        }
         *self.board.health.lock() = Health {
             last_scrape_ns: Some(scrape_ns),
             duration,
@@ -266,6 +283,8 @@ impl Subject {
         let shared = &self.shared;
         let t_ms = t_ns.div_euclid(1_000_000);
         let mut appender = shared.store.appender();
+        // The same series may be scraped elsewhere by now.
+        appender.discard_late();
         let mut intake = self.intake(&mut memory.cache, t_ms, t_ms);
         let marked = intake.end_series(&mut appender);
         let reported = memory.reporter.end(&mut appender, t_ms);
@@ -287,6 +306,7 @@ fn failed(error: &FetchError) -> Fetched {
 fn unpack(fetched: Fetched) -> (Result<Body, String>, Option<BodyTooLarge>) {
     match fetched {
         Fetched::Failed(error, too_large) => (Err(error), too_large),
+        Fetched::Forced(error) => (Err(error), None),
         Fetched::Local(source) => {
             let mut text = String::new();
             source.collect(&mut text);

@@ -12,6 +12,7 @@ const WINDOW: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) exceeded_sample_limit: AtomicU64,
+    pub(super) exceeded_bucket_limit: AtomicU64,
     pub(super) exceeded_body_limit: AtomicU64,
     pub(super) exceeded_label_limits: AtomicU64,
     pub(super) exceeded_target_limit: AtomicU64,
@@ -26,7 +27,36 @@ pub(super) struct Counters {
     pub(super) reloads_failed: AtomicU64,
     pub(super) commits_failed: AtomicU64,
     /// Time between scrapes by the interval that was asked for.
-    pub(super) intervals: Mutex<BTreeMap<String, Window>>,
+    pub(super) intervals: ByInterval,
+    /// How long pools took to take a new configuration, by their interval.
+    pub(super) reload_lengths: ByInterval,
+    /// How long scrapes took until they were stored, of jobs with extra metrics.
+    pub(super) scrape_lengths: Mutex<Window>,
+}
+
+/// Durations by an interval in Go's form.
+#[derive(Debug, Default)]
+pub(super) struct ByInterval(Mutex<BTreeMap<String, Window>>);
+
+impl ByInterval {
+    /// Adds an observation in seconds.
+    pub(super) fn observe(&self, interval: &str, seconds: f64) {
+        let mut windows = self.0.lock();
+        if !windows.contains_key(interval) {
+            windows.insert(interval.to_owned(), Window::default());
+        }
+        if let Some(window) = windows.get_mut(interval) {
+            window.observe(seconds);
+        }
+    }
+
+    fn summaries(&self) -> Vec<(String, Summary)> {
+        let windows = self.0.lock();
+        let summaries = windows
+            .iter()
+            .map(|(interval, window)| (interval.clone(), window.summary()));
+        summaries.collect()
+    }
 }
 
 impl Counters {
@@ -39,25 +69,14 @@ impl Counters {
     pub(super) fn add(counter: &AtomicU64, count: u64) {
         counter.fetch_add(count, Ordering::Relaxed);
     }
-
-    /// Notes the time between two scrapes of a target.
-    pub(super) fn observe_interval(&self, interval: &str, seconds: f64) {
-        let mut intervals = self.intervals.lock();
-        match intervals.get_mut(interval) {
-            Some(window) => window.observe(seconds),
-            None => {
-                let mut window = Window::default();
-                window.observe(seconds);
-                intervals.insert(interval.to_owned(), window);
-            }
-        }
-    }
 }
 
 /// The newest observations of some duration, and sum and count of all.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Window {
     recent: VecDeque<f64>,
+    /// How many fall into each bucket, the last being that above all bounds.
+    counts: [u64; BOUNDS.len()],
     sum: f64,
     count: u64,
 }
@@ -69,6 +88,10 @@ impl Window {
             self.recent.pop_front();
         }
         self.recent.push_back(seconds);
+        let at = BOUNDS.partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.counts.get_mut(at) {
+            *count += 1;
+        }
         self.sum += seconds;
         self.count += 1;
     }
@@ -82,13 +105,22 @@ impl Window {
             let at = (quantile * last as f64).round() as usize;
             (quantile, sorted.get(at).copied().unwrap_or(f64::NAN))
         });
+        let mut total = 0;
+        let counts = self.counts.map(|count| {
+            total += count;
+            total
+        });
         Summary {
             quantiles,
+            buckets: std::array::from_fn(|i| (BOUNDS[i], counts[i])),
             sum_seconds: self.sum,
             count: self.count,
         }
     }
 }
+
+/// Upper bounds of buckets in seconds, those of Prometheus' own metrics.
+const BOUNDS: [f64; 5] = [0.01, 0.1, 1.0, 10.0, f64::INFINITY];
 
 const QUANTILES: [f64; 5] = [0.01, 0.05, 0.5, 0.9, 0.99];
 
@@ -97,6 +129,8 @@ const QUANTILES: [f64; 5] = [0.01, 0.05, 0.5, 0.9, 0.99];
 pub struct Summary {
     /// Quantiles of the newest observations; NaN where there are none.
     pub quantiles: [(f64, f64); 5],
+    /// Upper bounds, with how many of all observations are not above them.
+    pub buckets: [(f64, u64); 5],
     /// Sum of all observations.
     pub sum_seconds: f64,
     /// Number of all observations.
@@ -104,11 +138,13 @@ pub struct Summary {
 }
 
 /// Counts of all scraping since the start.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ScrapeStats {
     /// Scrapes refused for `sample_limit`.
     pub exceeded_sample_limit: u64,
+    /// Scrapes refused for `native_histogram_bucket_limit`.
+    pub exceeded_bucket_limit: u64,
     /// Scrapes refused for `body_size_limit`.
     pub exceeded_body_limit: u64,
     /// Scrapes refused for a limit on labels.
@@ -137,6 +173,10 @@ pub struct ScrapeStats {
     pub commits_failed: u64,
     /// Time between scrapes, by the interval that was asked for in Go's form (`1m0s`).
     pub interval_lengths: Vec<(String, Summary)>,
+    /// How long pools took to take a new configuration, by their interval.
+    pub reload_lengths: Vec<(String, Summary)>,
+    /// How long scrapes took until they were stored, of jobs with extra metrics.
+    pub scrape_lengths: Summary,
     /// The pools, in order of name.
     pub pools: Vec<PoolStats>,
 }
@@ -167,9 +207,9 @@ impl Counters {
     /// Returns the counts so far, without pools.
     pub(super) fn snapshot(&self) -> ScrapeStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let intervals = self.intervals.lock();
         ScrapeStats {
             exceeded_sample_limit: get(&self.exceeded_sample_limit),
+            exceeded_bucket_limit: get(&self.exceeded_bucket_limit),
             exceeded_body_limit: get(&self.exceeded_body_limit),
             exceeded_label_limits: get(&self.exceeded_label_limits),
             exceeded_target_limit: get(&self.exceeded_target_limit),
@@ -183,10 +223,9 @@ impl Counters {
             reloads: get(&self.reloads),
             reloads_failed: get(&self.reloads_failed),
             commits_failed: get(&self.commits_failed),
-            interval_lengths: intervals
-                .iter()
-                .map(|(interval, window)| (interval.clone(), window.summary()))
-                .collect(),
+            interval_lengths: self.intervals.summaries(),
+            reload_lengths: self.reload_lengths.summaries(),
+            scrape_lengths: self.scrape_lengths.lock().summary(),
             pools: Vec::new(),
         }
     }

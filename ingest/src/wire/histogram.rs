@@ -4,11 +4,15 @@
 use std::sync::Arc;
 
 use kymo_storage::model::histogram::{
-    Buckets, CounterResetHint, EXPONENTIAL_SCHEMAS, FloatHistogram, HistogramError,
+    Buckets, CounterResetHint, EXPONENTIAL_SCHEMAS, FloatHistogram, Histogram, HistogramError,
     IntegerHistogram, Span,
 };
 
 use super::reader::{BYTES, FIXED64, Reader, Tag, VARINT, WireError};
+
+/// Most buckets of one side that are read: each may be a single byte, and takes eight in
+/// memory. The store takes far fewer.
+const MAX_BUCKETS: usize = 1 << 20;
 
 /// The finest schema that a sender may use; beyond those that are stored it is reduced.
 const FINEST_SENT_SCHEMA: i32 = 52;
@@ -38,42 +42,65 @@ pub struct SentFloatHistogram {
 }
 
 impl SentHistogram {
-    /// Tells whether the histogram can be stored. A schema finer than those stored is
-    /// judged as the finest of them, to which it would be reduced.
+    /// Tells whether the histogram can be stored.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn check(self) -> Result<(), HistogramError> {
-        match self {
-            SentHistogram::Integer(mut histogram) => {
-                histogram.schema = stored_schema(histogram.schema);
-                histogram.validate()
-            }
-            SentHistogram::Float(sent) => {
-                let mut histogram = sent.histogram;
-                histogram.schema = stored_schema(histogram.schema);
-                let side = |spans: &[Span], counts, side| {
-                    Buckets::from_spans(spans, counts).map_err(|error| HistogramError::Side {
-                        side,
-                        error: Box::new(error),
-                    })
-                };
-                let positive = side(&sent.positive_spans, sent.positive_counts, "positive side");
-                histogram.positive = positive?;
-                let negative = side(&sent.negative_spans, sent.negative_counts, "negative side");
-                histogram.negative = negative?;
-                histogram.validate()
-            }
+        self.into_stored()?.validate()
+    }
+
+    /// Returns the histogram as it can be stored: a schema finer than those stored is
+    /// reduced to the finest of them. The rest is for the store to judge.
+    ///
+    /// # Errors
+    /// The spans of a side do not fit its buckets.
+    pub fn into_stored(self) -> Result<Histogram, HistogramError> {
+        let finest = *EXPONENTIAL_SCHEMAS.end();
+        let mut histogram = self.assemble()?;
+        match &mut histogram {
+            Histogram::Integer(sent) if is_too_fine(sent.schema) => sent.coarsen(finest)?,
+            Histogram::Float(sent) if is_too_fine(sent.schema) => sent.coarsen(finest),
+            _ => {}
         }
+        Ok(histogram)
+    }
+
+    /// Puts the sides of the histogram together. The result need not be a valid one.
+    ///
+    /// # Errors
+    /// The spans of a side do not fit its counts.
+    pub fn assemble(self) -> Result<Histogram, HistogramError> {
+        let sent = match self {
+            SentHistogram::Integer(histogram) => return Ok(histogram.into()),
+            SentHistogram::Float(sent) => sent,
+        };
+        let side = |spans: &[Span], counts, side| {
+            Buckets::from_spans(spans, counts).map_err(|error| HistogramError::Side {
+                side,
+                error: Box::new(error),
+            })
+        };
+        let mut histogram = sent.histogram;
+        histogram.positive = side(&sent.positive_spans, sent.positive_counts, "positive side")?;
+        histogram.negative = side(&sent.negative_spans, sent.negative_counts, "negative side")?;
+        Ok(histogram.into())
     }
 }
 
-fn stored_schema(schema: i32) -> i32 {
-    let finest = *EXPONENTIAL_SCHEMAS.end();
-    match schema {
-        sent if sent > finest && sent <= FINEST_SENT_SCHEMA => finest,
-        sent => sent,
-    }
+fn is_too_fine(schema: i32) -> bool {
+    schema > *EXPONENTIAL_SCHEMAS.end() && schema <= FINEST_SENT_SCHEMA
+}
+
+/// A native histogram with its times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SentSample {
+    /// Milliseconds since the epoch.
+    pub t_ms: i64,
+    /// Since when it counts, of remote write 2.0; 0 where that is not told.
+    pub start_ms: i64,
+    /// The histogram.
+    pub histogram: SentHistogram,
 }
 
 /// Reads a histogram.
@@ -81,7 +108,8 @@ fn stored_schema(schema: i32) -> i32 {
 /// # Errors
 ///
 /// The message is malformed.
-pub fn read_histogram(bytes: &[u8]) -> Result<SentHistogram, WireError> {
+pub fn read_histogram(bytes: &[u8]) -> Result<SentSample, WireError> {
+    let (mut t_ms, mut start_ms) = (0, 0);
     let mut integer = IntegerHistogram::default();
     let mut float = SentFloatHistogram::default();
     // The kind of the count decides; the last one holds, as of any field.
@@ -103,9 +131,11 @@ pub fn read_histogram(bytes: &[u8]) -> Result<SentHistogram, WireError> {
             5 => integer.zero_threshold = double(&mut reader, tag, "ZeroThreshold")?,
             6 => integer.zero_count = number(&mut reader, tag, "ZeroCountInt")?,
             7 => float.histogram.zero_count = double(&mut reader, tag, "ZeroCountFloat")?,
-            8 => integer
-                .negative_spans
-                .push(span(&mut reader, tag, "NegativeSpans")?),
+            8 => push_bounded(
+                &mut integer.negative_spans,
+                span(&mut reader, tag, "NegativeSpans")?,
+                "NegativeSpans",
+            )?,
             9 => deltas(
                 &mut reader,
                 tag,
@@ -118,9 +148,11 @@ pub fn read_histogram(bytes: &[u8]) -> Result<SentHistogram, WireError> {
                 "NegativeCounts",
                 &mut float.negative_counts,
             )?,
-            11 => integer
-                .positive_spans
-                .push(span(&mut reader, tag, "PositiveSpans")?),
+            11 => push_bounded(
+                &mut integer.positive_spans,
+                span(&mut reader, tag, "PositiveSpans")?,
+                "PositiveSpans",
+            )?,
             12 => deltas(
                 &mut reader,
                 tag,
@@ -134,13 +166,19 @@ pub fn read_histogram(bytes: &[u8]) -> Result<SentHistogram, WireError> {
                 &mut float.positive_counts,
             )?,
             14 => integer.counter_reset_hint = hint(number(&mut reader, tag, "ResetHint")?),
+            15 => t_ms = number(&mut reader, tag, "Timestamp")?.cast_signed(),
             16 => doubles(&mut reader, tag, "CustomValues", &mut bounds)?,
+            17 if tag.wire_type == VARINT => start_ms = reader.varint()?.cast_signed(),
             _ => reader.skip(tag)?,
         }
     }
     integer.custom_bounds = Arc::from(bounds);
     if !is_float {
-        return Ok(SentHistogram::Integer(integer));
+        return Ok(SentSample {
+            t_ms,
+            start_ms,
+            histogram: SentHistogram::Integer(integer),
+        });
     }
     float.histogram.sum = integer.sum;
     float.histogram.schema = integer.schema;
@@ -149,7 +187,11 @@ pub fn read_histogram(bytes: &[u8]) -> Result<SentHistogram, WireError> {
     float.histogram.custom_bounds = integer.custom_bounds;
     float.positive_spans = integer.positive_spans;
     float.negative_spans = integer.negative_spans;
-    Ok(SentHistogram::Float(float))
+    Ok(SentSample {
+        t_ms,
+        start_ms,
+        histogram: SentHistogram::Float(float),
+    })
 }
 
 fn number(reader: &mut Reader<'_>, tag: Tag, name: &'static str) -> Result<u64, WireError> {
@@ -192,14 +234,22 @@ pub(super) fn deltas(
     out: &mut Vec<i64>,
 ) -> Result<(), WireError> {
     if tag.wire_type == VARINT {
-        out.push(zigzag(reader.varint()?));
-        return Ok(());
+        return push_bounded(out, zigzag(reader.varint()?), name);
     }
     tag.expect(BYTES, name)?;
     let mut packed = Reader::new(reader.bytes()?);
     while !packed.is_at_end() {
-        out.push(zigzag(packed.varint()?));
+        push_bounded(out, zigzag(packed.varint()?), name)?;
     }
+    Ok(())
+}
+
+fn push_bounded<T>(out: &mut Vec<T>, item: T, field: &'static str) -> Result<(), WireError> {
+    if out.len() >= MAX_BUCKETS {
+        let limit = MAX_BUCKETS;
+        return Err(WireError::TooMany { field, limit });
+    }
+    out.push(item);
     Ok(())
 }
 

@@ -53,6 +53,14 @@ pub enum WireError {
         /// The wire type found.
         wire_type: u8,
     },
+    /// A field comes more often than is read.
+    #[error("proto: more than {limit} entries for field {field}")]
+    TooMany {
+        /// The field.
+        field: &'static str,
+        /// How many are read.
+        limit: usize,
+    },
     /// There is no such wire type.
     #[error("proto: illegal wireType {0}")]
     IllegalWireType(u8),

@@ -80,7 +80,7 @@ pub static EXEMPLAR: Message = Message {
     ],
 };
 
-/// `prometheus.Histogram`, and that of 2.0 but for its start time, which is passed over.
+/// `prometheus.Histogram`, and that of 2.0 but for its start time, which is not checked.
 pub static HISTOGRAM: Message = Message {
     name: "Histogram",
     fields: &[

@@ -71,7 +71,7 @@ impl<'a> RequestV2<'a> {
     }
 }
 
-/// A sample: time and value. Its start time is read and not kept.
+/// A sample: time and value. Its start time is read by [`read_starts`].
 pub type SampleV2 = (i64, f64);
 
 /// What stands in a series besides references and samples.
@@ -81,6 +81,8 @@ pub struct SeriesV2 {
     pub n_exemplars: usize,
     /// How many native histograms there are.
     pub n_histograms: usize,
+    /// Some sample tells since when it counts.
+    pub has_starts: bool,
     /// Type, help and unit, where they are given.
     pub metadata: Option<MetadataV2>,
 }
@@ -114,7 +116,9 @@ pub fn read_series(
             1 => read_refs(&mut reader, tag, refs)?,
             2 => {
                 tag.expect(BYTES, "Samples")?;
-                samples.push(read_sample(reader.bytes()?)?);
+                let (t_ms, value, start_ms) = read_sample(reader.bytes()?)?;
+                series.has_starts |= start_ms != 0;
+                samples.push((t_ms, value));
             }
             3 => {
                 tag.expect(BYTES, "Histograms")?;
@@ -135,6 +139,18 @@ pub fn read_series(
         }
     }
     Ok(series)
+}
+
+/// Adds since when each sample of a series counts to `starts`, in their order.
+///
+/// # Errors
+///
+/// The series is malformed.
+pub fn read_starts(bytes: &[u8], starts: &mut Vec<i64>) -> Result<(), WireError> {
+    for bytes in fields(bytes, 2, "Samples") {
+        starts.push(read_sample(bytes?)?.2);
+    }
+    Ok(())
 }
 
 /// Hands each exemplar of a series to `exemplar`: references, time and value.
@@ -192,9 +208,9 @@ fn read_refs(reader: &mut Reader<'_>, tag: Tag, refs: &mut Vec<u32>) -> Result<(
 }
 
 #[inline]
-fn read_sample(bytes: &[u8]) -> Result<SampleV2, WireError> {
+fn read_sample(bytes: &[u8]) -> Result<(i64, f64, i64), WireError> {
     let mut reader = Reader::new(bytes);
-    let (mut t_ms, mut value) = (0, 0.0);
+    let (mut t_ms, mut value, mut start_ms) = (0, 0.0, 0);
     while let Some(tag) = reader.tag("Sample")? {
         match tag.field {
             1 => {
@@ -207,12 +223,12 @@ fn read_sample(bytes: &[u8]) -> Result<SampleV2, WireError> {
             }
             3 => {
                 tag.expect(VARINT, "StartTimestamp")?;
-                reader.varint()?;
+                start_ms = reader.varint()?.cast_signed();
             }
             _ => reader.skip(tag)?,
         }
     }
-    Ok((t_ms, value))
+    Ok((t_ms, value, start_ms))
 }
 
 fn read_metadata(bytes: &[u8], metadata: &mut MetadataV2) -> Result<(), WireError> {

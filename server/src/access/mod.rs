@@ -30,7 +30,7 @@ use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use tracing::{error, info};
 
-pub(crate) use file::WebConfig;
+pub(crate) use file::{WebConfig, WebConfigError};
 pub(crate) use scope::{Caller, Scope};
 
 use crate::clock;

@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
-use super::{operate, pages, prometheus};
+use super::{openapi, operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
@@ -79,23 +79,21 @@ impl Table {
     /// Adds the paths of Prometheus' web pages that links lead to.
     fn pages(&mut self) {
         self.scope = Scope::Read;
-        if self.prefix.is_empty() {
-            self.add("/", GET, pages::home);
-        } else {
+        if !self.prefix.is_empty() {
             let prefix = self.prefix.clone();
             let to_prefix = move |request: Request| {
                 let answer = found(request.method(), &prefix);
                 async move { answer }
             };
-            self.add_full("/", GET, to_prefix);
+            self.put_full("/".to_owned(), answering(GET, to_prefix));
             let with_slash = format!("{}/", self.prefix);
             let to_slash = move |request: Request| {
                 let answer = moved(request.method(), &with_slash);
                 async move { answer }
             };
-            self.add("", GET, to_slash);
-            self.add("/", GET, pages::home);
+            self.put_full(self.prefix.clone(), answering(GET, to_slash));
         }
+        self.add("/", GET, pages::home);
         self.add("/graph", GET, pages::graph);
         self.add("/query", GET, pages::query);
     }
@@ -104,8 +102,8 @@ impl Table {
         use prometheus::{
             admin, alertmanagers::alertmanagers, config, exemplars, explain, features::features,
             flags::flags, labels, notices, otlp, parse, query, read::read,
-            relabel_steps::relabel_steps, rules, self_metrics::self_metrics, status, targets,
-            write,
+            relabel_steps::relabel_steps, rules, search, self_metrics::self_metrics, status,
+            targets, write,
         };
         self.scope = Scope::Read;
         self.api("/query", GET_POST, query::instant);
@@ -117,6 +115,9 @@ impl Table {
         self.api("/labels", GET_POST, labels::names);
         self.api("/label/{name}/values", GET, labels::values);
         self.api("/series", GET_POST, labels::series);
+        self.api("/search/metric_names", GET_POST, search::metric_names);
+        self.api("/search/label_names", GET_POST, search::label_names);
+        self.api("/search/label_values", GET_POST, search::label_values);
         self.api("/metadata", GET, targets::metadata);
         self.api("/targets", GET, targets::targets);
         self.api("/targets/metadata", GET, targets::target_metadata);
@@ -136,6 +137,7 @@ impl Table {
         self.api("/status/walreplay", GET, status::walreplay);
         self.api("/status/self_metrics", GET, self_metrics);
         self.api("/features", GET, features);
+        self.api("/openapi.yaml", GET, openapi::document);
         self.api("/notifications", GET, notices::notifications);
         self.api("/notifications/live", GET, notices::live);
         self.scope = Scope::Write;
@@ -177,27 +179,7 @@ impl Table {
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
-        let path = format!("{}{path}", self.prefix);
-        self.add_full(&path, methods, handler);
-    }
-
-    /// The same for a path that has its prefix already.
-    fn add_full<H, T>(&mut self, path: &str, methods: &'static [Method], handler: H)
-    where
-        H: Handler<T, Arc<App>>,
-        T: 'static,
-    {
-        let refuse = move || async move { method_not_allowed(methods) };
-        let mut route = MethodRouter::new();
-        for method in methods {
-            if let Ok(filter) = MethodFilter::try_from(method.clone()) {
-                route = route.on(filter, handler.clone());
-            }
-        }
-        if !methods.contains(&Method::HEAD) {
-            route = route.on(MethodFilter::HEAD, refuse);
-        }
-        self.put(path, route.fallback(refuse));
+        self.put(path, answering(methods, handler));
     }
 
     /// Adds a path whose handler looks at the method itself.
@@ -206,22 +188,44 @@ impl Table {
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
-        let path = format!("{}{path}", self.prefix);
-        self.put(&path, axum::routing::any(handler));
+        self.put(path, axum::routing::any(handler));
     }
 
-    /// Adds a path that has its prefix already, whose callers must have the scope that is
-    /// in force.
+    /// Adds a path whose callers must have the scope that is in force.
     fn put(&mut self, path: &str, route: MethodRouter<Arc<App>>) {
         #[cfg(test)]
         self.listed.push((path.to_owned(), self.scope));
+        self.put_full(format!("{}{path}", self.prefix), route);
+    }
+
+    /// The same for a path that has its prefix already.
+    fn put_full(&mut self, path: String, route: MethodRouter<Arc<App>>) {
         let scope = self.scope;
         let route = route.layer(axum::middleware::from_fn(move |request, next| {
             checked(scope, request, next)
         }));
         let router = std::mem::take(&mut self.router);
-        self.router = router.route(path, route);
+        self.router = router.route(&path, route);
     }
+}
+
+/// Returns the route of a handler that answers some methods; the others are refused.
+fn answering<H, T>(methods: &'static [Method], handler: H) -> MethodRouter<Arc<App>>
+where
+    H: Handler<T, Arc<App>>,
+    T: 'static,
+{
+    let refuse = move || async move { method_not_allowed(methods) };
+    let mut route = MethodRouter::new();
+    for method in methods {
+        if let Ok(filter) = MethodFilter::try_from(method.clone()) {
+            route = route.on(filter, handler.clone());
+        }
+    }
+    if !methods.contains(&Method::HEAD) {
+        route = route.on(MethodFilter::HEAD, refuse);
+    }
+    route.fallback(refuse)
 }
 
 /// Lets those pass who have a scope. A request without a caller has not passed the edge,
@@ -277,6 +281,15 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
             .observe(path, response.status(), began.elapsed(), size);
     }
     response
+}
+
+/// Returns the paths of the API, without what they begin with.
+#[cfg(test)]
+pub(crate) fn api_paths() -> Vec<String> {
+    let listed = Table::filled("").listed;
+    let paths = listed.iter();
+    let below = |(path, _): &(String, Scope)| path.strip_prefix("/api/v1").map(str::to_owned);
+    paths.filter_map(below).collect()
 }
 
 #[cfg(test)]

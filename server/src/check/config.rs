@@ -120,9 +120,11 @@ pub(super) fn check(
 /// Tells what is wrong with a file, and shows the places.
 fn refuse(format: Format, name: &str, error: &ConfigError, report: &mut Report) {
     format.warn(&format!("  FAILED: {}\n", error.of_file()));
-    let bytes = file::read_bounded(Path::new(name)).unwrap_or_default();
+    let file = error.place().unwrap_or(Path::new(name));
+    let bytes = file::read_bounded(file).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    report::show_places(format, name, &text, error.problems());
+    let shown = file.display().to_string();
+    report::show_places(format, &shown, &text, error.problems());
     report
         .findings
         .extend(error.problems().iter().map(Finding::from));
@@ -166,7 +168,7 @@ fn accept(args: &ConfigArgs, name: &str, config: &Config, report: &mut Report) -
 
 /// Looks for jobs whose samples are stale before the next ones come.
 fn lint_intervals(format: Format, config: &Config, lookback: Duration, report: &mut Report) {
-    for job in &config.scrape_configs {
+    for job in config.jobs() {
         if job.interval < lookback {
             continue;
         }

@@ -8,14 +8,15 @@
 //! for machines.
 
 mod config;
-mod excerpt;
+pub(crate) mod excerpt;
 mod lint;
 mod metrics;
-mod references;
+pub(crate) mod references;
 mod report;
 mod rules;
 mod server;
 mod service_discovery;
+mod web_config;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -69,6 +70,10 @@ enum Command {
         reads a label that the expression takes away), no-for (an alert fires on one bad \
         sample). Exit code 1: a file is wrong; 3: a lint found something, with --lint-fatal.")]
     Rules(rules::RulesArgs),
+    /// Check web configuration files: TLS, passwords, headers.
+    #[command(after_help = "EXAMPLE:\n    \
+        kymo check web-config web.yml")]
+    WebConfig(web_config::WebConfigArgs),
     /// Check the style of metrics in standard input.
     #[command(after_help = "EXAMPLES:\n    \
         curl -s http://localhost:9100/metrics | kymo check metrics\n    \
@@ -100,6 +105,7 @@ pub(crate) fn run(call: Call) -> Result<ExitCode, Exit> {
     match &line.command {
         Command::Config(args) => config::check(args, line.lookback, program, promql),
         Command::Rules(args) => Ok(rules::check(args, program, promql)),
+        Command::WebConfig(args) => Ok(web_config::check(args)),
         Command::Metrics(args) => metrics::check(args),
         Command::Healthy(args) => server::check(args, "/-/healthy"),
         Command::Ready(args) => server::check(args, "/-/ready"),

@@ -17,22 +17,22 @@ use crate::rules::file::read_bounded;
 
 /// What was found out about the files of a configuration.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// The rule files, in order of patterns and names.
-    pub(super) rule_files: Vec<String>,
+    pub(crate) rule_files: Vec<String>,
     /// What a server would stumble over.
-    pub(super) mistakes: Vec<String>,
+    pub(crate) mistakes: Vec<String>,
     /// What may be meant so.
-    pub(super) warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Looks at the files that a configuration names, and at the targets they list.
-pub(super) fn check(config: &Config) -> Found {
+pub(crate) fn check(config: &Config) -> Found {
     let mut found = Found::default();
     for pattern in &config.rule_files {
         found.rules(pattern);
     }
-    for job in &config.scrape_configs {
+    for job in config.jobs() {
         let name = quote(&job.job_name);
         found.client(&job.client);
         let groups = found.sources(&job.discovery, &format!("scrape job {name}"));

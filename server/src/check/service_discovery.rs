@@ -55,9 +55,8 @@ pub(super) fn check(args: &DiscoveryArgs) -> Result<ExitCode, Exit> {
     };
     let config = config::load(Path::new(&args.config))
         .map_err(|error| failed(format!("Cannot load config {}", error.of_file())))?;
-    let jobs = &config.scrape_configs;
-    let Some(job) = jobs.iter().find(|job| job.job_name == args.job) else {
-        let names = jobs.iter().map(|job| format!("\n\t{}", job.job_name));
+    let Some(job) = config.jobs().find(|job| job.job_name == args.job) else {
+        let names = config.jobs().map(|job| format!("\n\t{}", job.job_name));
         let names: String = names.collect();
         return Err(failed(format!(
             "Job {} not found. Select one of:{names}",

@@ -24,7 +24,7 @@ use kymo_query::promql::Features;
 use crate::flags::{self, Exit, promql_features};
 use crate::observe::build;
 use crate::terminal::say;
-use crate::{check, query, rules, tsdb, unit_test};
+use crate::{check, debug, migrate, promql, push, query, rules, tsdb, unit_test};
 
 /// A name that the program has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ struct Entry {
 }
 
 /// All commands, in the order of help.
-const COMMANDS: [Entry; 7] = [
+const COMMANDS: [Entry; 11] = [
     Entry {
         name: "check",
         of_promtool: true,
@@ -160,6 +160,24 @@ const COMMANDS: [Entry; 7] = [
         run: query::run,
     },
     Entry {
+        name: "push",
+        of_promtool: true,
+        line: push::CommandLine::command,
+        run: push::run,
+    },
+    Entry {
+        name: "debug",
+        of_promtool: true,
+        line: debug::CommandLine::command,
+        run: debug::run,
+    },
+    Entry {
+        name: "promql",
+        of_promtool: true,
+        line: promql::CommandLine::command,
+        run: promql::run,
+    },
+    Entry {
         name: "tsdb",
         of_promtool: true,
         line: tsdb::CommandLine::command,
@@ -170,6 +188,12 @@ const COMMANDS: [Entry; 7] = [
         of_promtool: false,
         line: rules::command::CommandLine::command,
         run: rules::command::run,
+    },
+    Entry {
+        name: "migrate-check",
+        of_promtool: false,
+        line: migrate::CommandLine::command,
+        run: migrate::run,
     },
     Entry {
         name: "completions",

@@ -117,10 +117,19 @@ impl ConfigError {
         }
     }
 
+    /// Returns the file that the mistakes stand in.
+    pub(crate) fn place(&self) -> Option<&Path> {
+        match self {
+            ConfigError::Unreadable { path, .. } => Some(path),
+            ConfigError::Invalid { path, .. } => path.as_deref(),
+            ConfigError::InFile { file, .. } => Some(file),
+        }
+    }
+
     fn path(&self) -> Option<&Path> {
         match self {
-            ConfigError::Unreadable { path, .. } | ConfigError::InFile { path, .. } => Some(path),
-            ConfigError::Invalid { path, .. } => path.as_deref(),
+            ConfigError::InFile { path, .. } => Some(path),
+            other => other.place(),
         }
     }
 }

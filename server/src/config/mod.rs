@@ -66,10 +66,10 @@ pub struct Config {
     pub scrape_config_files: Vec<String>,
     /// The jobs of those files, by pattern and name of the file.
     pub file_jobs: Vec<ScrapeConfig>,
-    /// Where samples are handed on, in the order of the file; names are unique.
-    pub remote_write: Vec<RemoteWrite>,
     /// How OTLP metrics are translated.
     pub otlp: OtlpSettings,
+    /// Where samples are handed on, in the order of the file; names are unique.
+    pub remote_write: Vec<RemoteWrite>,
     /// How long samples are kept, and what else the store is told.
     pub storage: StorageConfig,
     /// What is allowed but worth a line in the log.

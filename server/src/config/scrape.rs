@@ -181,6 +181,7 @@ impl Draft<'_> {
         }
         let protocols = self.protocols.or_else(|| global.scrape_protocols.clone());
         config.native_histograms = self.native_histograms.unwrap_or(global.native_histograms);
+        config.protocols_by_default = protocols.is_none();
         // As in Prometheus, what `global` asks for counts even where histograms are wanted.
         config.protocols = protocols.unwrap_or_else(|| match config.native_histograms {
             true => ScrapeProtocol::PROTOBUF_FIRST.to_vec(),

@@ -26,7 +26,7 @@ const FEATURES: [(&str, Fate); 39] = [
     ("auto-gomemlimit", Nothing("memory is bounded by --memory.limit")),
     ("auto-reload-config", Absent("use --config.auto-reload")),
     (CONCURRENT_RULES, Works),
-    ("created-timestamp-zero-ingestion", Absent("times since when counters count are not stored")),
+    (START_ZEROS, Works),
     ("delayed-compaction", Nothing("blocks are merged one at a time, beside queries")),
     (EXEMPLARS, Works),
     ("expand-external-labels", Always),
@@ -52,7 +52,7 @@ const FEATURES: [(&str, Fate); 39] = [
     ("promql-negative-offset", Always),
     (PER_STEP_STATS, Works),
     ("remote-write-receiver", Always),
-    ("search-api", Absent("there is no search API")),
+    (SEARCH, Works),
     ("st-storage", Absent("times since when counters count are not stored")),
     ("st-synthesis", Absent("times since when counters count are not stored")),
     (TYPE_AND_UNIT_LABELS, Works),
@@ -72,13 +72,19 @@ pub(crate) const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
 /// Counts samples by step where a client asks for all statistics.
 pub(super) const PER_STEP_STATS: &str = "promql-per-step-stats";
 
+/// Has the calls that search names and values.
+const SEARCH: &str = "search-api";
+
 /// Evaluates independent rules of a group at the same time.
 pub(super) const CONCURRENT_RULES: &str = "concurrent-rule-eval";
+
+/// Begins series with a zero at the time since when they count.
+pub(super) const START_ZEROS: &str = "created-timestamp-zero-ingestion";
 
 /// Stores delta values of OTLP as they are.
 pub(super) const NATIVE_DELTAS: &str = "otlp-native-delta-ingestion";
 
-/// Makes labels of the type and the unit of a metric that was pushed.
+/// Makes labels of the type and the unit of a metric.
 pub(super) const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";
 
 /// Keeps exemplars.

@@ -6,6 +6,7 @@
 //! group whose code reads it.
 
 mod agent;
+mod config;
 mod features;
 mod ignored;
 mod query;
@@ -22,6 +23,8 @@ use std::path::Path;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use kymo_ingest::remote_write::Extras;
+use kymo_ingest::scrape::ScrapeFeatures;
 use kymo_query::EngineOptions;
 use kymo_query::promql::Features;
 
@@ -29,7 +32,8 @@ use crate::rules::RuleOptions;
 use ignored::{IGNORED, with_ignored};
 
 pub(crate) use features::{
-    DELAYED_NAME_REMOVAL, Fate, closest as closest_feature, has as has_feature, promql_features,
+    DELAYED_NAME_REMOVAL, Fate, closest as closest_feature, fate, has as has_feature,
+    promql_features,
 };
 pub(crate) use storage::WalSync;
 pub(crate) use values::parse_duration;
@@ -45,9 +49,8 @@ pub(crate) use values::parse_duration;
     max_term_width = 100
 )]
 pub(crate) struct Flags {
-    /// Configuration file (prometheus.yml); default: none, Kymo scrapes itself and this host.
-    #[arg(long = "config.file", value_name = "FILE")]
-    config_file: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: config::ConfigFlags,
 
     #[command(flatten)]
     pub(crate) storage: storage::StorageFlags,
@@ -152,8 +155,7 @@ impl Flags {
 
     /// Returns the configuration file; an empty name is none.
     pub(crate) fn config_file(&self) -> Option<&Path> {
-        let file = self.config_file.as_deref();
-        file.filter(|file| !file.is_empty()).map(Path::new)
+        self.config.file()
     }
 
     /// Returns how rules are evaluated.
@@ -175,6 +177,14 @@ impl Flags {
         }
     }
 
+    /// Returns what scraping does differently.
+    pub(crate) fn scrape_features(&self) -> ScrapeFeatures {
+        ScrapeFeatures {
+            start_zero_samples: has_feature(&self.features, features::START_ZEROS),
+            type_and_unit_labels: has_feature(&self.features, features::TYPE_AND_UNIT_LABELS),
+        }
+    }
+
     /// Returns the parts of PromQL that are switched on.
     pub(crate) fn promql_features(&self) -> Features {
         promql_features(&self.features)
@@ -190,9 +200,12 @@ impl Flags {
         has_feature(&self.features, features::NATIVE_DELTAS)
     }
 
-    /// Tells whether pushed series are labelled with the type and unit of their metric.
-    pub(crate) fn labels_type_and_unit(&self) -> bool {
-        has_feature(&self.features, features::TYPE_AND_UNIT_LABELS)
+    /// Returns what is made of pushed samples besides.
+    pub(crate) fn push_extras(&self) -> Extras {
+        Extras {
+            start_zeros: has_feature(&self.features, features::START_ZEROS),
+            type_and_unit_labels: has_feature(&self.features, features::TYPE_AND_UNIT_LABELS),
+        }
     }
 
     /// Returns how queries are evaluated.
@@ -213,6 +226,12 @@ impl Flags {
         let given = self.features.iter().filter(|name| !name.is_empty());
         given.map(|name| (name.as_str(), features::fate(name)))
     }
+}
+
+/// Returns why a flag of Prometheus, without its dashes, has no effect, where it has none.
+pub(crate) fn ignored_reason(name: &str) -> Option<&'static str> {
+    let found = IGNORED.iter().find(|(known, ..)| *known == name);
+    found.map(|(.., reason)| *reason)
 }
 
 /// Tells whether a name behind `--enable-feature` is known.

@@ -84,6 +84,14 @@ pub(crate) struct WebFlags {
     )]
     pub(crate) max_notification_listeners: usize,
 
+    /// Most results that a search may ask for (--enable-feature=search-api); 0: no limit.
+    #[arg(
+        long = "web.search.max-limit",
+        value_name = "N",
+        default_value_t = 10_000
+    )]
+    pub(crate) search_max_limit: usize,
+
     /// How long reading a request may take, and an idle connection stays open, such as 30s;
     /// 0: no limit.
     #[arg(

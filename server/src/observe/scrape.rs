@@ -16,10 +16,30 @@ pub(super) fn write(writer: &mut TextWriter, stats: &ScrapeStats) {
     for (interval, summary) in &stats.interval_lengths {
         write_summary(writer, name, ("interval", interval), summary);
     }
+    let name = "prometheus_target_interval_length_histogram_seconds";
+    let help = "Actual intervals between scrapes.";
+    writer.family(name, Kind::Histogram, help);
+    for (interval, summary) in &stats.interval_lengths {
+        write_buckets(writer, name, &[("interval", interval)], summary);
+    }
+    let name = "prometheus_target_reload_length_seconds";
+    let help = "Actual interval to reload the scrape pool with a given configuration.";
+    writer.family(name, Kind::Summary, help);
+    for (interval, summary) in &stats.reload_lengths {
+        write_summary(writer, name, ("interval", interval), summary);
+    }
+    let name = "prometheus_target_scrape_duration_seconds";
+    let help = "Total duration of the scrape from start to commit completion in seconds.";
+    writer.family(name, Kind::Histogram, help);
+    let mut whole = stats.scrape_lengths;
+    // There it has no classic buckets but the last.
+    whole.buckets = [whole.buckets[whole.buckets.len() - 1]; 5];
+    write_buckets(writer, name, &[], &whole);
     #[rustfmt::skip]
     let counters = [
         ("prometheus_target_scrapes_exceeded_sample_limit_total", "Total number of scrapes that hit the sample limit and were rejected.", stats.exceeded_sample_limit),
         ("prometheus_target_scrapes_exceeded_body_size_limit_total", "Total number of scrapes that hit the body size limit", stats.exceeded_body_limit),
+        ("prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total", "Total number of scrapes that hit the native histogram bucket limit and were rejected.", stats.exceeded_bucket_limit),
         ("prometheus_target_scrapes_sample_duplicate_timestamp_total", "Total number of samples rejected due to duplicate timestamps but different values.", stats.duplicate_timestamp),
         ("prometheus_target_scrapes_sample_out_of_bounds_total", "Total number of samples rejected due to timestamp falling outside of the time bounds.", stats.out_of_bounds),
         ("prometheus_target_scrapes_sample_out_of_order_total", "Total number of samples rejected due to not being out of the expected order.", stats.out_of_order),
@@ -44,6 +64,13 @@ pub(super) fn write(writer: &mut TextWriter, stats: &ScrapeStats) {
     );
     for pool in &stats.pools {
         write_summary(writer, name, ("scrape_job", &pool.job), &pool.sync_lengths);
+    }
+    let name = "prometheus_target_sync_length_histogram_seconds";
+    let help = "Actual interval to sync the scrape pool.";
+    writer.family(name, Kind::Histogram, help);
+    for pool in &stats.pools {
+        let label = [("scrape_job", pool.job.as_str())];
+        write_buckets(writer, name, &label, &pool.sync_lengths);
     }
     #[rustfmt::skip]
     let by_pool: [(&str, Kind, &str, PoolValue); 6] = [
@@ -70,7 +97,7 @@ pub(super) fn write_receiver(writer: &mut TextWriter, stats: &ReceiverStats) {
         ("kymo_remote_write_requests_total", "Remote-write requests received, refused ones included.", stats.requests),
         ("kymo_remote_write_failed_requests_total", "Remote-write requests answered with an error.", stats.failed),
         ("kymo_remote_write_samples_total", "Samples accepted by remote write.", stats.samples),
-        ("kymo_remote_write_histograms_refused_total", "Native histogram samples refused, which are not supported yet.", stats.histograms_refused),
+        ("kymo_remote_write_histograms_total", "Native histogram samples accepted by remote write.", stats.histograms),
     ];
     for (name, help, value) in counters {
         writer.counter(name, help, value);
@@ -110,4 +137,23 @@ fn write_summary(writer: &mut TextWriter, name: &str, label: (&str, &str), summa
     }
     writer.sample(&format!("{name}_sum"), &[label], summary.sum_seconds);
     writer.sample(&format!("{name}_count"), &[label], summary.count as f64);
+}
+
+/// Writes the buckets of a histogram, each bound once.
+fn write_buckets(writer: &mut TextWriter, name: &str, labels: &[(&str, &str)], summary: &Summary) {
+    let mut before = None;
+    for (bound, count) in summary.buckets {
+        if before.replace(bound) == Some(bound) {
+            continue;
+        }
+        let bound = match bound.is_infinite() {
+            true => "+Inf".to_owned(),
+            false => bound.to_string(),
+        };
+        let mut labels = labels.to_vec();
+        labels.push(("le", &bound));
+        writer.sample(&format!("{name}_bucket"), &labels, count as f64);
+    }
+    writer.sample(&format!("{name}_sum"), labels, summary.sum_seconds);
+    writer.sample(&format!("{name}_count"), labels, summary.count as f64);
 }

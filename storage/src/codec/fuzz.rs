@@ -3,7 +3,11 @@
 
 use super::presence::Presence;
 use super::sealed::{self, Effort, Scratch};
-use super::timestamps;
+use super::{histogram, timestamps};
+use crate::model::histogram::{
+    CounterResetHint, Histogram, HistogramPoint, IntegerHistogram, Span,
+};
+use crate::model::stale_marker;
 
 /// Reads `data` as a column, then as what a column is to be made of.
 ///
@@ -16,7 +20,7 @@ pub fn check_columns(data: &[u8]) {
         return;
     };
     let n = usize::from(u16::from_le_bytes([low, high])) % 9000;
-    match mode % 5 {
+    match mode % 7 {
         0 => read_values(rest, n),
         1 => read_timestamps(rest, n),
         2 => {
@@ -30,6 +34,8 @@ pub fn check_columns(data: &[u8]) {
             }
         }
         3 => write_values(&doubles(rest), n),
+        5 => read_run(rest, n),
+        6 => write_run(rest),
         _ => {
             let t_ms: Vec<i64> = doubles(rest).iter().map(|v| v.to_bits() as i64).collect();
             let mut bytes = Vec::new();
@@ -57,6 +63,96 @@ fn read_values(bytes: &[u8], n: usize) {
     if found.is_ok() {
         assert_eq!(whole.len(), n);
     }
+}
+
+/// Reads a run of histograms in both ways, whole and in part.
+fn read_run(bytes: &[u8], n: usize) {
+    let mut scratch = histogram::Scratch::default();
+    let mut points = Vec::new();
+    let _ = histogram::decode(bytes, n, &mut scratch, &mut points);
+    assert!(points.len() <= n);
+    let Ok(values) = histogram::Values::read(bytes, n) else {
+        return;
+    };
+    for range in [0..n, n / 3..n / 2] {
+        let (mut floats, mut histograms) = (0, 0);
+        let read = values.float_histograms(range.clone(), &mut scratch, |_| floats += 1);
+        assert_eq!(floats, if read.is_ok() { range.len() } else { 0 });
+        let read = values.histograms(range.clone(), &mut scratch, |_| histograms += 1);
+        assert_eq!(histograms, if read.is_ok() { range.len() } else { 0 });
+    }
+}
+
+/// Makes histograms of bytes, six each, cuts and writes them, and reads them back.
+fn write_run(bytes: &[u8]) {
+    let (pieces, _) = bytes.as_chunks::<6>();
+    let mut counts = [0i64; 4];
+    let point = |(t_ms, &[hint, bucket, more, shape, sum, first]): (i64, &[u8; 6])| {
+        counts[usize::from(bucket % 4)] += i64::from(more as i8) << (shape >> 3);
+        let length = 1 + u32::from(shape & 3);
+        let mut last = 0i64;
+        let deltas = counts[..length as usize].iter().map(|count| {
+            let before = std::mem::replace(&mut last, *count);
+            count.wrapping_sub(before)
+        });
+        let integer = IntegerHistogram {
+            counter_reset_hint: [
+                CounterResetHint::Unknown,
+                CounterResetHint::Reset,
+                CounterResetHint::NotReset,
+                CounterResetHint::Gauge,
+            ][usize::from(hint & 3)],
+            count: u64::from(more),
+            sum: match sum {
+                255 => stale_marker(),
+                sum => f64::from(sum) / 7.0,
+            },
+            positive_deltas: deltas.collect(),
+            positive_spans: vec![Span {
+                offset: i32::from(first as i8),
+                length,
+            }],
+            ..IntegerHistogram::default()
+        };
+        let histogram = match (hint & 4 == 0, integer.to_float()) {
+            (false, Ok(float)) => Histogram::Float(float),
+            _ => Histogram::Integer(integer),
+        };
+        HistogramPoint { t_ms, histogram }
+    };
+    let points: Vec<HistogramPoint> = (0..).zip(pieces).map(point).collect();
+    let Ok(runs) = histogram::cut(&points, 50) else {
+        return;
+    };
+    let mut scratch = histogram::Scratch::default();
+    let mut begin = 0;
+    for histogram::Run { layout, len } in runs {
+        let run = &points[begin..begin + len];
+        begin += len;
+        let mut bytes = Vec::new();
+        let written = histogram::encode(run, &layout, Effort::Block, &mut scratch, &mut bytes);
+        assert_eq!(written, Ok(()));
+        let mut found = Vec::new();
+        let read = histogram::decode(&bytes, len, &mut scratch, &mut found);
+        assert_eq!(read, Ok(()));
+        for (found, point) in found.iter().zip(run) {
+            let is_stale = point.histogram.is_stale_marker();
+            assert_eq!(found.histogram.is_stale_marker(), is_stale);
+            let wider = histogram::widened(&point.histogram, &layout);
+            let floats = (
+                found.histogram.to_float(),
+                wider.map(|wider| wider.to_float()),
+            );
+            let (Ok(found), Ok(Ok(wider))) = floats else {
+                unreachable!("what was cut has spans that fit");
+            };
+            assert!(
+                is_stale || found.is_same_data(&wider),
+                "{found:?} {wider:?}"
+            );
+        }
+    }
+    assert_eq!(begin, points.len());
 }
 
 fn read_timestamps(bytes: &[u8], n: usize) {
@@ -133,7 +229,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_hold(
-            mode in 0u8..5,
+            mode in 0u8..7,
             n in 0u16..3000,
             codec in 0u8..10,
             bytes in prop::collection::vec(any::<u8>(), 0..200),

@@ -1,5 +1,7 @@
 //! One write transaction: a scrape, a request, the results of a rule group.
 
+mod start;
+
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLockUpgradableReadGuard;

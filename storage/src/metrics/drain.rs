@@ -104,24 +104,28 @@ impl MetricStore {
     }
 
     /// Drops the samples that [`MetricStore::drain_late`] returned and nothing else: a
-    /// block has them now. The logs still do, so that a restart may find them once more.
+    /// block has them now, or they are deleted. The logs still do, so that a restart may
+    /// find them once more.
     ///
     /// # Errors
     /// Some samples could not be decoded; those of other series are dropped.
     pub fn forget_late(&self, taken: &[LateSeries]) -> Result<(), StorageError> {
-        let (mut samples, mut histogram_times) = (Samples::default(), Vec::new());
+        let (mut floats, mut histograms) = (Vec::new(), Vec::new());
         let mut outcome = Ok(());
         for series in taken {
-            if let Err(error) = series.read(&mut samples) {
-                outcome = Err(error);
+            let times = series
+                .extra
+                .late_times(series.range, &mut floats, &mut histograms);
+            if times.is_err() {
+                outcome = Err(StorageError::Chunk {
+                    series: format!("{:?}", series.labels),
+                });
                 continue;
             }
-            histogram_times.clear();
-            histogram_times.extend(samples.histograms.iter().map(|point| point.t_ms));
-            let times = (&*samples.timestamps, &*histogram_times);
             // A reader that is copying may not look at the block yet.
             let _capture = self.capture.lock();
             let mut shard = self.shards[series.shard].lock();
+            let times = (&*floats, &*histograms);
             shard.forget_late(series.slot, series.born, series.range, times);
         }
         outcome

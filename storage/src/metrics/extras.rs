@@ -61,6 +61,25 @@ impl Extra {
         Ok(())
     }
 
+    /// Replaces the content of both lists by the times of late floats and of late
+    /// histograms in `range`, deleted ones included.
+    pub(super) fn late_times(
+        &self,
+        range: TimeRange,
+        floats: &mut Vec<i64>,
+        histograms: &mut Vec<i64>,
+    ) -> Result<(), Malformed> {
+        let mut late = Vec::new();
+        self.late.read(range, &mut late)?;
+        floats.clear();
+        floats.extend(late.iter().map(|sample| sample.parts().0));
+        histograms.clear();
+        if let Some(taken) = &self.histograms {
+            histograms.extend(taken.late_times(range));
+        }
+        Ok(())
+    }
+
     /// Tells whether there may be histograms.
     pub(super) fn has_histograms(&self) -> bool {
         self.histograms.is_some()

@@ -4,6 +4,7 @@
 use super::exemplars::Exemplars;
 use super::extras::Taken;
 use super::head_files;
+use super::histograms::{self, TakenHistograms};
 use super::metadata::MetadataStore;
 use super::page::{self, PAGE_BYTES, Page, PageInfo};
 use super::sealed::{ChunkRef, SealedChunks};
@@ -29,6 +30,43 @@ pub fn check_sections(data: &[u8]) {
     let again = restore(&written.0, &written.1);
     assert_eq!(write(&again), written, "what is written is read");
     assert_eq!(again.late.n_samples(), first.late.n_samples());
+    check_histograms(data);
+}
+
+/// Reads `data` as a section of histograms.
+fn check_histograms(data: &[u8]) {
+    let mut shard = empty();
+    let is_whole = shard.restore_section(kind::HISTOGRAMS, data);
+    let written = histograms::sections(&shard.histograms.saved());
+    let mut again = empty();
+    for section in &written {
+        assert!(again.restore_section(kind::HISTOGRAMS, section));
+    }
+    for slot in 0..8 {
+        let (Some(one), Some(other)) = (shard.histograms.get(slot), again.histograms.get(slot))
+        else {
+            let none = shard.histograms.get(slot).or(again.histograms.get(slot));
+            assert!(none.is_none(), "what is written is read");
+            continue;
+        };
+        let mut points = [Vec::new(), Vec::new()];
+        for (series, points) in [one, other].into_iter().zip(&mut points) {
+            let taken = TakenHistograms::new(series, i64::MAX, None);
+            let read = taken.read(Some(TimeRange::ALL), TimeRange::ALL, points);
+            assert!(read.is_ok(), "histograms are readable");
+            assert!(points.is_sorted_by(|one, next| one.t_ms < next.t_ms));
+        }
+        let [one, other] = points.map(|points| format!("{points:?}"));
+        assert!(!is_whole || one == other, "what is written is read");
+    }
+}
+
+fn empty() -> Shard {
+    let mut shard = Shard::default();
+    for slot in 0..8 {
+        shard.create(slot, slot);
+    }
+    shard
 }
 
 /// Reads `data` as the sections of exemplars and of metadata.
@@ -59,10 +97,7 @@ pub fn check_side_sections(data: &[u8]) {
 }
 
 fn restore(late: &[u8], deleted: &[u8]) -> Shard {
-    let mut shard = Shard::default();
-    for slot in 0..8 {
-        shard.create(slot, slot);
-    }
+    let mut shard = empty();
     // Damage is told, and what was read before it stays.
     let _ = shard.restore_late(late);
     let _ = shard.restore_tombstones(deleted);

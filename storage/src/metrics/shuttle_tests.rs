@@ -15,6 +15,7 @@ use super::*;
 use crate::fs::Dir;
 use crate::fs::crash::{CrashDir, Cut, Loss};
 use crate::fs::memory::MemoryDir;
+use crate::model::histogram::{FloatHistogram, Histogram};
 use crate::model::{Labels, MatchOp, Matcher, TimeRange};
 use crate::sync::thread;
 use crate::{AppendError, StoreOptions, SyncPolicy};
@@ -70,7 +71,15 @@ fn named(name: &str) -> Vec<Matcher> {
     vec![Matcher::new(MatchOp::Equal, "__name__", name).unwrap()]
 }
 
-/// Samples: series, time, bits of the value.
+/// A histogram that is told by its sum.
+fn histogram(value: f64) -> Histogram {
+    Histogram::Float(FloatHistogram {
+        sum: value,
+        ..FloatHistogram::default()
+    })
+}
+
+/// Samples: series, time, bits of the value or of a histogram's sum.
 type Samples = BTreeSet<(u32, i64, u64)>;
 
 /// A store, and what was written to it.
@@ -117,7 +126,13 @@ impl<D: Dir> World<D> {
             let series = appender.series(&labels_of(n)).unwrap();
             // A value tells a sample from those of other series.
             let value = f64::from(n) * 1e6 + t_ms as f64;
-            match appender.append(series, t_ms, value) {
+            // Every fourth series has histograms, another one both in turn.
+            let appended = match n % 4 {
+                2 => appender.append_histogram(series, t_ms, &histogram(value)),
+                3 if t_ms % 20 == 0 => appender.append_histogram(series, t_ms, &histogram(value)),
+                _ => appender.append(series, t_ms, value),
+            };
+            match appended {
                 Ok(()) => accepted.push((n, t_ms, value.to_bits())),
                 Err(AppendError::OutOfBounds | AppendError::OutOfOrder | AppendError::TooOld) => {}
                 Err(error) => panic!("series {n} at {t_ms}: {error}"),
@@ -232,6 +247,12 @@ fn samples_of(selection: &Selection) -> Samples {
                 .zip(bits)
                 .map(|(&t_ms, bits)| (n, t_ms, bits)),
         );
+        let mut histograms = Vec::new();
+        let read = selection.read_histograms(index, &timestamps, &mut histograms);
+        read.unwrap();
+        assert!(histograms.is_sorted_by(|one, next| one.t_ms < next.t_ms));
+        let sums = histograms.iter();
+        samples.extend(sums.map(|s| (n, s.t_ms, s.histogram.sum.to_bits())));
     }
     samples
 }

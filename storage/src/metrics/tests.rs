@@ -23,6 +23,7 @@ mod pressure;
 mod reopen;
 mod retention;
 mod snapshots;
+mod start;
 
 const HOUR: i64 = 3_600_000;
 

@@ -26,7 +26,7 @@ impl Fixture {
         Fixture {
             _dir: dir,
             store,
-            receiver: Receiver::new(Limits::default()),
+            receiver: Receiver::new(Limits::default(), false),
             settings: Settings::default(),
         }
     }

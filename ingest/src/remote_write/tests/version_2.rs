@@ -6,25 +6,25 @@ use super::*;
 
 /// A request under construction: texts become symbols as they come.
 #[derive(Default)]
-struct Request {
+pub(super) struct Request {
     symbols: Vec<String>,
     series: Vec<Vec<u8>>,
 }
 
 /// One series of a request.
 #[derive(Default)]
-struct Series {
-    bytes: Vec<u8>,
+pub(super) struct Series {
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Request {
-    fn new() -> Request {
+    pub(super) fn new() -> Request {
         let mut request = Request::default();
         request.symbol("");
         request
     }
 
-    fn symbol(&mut self, text: &str) -> u32 {
+    pub(super) fn symbol(&mut self, text: &str) -> u32 {
         let at = self.symbols.iter().position(|one| one == text);
         let at = at.unwrap_or_else(|| {
             self.symbols.push(text.to_owned());
@@ -33,22 +33,22 @@ impl Request {
         u32::try_from(at).unwrap()
     }
 
-    fn refs(&mut self, labels: &[(&str, &str)]) -> Vec<u32> {
+    pub(super) fn refs(&mut self, labels: &[(&str, &str)]) -> Vec<u32> {
         let pairs = labels.iter().flat_map(|&(name, value)| [name, value]);
         pairs.map(|text| self.symbol(text)).collect()
     }
 
-    fn series(&mut self, labels: &[(&str, &str)], samples: &[(i64, f64)]) -> &mut Self {
+    pub(super) fn series(&mut self, labels: &[(&str, &str)], samples: &[(i64, f64)]) -> &mut Self {
         let refs = self.refs(labels);
         self.push(Series::with(&refs).samples(samples))
     }
 
-    fn push(&mut self, series: Series) -> &mut Self {
+    pub(super) fn push(&mut self, series: Series) -> &mut Self {
         self.series.push(field(5, &series.bytes));
         self
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let symbols = self.symbols.iter().map(|text| field(4, text.as_bytes()));
         symbols
             .chain(self.series.iter().cloned())
@@ -57,7 +57,7 @@ impl Request {
     }
 }
 
-fn varint(mut value: u64) -> Vec<u8> {
+pub(super) fn varint(mut value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -67,20 +67,20 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-fn packed(refs: &[u32]) -> Vec<u8> {
+pub(super) fn packed(refs: &[u32]) -> Vec<u8> {
     refs.iter()
         .flat_map(|&one| varint(u64::from(one)))
         .collect()
 }
 
 impl Series {
-    fn with(refs: &[u32]) -> Series {
+    pub(super) fn with(refs: &[u32]) -> Series {
         Series {
             bytes: field(1, &packed(refs)),
         }
     }
 
-    fn samples(mut self, samples: &[(i64, f64)]) -> Series {
+    pub(super) fn samples(mut self, samples: &[(i64, f64)]) -> Series {
         for &(t_ms, value) in samples {
             // The sample of 1.0 is one of 2.0 without its start time.
             let in_1 = sample(t_ms, value);
@@ -89,7 +89,7 @@ impl Series {
         self
     }
 
-    fn exemplar(mut self, refs: &[u32], t_ms: i64, value: f64) -> Series {
+    pub(super) fn exemplar(mut self, refs: &[u32], t_ms: i64, value: f64) -> Series {
         let mut exemplar = field(1, &packed(refs));
         exemplar.push(0x11);
         exemplar.extend(value.to_le_bytes());
@@ -99,7 +99,7 @@ impl Series {
         self
     }
 
-    fn metadata(mut self, kind: u64, help: u32, unit: u32) -> Series {
+    pub(super) fn metadata(mut self, kind: u64, help: u32, unit: u32) -> Series {
         let mut metadata = vec![0x08];
         metadata.extend(varint(kind));
         metadata.push(0x18);
@@ -112,14 +112,18 @@ impl Series {
 }
 
 fn send(fixture: &Fixture, request: &[u8]) -> Outcome {
+    send_with(fixture, request, Extras::default())
+}
+
+pub(super) fn send_with(fixture: &Fixture, request: &[u8], extras: Extras) -> Outcome {
     let body = snap::raw::Encoder::new().compress_vec(request).unwrap();
-    let receiver = Receiver::new(Limits::default(), Accepts::default());
+    let receiver = Receiver::new(Limits::default(), Accepts::default(), extras);
     let kind = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
     receiver.receive(&fixture.store, Some(kind), Some("snappy"), &body, NOW_MS)
 }
 
 /// Returns status, counts of what was written (samples, histograms, exemplars) and body.
-fn answer(fixture: &Fixture, request: &Request) -> (u16, String, String) {
+pub(super) fn answer(fixture: &Fixture, request: &Request) -> (u16, String, String) {
     let reply = send(fixture, &request.encode()).reply();
     let written = reply
         .headers
@@ -129,7 +133,7 @@ fn answer(fixture: &Fixture, request: &Request) -> (u16, String, String) {
     (reply.status, counts.join(" "), reply.body)
 }
 
-fn stored_whole(counts: &str) -> (u16, String, String) {
+pub(super) fn stored_whole(counts: &str) -> (u16, String, String) {
     (204, counts.to_owned(), String::new())
 }
 

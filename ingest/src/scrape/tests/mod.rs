@@ -1,6 +1,8 @@
 //! Scrapes from the answer of a target to what can be selected afterwards.
 
 mod cache;
+mod formats;
+mod histograms;
 mod pools;
 mod rounds;
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::discovery::{Group, GroupId, LabelMap, Snapshot};
+use crate::scrape::ScrapeFeatures;
 use crate::scrape::TargetGroup;
 use crate::scrape::config::ScrapeConfig;
 use crate::scrape::{Job, LocalSource, ScrapePools, TargetHealth};
@@ -35,7 +36,12 @@ fn running() -> Running {
     let began = Instant::now();
     let clock: Clock = Arc::new(move || 1_000_000_000_000 + began.elapsed().as_nanos() as i64);
     Running {
-        pools: ScrapePools::new(Arc::clone(&stored.store), clock, Arc::new(|| None)),
+        pools: ScrapePools::new(
+            Arc::clone(&stored.store),
+            clock,
+            Arc::new(|| None),
+            ScrapeFeatures::default(),
+        ),
         stored,
         source: Arc::default(),
     }

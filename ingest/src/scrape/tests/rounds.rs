@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kymo_storage::compat::name::NameValidation;
-use kymo_storage::model::{RelabelAction, RelabelConfig, RelabelRule};
+use kymo_storage::model::{Labels, RelabelAction, RelabelConfig, RelabelRule};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::http::HttpClient;
 use crate::http::test_server::{Answered, TestServer, answer, text};
-use crate::scrape::TargetGroup;
 use crate::scrape::config::{ScrapeConfig, ScrapeProtocol};
 use crate::scrape::negotiate;
 use crate::scrape::round::{Board, Memory, Shared, Source, Subject};
 use crate::scrape::stats::Counters;
 use crate::scrape::target;
+use crate::scrape::{ScrapeFeatures, TargetGroup};
 
 /// A target whose answers the test decides, and what was stored of them.
 struct Scraped {
@@ -57,6 +57,7 @@ async fn scraped_into(stored: Stored, change: impl FnOnce(&mut ScrapeConfig)) ->
                 let shut = Arc::clone(&shut);
                 Arc::new(move || shut.lock().clone())
             },
+            features: ScrapeFeatures::default(),
             counters: Counters::default(),
             compute: Semaphore::new(1),
         }),
@@ -542,6 +543,25 @@ async fn an_empty_answer_is_a_good_scrape() {
         scraped.stored.samples("a"),
         [format!("a{{{LABELS}}} 1=1 11=stale")]
     );
+}
+
+/// The window for late samples must not let a marker break a series that goes on.
+#[tokio::test]
+async fn the_end_of_a_series_that_went_on_elsewhere_is_not_stored() {
+    let stored = Stored::with(|options| options.out_of_order_window_ms = 600_000);
+    let mut scraped = scraped_into(stored, |_| {}).await;
+    scraped.text(10.0, "a 1\n").await;
+    {
+        let mut appender = scraped.stored.store.appender();
+        let labels = Labels::from_pairs([("__name__", "a"), ("instance", "i"), ("job", "j")]);
+        let series = appender.series(&labels).unwrap();
+        appender.append(series, 40_000, 2.0).unwrap();
+        appender.commit().unwrap();
+    }
+    let memory = scraped.memory.take().unwrap();
+    scraped.subject.end(memory, 20_000_000_000).await;
+    let expected = format!("a{{{LABELS}}} 10=1 40=2");
+    assert_eq!(scraped.stored.samples("a"), [expected]);
 }
 
 #[tokio::test]

@@ -22,14 +22,19 @@ pub(super) fn time_range(params: &Params) -> Result<TimeRange, ApiError> {
 
 /// Reads an optional time in milliseconds.
 pub(super) fn time_or(params: &Params, name: &str, absent_ms: i64) -> Result<i64, ApiError> {
+    time_value(params, name, absent_ms).map_err(|cause| ApiError::parameter(name, cause))
+}
+
+/// The same, for calls that do not name the parameter in front of what is wrong.
+///
+/// # Errors
+/// The bare cause.
+pub(super) fn time_value(params: &Params, name: &str, absent_ms: i64) -> Result<i64, String> {
     match params.get(name) {
         "" => Ok(absent_ms),
         text => match time::parse_api(text) {
             Ok(instant) => Ok(instant.ms()),
-            Err(error) => Err(ApiError::parameter(
-                name,
-                format_args!("invalid time value for '{name}': {error}"),
-            )),
+            Err(error) => Err(format!("invalid time value for '{name}': {error}")),
         },
     }
 }

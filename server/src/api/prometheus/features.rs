@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use kymo_query::promql::{self, WordKind};
 use kymo_query::template::alert;
 
+use super::search::{self, MEASURES};
 use crate::api::call::Call;
 use crate::app::App;
 use crate::config::DISCOVERY_KINDS;
@@ -96,7 +97,7 @@ fn all(app: &App) -> BTreeMap<&'static str, Category> {
 }
 
 fn api(flags: &Flags) -> Category {
-    category([
+    let mut category = category([
         ("admin", flags.web.enable_admin_api),
         ("exclude_alerts", true),
         ("label_values_match", true),
@@ -110,10 +111,12 @@ fn api(flags: &Flags) -> Category {
         ("query_stats", true),
         ("query_warnings", true),
         ("remote_write_receiver", flags.web.enable_remote_write),
-        ("search", has(flags, "search-api")),
+        ("search", has(flags, search::FEATURE)),
         ("time_range_labels", true),
         ("time_range_series", true),
-    ])
+    ]);
+    category.extend(MEASURES.map(|name| (format!("search_fuzz_alg_{name}"), true)));
+    category
 }
 
 fn promql(flags: &Flags) -> Category {
@@ -159,7 +162,7 @@ fn category<'a>(entries: impl IntoIterator<Item = (&'a str, bool)>) -> Category 
 }
 
 /// Tells whether a feature was asked for that Kymo has.
-fn has(flags: &Flags, feature: &str) -> bool {
+pub(super) fn has(flags: &Flags, feature: &str) -> bool {
     let mut fates = flags.feature_fates();
     fates.any(|(name, fate)| name == feature && matches!(fate, Some(Fate::Works | Fate::Always)))
 }

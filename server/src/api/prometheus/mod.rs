@@ -15,6 +15,7 @@ pub(super) mod query;
 pub(super) mod read;
 pub(super) mod relabel_steps;
 pub(super) mod rules;
+pub(super) mod search;
 pub(super) mod self_metrics;
 pub(super) mod status;
 pub(super) mod targets;

@@ -81,7 +81,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, request: Request) -> Re
 fn settings(app: &App) -> Settings {
     let mut settings = app.config.current().otlp.clone();
     settings.allow_delta = app.flags.stores_deltas();
-    settings.type_and_unit_labels = app.flags.labels_type_and_unit();
+    settings.type_and_unit_labels = app.flags.push_extras().type_and_unit_labels;
     settings.lookback_ms = app.flags.engine_options().lookback_delta_ms;
     settings
 }

@@ -8,7 +8,7 @@ use kymo_storage::compat::time::Instant;
 use kymo_storage::model::Labels;
 use serde::{Serialize, Serializer};
 
-use super::bounds::atoi;
+use super::bounds::{atoi, parse_bool};
 use crate::api::call::Call;
 use crate::http::answer::{Answer, ApiResult};
 use crate::http::error::ApiError;
@@ -185,7 +185,8 @@ struct FamilyMetadata<'a> {
     help: &'a str,
 }
 
-/// `/api/v1/metadata`: what is known of metric families, over all targets.
+/// `/api/v1/metadata`: what is known of metric families, over all targets. With `all=true`
+/// also what is stored of those that no target exposes now.
 pub(crate) async fn metadata(call: Call) -> ApiResult {
     let limit = number(&call, "limit", "limit must be a number")?;
     let per_metric = number(
@@ -196,9 +197,12 @@ pub(crate) async fn metadata(call: Call) -> ApiResult {
     let metric = call.params.get("metric");
     let core = call.core()?;
     let targets = core.scraping.metadata();
-    let stored = core
-        .store
-        .metadata(Some(metric).filter(|metric| !metric.is_empty()));
+    let stored = match parse_bool(call.params.get("all")) {
+        Ok(true) => core
+            .store
+            .metadata(Some(metric).filter(|metric| !metric.is_empty())),
+        _ => Vec::new(),
+    };
     let mut found: BTreeMap<&str, Vec<FamilyMetadata<'_>>> = BTreeMap::new();
     for family in targets.iter().flat_map(|target| &target.families) {
         if !metric.is_empty() && family.family != metric {

@@ -56,8 +56,12 @@ impl Point {
 }
 
 impl Run {
-    /// Puts together what was stored; `None` where it is no run.
+    /// Puts together what was stored; `None` where it is no run, or a longer one than a
+    /// reader should have to widen.
     pub(super) fn from_stored(n: u16, bytes: &[u8]) -> Option<(Run, Flat)> {
+        if n > MAX_LEN {
+            return None;
+        }
         let mut decoder = Decoder::new(bytes);
         let mut range: Option<TimeRange> = None;
         for _ in 0..n {

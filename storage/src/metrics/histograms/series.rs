@@ -307,6 +307,11 @@ impl TakenHistograms {
         seen.map(|(t_ms, late)| (*t_ms, &*late.flat))
     }
 
+    /// Returns the times of the late histograms in `range`.
+    pub(in crate::metrics) fn late_times(&self, range: TimeRange) -> impl Iterator<Item = i64> {
+        self.late(range).map(|(t_ms, _)| t_ms)
+    }
+
     /// Tells whether there may be a histogram in order in `in_order`, or a late one in
     /// `range`, outside the times that `hidden` covers.
     pub(in crate::metrics) fn any_in(

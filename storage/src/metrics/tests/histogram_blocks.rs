@@ -147,16 +147,13 @@ fn late_samples_at_deleted_times_do_not_keep_it_busy() {
     for t_ms in (0..5 * RANGE).step_by(100) {
         commit(&store, &[(0, t_ms), (1, t_ms)]);
     }
-    while store
-        .compact(&Retention::default(), &mut on)
-        .unwrap()
-        .flushed
-        > 0
-    {}
-    commit(&store, &[(0, 25), (0, 425), (1, 25), (1, 425)]);
-    store
-        .delete_series(&[all()], TimeRange::new(200, 300))
-        .unwrap();
+    store.compact(&Retention::default(), &mut on).unwrap();
+    commit(&store, &[(0, 25), (1, 25)]);
+    for t_ms in (5 * RANGE..8 * RANGE).step_by(100) {
+        commit(&store, &[(0, t_ms), (1, t_ms)]);
+    }
+    let to_the_end = TimeRange::new(200, 9 * RANGE);
+    store.delete_series(&[all()], to_the_end).unwrap();
     // Some of these are floats, some are not.
     let late: Vec<(u8, i64)> = (205..300)
         .step_by(5)
