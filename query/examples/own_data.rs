@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use kymo_query::{
-    Cancel, Engine, EngineOptions, QueryOptions, RangeQuery, SampleBuf, SelectHints, SeriesSet,
-    Source, SourceError, Value,
+    Cancel, Engine, EngineOptions, QueryOptions, SampleBuf, SelectHints, SeriesSet, Source,
+    SourceError, Value,
 };
 use kymo_storage::model::{Labels, Matcher, TimeRange};
 
@@ -93,13 +93,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for rate in &rates {
         println!("{} takes {:?} an hour", rate.labels, rate.value);
     }
-    let range = RangeQuery {
-        query: "sum(orders_total)",
-        start_ms: 0,
-        end_ms: at_ms,
-        step_ms: 15 * 60_000,
-    };
-    let result = engine.range(&orders, &range, &options, &cancel)?;
+    let (query, step_ms) = ("sum(orders_total)", 15 * 60_000);
+    let result = engine.range(&orders, query, 0, at_ms, step_ms, &options, &cancel)?;
     println!("orders so far: {:?}", result.value);
     Ok(())
 }

@@ -41,6 +41,7 @@ use crate::rules::{self, Evaluator};
 use crate::scraping;
 use crate::urls::Urls;
 use crate::work::active_queries::ActiveQueries;
+use crate::work::auto_reload::{self, Watched};
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
@@ -265,8 +266,19 @@ pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failu
     for (flag, reason) in &flags.ignored {
         warn!(flag, reason, "a flag has no effect");
     }
+<<<<<<< HEAD
     let config = Configured::load(flags.config_file())
         .map_err(|problem| Failure::new(2, "error loading config", problem))?;
+=======
+    let watched = Watched::new(&flags);
+    let config = match Configured::load(flags.config_file()) {
+        Ok(config) => config,
+        Err(problem) => {
+            error!(%problem, "error loading config");
+            return ExitCode::from(2);
+        }
+    };
+>>>>>>> main
     let rule_files = &config.current().rule_files;
     let accepted = Accepted {
         names: config.current().global.name_validation,
@@ -282,12 +294,34 @@ pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failu
         .thread_name("kymo")
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
+<<<<<<< HEAD
         .build()
         .context("start the runtime")?;
     Ok(runtime.block_on(serve(flags, config, surrounding))?)
 }
 
 async fn serve(flags: Flags, config: Configured, surrounding: Surrounding) -> anyhow::Result<()> {
+=======
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(serve(flags, config, watched)),
+        Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
+    };
+    match result {
+        Ok(code) => code,
+        Err(problem) => {
+            error!(error = format!("{problem:#}"), "the server cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(
+    flags: Flags,
+    config: Configured,
+    watched: Option<Watched>,
+) -> anyhow::Result<ExitCode> {
+>>>>>>> main
     let limits = Limits {
         max_connections: flags.web.max_connections,
         read_timeout: flags.web.read_timeout(),
@@ -349,8 +383,19 @@ async fn serve(flags: Flags, config: Configured, surrounding: Surrounding) -> an
         Arc::new(move || access.handshake()) as Handshake
     });
     let serving = tokio::spawn(listener.serve(handler, tls, stopped.clone()));
+<<<<<<< HEAD
     let signals = matches!(surrounding, Surrounding::Process)
         .then(|| tokio::spawn(signals(Arc::clone(&app))));
+=======
+    let signals = tokio::spawn(signals(Arc::clone(&app)));
+    if let Some(watched) = watched {
+        tokio::spawn(auto_reload::watch(
+            watched,
+            Arc::clone(&app),
+            stopped.clone(),
+        ));
+    }
+>>>>>>> main
 
     let store = open_store(&app).await?;
     app.notices.end(notices::STARTING);

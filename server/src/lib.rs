@@ -17,7 +17,11 @@ mod apply;
 mod check;
 mod client;
 mod commands;
+<<<<<<< HEAD
 mod embedded;
+=======
+mod debug;
+>>>>>>> main
 mod flags;
 mod forward;
 mod http;
@@ -26,6 +30,7 @@ mod notices;
 mod notify;
 mod observe;
 mod promql;
+mod push;
 mod query;
 mod reload;
 mod rules;

@@ -49,7 +49,6 @@ pub use meta::BlockMeta;
 pub use reader::{Cursor, Reader, Series, block_names};
 pub use report::{ImportReport, Skipped, SkippedKind};
 pub use writer::{Writer, WriterOptions};
-pub use xor::{CHUNK_SAMPLES as SAMPLES_PER_CHUNK, encode as encode_xor_chunk};
 
 use std::io;
 use std::path::{Path, PathBuf};

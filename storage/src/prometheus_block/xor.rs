@@ -22,14 +22,14 @@ use crate::codec::varint;
 use crate::codec::xor::XorState;
 
 /// Samples in a chunk that we write, as Prometheus does.
-pub const CHUNK_SAMPLES: usize = 120;
+pub(super) const CHUNK_SAMPLES: usize = 120;
 
 /// Widths of the fields for a change, and their prefixes.
 const CHANGES: [(u32, u64, u32); 3] = [(14, 0b10, 2), (17, 0b110, 3), (20, 0b1110, 4)];
 
 /// Appends the payload of a float chunk, Prometheus' encoding 1, for the samples, of which
 /// there are 1 to 65 535.
-pub fn encode(timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
+pub(super) fn encode(timestamps: &[i64], values: &[f64], out: &mut Vec<u8>) {
     debug_assert_eq!(timestamps.len(), values.len());
     debug_assert!(u16::try_from(timestamps.len()).is_ok());
     out.extend_from_slice(&(timestamps.len() as u16).to_be_bytes());

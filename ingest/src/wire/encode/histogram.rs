@@ -5,8 +5,8 @@ use kymo_storage::model::histogram::{Buckets, CounterResetHint, Histogram, Span}
 use super::super::reader::{BYTES, FIXED64, VARINT};
 use super::{put_bytes, put_double, put_number, put_tag, put_varint};
 
-/// Appends a histogram.
-pub(super) fn put(out: &mut Vec<u8>, t_ms: i64, histogram: &Histogram) {
+/// Appends the fields of a histogram.
+pub fn put(out: &mut Vec<u8>, t_ms: i64, histogram: &Histogram) {
     match histogram {
         Histogram::Integer(found) => {
             // The count is one of two fields, and written even where it is 0: it tells

@@ -11,6 +11,7 @@ mod v1;
 mod v2;
 
 pub use age::{Counts, Version, drop_old};
+pub use histogram::put as put_histogram;
 pub use v1::WriteRequestBuilder;
 pub use v2::RequestBuilder;
 

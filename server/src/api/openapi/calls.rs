@@ -256,6 +256,7 @@ pub(super) const CALLS: &[Described] = &[
     call("/notifications/live", GET, "notifications", "Tells what operators should know as it happens.", &[], Events),
     sent("/read", "Answers a remote reader.", "application/x-protobuf", Other("application/x-protobuf")),
     sent("/write", "Stores what a remote writer sends.", "application/x-protobuf", Nothing),
+    sent("/otlp/v1/metrics", "Stores metrics of OpenTelemetry.", "application/x-protobuf", Other("application/x-protobuf")),
     call("/admin/tsdb/delete_series", POST_PUT, "admin", "Deletes samples of series.", &[must("match[]", Kind::Texts, "Selectors of series."), START, END], Nothing),
     call("/admin/tsdb/clean_tombstones", POST_PUT, "admin", "Removes deleted samples from disk.", &[], Nothing),
     call("/admin/tsdb/snapshot", POST_PUT, "admin", "Copies the data directory.", &[may("skip_head", Kind::Bool, "Whether what is not in a block is left out.")], Data("object")),

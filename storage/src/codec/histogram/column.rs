@@ -210,11 +210,6 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Passes over a column.
-pub(super) fn skip(bytes: &mut &[u8]) -> Result<(), CodecError> {
-    Column::take(bytes).map(drop)
-}
-
 fn take<'a>(bytes: &mut &'a [u8], len: u64) -> Result<&'a [u8], CodecError> {
     let len = usize::try_from(len).ok();
     len.and_then(|len| bytes.split_off(..len)).ok_or(SHORT)
@@ -243,9 +238,6 @@ mod tests {
             let doubles = values[range].iter().map(|value| *value as f64);
             assert_eq!(out, doubles.collect::<Vec<_>>());
         }
-        let mut rest = &bytes[..];
-        assert_eq!(skip(&mut rest), Ok(()));
-        assert!(rest.is_empty());
         bytes.len()
     }
 

@@ -18,13 +18,12 @@ use http_body::Frame;
 use kymo_ingest::wire::writer::{
     put_bytes, put_int, put_message, put_number, put_varint, varint_len,
 };
-use kymo_query::SampleBuf;
 use kymo_storage::metrics::Selection;
 use kymo_storage::model::Labels;
-use kymo_storage::prometheus_block::{SAMPLES_PER_CHUNK, encode_xor_chunk};
+use kymo_storage::prometheus_block::chunk::{Chunk, Encoding};
 
 use super::request::Wanted;
-use super::series::{Growing, for_each_label, put_labels, read};
+use super::series::{Growing, SeriesSamples, for_each_label, put_labels};
 use super::{Asked, Failure};
 use crate::app::App;
 use crate::work::remote_reads::Admitted;
@@ -33,9 +32,6 @@ const CONTENT_TYPE: &str = "application/x-streamed-protobuf; proto=prometheus.Ch
 
 /// Bytes after which a piece of the answer ends.
 const PIECE_BYTES: usize = 64 << 10;
-
-/// The number of the encoding of float chunks.
-const XOR: u64 = 1;
 
 /// Answers a request. The first piece is made before, so that what fails at once has a
 /// status.
@@ -50,7 +46,7 @@ pub(super) async fn respond(
         asked,
         query: 0,
         current: None,
-        buf: SampleBuf::default(),
+        samples: SeriesSamples::default(),
         _admitted: admitted,
     };
     let (writer, first) = piece(Arc::clone(app), writer).await?;
@@ -146,7 +142,7 @@ struct FrameWriter {
     current: Option<(Selection, usize)>,
     max_frame_bytes: usize,
     growing: Growing,
-    buf: SampleBuf,
+    samples: SeriesSamples,
     /// The place of the reader, as long as the answer goes on.
     _admitted: Admitted,
 }
@@ -187,10 +183,10 @@ impl FrameWriter {
                 max_bytes: self.max_frame_bytes,
             };
             if query.labels_only {
-                series.write(std::iter::once(empty_chunk(query)), out);
+                series.write(&[empty_chunk(query)], out);
             } else {
-                read(selection, index, &mut self.buf)?;
-                series.write(chunks(&self.buf), out);
+                self.samples.read(selection, index)?;
+                series.write(&self.samples.chunks()?, out);
             }
         }
         Ok(false)
@@ -198,29 +194,22 @@ impl FrameWriter {
 }
 
 /// Returns a chunk without samples, for a reader that wants the labels only.
-fn empty_chunk(query: &Wanted) -> Vec<u8> {
-    chunk(query.range.start_ms, query.range.end_ms, XOR, &[0, 0])
-}
-
-/// Encodes samples, a chunk at a time.
-fn chunks(buf: &SampleBuf) -> impl Iterator<Item = Vec<u8>> {
-    let columns = buf.timestamps.chunks(SAMPLES_PER_CHUNK);
-    let columns = columns.zip(buf.values.chunks(SAMPLES_PER_CHUNK));
-    columns.filter_map(|(timestamps, values)| {
-        let (first, last) = (timestamps.first()?, timestamps.last()?);
-        let mut data = Vec::new();
-        encode_xor_chunk(timestamps, values, &mut data);
-        Some(chunk(*first, *last, XOR, &data))
-    })
+fn empty_chunk(query: &Wanted) -> Chunk {
+    Chunk {
+        encoding: Encoding::Xor,
+        min_t_ms: query.range.start_ms,
+        max_t_ms: query.range.end_ms,
+        payload: vec![0, 0],
+    }
 }
 
 /// Returns the message of a chunk.
-fn chunk(min_t_ms: i64, max_t_ms: i64, encoding: u64, data: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(data.len() + 24);
-    put_int(&mut out, 1, min_t_ms);
-    put_int(&mut out, 2, max_t_ms);
-    put_number(&mut out, 3, encoding);
-    put_bytes(&mut out, 4, data);
+fn message(chunk: &Chunk) -> Vec<u8> {
+    let mut out = Vec::with_capacity(chunk.payload.len() + 24);
+    put_int(&mut out, 1, chunk.min_t_ms);
+    put_int(&mut out, 2, chunk.max_t_ms);
+    put_number(&mut out, 3, chunk.encoding as u64);
+    put_bytes(&mut out, 4, &chunk.payload);
     out
 }
 
@@ -234,7 +223,7 @@ struct SeriesFrames<'a> {
 
 impl SeriesFrames<'_> {
     /// Appends frames with these chunks. A frame ends with the chunk that fills it.
-    fn write(&self, chunks: impl Iterator<Item = Vec<u8>>, out: &mut Vec<u8>) {
+    fn write(&self, chunks: &[Chunk], out: &mut Vec<u8>) {
         let mut labels_bytes = 0;
         for_each_label(self.labels, self.external, |name, value| {
             labels_bytes += field_len(name.len()) + field_len(value.len());
@@ -242,11 +231,11 @@ impl SeriesFrames<'_> {
         let room = self.max_bytes.saturating_sub(labels_bytes);
         let mut held: Vec<Vec<u8>> = Vec::new();
         let mut held_bytes = 0;
-        let mut chunks = chunks.peekable();
-        while let Some(chunk) = chunks.next() {
-            held_bytes += chunk.len();
-            held.push(chunk);
-            if held_bytes >= room || chunks.peek().is_none() {
+        for (i, chunk) in chunks.iter().enumerate() {
+            let message = message(chunk);
+            held_bytes += message.len();
+            held.push(message);
+            if held_bytes >= room || i + 1 == chunks.len() {
                 self.frame(&held, out);
                 held.clear();
                 held_bytes = 0;
@@ -326,19 +315,20 @@ mod tests {
             external: &external,
             max_bytes,
         };
-        let buf = SampleBuf {
+        let samples = SeriesSamples {
             timestamps: (0..300).map(|i| i * 1000).collect(),
             values: (0..300).map(f64::from).collect(),
-            ..SampleBuf::default()
+            histograms: Vec::new(),
         };
+        let chunks = samples.chunks().unwrap();
         let write = |max_bytes| {
             let mut out = Vec::new();
-            series(max_bytes).write(chunks(&buf), &mut out);
+            series(max_bytes).write(&chunks, &mut out);
             frames(&out)
         };
         assert_eq!(write(1 << 20), [(3, 3, 3)]);
         assert_eq!(write(0), [(3, 3, 1), (3, 3, 1), (3, 3, 1)]);
-        let two = chunks(&buf).take(2).map(|chunk| chunk.len()).sum::<usize>();
+        let two: usize = chunks[..2].iter().map(|chunk| message(chunk).len()).sum();
         assert_eq!(write(two), [(3, 3, 2), (3, 3, 1)]);
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
+use kymo_ingest::wire::encode::put_histogram;
 use kymo_ingest::wire::writer::{put_double, put_int, put_message};
-use kymo_query::{Cancel, SampleBuf};
+use kymo_query::Cancel;
 use kymo_storage::metrics::MetricStore;
 
 use super::request::Wanted;
-use super::series::{Growing, put_labels, read};
+use super::series::{Growing, SeriesSamples, put_labels};
 use super::{Asked, Failure};
 use crate::app::App;
 use crate::work::remote_reads::Admitted;
@@ -96,29 +97,34 @@ impl Samples<'_> {
         }
         let selection = self.store.select(&query.matchers, query.range)?;
         let held = held + selection.memory_bytes();
-        let mut buf = SampleBuf::default();
+        let mut samples = SeriesSamples::default();
         let mut n_samples = 0;
         for index in 0..selection.len() {
             if self.cancel.check("a remote read").is_err() {
                 return Err(Failure::Gone);
             }
             if !query.labels_only {
-                read(&selection, index, &mut buf)?;
-                if buf.timestamps.is_empty() {
+                samples.read(&selection, index)?;
+                if samples.len() == 0 {
                     continue;
                 }
             }
-            n_samples += buf.timestamps.len();
+            n_samples += samples.len();
             if self.limit > 0 && n_samples > self.limit {
                 return Err(Failure::SampleLimit(self.limit));
             }
             let labels = selection.labels(index);
             put_message(out, 1, |out| {
                 put_labels(out, &labels, &self.asked.external);
-                for (&t_ms, &value) in buf.timestamps.iter().zip(&buf.values) {
+                for (&t_ms, &value) in samples.timestamps.iter().zip(&samples.values) {
                     put_message(out, 2, |out| {
                         put_double(out, 1, value);
                         put_int(out, 2, t_ms);
+                    });
+                }
+                for point in &samples.histograms {
+                    put_message(out, 4, |out| {
+                        put_histogram(out, point.t_ms, &point.histogram);
                     });
                 }
             });

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use kymo_ingest::wire::writer::{put_bytes, put_message};
-use kymo_query::{MemoryGrant, SampleBuf};
+use kymo_query::MemoryGrant;
 use kymo_storage::StorageError;
 use kymo_storage::metrics::Selection;
 use kymo_storage::model::Labels;
+use kymo_storage::model::histogram::HistogramPoint;
+use kymo_storage::prometheus_block::chunk::{Chunk, encode_floats, encode_histograms};
 
 use super::Failure;
 use crate::work::memory::Memory;
@@ -41,15 +43,59 @@ pub(super) fn put_labels(out: &mut Vec<u8>, labels: &Labels, external: &Labels) 
     });
 }
 
-/// Reads the samples of a series.
-pub(super) fn read(
-    selection: &Selection,
-    index: usize,
-    buf: &mut SampleBuf,
-) -> Result<(), StorageError> {
-    buf.histograms.clear();
-    selection.read(index, &mut buf.timestamps, &mut buf.values)?;
-    Ok(())
+/// Samples of one series, used again for the next: floats in columns, and histograms in the
+/// form in which they came.
+#[derive(Debug, Default)]
+pub(super) struct SeriesSamples {
+    pub(super) timestamps: Vec<i64>,
+    pub(super) values: Vec<f64>,
+    pub(super) histograms: Vec<HistogramPoint>,
+}
+
+impl SeriesSamples {
+    /// Reads the samples of a series.
+    pub(super) fn read(&mut self, selection: &Selection, index: usize) -> Result<(), StorageError> {
+        selection.read(index, &mut self.timestamps, &mut self.values)?;
+        selection.read_points(index, &self.timestamps, &mut self.histograms)
+    }
+
+    /// Returns how many samples there are.
+    pub(super) fn len(&self) -> usize {
+        self.timestamps.len() + self.histograms.len()
+    }
+
+    /// Returns the samples in chunks, in order of time: one holds floats or histograms.
+    ///
+    /// # Errors
+    /// A histogram is not valid.
+    pub(super) fn chunks(&self) -> Result<Vec<Chunk>, Failure> {
+        let mut chunks = Vec::new();
+        let (mut floats, mut points) = (0, 0);
+        while floats < self.timestamps.len() || points < self.histograms.len() {
+            let next = self.histograms.get(points).map_or(i64::MAX, |p| p.t_ms);
+            let ahead = self.timestamps[floats..].iter();
+            let n_floats = ahead.take_while(|&&t_ms| t_ms < next).count();
+            let run = floats..floats + n_floats;
+            floats = run.end;
+            chunks.extend(encode_floats(
+                &self.timestamps[run.clone()],
+                &self.values[run],
+            ));
+            let next = self.timestamps.get(floats).copied().unwrap_or(i64::MAX);
+            let ahead = self.histograms[points..].iter();
+            // At one time there is a float or a histogram; whatever else there may be
+            // must not keep this from ending.
+            let n_points = ahead.take_while(|point| point.t_ms <= next).count();
+            let run = points..points + n_points;
+            points = run.end;
+            let coded = encode_histograms(&self.histograms[run]);
+            chunks.extend(coded.map_err(|error| Failure::Failed(error.to_string()))?);
+            if n_floats + n_points == 0 {
+                break;
+            }
+        }
+        Ok(chunks)
+    }
 }
 
 /// Memory that is taken step by step while an answer grows.
@@ -91,6 +137,9 @@ impl Growing {
 
 #[cfg(test)]
 mod tests {
+    use kymo_storage::model::histogram::{Histogram, IntegerHistogram};
+    use kymo_storage::prometheus_block::chunk::Encoding;
+
     use super::*;
 
     #[test]
@@ -103,6 +152,37 @@ mod tests {
         assert_eq!(
             all,
             [("a", "x"), ("b", "1"), ("c", "x"), ("d", "2"), ("e", "x")]
+        );
+    }
+
+    #[test]
+    fn chunks_are_in_order_of_time_whatever_they_hold() {
+        let histogram = |t_ms| HistogramPoint {
+            t_ms,
+            histogram: Histogram::Integer(IntegerHistogram::default()),
+        };
+        let samples = SeriesSamples {
+            timestamps: vec![1, 2, 5, 6, 9],
+            values: vec![0.0; 5],
+            histograms: [3, 4, 7, 10].map(histogram).to_vec(),
+        };
+        assert_eq!(samples.len(), 9);
+        let chunks = samples.chunks().unwrap();
+        let times: Vec<(Encoding, i64, i64)> = chunks
+            .iter()
+            .map(|chunk| (chunk.encoding, chunk.min_t_ms, chunk.max_t_ms))
+            .collect();
+        use Encoding::{Histogram as H, Xor};
+        assert_eq!(
+            times,
+            [
+                (Xor, 1, 2),
+                (H, 3, 4),
+                (Xor, 5, 6),
+                (H, 7, 7),
+                (Xor, 9, 9),
+                (H, 10, 10)
+            ]
         );
     }
 
