@@ -17,11 +17,8 @@ mod apply;
 mod check;
 mod client;
 mod commands;
-<<<<<<< HEAD
-mod embedded;
-=======
 mod debug;
->>>>>>> main
+mod embedded;
 mod flags;
 mod forward;
 mod http;
