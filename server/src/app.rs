@@ -266,19 +266,9 @@ pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failu
     for (flag, reason) in &flags.ignored {
         warn!(flag, reason, "a flag has no effect");
     }
-<<<<<<< HEAD
+    let watched = Watched::new(&flags);
     let config = Configured::load(flags.config_file())
         .map_err(|problem| Failure::new(2, "error loading config", problem))?;
-=======
-    let watched = Watched::new(&flags);
-    let config = match Configured::load(flags.config_file()) {
-        Ok(config) => config,
-        Err(problem) => {
-            error!(%problem, "error loading config");
-            return ExitCode::from(2);
-        }
-    };
->>>>>>> main
     let rule_files = &config.current().rule_files;
     let accepted = Accepted {
         names: config.current().global.name_validation,
@@ -294,34 +284,17 @@ pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failu
         .thread_name("kymo")
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
-<<<<<<< HEAD
         .build()
         .context("start the runtime")?;
-    Ok(runtime.block_on(serve(flags, config, surrounding))?)
-}
-
-async fn serve(flags: Flags, config: Configured, surrounding: Surrounding) -> anyhow::Result<()> {
-=======
-        .build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(serve(flags, config, watched)),
-        Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
-    };
-    match result {
-        Ok(code) => code,
-        Err(problem) => {
-            error!(error = format!("{problem:#}"), "the server cannot run");
-            ExitCode::FAILURE
-        }
-    }
+    Ok(runtime.block_on(serve(flags, config, watched, surrounding))?)
 }
 
 async fn serve(
     flags: Flags,
     config: Configured,
     watched: Option<Watched>,
-) -> anyhow::Result<ExitCode> {
->>>>>>> main
+    surrounding: Surrounding,
+) -> anyhow::Result<()> {
     let limits = Limits {
         max_connections: flags.web.max_connections,
         read_timeout: flags.web.read_timeout(),
@@ -383,11 +356,8 @@ async fn serve(
         Arc::new(move || access.handshake()) as Handshake
     });
     let serving = tokio::spawn(listener.serve(handler, tls, stopped.clone()));
-<<<<<<< HEAD
     let signals = matches!(surrounding, Surrounding::Process)
         .then(|| tokio::spawn(signals(Arc::clone(&app))));
-=======
-    let signals = tokio::spawn(signals(Arc::clone(&app)));
     if let Some(watched) = watched {
         tokio::spawn(auto_reload::watch(
             watched,
@@ -395,7 +365,6 @@ async fn serve(
             stopped.clone(),
         ));
     }
->>>>>>> main
 
     let store = open_store(&app).await?;
     app.notices.end(notices::STARTING);
