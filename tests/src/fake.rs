@@ -67,7 +67,8 @@ impl FakeHttp {
     }
 }
 
-fn read(stream: &mut TcpStream) -> Option<Request> {
+/// Reads a request; `None` where it breaks off.
+pub(crate) fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut raw = Vec::new();
     let mut chunk = [0; 4096];
     let end = loop {

@@ -1,6 +1,5 @@
-//! Protobuf read in place, where nothing is copied and nothing allocated, and written.
-//! Protobuf read in place: nothing is copied and nothing allocated; and written
-//! ([`encode`]).
+//! Protobuf read in place, where nothing is copied and nothing allocated, and written
+//! ([`encode`], [`writer`]).
 //!
 //! [`Reader`] takes fields off a byte slice, with every length checked before use.
 //! Messages that arrive by the thousand have hand-written views

@@ -9,6 +9,7 @@
 
 mod config;
 pub(crate) mod excerpt;
+mod expression;
 mod lint;
 mod metrics;
 pub(crate) mod references;

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::excerpt::excerpt;
+use super::expression;
 use crate::config::Problem;
 use crate::config::yaml::Position;
 use crate::terminal::{complain, say};
@@ -118,7 +119,8 @@ impl Report {
 pub(super) fn show_places(format: Format, file: &str, text: &str, problems: &[Problem]) {
     for problem in problems {
         let remedy = problem.remedy.as_deref();
-        format.warn(&excerpt(file, text, problem.at, remedy));
+        let at = expression::place(text, problem);
+        format.warn(&excerpt(file, text, at, remedy));
     }
 }
 

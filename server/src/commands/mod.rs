@@ -24,7 +24,7 @@ use kymo_query::promql::Features;
 use crate::flags::{self, Exit, promql_features};
 use crate::observe::build;
 use crate::terminal::say;
-use crate::{check, migrate, promql, query, rules, tsdb, unit_test};
+use crate::{check, debug, migrate, promql, push, query, rules, tsdb, unit_test};
 
 /// A name that the program has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ struct Entry {
 }
 
 /// All commands, in the order of help.
-const COMMANDS: [Entry; 9] = [
+const COMMANDS: [Entry; 11] = [
     Entry {
         name: "check",
         of_promtool: true,
@@ -158,6 +158,18 @@ const COMMANDS: [Entry; 9] = [
         of_promtool: true,
         line: query::CommandLine::command,
         run: query::run,
+    },
+    Entry {
+        name: "push",
+        of_promtool: true,
+        line: push::CommandLine::command,
+        run: push::run,
+    },
+    Entry {
+        name: "debug",
+        of_promtool: true,
+        line: debug::CommandLine::command,
+        run: debug::run,
     },
     Entry {
         name: "promql",

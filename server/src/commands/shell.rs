@@ -45,10 +45,15 @@ pub(super) struct ManLine {
 /// Prints completions.
 pub(super) fn completions(call: Call) -> Result<ExitCode, Exit> {
     let line: CompletionsLine = call.read()?;
-    let mut text = Vec::new();
-    clap_complete::generate(line.shell, &mut tree(Program::Kymo), "kymo", &mut text);
-    say_bytes(&text);
+    say_bytes(&script(line.shell));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the script that completes command lines in a shell.
+pub(super) fn script(shell: Shell) -> Vec<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut tree(Program::Kymo), "kymo", &mut text);
+    text
 }
 
 /// Prints or writes manual pages.

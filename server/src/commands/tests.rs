@@ -56,6 +56,17 @@ fn help_names_commands_flags_and_examples() {
 }
 
 #[test]
+fn completions_know_commands_and_flags() {
+    use clap_complete::Shell;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let script = String::from_utf8(shell::script(shell)).unwrap();
+        for word in ["migrate-check", "label-matchers", "storage.path"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+}
+
+#[test]
 fn versions_read_as_those_of_prometheus() {
     let version = outcome("kymo --version").message;
     assert!(version.starts_with("kymo, version "), "{version}");

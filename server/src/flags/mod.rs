@@ -6,6 +6,7 @@
 //! group whose code reads it.
 
 mod agent;
+mod config;
 mod features;
 mod ignored;
 mod query;
@@ -48,9 +49,8 @@ pub(crate) use values::parse_duration;
     max_term_width = 100
 )]
 pub(crate) struct Flags {
-    /// Configuration file (prometheus.yml); default: none, Kymo scrapes itself and this host.
-    #[arg(long = "config.file", value_name = "FILE")]
-    config_file: Option<String>,
+    #[command(flatten)]
+    pub(crate) config: config::ConfigFlags,
 
     #[command(flatten)]
     pub(crate) storage: storage::StorageFlags,
@@ -155,8 +155,7 @@ impl Flags {
 
     /// Returns the configuration file; an empty name is none.
     pub(crate) fn config_file(&self) -> Option<&Path> {
-        let file = self.config_file.as_deref();
-        file.filter(|file| !file.is_empty()).map(Path::new)
+        self.config.file()
     }
 
     /// Returns how rules are evaluated.

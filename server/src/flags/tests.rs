@@ -21,7 +21,7 @@ fn defaults_are_safe_and_usable() {
     assert_eq!(flags.query.timeout, Duration::from_secs(120));
     assert!(flags.web.enable_remote_write);
     assert!(!flags.web.enable_lifecycle && !flags.web.enable_admin_api);
-    assert_eq!(flags.config_file, None);
+    assert_eq!(flags.config_file(), None);
 }
 
 #[test]
@@ -167,6 +167,89 @@ fn prometheus_spellings_are_understood() {
     assert_eq!(value("web.enable-remote-write-receiver"), Some("false"));
     assert_eq!(value("query.timeout"), Some("2m"));
     assert_eq!(value("config.file"), Some(""));
+}
+
+/// The flags of Prometheus 3.14's server.
+const PROMETHEUS: [&str; 64] = [
+    "config.file",
+    "config.auto-reload",
+    "config.auto-reload-interval",
+    "web.listen-address",
+    "auto-gomaxprocs",
+    "auto-gomemlimit",
+    "auto-gomemlimit.ratio",
+    "auto-gomemlimit.refresh-interval",
+    "web.config.file",
+    "web.read-timeout",
+    "web.max-connections",
+    "web.max-notifications-subscribers",
+    "web.external-url",
+    "web.route-prefix",
+    "web.user-assets",
+    "web.enable-lifecycle",
+    "web.enable-admin-api",
+    "web.enable-remote-write-receiver",
+    "web.remote-write-receiver.accepted-protobuf-messages",
+    "web.enable-otlp-receiver",
+    "web.console.templates",
+    "web.console.libraries",
+    "web.page-title",
+    "web.cors.origin",
+    "web.search.max-limit",
+    "storage.tsdb.path",
+    "storage.tsdb.min-block-duration",
+    "storage.tsdb.max-block-duration",
+    "storage.tsdb.max-block-chunk-segment-size",
+    "storage.tsdb.wal-segment-size",
+    "storage.tsdb.retention.time",
+    "storage.tsdb.retention.size",
+    "storage.tsdb.no-lockfile",
+    "storage.tsdb.allow-overlapping-compaction",
+    "storage.tsdb.wal-compression",
+    "storage.tsdb.wal-compression-type",
+    "storage.tsdb.head-chunks-write-queue-size",
+    "storage.tsdb.samples-per-chunk",
+    "storage.tsdb.delayed-compaction.max-percent",
+    "storage.tsdb.delay-compact-file.path",
+    "storage.tsdb.block-reload-interval",
+    "storage.remote.flush-deadline",
+    "storage.remote.read-sample-limit",
+    "storage.remote.read-concurrent-limit",
+    "storage.remote.read-max-bytes-in-frame",
+    "rules.alert.for-outage-tolerance",
+    "rules.alert.for-grace-period",
+    "rules.alert.resend-delay",
+    "rules.max-concurrent-evals",
+    "scrape.adjust-timestamps",
+    "scrape.timestamp-tolerance",
+    "scrape.discovery-reload-interval",
+    "alertmanager.notification-queue-capacity",
+    "alertmanager.notification-batch-size",
+    "alertmanager.drain-notification-queue-on-shutdown",
+    "query.lookback-delta",
+    "query.timeout",
+    "query.max-concurrency",
+    "query.max-samples",
+    "enable-feature",
+    "log.level",
+    "log.format",
+    "agent",
+    "storage.agent.path",
+];
+
+#[test]
+fn every_flag_of_prometheus_is_known() {
+    let command = command();
+    for name in PROMETHEUS {
+        let is_known = command.get_arguments().any(|arg| {
+            let aliases = arg.get_all_aliases().unwrap_or_default();
+            arg.get_long() == Some(name) || aliases.contains(&name)
+        });
+        assert!(is_known, "--{name}");
+    }
+    let flags = parse(&["--config.auto-reload", "--config.auto-reload-interval=0s"]).unwrap();
+    assert_eq!(flags.config.auto_reload(), Some(Duration::from_secs(1)));
+    assert_eq!(parse(&[]).unwrap().config.auto_reload(), None);
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn classic_usage(mut buckets: Vec<&Series>) -> Result<Option<Usage>, String> {
         .iter()
         .map(|series| {
             let points = series.floats();
-            let points = points.map(|point| (point.0, point.1.parse().unwrap_or(0.0)));
+            let points = points.map(|point| (point.seconds(), point.1.parse().unwrap_or(0.0)));
             points.collect()
         })
         .collect();

@@ -1,11 +1,13 @@
 //! What a query answers, from the API's JSON.
 
-use serde::Deserialize;
-use serde_json::Value;
+use kymo_storage::compat::float;
+use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 
 use crate::client::LabelMap;
 
-/// The value of an expression. Numbers stay texts, as the API has them.
+/// The value of an expression. Numbers are texts, as the API has them, without exponents, as
+/// Go's client of the API writes them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Data {
     Scalar(Point),
@@ -14,46 +16,70 @@ pub(super) enum Data {
 }
 
 /// A time and a number.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct Point(pub(super) f64, pub(super) String);
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Point(
+    Number,
+    #[serde(deserialize_with = "number")] pub(super) String,
+);
 
 /// A series with what it has: one sample of a vector, or those of a matrix.
-#[derive(Debug, Clone, PartialEq, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub(super) struct Series {
     #[serde(default)]
     pub(super) metric: LabelMap,
+    #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Point>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     values: Vec<Point>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     histogram: Option<HistogramPoint>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     histograms: Vec<HistogramPoint>,
-    /// The JSON that was read.
-    #[serde(skip)]
-    pub(super) json: Value,
 }
 
 /// A time and a native histogram.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct HistogramPoint(pub(super) f64, pub(super) Histogram);
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct HistogramPoint(Number, pub(super) Histogram);
 
 /// A native histogram.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Histogram {
+    #[serde(deserialize_with = "number")]
     pub(super) count: String,
+    #[serde(deserialize_with = "number")]
     pub(super) sum: String,
     #[serde(default)]
     pub(super) buckets: Vec<Bucket>,
 }
 
 /// Which ends belong to a bucket, its ends, and its count.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Bucket(
     pub(super) i32,
-    pub(super) String,
-    pub(super) String,
-    pub(super) String,
+    #[serde(deserialize_with = "number")] pub(super) String,
+    #[serde(deserialize_with = "number")] pub(super) String,
+    #[serde(deserialize_with = "number")] pub(super) String,
 );
+
+/// Reads a number in a text and writes it without an exponent.
+fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok(text.parse().map_or(text, float::f))
+}
+
+impl Point {
+    /// Returns the time in seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        self.0.as_f64().unwrap_or(0.0)
+    }
+}
+
+impl HistogramPoint {
+    /// Returns the time in seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        self.0.as_f64().unwrap_or(0.0)
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,22 +100,15 @@ impl Data {
             "scalar" => Ok(Data::Scalar(
                 serde_json::from_value(envelope.result).map_err(wrong)?,
             )),
-            "vector" => Ok(Data::Vector(all(envelope.result).map_err(wrong)?)),
-            "matrix" => Ok(Data::Matrix(all(envelope.result).map_err(wrong)?)),
+            "vector" => Ok(Data::Vector(
+                serde_json::from_value(envelope.result).map_err(wrong)?,
+            )),
+            "matrix" => Ok(Data::Matrix(
+                serde_json::from_value(envelope.result).map_err(wrong)?,
+            )),
             other => Err(format!("query error: unexpected value type {other:?}")),
         }
     }
-}
-
-fn all(result: Value) -> Result<Vec<Series>, serde_json::Error> {
-    let items: Vec<Value> = serde_json::from_value(result)?;
-    let mut series = Vec::with_capacity(items.len());
-    for json in items {
-        let mut one = Series::deserialize(&json)?;
-        one.json = json;
-        series.push(one);
-    }
-    Ok(series)
 }
 
 impl Series {

@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use kymo_storage::compat::float::{f, g};
 use kymo_storage::compat::quote::quote;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::data::{Data, Histogram, Point, Series};
+use super::data::{Data, Histogram, Series};
 use crate::client::LabelMap;
 
 const NAME: &str = "__name__";
@@ -26,13 +27,10 @@ impl Format {
     /// Prints the value of an expression.
     pub(super) fn value(self, data: &Data) -> String {
         match (self, data) {
-            (Format::Json, Data::Scalar(Point(at, value))) => line(&json!([at, value])),
-            (Format::Json, Data::Vector(series) | Data::Matrix(series)) => {
-                let all: Vec<&Value> = series.iter().map(|series| &series.json).collect();
-                line(&json!(all))
-            }
-            (Format::Promql, Data::Scalar(Point(at, value))) => {
-                format!("scalar: {} @[{}]\n", number(value), time(*at))
+            (Format::Json, Data::Scalar(point)) => line(point),
+            (Format::Json, Data::Vector(series) | Data::Matrix(series)) => line(series),
+            (Format::Promql, Data::Scalar(point)) => {
+                format!("scalar: {} @[{}]\n", point.1, f(point.seconds()))
             }
             (Format::Promql, Data::Vector(series)) => {
                 let lines: Vec<String> = series.iter().flat_map(vector_lines).collect();
@@ -79,28 +77,34 @@ fn read<T: serde::de::DeserializeOwned>(data: Value) -> Result<T, String> {
     serde_json::from_value(data).map_err(|error| format!("query error: {error}"))
 }
 
-fn line(value: &Value) -> String {
-    format!("{value}\n")
+fn line(value: &impl Serialize) -> String {
+    // Texts and numbers cannot fail to be written.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    format!("{text}\n")
 }
 
 fn vector_lines(series: &Series) -> Vec<String> {
     let metric = metric(&series.metric);
     let floats = series
         .floats()
-        .map(|Point(at, value)| format!("{metric} => {} @[{}]", number(value), time(*at)));
-    let histograms = series
-        .histograms()
-        .map(|point| format!("{metric} => {} @[{}]", histogram(&point.1), time(point.0)));
+        .map(|point| format!("{metric} => {} @[{}]", point.1, f(point.seconds())));
+    let histograms = series.histograms().map(|point| {
+        format!(
+            "{metric} => {} @[{}]",
+            histogram(&point.1),
+            f(point.seconds())
+        )
+    });
     floats.chain(histograms).collect()
 }
 
 fn matrix_block(series: &Series) -> String {
     let mut block = format!("{} =>", metric(&series.metric));
-    for Point(at, value) in series.floats() {
-        let _ = write!(block, "\n{} @[{}]", number(value), time(*at));
+    for point in series.floats() {
+        let _ = write!(block, "\n{} @[{}]", point.1, f(point.seconds()));
     }
     for point in series.histograms() {
-        let _ = write!(block, "\n{} @[{}]", histogram(&point.1), time(point.0));
+        let _ = write!(block, "\n{} @[{}]", histogram(&point.1), f(point.seconds()));
     }
     block
 }
@@ -128,7 +132,7 @@ pub(super) fn pairs<'a>(labels: impl Iterator<Item = (&'a String, &'a String)>) 
 fn histogram(histogram: &Histogram) -> String {
     let fixed = |text: &str| match text.parse::<f64>() {
         Ok(value) if value.is_finite() => format!("{value:.6}"),
-        _ => number(text),
+        _ => text.to_owned(),
     };
     let buckets = histogram.buckets.iter().map(|bucket| {
         let (open, close) = match bucket.0 {
@@ -139,7 +143,7 @@ fn histogram(histogram: &Histogram) -> String {
         };
         let end = |text: &str| text.parse().map_or_else(|_| text.to_owned(), g);
         let (low, high) = (end(&bucket.1), end(&bucket.2));
-        format!("{open}{low},{high}{close}:{}", number(&bucket.3))
+        format!("{open}{low},{high}{close}:{}", bucket.3)
     });
     let buckets: Vec<String> = buckets.collect();
     format!(
@@ -148,15 +152,6 @@ fn histogram(histogram: &Histogram) -> String {
         fixed(&histogram.sum),
         buckets.join(" ")
     )
-}
-
-/// Prints a number without an exponent.
-fn number(text: &str) -> String {
-    text.parse().map_or_else(|_| text.to_owned(), f)
-}
-
-fn time(seconds: f64) -> String {
-    f(seconds)
 }
 
 /// Orders label sets as Go's client does: fewer labels first, then by the labels.
@@ -178,6 +173,8 @@ fn before(a: &LabelMap, b: &LabelMap) -> Ordering {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn shown(data: Value) -> String {
@@ -220,12 +217,12 @@ mod tests {
     #[test]
     fn json_is_the_result_alone() {
         let vector = json!({"resultType": "vector", "result": [
-            {"metric": {"a": "b"}, "value": [1_600_000_000, "1"]},
+            {"metric": {"a": "b"}, "value": [1_600_000_000, "1e+21"]},
         ]});
         let data = Data::read(vector).unwrap();
         assert_eq!(
             Format::Json.value(&data),
-            "[{\"metric\":{\"a\":\"b\"},\"value\":[1600000000,\"1\"]}]\n"
+            "[{\"metric\":{\"a\":\"b\"},\"value\":[1600000000,\"1000000000000000000000\"]}]\n"
         );
         let series = json!([{"__name__": "up", "a": "b"}]);
         assert_eq!(

@@ -33,8 +33,16 @@ pub(super) enum Numbers {
 
 /// Prints the blocks of a store, oldest first.
 pub(super) fn list(store: &MetricStore, numbers: Numbers, out: &mut dyn Write) -> io::Result<()> {
-    let rows = store.blocks();
-    let rows: Vec<[String; 8]> = rows.iter().map(|block| row(block, numbers)).collect();
+    blocks(&store.blocks(), numbers, out)
+}
+
+/// Prints blocks.
+pub(super) fn blocks(
+    blocks: &[BlockInfo],
+    numbers: Numbers,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let rows: Vec<[String; 8]> = blocks.iter().map(|block| row(block, numbers)).collect();
     write_table(&rows, out)
 }
 

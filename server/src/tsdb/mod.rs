@@ -10,8 +10,10 @@ mod dump;
 mod export;
 mod import;
 mod list;
+mod openmetrics;
 mod scrub;
 
+use std::ffi::OsString;
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -82,6 +84,13 @@ enum Command {
         kymo tsdb export ./exported ./data\n    \
         promtool tsdb list ./exported")]
     Export(ExportArgs),
+    /// Benchmarks of promtool, which do not exist here.
+    #[command(hide = true)]
+    Bench {
+        /// What promtool takes.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Check every stored byte against its checksum.
     #[command(
         long_about = "Check every stored byte against its checksum. A damaged block is set \
@@ -99,6 +108,10 @@ enum CreateBlocksFrom {
         under the recorded names is not read; of two samples of a series at one time the \
         older block's stays.")]
     Rules(create_blocks::RulesArgs),
+    /// Store the samples of a file in OpenMetrics, all of which have times.
+    #[command(after_help = "EXAMPLE:\n    \
+        kymo tsdb create-blocks-from openmetrics history.om ./data")]
+    Openmetrics(openmetrics::OpenMetricsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +153,10 @@ struct AnalyzeArgs {
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
 
+    /// What promtool shows of chunks, which have another form here.
+    #[arg(long, hide = true)]
+    extended: bool,
+
     /// Analyse only the series of this selector.
     #[arg(long = "match", value_name = "SELECTOR", value_parser = parse_matchers)]
     matchers: Option<Matchers>,
@@ -164,6 +181,10 @@ struct DumpArgs {
 
 #[derive(Debug, Args)]
 struct SelectArgs {
+    /// Where promtool works; nothing is needed here.
+    #[arg(long, value_name = "DIR", hide = true)]
+    sandbox_dir_root: Option<PathBuf>,
+
     #[command(flatten)]
     times: Times,
 
@@ -239,6 +260,9 @@ fn execute(line: &CommandLine, out: &mut dyn Write) -> anyhow::Result<()> {
             Ok(list::list(&open(&args.place.path)?, numbers, out)?)
         }
         Command::Analyze(args) => {
+            if args.extended {
+                bail!("--extended shows the chunks of Prometheus; leave it out");
+            }
             let store = open(&args.place.path)?;
             let all = Matchers(Vec::new());
             let matchers = &args.matchers.as_ref().unwrap_or(&all).0;
@@ -259,6 +283,13 @@ fn execute(line: &CommandLine, out: &mut dyn Write) -> anyhow::Result<()> {
         Command::CreateBlocksFrom(CreateBlocksFrom::Rules(args)) => {
             create_blocks::from_rules(open(&args.path)?, args, &line.promql, out)
         }
+        Command::CreateBlocksFrom(CreateBlocksFrom::Openmetrics(args)) => {
+            openmetrics::import(&open_or_create(&args.path)?, args, out)
+        }
+        Command::Bench { .. } => bail!(
+            "bench: Kymo has no benchmark of its log in the program; benches/ in its sources \
+             measures the store"
+        ),
         Command::Export(args) => {
             let store = open(&args.place.path)?;
             export::export(&store, args.times.range(), &args.to, out)

@@ -62,6 +62,10 @@ struct RulesArgs {
     #[arg(long)]
     diff: bool,
 
+    /// Pass over keys of groups and rules in rule files that are not known.
+    #[arg(long)]
+    ignore_unknown_fields: bool,
+
     /// Print all series at the end of each test.
     #[arg(long)]
     debug: bool,
@@ -91,6 +95,7 @@ fn test_rules(
     };
     let options = run::Options {
         features: promql.features(),
+        unknown_keys: args.ignore_unknown_fields,
         delayed_name_removal: promql.has(DELAYED_NAME_REMOVAL),
         show: match args.diff {
             true => print::Show::Difference,

@@ -31,6 +31,8 @@ const NS_PER_MS: i64 = 1_000_000;
 #[derive(Debug)]
 pub(super) struct Options {
     pub(super) features: Features,
+    /// Whether keys of rule files that nobody knows are passed over.
+    pub(super) unknown_keys: bool,
     pub(super) delayed_name_removal: bool,
     pub(super) show: Show,
     pub(super) debug: bool,
@@ -378,6 +380,7 @@ fn groups(
 ) -> Result<Vec<Group>, Vec<String>> {
     let accepted = Accepted {
         promql: options.features,
+        unknown_keys: options.unknown_keys,
         ..Accepted::default()
     };
     let settings = GroupSettings {

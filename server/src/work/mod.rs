@@ -1,6 +1,7 @@
 //! Threads and timers: where queries run, and what happens without a request.
 
 pub(crate) mod active_queries;
+pub(crate) mod auto_reload;
 pub(crate) mod background;
 pub(crate) mod helpers;
 pub(crate) mod machine;
