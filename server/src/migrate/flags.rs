@@ -12,10 +12,16 @@ pub(super) struct Given {
     pub(super) value: Option<String>,
 }
 
-/// Flags that mean something else here, whether they are given or not. The first text is
-/// for those that are given; `None` where it then works.
+/// A flag, what is told where it is given, and what is told with a remedy where it is not.
+type Different = (
+    &'static str,
+    Option<&'static str>,
+    Option<(&'static str, &'static str)>,
+);
+
+/// Flags that mean something else here, whether they are given or not.
 #[rustfmt::skip]
-const DIFFERENT: [(&str, Option<&str>, Option<(&str, &str)>); 6] = [
+const DIFFERENT: [Different; 6] = [
     ("config.file", None,
      Some(("without it Kymo reads no prometheus.yml, it scrapes itself and this host", "give --config.file"))),
     ("storage.tsdb.path", None,
