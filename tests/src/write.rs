@@ -1,5 +1,8 @@
 //! Bodies of remote write 1.0, written by hand so that wrong ones can be built too.
 
+use kymo_ingest::wire::encode::put_histogram;
+use kymo_storage::model::histogram::Histogram;
+
 /// An exemplar of a request.
 #[derive(Debug, Clone)]
 pub struct Exemplar {
@@ -44,6 +47,21 @@ impl WriteBody {
         for (t_ms, value) in samples {
             push_sample(&mut series, *t_ms, *value);
         }
+        push_bytes(&mut self.message, 1, &series);
+    }
+
+    /// Adds a series with a native histogram.
+    pub fn push_histogram<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        labels: &[(N, V)],
+        t_ms: i64,
+        histogram: &Histogram,
+    ) {
+        let mut series = Vec::new();
+        push_labels(&mut series, labels);
+        let mut bytes = Vec::new();
+        put_histogram(&mut bytes, t_ms, histogram);
+        push_bytes(&mut series, 4, &bytes);
         push_bytes(&mut self.message, 1, &series);
     }
 

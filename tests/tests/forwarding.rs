@@ -163,6 +163,8 @@ fn start_victoria(dir: &Path) -> Option<(Victoria, Client)> {
         .arg(format!("-httpListenAddr={address}"))
         .arg(format!("-storageDataPath={}", dir.join("vm").display()))
         .arg("-search.latencyOffset=0s")
+        // What comes twice is kept twice otherwise.
+        .arg("-dedup.minScrapeInterval=1ms")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -267,7 +269,7 @@ fn every_sample_arrives_through_an_outage_and_kills() {
 
     for receiver in &mut receivers {
         let name = receiver.name;
-        wait_until(name, LIMIT, || {
+        wait_until(name, LIMIT + outage, || {
             receiver.read();
             receiver.taken.len() >= stored.len()
         });

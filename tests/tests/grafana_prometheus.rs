@@ -796,7 +796,7 @@ fn names_in_braces(client: Client) {
         .as_array()
         .map(Vec::len);
     // A gap is a gap, as annotations need it.
-    assert_eq!(values, Some(220));
+    assert_eq!(values, Some(219));
 }
 
 fn recent_metrics(client: Client) {

@@ -1,4 +1,5 @@
-//! Debian's `promtool` asks Kymo.
+//! Debian's `promtool` asks Kymo. Its version, 2.42, has no `check healthy` and
+//! `check ready` yet; those of Kymo's own command line are tested beside it.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -104,28 +105,14 @@ fn mistakes_are_told_as_prometheus_tells_them() {
 }
 
 #[test]
-fn health_and_readiness_are_checked() {
-    let (_kymo, url) = server();
-    for (what, text) in [
-        ("healthy", "Prometheus Server is Healthy."),
-        ("ready", "Prometheus Server is Ready."),
-    ] {
-        if let Some(run) = promtool(&["check", what, &format!("--url={url}")]) {
-            assert_eq!(run.code, 0, "{run:?}");
-            assert!(format!("{}{}", run.out, run.err).contains(text), "{run:?}");
-        }
-    }
-}
-
-#[test]
 fn its_own_metrics_can_be_fetched_and_profiles_are_not_there() {
     let (_kymo, url) = server();
     if let Some(run) = promtool(&["debug", "metrics", &url]) {
         assert_eq!(run.code, 0, "{run:?}");
     }
-    // Profiles are those of Go's runtime.
+    // Profiles are those of Go's runtime; what is found in their place is none.
     if let Some(run) = promtool(&["debug", "pprof", &url]) {
         assert_eq!(run.code, 1, "{run:?}");
-        assert!(run.err.contains("404"), "{run:?}");
+        assert!(run.err.contains("unrecognized profile format"), "{run:?}");
     }
 }

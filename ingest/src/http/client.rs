@@ -35,6 +35,10 @@ pub const AGENT: &str = concat!("Kymo/", env!("CARGO_PKG_VERSION"));
 /// Redirects followed before giving up, as in Go.
 const MAX_REDIRECTS: usize = 10;
 
+/// After so long without a word a peer is asked on HTTP/2 whether it is there, as in
+/// Prometheus.
+const QUIET: Duration = Duration::from_secs(60);
+
 /// Connections that nobody uses are closed after this time, as in Prometheus.
 const IDLE: Duration = Duration::from_secs(300);
 
@@ -133,6 +137,10 @@ impl HttpClient {
         let inner = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            // Without it a connection that died unnoticed would fail all requests to come.
+            .http2_keep_alive_interval(QUIET)
+            .http2_keep_alive_while_idle(true)
             .build(connector.clone());
         HttpClient {
             shared: Arc::new(Shared {

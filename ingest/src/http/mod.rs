@@ -6,6 +6,7 @@
 //! Errors read as Go's, because people search for those texts.
 
 mod answer;
+mod assertion;
 mod client;
 mod connect;
 mod error;
@@ -17,6 +18,7 @@ mod tls;
 mod url;
 
 pub use answer::Answer;
+pub use assertion::AssertionOptions;
 pub use client::{AGENT, HttpClient};
 pub use error::{ClientError, FetchError};
 pub use options::{

@@ -3,7 +3,7 @@
 //!
 //! Servers differ in where they want the credentials. As Go's library does, the first
 //! request has them in its header, and where that fails they go into the body; what worked
-//! is what is done from then on.
+//! is what is done from then on. A signed assertion needs no credentials beside it.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -17,11 +17,15 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::answer::Answer;
+use super::assertion;
 use super::client::{HttpClient, sensitive};
 use super::error::{ClientError, DEADLINE};
 use super::options::{ClientOptions, OAuth2Options};
 use super::secret::{Secret, SecretSource};
 use super::url::{Part, push_escaped};
+
+/// The grant for an assertion.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// A token is not used in its last seconds, as it may end on its way.
 const EARLY: Duration = Duration::from_secs(10);
@@ -61,6 +65,8 @@ struct Token {
 enum Place {
     Header,
     Body,
+    /// An assertion stands for them.
+    Nowhere,
 }
 
 impl Tokens {
@@ -95,7 +101,11 @@ impl Tokens {
     }
 
     async fn current(&self, deadline: Instant) -> Result<HeaderValue, String> {
-        let secret = match &self.options.client_secret {
+        let source = match &self.options.assertion {
+            Some(assertion) => &assertion.key,
+            None => &self.options.client_secret,
+        };
+        let secret = match source {
             None => Secret::default(),
             Some(source) => SecretSource::fetch(source)
                 .map_err(|error| format!("unable to read oauth2 client secret: {error}"))?,
@@ -122,6 +132,9 @@ impl Tokens {
         secret: &Secret,
         deadline: Instant,
     ) -> Result<Token, String> {
+        if self.options.assertion.is_some() {
+            return self.ask_once(Place::Nowhere, secret, deadline).await;
+        }
         if let Some(place) = *known {
             return self.ask_once(place, secret, deadline).await;
         }
@@ -164,7 +177,14 @@ impl Tokens {
     fn body(&self, place: Place, secret: &Secret) -> Result<String, String> {
         let options = &self.options;
         let scope = options.scopes.join(" ");
-        let mut pairs = vec![("grant_type", "client_credentials")];
+        let assertion = match &options.assertion {
+            Some(how) => assertion::signed(options, how, secret)?,
+            None => String::new(),
+        };
+        let mut pairs = match &options.assertion {
+            Some(_) => vec![("grant_type", JWT_BEARER), ("assertion", &assertion)],
+            None => vec![("grant_type", "client_credentials")],
+        };
         if !scope.is_empty() {
             pairs.push(("scope", &scope));
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::assertion::AssertionOptions;
 use super::proxy::ProxyOptions;
 use super::secret::{Secret, SecretSource};
 
@@ -57,13 +58,16 @@ pub enum Auth {
     OAuth2(Box<OAuth2Options>),
 }
 
-/// Where a token comes from, by the grant of client credentials (RFC 6749, 4.4).
+/// Where a token comes from: by the grant of client credentials (RFC 6749, 4.4), or for a
+/// signed assertion (RFC 7523, 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OAuth2Options {
     /// Who asks.
     pub client_id: String,
     /// The secret that proves it; read anew for every request where it is in a file.
     pub client_secret: Option<SecretSource>,
+    /// How assertions are made; `None` asks with the secret.
+    pub assertion: Option<AssertionOptions>,
     /// What the token is to allow.
     pub scopes: Vec<String>,
     /// Who gives tokens.

@@ -28,6 +28,7 @@ mod warnings;
 
 pub use error::{DecodeError, PointError, PushError};
 pub use receiver::{Encoding, Format, Limits, Receipt, Receiver, ReceiverStats};
+pub use schema::check_request;
 pub use settings::{Promotion, Settings, Strategy};
 pub use sink::{Family, Sample, SampleValue, Sink};
 pub use translate::{Translated, translate};

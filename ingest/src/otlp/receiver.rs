@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use kymo_storage::metrics::MetricStore;
 
 use super::error::PushError;
-use super::schema;
+use super::schema::check_request;
 use super::settings::Settings;
 use super::store::{StoreCounts, StoreSink};
 use super::translate::{Translated, translate};
@@ -185,7 +185,7 @@ impl Receiver {
             Err(error) => {
                 sink.rollback();
                 // The first mistake in the order of the bytes is the one that is told.
-                schema::check(request, &schema::REQUEST)?;
+                check_request(request)?;
                 return Err(error.into());
             }
         };
@@ -207,7 +207,7 @@ impl Receiver {
         }
         if !translated.errors.is_empty() {
             sink.rollback();
-            schema::check(request, &schema::REQUEST)?;
+            check_request(request)?;
             return Err(PushError::Points {
                 errors: translated.errors,
                 n_more: translated.n_more_errors,

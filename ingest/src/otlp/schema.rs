@@ -320,6 +320,15 @@ fn is_snake_case_of(name: &[u8], key: &[u8]) -> bool {
     key.next().is_none()
 }
 
+/// Checks that bytes are a request in protobuf.
+///
+/// # Errors
+///
+/// The first thing that is wrong, in the order of the bytes.
+pub fn check_request(bytes: &[u8]) -> Result<(), DecodeError> {
+    check(bytes, &REQUEST)
+}
+
 /// Checks that bytes are a message, and that its texts are UTF-8.
 ///
 /// # Errors

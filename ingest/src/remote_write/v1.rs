@@ -127,7 +127,10 @@ impl<'d> Write<'_, '_, 'd> {
         // Exemplars alone do not make a series.
         let series = match self.samples.len() {
             0 => self.appender.find_series(self.texts.iter().copied()),
-            n_samples => self.find_series(n_samples)?,
+            n_samples => {
+                self.check_time(self.samples[0].0)?;
+                self.find_series(n_samples)?
+            }
         };
         if let Some(series) = series {
             for at in 0..self.samples.len() {
@@ -141,28 +144,28 @@ impl<'d> Write<'_, '_, 'd> {
         self.receipt.exemplars += scanned.n_exemplars as u64;
         match scanned.n_histograms {
             0 => Ok(()),
-            n_histograms => {
-                let series = match series {
-                    Some(series) => Some(series),
-                    None => self.find_series(n_histograms)?,
-                };
-                self.histograms(series, scanned.series)
-            }
+            n_histograms => self.histograms(series, scanned.series, n_histograms),
         }
     }
 
-    /// Stores the native histograms of a series; `None` where there is no room for it.
+    /// Stores the native histograms of a series, which may not be there yet.
     fn histograms(
         &mut self,
-        series: Option<SeriesRef>,
+        mut series: Option<SeriesRef>,
         of: TimeSeries<'d>,
+        n_histograms: usize,
     ) -> Result<(), WriteError> {
+        let mut is_wanted = series.is_none();
         for bytes in of.histograms() {
             let sent = read_histogram(bytes?)?;
-            if sent.t_ms > self.latest_ms {
-                return Err(WriteError::TooFarInFuture);
-            }
             let histogram = sent.histogram.into_stored()?;
+            if !histogram.is_stale_marker() {
+                histogram.validate()?;
+            }
+            self.check_time(sent.t_ms)?;
+            if std::mem::take(&mut is_wanted) {
+                series = self.find_series(n_histograms)?;
+            }
             if let Some(series) = series {
                 let appender = &mut self.appender;
                 appender.append_histogram(series, sent.t_ms, &histogram)?;
@@ -170,6 +173,14 @@ impl<'d> Write<'_, '_, 'd> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a sample for its time alone, before a series is made for it.
+    fn check_time(&mut self, t_ms: i64) -> Result<(), WriteError> {
+        if t_ms > self.latest_ms {
+            return Err(WriteError::TooFarInFuture);
+        }
+        Ok(self.appender.check_time(t_ms)?)
     }
 
     /// Stores the exemplars of a series. What is not accepted does not fail the request.
@@ -254,6 +265,7 @@ impl<'d> Write<'_, '_, 'd> {
             }
             return Ok(());
         }
+        self.check_time(sample.t_ms)?;
         let Some(series) = self.find_series(1)? else {
             return Ok(());
         };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use kymo_ingest::http::{Auth, OAuth2Options, TlsOptions};
+use kymo_ingest::http::{AssertionOptions, Auth, OAuth2Options, TlsOptions};
 
 use super::fields::{self, Fields, Problems};
 use super::http_client::{pair, secret_source, tls_options};
@@ -12,7 +12,7 @@ use super::proxy;
 use super::yaml::Node;
 
 /// The other grant, by a signed assertion (RFC 7523).
-const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// Takes the keys out of `fields`. Paths are relative to `dir`.
 pub(super) fn take(fields: &mut Fields<'_>, dir: &Path, problems: &mut Problems) -> Option<Auth> {
@@ -125,18 +125,19 @@ fn oauth2(node: &Node, dir: &Path, problems: &mut Problems) -> Auth {
         dir,
         problems,
     );
-    if both {
+    fields.unsupported(&["client_secret_ref"], "use client_secret_file", problems);
+    let assertion = assertion(&mut fields, dir, problems);
+    if both && assertion.is_none() {
         let text = "at most one of oauth2 client_secret, client_secret_file & client_secret_ref must be configured using grant-type=client_credentials";
         problems.value(node.at, text);
     }
-    fields.unsupported(&["client_secret_ref"], "use client_secret_file", problems);
-    refuse_assertions(&mut fields, problems);
     let scopes = fields.take("scopes");
     let params = fields.take("endpoint_params");
     let tls = fields.take("tls_config");
     let options = OAuth2Options {
         client_id,
         client_secret,
+        assertion,
         scopes: scopes.map_or_else(Vec::new, |node| fields::strings(node, problems)),
         token_url,
         endpoint_params: params.map_or_else(BTreeMap::new, |node| params_of(node, problems)),
@@ -147,26 +148,50 @@ fn oauth2(node: &Node, dir: &Path, problems: &mut Problems) -> Auth {
     Auth::OAuth2(Box::new(options))
 }
 
-/// Any other word than [`JWT_BEARER`] is the grant of client credentials, as in Prometheus.
-fn refuse_assertions(fields: &mut Fields<'_>, problems: &mut Problems) {
-    if fields.string("grant_type", problems) == JWT_BEARER {
-        let at = fields.position_of("grant_type");
-        let what = format!("oauth2 grant_type {JWT_BEARER}");
-        let remedy = "remove it, and use client_secret or client_secret_file";
-        problems.unsupported(at, &what, remedy);
+/// Takes what assertions are made of, which is of use with their grant alone. Any other
+/// word than theirs is the grant of client credentials, as in Prometheus.
+fn assertion(
+    fields: &mut Fields<'_>,
+    dir: &Path,
+    problems: &mut Problems,
+) -> Option<AssertionOptions> {
+    let is_wanted = fields.string("grant_type", problems) == JWT_BEARER;
+    let key = "client_certificate_key";
+    let (key, both) = pair(fields, key, "client_certificate_key_file", dir, problems);
+    fields.unsupported(
+        &["client_certificate_key_ref"],
+        "use client_certificate_key_file",
+        problems,
+    );
+    let algorithm = fields.string("signature_algorithm", problems);
+    let claims = fields.take("claims");
+    let claims = claims.map_or_else(Vec::new, |node| {
+        fields::pairs(node, "map[string]interface {}", problems)
+    });
+    let options = AssertionOptions {
+        key,
+        key_id: fields.string("client_certificate_key_id", problems),
+        issuer: fields.string("iss", problems),
+        audience: fields.string("audience", problems),
+        claims: claims
+            .into_iter()
+            .map(|(_, name, value)| (name, fields::json(value)))
+            .collect(),
+        algorithm,
+    };
+    if !is_wanted {
+        return None;
     }
-    let keys = [
-        "client_certificate_key_id",
-        "client_certificate_key",
-        "client_certificate_key_file",
-        "client_certificate_key_ref",
-        "signature_algorithm",
-        "iss",
-        "audience",
-        "claims",
-    ];
-    let remedy = "remove it, as it belongs to a grant_type that is not supported";
-    fields.unsupported(&keys, remedy, problems);
+    if both {
+        let text = "at most one of oauth2 client_certificate_key, client_certificate_key_file & client_certificate_key_ref must be configured using grant-type=urn:ietf:params:oauth:grant-type:jwt-bearer";
+        problems.value(fields.position_of("client_certificate_key"), text);
+    }
+    let algorithm = options.algorithm.as_str();
+    if !algorithm.is_empty() && !AssertionOptions::ALGORITHMS.contains(&algorithm) {
+        let at = fields.position_of("signature_algorithm");
+        problems.value(at, "valid signature algorithms are RS256, RS384 and RS512");
+    }
+    Some(options)
 }
 
 fn params_of(node: &Node, problems: &mut Problems) -> BTreeMap<String, String> {

@@ -529,6 +529,31 @@ pub(crate) fn yaml_float(text: &str) -> Option<f64> {
     plain.parse().ok()
 }
 
+/// Reads anything, as the value that JSON has for it.
+pub(crate) fn json(node: &Node) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match &node.value {
+        Value::Null => Json::Null,
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(pairs) => {
+            let named = pairs.iter().map(|(key, value)| {
+                let name = key.text().unwrap_or_default();
+                (name.to_owned(), json(value))
+            });
+            Json::Object(named.collect())
+        }
+        Value::Scalar { text, plain: false } => Json::from(text.as_str()),
+        Value::Scalar { text, plain: true } => {
+            let whole = yaml_int(text).and_then(|whole| i64::try_from(whole).ok());
+            let number = || yaml_float(text).and_then(serde_json::Number::from_f64);
+            let read = yaml_bool(text).map(Json::from);
+            let read = read.or_else(|| whole.map(Json::from));
+            let read = read.or_else(|| number().map(Json::Number));
+            read.unwrap_or_else(|| Json::from(text.as_str()))
+        }
+    }
+}
+
 /// Finds the known name that a mistyped one was meant to be: at most a third of its
 /// characters differ.
 fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {

@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use kymo_ingest::http::{
-    Auth, ClientOptions, HIDDEN, OAuth2Options, PemSource, ProxyOptions, SecretSource, TlsOptions,
+    AssertionOptions, Auth, ClientOptions, HIDDEN, OAuth2Options, PemSource, ProxyOptions,
+    SecretSource, TlsOptions,
 };
 
+use serde_json::Value;
+
+use super::auth::JWT_BEARER;
 use super::emit::{MapWriter, Yaml};
 use super::print::text;
 
@@ -61,6 +65,9 @@ fn oauth2(options: &OAuth2Options) -> MapWriter {
     map.text("client_id", &options.client_id);
     let names = ["client_secret", "client_secret_file"];
     put_secret(&mut map, names, options.client_secret.as_ref());
+    if let Some(assertion) = &options.assertion {
+        put_assertion(&mut map, assertion);
+    }
     map.list("scopes", options.scopes.iter().map(|s| text(s)).collect())
         .text("token_url", &options.token_url);
     let mut params = MapWriter::default();
@@ -73,6 +80,33 @@ fn oauth2(options: &OAuth2Options) -> MapWriter {
     }
     put_proxy(&mut map, &options.proxy);
     map
+}
+
+fn put_assertion(map: &mut MapWriter, assertion: &AssertionOptions) {
+    map.text("client_certificate_key_id", &assertion.key_id);
+    let names = ["client_certificate_key", "client_certificate_key_file"];
+    put_secret(map, names, assertion.key.as_ref());
+    map.text("grant_type", JWT_BEARER)
+        .text("signature_algorithm", &assertion.algorithm)
+        .text("iss", &assertion.issuer)
+        .text("audience", &assertion.audience);
+    let mut claims = MapWriter::default();
+    for (name, value) in &assertion.claims {
+        claims.put(name, any(value));
+    }
+    map.map("claims", claims);
+}
+
+fn any(value: &Value) -> Yaml {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Yaml::Plain(value.to_string()),
+        Value::String(value) => text(value),
+        Value::Array(items) => Yaml::List(items.iter().map(any).collect()),
+        Value::Object(pairs) => {
+            let pairs = pairs.iter().map(|(name, value)| (name.clone(), any(value)));
+            Yaml::Map(pairs.collect())
+        }
+    }
 }
 
 fn put_proxy(map: &mut MapWriter, proxy: &ProxyOptions) {

@@ -75,6 +75,41 @@ proxy_connect_header:
 }
 
 #[test]
+fn assertions_are_read_and_shown_without_their_key() {
+    let config = job("  oauth2:
+    client_id: me
+    token_url: x
+    grant_type: urn:ietf:params:oauth:grant-type:jwt-bearer
+    client_certificate_key: word
+    client_certificate_key_id: k1
+    signature_algorithm: RS512
+    audience: them
+    claims: {num: 7, b: yes, f: 1.5, t: '7', m: {l: [a, ~]}}
+");
+    let shown = config.job_yaml("a").unwrap();
+    let expected = "oauth2:
+  client_id: me
+  client_certificate_key_id: k1
+  client_certificate_key: <secret>
+  grant_type: urn:ietf:params:oauth:grant-type:jwt-bearer
+  signature_algorithm: RS512
+  audience: them
+  claims:
+    b: true
+    f: 1.5
+    m:
+      l:
+      - a
+      - null
+    num: 7
+    t: \"7\"
+  token_url: x
+";
+    assert!(shown.contains(expected), "{shown}");
+    assert!(!format!("{config:?}").contains("word"));
+}
+
+#[test]
 fn mistakes_about_tokens_and_proxies_are_those_of_prometheus() {
     for (text, expected) in [
         (
@@ -94,8 +129,8 @@ fn mistakes_about_tokens_and_proxies_are_those_of_prometheus() {
             "yaml: unmarshal errors:\n  line 3: field foo not found in type config.plain",
         ),
         (
-            "  oauth2: {client_id: x, token_url: y, grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer'}\n",
-            "oauth2 grant_type urn:ietf:params:oauth:grant-type:jwt-bearer is not supported yet",
+            "  oauth2: {client_id: x, token_url: y, grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', signature_algorithm: HS256}\n",
+            "valid signature algorithms are RS256, RS384 and RS512 (line 3",
         ),
         (
             "  oauth2: {client_id: x, token_url: y}\n  basic_auth: {username: z}\n",

@@ -204,21 +204,6 @@ pub(super) fn write(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
             stats.chunks_removed_total,
         ),
         (
-            "prometheus_tsdb_out_of_bound_samples_total",
-            "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
-            stats.out_of_bounds_total,
-        ),
-        (
-            "prometheus_tsdb_out_of_order_samples_total",
-            "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
-            stats.out_of_order_total,
-        ),
-        (
-            "prometheus_tsdb_too_old_samples_total",
-            "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.",
-            stats.too_old_total,
-        ),
-        (
             "prometheus_tsdb_wal_corruptions_total",
             "Total number of WAL corruptions.",
             stats.wal.corruptions_total,
@@ -261,13 +246,7 @@ pub(super) fn write(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
     ] {
         writer.counter(name, help, value);
     }
-    let name = "prometheus_tsdb_head_samples_appended_total";
-    writer.family(name, Kind::Counter, "Total number of appended samples.");
-    let histograms = stats.histograms_appended_total;
-    let floats = stats.samples_appended_total.saturating_sub(histograms);
-    for (kind, n_samples) in [("float", floats), ("histogram", histograms)] {
-        writer.sample(name, &[("type", kind)], n_samples as f64);
-    }
+    by_type(writer, stats);
     let name = "kymo_storage_memory_bytes";
     writer.family(name, Kind::Gauge, "Memory of the store by what it holds.");
     for (part, bytes) in [
@@ -397,12 +376,51 @@ fn head(writer: &mut TextWriter, stats: &StoreStats, app: &App) {
     );
 }
 
+/// Samples, floats and histograms apart.
+fn by_type(writer: &mut TextWriter, stats: &StoreStats) {
+    let histograms = &stats.histograms;
+    for (name, help, all, of_histograms) in [
+        (
+            "prometheus_tsdb_head_samples_appended_total",
+            "Total number of appended samples.",
+            stats.samples_appended_total,
+            histograms.appended_total,
+        ),
+        (
+            "prometheus_tsdb_head_out_of_order_samples_appended_total",
+            "Total number of appended out of order samples.",
+            stats.late_appended_total,
+            histograms.late_appended_total,
+        ),
+        (
+            "prometheus_tsdb_out_of_bound_samples_total",
+            "Total number of out of bound samples ingestion failed attempts with out of order support disabled.",
+            stats.out_of_bounds_total,
+            histograms.out_of_bounds_total,
+        ),
+        (
+            "prometheus_tsdb_out_of_order_samples_total",
+            "Total number of out of order samples ingestion failed attempts due to out of order being disabled.",
+            stats.out_of_order_total,
+            histograms.out_of_order_total,
+        ),
+        (
+            "prometheus_tsdb_too_old_samples_total",
+            "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.",
+            stats.too_old_total,
+            histograms.too_old_total,
+        ),
+    ] {
+        writer.family(name, Kind::Counter, help);
+        let floats = all.saturating_sub(of_histograms);
+        for (kind, n) in [("float", floats), ("histogram", of_histograms)] {
+            writer.sample(name, &[("type", kind)], n as f64);
+        }
+    }
+}
+
 /// Samples out of order.
 fn late(writer: &mut TextWriter, stats: &StoreStats) {
-    let name = "prometheus_tsdb_head_out_of_order_samples_appended_total";
-    let help = "Total number of appended out of order samples.";
-    writer.family(name, Kind::Counter, help);
-    writer.sample(name, &[("type", "float")], stats.late_appended_total as f64);
     writer.gauge(
         "kymo_storage_late_samples",
         "Out of order samples in memory.",

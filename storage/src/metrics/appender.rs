@@ -85,10 +85,12 @@ pub struct Committed {
     pub samples: u64,
     /// Series created.
     pub series: u64,
-    /// Of these, native histograms.
+    /// Of the samples, native histograms.
     pub histograms: u64,
-    /// Of these, samples that came late: older than the newest of their series.
+    /// Of the samples, those that came late: older than the newest of their series.
     pub late: u64,
+    /// Of these, native histograms.
+    pub late_histograms: u64,
     /// Samples that were accepted by `append`, then dropped because an earlier
     /// sample of this or another transaction conflicts with them.
     pub dropped: u64,
@@ -279,6 +281,21 @@ impl<'a> Appender<'a> {
     /// goes on elsewhere must not be broken by them.
     pub fn discard_late(&mut self) {
         self.discards_late = true;
+    }
+
+    /// Tells whether the store takes any samples of this time: no series need be created
+    /// for one that will be refused.
+    ///
+    /// # Errors
+    /// [`AppendError::OutOfBounds`].
+    pub fn check_time(&mut self, t_ms: i64) -> Result<(), AppendError> {
+        let bounds = self.bounds(t_ms);
+        if t_ms < bounds.valid_from_ms && bounds.late_from_ms.is_none() {
+            let error = AppendError::OutOfBounds;
+            self.count(&error, t_ms);
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Adds a sample to the transaction. Order and duplicates are checked against
@@ -576,9 +593,10 @@ impl<'a> Appender<'a> {
         }
         newest_ms = newest_ms.max(histograms.newest_ms);
         oldest_ms = oldest_ms.min(histograms.oldest_ms);
-        out_of_order += histograms.out_of_order;
-        too_old += histograms.too_old;
-        duplicate += histograms.duplicate;
+        let refused = histograms.refused;
+        out_of_order += refused.out_of_order;
+        too_old += refused.too_old;
+        duplicate += refused.duplicate;
         store.newest_ms.fetch_max(newest_ms, Ordering::AcqRel);
         if !turned_late.is_empty() {
             self.apply_turned(&turned_late, *epoch, &mut committed);
@@ -607,9 +625,16 @@ impl<'a> Appender<'a> {
         counters
             .samples
             .fetch_add(committed.samples, Ordering::Relaxed);
-        if committed.histograms > 0 {
-            let counter = &counters.histograms;
-            counter.fetch_add(committed.histograms, Ordering::Relaxed);
+        if !self.side.histograms.is_empty() {
+            let of_histograms = &counters.of_histograms;
+            for (counter, n) in [
+                (&of_histograms.samples, committed.histograms),
+                (&of_histograms.late, committed.late_histograms),
+                (&of_histograms.out_of_order, refused.out_of_order),
+                (&of_histograms.too_old, refused.too_old),
+            ] {
+                counter.fetch_add(n, Ordering::Relaxed);
+            }
         }
         counters
             .out_of_order

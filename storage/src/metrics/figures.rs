@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::shard::NEVER;
-use super::stats::{Cardinality, MemoryStats, StoreStats, WalStats};
+use super::stats::{Cardinality, HistogramStats, MemoryStats, StoreStats, WalStats};
 use super::store::MetricStore;
 use crate::error::StorageError;
 use crate::model::METRIC_NAME;
@@ -22,7 +22,13 @@ pub(super) fn stats(store: &MetricStore) -> StoreStats {
         series_created_total: load(&counters.series_created),
         series_removed_total: load(&counters.series_removed),
         samples_appended_total: load(&counters.samples),
-        histograms_appended_total: load(&counters.histograms),
+        histograms: HistogramStats {
+            appended_total: load(&counters.of_histograms.samples),
+            late_appended_total: load(&counters.of_histograms.late),
+            out_of_order_total: load(&counters.of_histograms.out_of_order),
+            too_old_total: load(&counters.of_histograms.too_old),
+            out_of_bounds_total: load(&counters.of_histograms.out_of_bounds),
+        },
         out_of_order_total: load(&counters.out_of_order),
         too_old_total: load(&counters.too_old),
         late_appended_total: load(&counters.late),

@@ -1,4 +1,5 @@
-//! The time-series store: series with their labels and float samples.
+//! The time-series store: series with their labels, and their samples, floats and native
+//! histograms.
 //!
 //! Writers open an [`Appender`], one transaction each; readers take a
 //! [`Selection`], a snapshot that sees whole transactions only. Nothing here knows
@@ -89,8 +90,8 @@ pub use opening::OpenProgress;
 pub use selection::{Selection, Times};
 pub use snapshot::Snapshotted;
 pub use stats::{
-    BlockInfo, BlockStats, Cardinality, Damage, Delays, ExemplarStats, HeadStats, MemoryStats,
-    MetadataStats, Recovery, StoreStats, WalStats,
+    BlockInfo, BlockStats, Cardinality, Damage, Delays, ExemplarStats, HeadStats, HistogramStats,
+    MemoryStats, MetadataStats, Recovery, StoreStats, WalStats,
 };
 pub use store::MetricStore;
 pub use tail::{LogTail, TailMark, TailSink, TailStop};

@@ -25,8 +25,8 @@ pub struct StoreStats {
     pub chunk_bytes: u64,
     /// Samples committed, histograms included, without replayed ones.
     pub samples_appended_total: u64,
-    /// Of these, histograms.
-    pub histograms_appended_total: u64,
+    /// What was of histograms in the counters of samples.
+    pub histograms: HistogramStats,
     /// Samples refused, or dropped at commit, because the series had a newer one.
     pub out_of_order_total: u64,
     /// Samples refused, or dropped at commit, because another value was there already.
@@ -177,6 +177,22 @@ impl MemoryStats {
             + self.metadata
             + self.targets
     }
+}
+
+/// Counters of histograms; those of all samples include them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HistogramStats {
+    /// Committed, without replayed ones.
+    pub appended_total: u64,
+    /// Of these, late ones.
+    pub late_appended_total: u64,
+    /// Refused, or dropped at commit, because the series had a newer sample.
+    pub out_of_order_total: u64,
+    /// Refused because they were older than the out-of-order window.
+    pub too_old_total: u64,
+    /// Refused because they were too far behind the newest sample of the store.
+    pub out_of_bounds_total: u64,
 }
 
 /// State of the exemplars.

@@ -120,7 +120,8 @@ pub(super) struct Counters {
     pub(super) series_created: AtomicU64,
     pub(super) series_removed: AtomicU64,
     pub(super) samples: AtomicU64,
-    pub(super) histograms: AtomicU64,
+    /// Of these counters, what was of histograms.
+    pub(super) of_histograms: HistogramCounters,
     pub(super) out_of_order: AtomicU64,
     pub(super) too_old: AtomicU64,
     pub(super) late: AtomicU64,
@@ -133,6 +134,16 @@ pub(super) struct Counters {
     pub(super) target_series_limit: AtomicU64,
     pub(super) truncations: AtomicU64,
     pub(super) corruptions: AtomicU64,
+}
+
+/// Counters of histograms alone.
+#[derive(Debug, Default)]
+pub(super) struct HistogramCounters {
+    pub(super) samples: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) out_of_order: AtomicU64,
+    pub(super) too_old: AtomicU64,
+    pub(super) out_of_bounds: AtomicU64,
 }
 
 /// How ids are dealt out to shards.

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kymo_storage::model::histogram::{
+    Buckets, CounterResetHint, FloatHistogram, Histogram, IntegerHistogram, Span,
+};
 use kymo_tests::{Client, Exemplar, Kymo, WriteBody, wait_until};
 use serde_json::Value;
 
@@ -123,13 +126,19 @@ fn kymo_flags() -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Loads all float samples by remote write, then the exemplars. Series come in the order
+/// A sample of the corpus.
+enum Loaded {
+    Float(f64),
+    Histogram(Histogram),
+}
+
+/// Loads all samples by remote write, then the exemplars. Series come in the order
 /// of the corpus, in which they are created; their samples come in slices of time, because
 /// what is far behind the newest sample is refused.
 fn load(kymo: &Kymo, folder: &Path, document: &Value) {
     let promql = folder.join("../promql/golden.json.gz");
     let promql = corpus::read_json(&promql);
-    let mut by_time: BTreeMap<i64, Vec<(usize, i64, f64)>> = BTreeMap::new();
+    let mut by_time: BTreeMap<i64, Vec<(usize, i64, Loaded)>> = BTreeMap::new();
     let mut labels: Vec<Vec<(String, String)>> = Vec::new();
     let base = promql["series"].as_array().unwrap();
     let extra = document["extraSeries"].as_array().unwrap();
@@ -139,18 +148,24 @@ fn load(kymo: &Kymo, folder: &Path, document: &Value) {
         for sample in samples.into_iter().flatten() {
             let t_ms = sample[0].as_i64().unwrap();
             let value = corpus_float(&sample[1]);
-            by_time.entry(t_ms.div_euclid(SLICE_MS)).or_default().push((
-                labels.len() - 1,
-                t_ms,
-                value,
-            ));
+            let slice = by_time.entry(t_ms.div_euclid(SLICE_MS)).or_default();
+            slice.push((labels.len() - 1, t_ms, Loaded::Float(value)));
+        }
+        let histograms = series.get("histograms").and_then(Value::as_array);
+        for sample in histograms.into_iter().flatten() {
+            let t_ms = sample["t"].as_i64().unwrap();
+            let slice = by_time.entry(t_ms.div_euclid(SLICE_MS)).or_default();
+            slice.push((labels.len() - 1, t_ms, Loaded::Histogram(histogram(sample))));
         }
     }
     let mut body = WriteBody::new();
     let mut held = 0;
     for samples in by_time.into_values() {
-        for (series, t_ms, value) in samples {
-            body.push_series(&labels[series], &[(t_ms, value)]);
+        for (series, t_ms, sample) in samples {
+            match sample {
+                Loaded::Float(value) => body.push_series(&labels[series], &[(t_ms, value)]),
+                Loaded::Histogram(found) => body.push_histogram(&labels[series], t_ms, &found),
+            }
             held += 1;
         }
         if held >= BATCH {
@@ -166,6 +181,69 @@ fn load(kymo: &Kymo, folder: &Path, document: &Value) {
         body.push_exemplars(&pairs(&series["labels"]), None, &exemplars);
     }
     send(kymo, &body);
+}
+
+fn histogram(sample: &Value) -> Histogram {
+    let list = |name: &str| {
+        sample
+            .get(name)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let number = |name: &str| sample.get(name).map_or(0.0, corpus_float);
+    let spans = |name: &str| -> Vec<Span> {
+        let pairs = list(name).into_iter();
+        let pairs = pairs.map(|span| (span[0].as_i64().unwrap(), span[1].as_u64().unwrap()));
+        pairs
+            .map(|(offset, length)| Span {
+                offset: offset.try_into().unwrap(),
+                length: length.try_into().unwrap(),
+            })
+            .collect()
+    };
+    let floats = |name: &str| -> Vec<f64> { list(name).iter().map(corpus_float).collect() };
+    let hint = match sample.get("reset_hint").and_then(Value::as_i64) {
+        Some(3) => CounterResetHint::Gauge,
+        _ => CounterResetHint::Unknown,
+    };
+    let schema = sample["schema"].as_i64().unwrap().try_into().unwrap();
+    if sample["float"] == true {
+        let side = |spans_of: &str, counts: &str| {
+            Buckets::from_spans(&spans(spans_of), floats(counts)).unwrap()
+        };
+        return Histogram::Float(FloatHistogram {
+            counter_reset_hint: hint,
+            schema,
+            zero_threshold: number("zero_threshold"),
+            zero_count: number("zero_count"),
+            count: number("count"),
+            sum: number("sum"),
+            positive: side("positive_spans", "positive_counts"),
+            negative: side("negative_spans", "negative_counts"),
+            custom_bounds: floats("custom_values").into(),
+        });
+    }
+    let whole = |name: &str| sample.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let deltas = |name: &str| -> Vec<i64> {
+        list(name)
+            .iter()
+            .map(|delta| delta.as_i64().unwrap())
+            .collect()
+    };
+    Histogram::Integer(IntegerHistogram {
+        counter_reset_hint: hint,
+        schema,
+        zero_threshold: number("zero_threshold"),
+        zero_count: whole("zero_count"),
+        count: whole("count"),
+        sum: number("sum"),
+        positive_spans: spans("positive_spans"),
+        positive_deltas: deltas("positive_deltas"),
+        negative_spans: spans("negative_spans"),
+        negative_deltas: deltas("negative_deltas"),
+        custom_bounds: floats("custom_values").into(),
+    })
 }
 
 fn exemplar(exemplar: &Value) -> Exemplar {

@@ -205,3 +205,28 @@ async fn what_the_server_says_is_told() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn a_signed_assertion_stands_for_a_secret() {
+    let (url, seen) = token_server(|_, _| {
+        "200 {\"access_token\":\"t\",\"token_type\":\"Bearer\",\"expires_in\":3600}".to_owned()
+    })
+    .await;
+    let key = SecretSource::Inline(Secret::new(include_str!("rsa_key.pem")));
+    let signing = OAuth2Options {
+        client_secret: None,
+        assertion: Some(AssertionOptions {
+            key: Some(key),
+            ..AssertionOptions::default()
+        }),
+        ..options(&url, SecretSource::Inline(Secret::default()))
+    };
+    let client = client(signing);
+    let target = target().await;
+    assert_eq!(ask(&client, &target.url("/")).await.unwrap(), "Bearer t");
+    let seen = seen.lock().clone();
+    assert_eq!((seen.len(), seen[0].0.as_str()), (1, "-"));
+    assert!(seen[0].1.starts_with("assertion=ey"), "{seen:?}");
+    let rest = "&audience=all&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&scope=read+write";
+    assert!(seen[0].1.ends_with(rest), "{seen:?}");
+}

@@ -379,3 +379,18 @@ proptest! {
         prop_assert_eq!(one.stored(), other.stored());
     }
 }
+
+#[test]
+fn seeds_of_fuzzing_are_requests_of_all_kinds() {
+    let json = include_bytes!("../../../../fuzz/corpus/otlp_json/all_kinds.seed");
+    let protobuf = include_bytes!("../../../../fuzz/corpus/otlp_protobuf/all_kinds.seed");
+    let mut transcoded = Vec::new();
+    transcode(&json[1..], &mut transcoded, 1 << 20).unwrap();
+    for (bits, request) in [(json[0], &transcoded[..]), (protobuf[0], &protobuf[1..])] {
+        let mut sink = Anything::default();
+        let translated = translate(request, &settings(bits), &mut sink).unwrap();
+        assert_eq!(translated.errors, []);
+        // A sum, one native histogram of each kind, a summary of two or three, target_info.
+        assert!(sink.n_samples >= 6, "{}", sink.n_samples);
+    }
+}

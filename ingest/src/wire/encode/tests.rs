@@ -168,7 +168,7 @@ fn as_read(histogram: &Histogram) -> String {
 
 fn read_as(bytes: &[u8]) -> String {
     schema::check(bytes, &schema::HISTOGRAM).unwrap();
-    match read_histogram(bytes).unwrap() {
+    match read_histogram(bytes).unwrap().histogram {
         SentHistogram::Integer(found) => format!("{found:?}"),
         SentHistogram::Float(found) => {
             let counts = |spans: &[Span], counts: &[f64]| format!("{spans:?} {counts:?}");

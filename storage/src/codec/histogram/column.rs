@@ -102,6 +102,42 @@ impl Scratch {
         Ok(())
     }
 
+    /// As [`Scratch::read_doubles`], of integers, which are also added to `sums`, one to
+    /// each.
+    pub(super) fn read_summed(
+        &mut self,
+        bytes: &mut &[u8],
+        n: usize,
+        range: Range<usize>,
+        out: &mut Vec<f64>,
+        sums: &mut [i64],
+    ) -> Result<(), CodecError> {
+        let start = out.len();
+        match Column::take(bytes)? {
+            Column::Constant(integer) => {
+                out.resize(start + range.len(), integer as f64);
+                for sum in sums {
+                    *sum = sum.wrapping_add(integer);
+                }
+            }
+            Column::Sealed(chunk) => {
+                decode(chunk, n, range, &mut self.sealed, out)?;
+                for (sum, double) in sums.iter_mut().zip(&out[start..]) {
+                    *sum = sum.wrapping_add(*double as i64);
+                }
+            }
+            Column::Halves(high, low) => {
+                let mut integers = Vec::new();
+                self.join(high, low, n, range, &mut integers)?;
+                for (sum, integer) in sums.iter_mut().zip(&integers) {
+                    *sum = sum.wrapping_add(*integer);
+                }
+                out.extend(integers.iter().map(|integer| *integer as f64));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes a column of `n` integers and appends those in `range`.
     pub(super) fn read_integers(
         &mut self,

@@ -18,6 +18,9 @@ use crate::model::stale_marker;
 const SHORT: CodecError = CodecError::Truncated("run of histograms");
 const INVALID: CodecError = CodecError::Invalid("run of histograms");
 
+/// Counts of positive and of negative buckets.
+type Sides = (Vec<f64>, Vec<f64>);
+
 /// The values of a run of which the head is read.
 #[derive(Debug, Clone)]
 pub struct Values<'a> {
@@ -117,77 +120,20 @@ impl<'a> Values<'a> {
         mut take: impl FnMut(FloatHistogram),
     ) -> Result<(), CodecError> {
         let (live, n_stale) = self.parts(&range)?;
-        let n = live.len();
-        let Scratch {
-            columns,
-            whole_column,
-            real_column,
-            count_columns: [sums, zeros, counts],
-            ..
-        } = scratch;
-        let bytes = &mut { self.columns };
-        sums.clear();
-        zeros.clear();
-        counts.clear();
         let (n_positive, n_negative) = (self.layout.positive.len(), self.layout.negative.len());
-        let mut sides = Vec::new();
-        if n > 0 {
-            columns.read_doubles(bytes, self.n_live, live.clone(), sums)?;
-            let is_real = self.layout.is_float;
-            whole_column.clear();
-            let mut wholes = std::mem::take(whole_column);
-            if is_real {
-                columns.read_doubles(bytes, self.n_live, live.clone(), zeros)?;
-                if !self.count_is_sum {
-                    columns.read_doubles(bytes, self.n_live, live.clone(), counts)?;
-                }
-            } else {
-                columns.read_integers(bytes, self.n_live, live.clone(), &mut wholes)?;
-                zeros.extend(wholes.iter().map(|zero| *zero as u64 as f64));
-                let mut more = Vec::new();
-                columns.read_integers(bytes, self.n_live, live.clone(), &mut more)?;
-                for (count, more) in wholes.iter_mut().zip(more) {
-                    *count = count.wrapping_add(more);
-                }
+        let mut sides: Vec<Sides> = Vec::new();
+        sides.resize_with(live.len(), || {
+            let positive = Vec::with_capacity(n_positive);
+            (positive, Vec::with_capacity(n_negative))
+        });
+        if !live.is_empty() {
+            scratch.count_columns.iter_mut().for_each(Vec::clear);
+            match self.layout.is_float {
+                true => self.read_real(&live, scratch, &mut sides)?,
+                false => self.read_whole(&live, scratch, &mut sides)?,
             }
-            let new_side = || {
-                let positive = Vec::with_capacity(n_positive);
-                (positive, Vec::with_capacity(n_negative))
-            };
-            sides.resize_with(n, new_side);
-            for bucket in 0..n_positive + n_negative {
-                real_column.clear();
-                if is_real {
-                    columns.read_doubles(bytes, self.n_live, live.clone(), real_column)?;
-                } else {
-                    // The count needs the integers, which doubles may not hold.
-                    let mut own = std::mem::take(&mut scratch.whole_row);
-                    own.clear();
-                    let read = columns.read_integers(bytes, self.n_live, live.clone(), &mut own);
-                    real_column.extend(own.iter().map(|count| *count as f64));
-                    for (count, own) in wholes.iter_mut().zip(&own) {
-                        *count = count.wrapping_add(*own);
-                    }
-                    scratch.whole_row = own;
-                    read?;
-                }
-                for (side, count) in sides.iter_mut().zip(real_column.iter()) {
-                    match bucket < n_positive {
-                        true => side.0.push(*count),
-                        false => side.1.push(*count),
-                    }
-                }
-            }
-            if !is_real {
-                counts.extend(wholes.iter().map(|count| *count as u64 as f64));
-            } else if self.count_is_sum {
-                counts.extend(sides.iter().zip(zeros.iter()).map(|(side, zero)| {
-                    let positive = observations(*zero, &side.0);
-                    observations(positive, &side.1)
-                }));
-            }
-            *whole_column = wholes;
         }
+        let [sums, zeros, counts] = &scratch.count_columns;
         // Indexes ascend, and there is a column for each.
         let buckets = |layout: &Arc<[i32]>, counts| {
             Buckets::from_layout(Arc::clone(layout), counts).unwrap_or_default()
@@ -213,6 +159,71 @@ impl<'a> Values<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Reads columns of doubles.
+    fn read_real(
+        &self,
+        live: &Range<usize>,
+        scratch: &mut Scratch,
+        sides: &mut [Sides],
+    ) -> Result<(), CodecError> {
+        let (columns, column) = (&mut scratch.columns, &mut scratch.real_column);
+        let [sums, zeros, counts] = &mut scratch.count_columns;
+        let (bytes, n) = (&mut { self.columns }, self.n_live);
+        columns.read_doubles(bytes, n, live.clone(), sums)?;
+        columns.read_doubles(bytes, n, live.clone(), zeros)?;
+        if !self.count_is_sum {
+            columns.read_doubles(bytes, n, live.clone(), counts)?;
+        }
+        for is_positive in self.columns_of_buckets() {
+            column.clear();
+            columns.read_doubles(bytes, n, live.clone(), column)?;
+            push_column(sides, column, is_positive);
+        }
+        if self.count_is_sum {
+            let all = sides.iter().zip(zeros.iter());
+            counts.extend(all.map(|((positive, negative), zero)| {
+                observations(observations(*zero, positive), negative)
+            }));
+        }
+        Ok(())
+    }
+
+    /// Reads columns of whole numbers.
+    fn read_whole(
+        &self,
+        live: &Range<usize>,
+        scratch: &mut Scratch,
+        sides: &mut [Sides],
+    ) -> Result<(), CodecError> {
+        let (columns, column) = (&mut scratch.columns, &mut scratch.real_column);
+        let [sums, zeros, counts] = &mut scratch.count_columns;
+        let (bytes, n) = (&mut { self.columns }, self.n_live);
+        columns.read_doubles(bytes, n, live.clone(), sums)?;
+        // The count is the sum of integers, which doubles may not hold.
+        let (all, others) = (&mut scratch.whole_column, &mut scratch.whole_row);
+        all.clear();
+        columns.read_integers(bytes, n, live.clone(), all)?;
+        zeros.extend(all.iter().map(|zero| *zero as u64 as f64));
+        others.clear();
+        columns.read_integers(bytes, n, live.clone(), others)?;
+        for (count, other) in all.iter_mut().zip(others) {
+            *count = count.wrapping_add(*other);
+        }
+        for is_positive in self.columns_of_buckets() {
+            column.clear();
+            columns.read_summed(bytes, n, live.clone(), column, all)?;
+            push_column(sides, column, is_positive);
+        }
+        counts.extend(all.iter().map(|count| *count as u64 as f64));
+        Ok(())
+    }
+
+    /// Tells of each column of buckets whether these are positive.
+    fn columns_of_buckets(&self) -> impl Iterator<Item = bool> {
+        let positive = std::iter::repeat_n(true, self.layout.positive.len());
+        positive.chain(std::iter::repeat_n(false, self.layout.negative.len()))
     }
 
     /// Hands out the histograms whose positions are in `range`, with the counts that they
@@ -283,6 +294,16 @@ impl<'a> Values<'a> {
             }));
         }
         Ok(())
+    }
+}
+
+/// Adds the counts of a bucket to those of each histogram.
+fn push_column(sides: &mut [Sides], column: &[f64], is_positive: bool) {
+    for ((positive, negative), count) in sides.iter_mut().zip(column) {
+        match is_positive {
+            true => positive.push(*count),
+            false => negative.push(*count),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Histograms of a transaction.
 
+use std::sync::atomic::Ordering;
+
 use super::super::appender::{Appender, Bounds, Committed, SeriesRef};
 use super::super::shard::{Applied, Checked, NEVER, Shard};
 use crate::codec::flat::Flat;
@@ -65,11 +67,15 @@ impl Appender<'_> {
             }
             None => Err(AppendError::UnknownSeries),
         };
-        let checked = checked.inspect_err(|error| self.count(error, t_ms))?;
+        let checked = checked.inspect_err(|error| {
+            self.count(error, t_ms);
+            self.count_histogram(error);
+        })?;
         let (born, is_late) = match checked {
             Checked::InOrder(born) => (born, false),
             Checked::Late(born) => {
-                self.admit_late(t_ms)?;
+                let admitted = self.admit_late(t_ms);
+                admitted.inspect_err(|error| self.count_histogram(error))?;
                 (born, true)
             }
             Checked::Repeated => return Ok(()),
@@ -86,6 +92,20 @@ impl Appender<'_> {
     }
 }
 
+impl Appender<'_> {
+    /// Counts a refused histogram once more among its kind.
+    fn count_histogram(&self, error: &AppendError) {
+        let counters = &self.store.counters.of_histograms;
+        let counter = match error {
+            AppendError::OutOfOrder => &counters.out_of_order,
+            AppendError::TooOld => &counters.too_old,
+            AppendError::OutOfBounds => &counters.out_of_bounds,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Histograms of a transaction on their way into the shards, between its floats.
 pub(in crate::metrics) struct Applying<'a> {
     /// In order of shard.
@@ -97,6 +117,12 @@ pub(in crate::metrics) struct Applying<'a> {
     pub(in crate::metrics) turned: Vec<PendingHistogram>,
     pub(in crate::metrics) newest_ms: i64,
     pub(in crate::metrics) oldest_ms: i64,
+    pub(in crate::metrics) refused: Refused,
+}
+
+/// Histograms that were accepted and are not stored all the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::metrics) struct Refused {
     pub(in crate::metrics) out_of_order: u64,
     pub(in crate::metrics) too_old: u64,
     pub(in crate::metrics) duplicate: u64,
@@ -112,9 +138,7 @@ impl<'a> Applying<'a> {
             turned: Vec::new(),
             newest_ms: NEVER,
             oldest_ms: i64::MAX,
-            out_of_order: 0,
-            too_old: 0,
-            duplicate: 0,
+            refused: Refused::default(),
         }
     }
 
@@ -219,10 +243,10 @@ impl<'a> Applying<'a> {
                         ..pending.clone()
                     });
                 }
-                Err(AppendError::TooOld) => self.too_old += 1,
-                Err(_) => self.out_of_order += 1,
+                Err(AppendError::TooOld) => self.refused.too_old += 1,
+                Err(_) => self.refused.out_of_order += 1,
             },
-            Applied::Duplicate => self.duplicate += 1,
+            Applied::Duplicate => self.refused.duplicate += 1,
             Applied::Lost => committed.dropped += 1,
         }
     }
@@ -236,6 +260,7 @@ impl Committed {
                 self.samples += 1;
                 self.histograms += 1;
                 self.late += 1;
+                self.late_histograms += 1;
             }
             Applied::Lost => self.dropped += 1,
             _ => {}

@@ -1,4 +1,4 @@
-//! A run of histograms of one series, as bytes.
+//! A run of histograms of one series, as bytes, or a part of a long one.
 //!
 //! ```text
 //! run = n x (time: the first zigzag varint, then differences, less the one before, zigzag
@@ -10,7 +10,8 @@
 //! forgotten: what is read of a run is known not to be reset, but for the first, of which
 //! nothing is said, because nobody knows whether what was before it still exists. All
 //! histograms of a run are read in one layout: a bucket that any of them has is an empty one
-//! of the others. They are kept in their own.
+//! of the others. They are kept in their own, and a long run in several parts, so that a
+//! reader decodes no more than it needs.
 
 use std::sync::Arc;
 
@@ -20,16 +21,19 @@ use crate::codec::varint;
 use crate::model::TimeRange;
 use crate::model::histogram::{CounterResetHint, HistogramPoint};
 
-/// A run ends at this number of histograms. As in Prometheus it is their bytes that end it
-/// as a rule: histograms that hardly change share a layout for long.
+/// A part ends at this number of histograms.
 const MAX_LEN: u16 = 480;
 /// It also ends when it has so many bytes, and this number of histograms at least.
 const GOOD_BYTES: usize = 4 << 10;
 const MIN_LEN: u16 = 10;
 
-/// A run; shared with readers when it is finished.
+/// A part of a run; shared with readers when it is finished.
 #[derive(Debug, Clone, Default)]
 pub(in crate::metrics) struct Run {
+    /// It goes on with the run of the part before it.
+    pub(super) goes_on: bool,
+    /// The layout in which all of the run are read, where they have different ones.
+    pub(super) layout: Option<Arc<Shape>>,
     n: u16,
     range: Option<TimeRange>,
     /// Distance between the last two times.
@@ -56,9 +60,9 @@ impl Point {
 }
 
 impl Run {
-    /// Puts together what was stored; `None` where it is no run, or a longer one than a
-    /// reader should have to widen.
-    pub(super) fn from_stored(n: u16, bytes: &[u8]) -> Option<(Run, Flat)> {
+    /// Puts together what was stored, and calls `each` for every histogram; `None` where it
+    /// is no part of a run.
+    pub(super) fn from_stored(n: u16, bytes: &[u8], mut each: impl FnMut(&Flat)) -> Option<Run> {
         if n > MAX_LEN {
             return None;
         }
@@ -71,16 +75,24 @@ impl Run {
                 Some(range) if range.end_ms < t_ms => range.end_ms = t_ms,
                 Some(_) => return None,
             }
+            each(decoder.last.as_ref()?);
         }
-        let is_whole = decoder.rest.is_empty() && n > 0;
-        let last = decoder.last.filter(|_| is_whole)?;
-        let run = Run {
+        (decoder.rest.is_empty() && n > 0).then(|| Run {
             n,
             range,
             step_ms: decoder.step_ms,
             bytes: bytes.to_vec(),
-        };
-        Some((run, last))
+            ..Run::default()
+        })
+    }
+
+    /// Makes this part one of a run: it takes the place of `other`, which is empty.
+    pub(super) fn in_place_of(self, other: &Run) -> Run {
+        Run {
+            goes_on: other.goes_on,
+            layout: other.layout.clone(),
+            ..self
+        }
     }
 
     /// Returns number and bytes of the histograms.
@@ -98,7 +110,7 @@ impl Run {
         self.n
     }
 
-    /// Tells whether the next histogram is to begin another run.
+    /// Tells whether the next histogram is to begin another part.
     pub(super) fn is_full(&self) -> bool {
         self.n >= MAX_LEN || (self.n >= MIN_LEN && self.bytes.len() >= GOOD_BYTES)
     }
@@ -150,31 +162,32 @@ impl Run {
 
     /// Appends the histograms in `range`.
     pub(super) fn read(&self, range: TimeRange, into: &mut Vec<Point>) -> Result<(), Malformed> {
-        let Some(of_run) = self.range.filter(|of_run| of_run.overlaps(range)) else {
+        if self.range.is_none_or(|of_run| !of_run.overlaps(range)) {
             return Ok(());
-        };
-        let (mut decoder, mut layouts) = (Decoder::new(&self.bytes), Layouts::default());
-        let begin = into.len();
+        }
+        let mut decoder = Decoder::new(&self.bytes);
         for at in 0..self.n {
             let t_ms = decoder.next()?;
-            let Some(flat) = &decoder.last else {
-                return Err(Malformed);
-            };
-            layouts.see(flat);
-            if range.contains(t_ms) {
-                into.push(Point {
-                    t_ms,
-                    hint: match (flat.shape.hint, at) {
-                        (CounterResetHint::Gauge, _) => CounterResetHint::Gauge,
-                        (_, 0) => CounterResetHint::Unknown,
-                        _ => CounterResetHint::NotReset,
-                    },
-                    flat: flat.clone(),
-                });
+            if t_ms > range.end_ms {
+                break;
             }
+            if !range.contains(t_ms) {
+                continue;
+            }
+            let mut flat = decoder.last.clone().ok_or(Malformed)?;
+            if let Some(layout) = &self.layout {
+                widen(&mut flat, layout);
+            }
+            into.push(Point {
+                t_ms,
+                hint: match (flat.shape.hint, at) {
+                    (CounterResetHint::Gauge, _) => CounterResetHint::Gauge,
+                    (_, 0) if !self.goes_on => CounterResetHint::Unknown,
+                    _ => CounterResetHint::NotReset,
+                },
+                flat,
+            });
         }
-        debug_assert!(of_run.start_ms <= of_run.end_ms);
-        layouts.widen(&mut into[begin..]);
         Ok(())
     }
 }
@@ -213,65 +226,34 @@ impl Decoder<'_> {
     }
 }
 
-/// The layouts of a run.
-#[derive(Default)]
-struct Layouts {
-    /// The first, and whether all others are the same.
-    first: Option<Arc<Shape>>,
-    others: Vec<Arc<Shape>>,
+/// Returns a shape with the buckets of both, which differ in nothing else.
+pub(super) fn union(one: &Shape, other: &Shape) -> Shape {
+    let both = |one: &[i32], other: &[i32]| -> Arc<[i32]> {
+        let mut indexes = [one, other].concat();
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes.into()
+    };
+    Shape {
+        positive: both(&one.positive, &other.positive),
+        negative: both(&one.negative, &other.negative),
+        ..one.clone()
+    }
 }
 
-impl Layouts {
-    fn see(&mut self, flat: &Flat) {
-        if flat.is_stale_marker() {
-            return;
-        }
-        let last = self.others.last().or(self.first.as_ref());
-        match last {
-            None => self.first = Some(Arc::clone(&flat.shape)),
-            Some(last) if Arc::ptr_eq(last, &flat.shape) || last.has_layout_of(&flat.shape) => {}
-            Some(_) => self.others.push(Arc::clone(&flat.shape)),
-        }
+/// Gives a histogram the buckets of a shape that has all of its own.
+fn widen(flat: &mut Flat, shape: &Arc<Shape>) {
+    if flat.is_stale_marker() {
+        return;
     }
-
-    /// Gives histograms the buckets of all that were seen.
-    fn widen(&self, points: &mut [Point]) {
-        let Some(first) = self.first.as_ref().filter(|_| !self.others.is_empty()) else {
-            return;
-        };
-        let all = || std::iter::once(first).chain(&self.others);
-        let union = |side: fn(&Shape) -> &Arc<[i32]>| -> Arc<[i32]> {
-            let mut indexes: Vec<i32> = all().flat_map(|s| side(s).iter().copied()).collect();
-            indexes.sort_unstable();
-            indexes.dedup();
-            indexes.into()
-        };
-        let shape = Arc::new(Shape {
-            positive: union(|shape| &shape.positive),
-            negative: union(|shape| &shape.negative),
-            ..Shape::clone(first)
-        });
-        for point in points.iter_mut().filter(|p| !p.flat.is_stale_marker()) {
-            if !point.flat.shape.has_layout_of(&shape) {
-                let (positive, negative) = point.flat.sides();
-                let mut counts = Vec::with_capacity(shape.n_buckets());
-                spread(
-                    &point.flat.shape.positive,
-                    positive,
-                    &shape.positive,
-                    &mut counts,
-                );
-                spread(
-                    &point.flat.shape.negative,
-                    negative,
-                    &shape.negative,
-                    &mut counts,
-                );
-                point.flat.counts = counts;
-            }
-            point.flat.shape = Arc::clone(&shape);
-        }
+    if !flat.shape.has_layout_of(shape) {
+        let (positive, negative) = flat.sides();
+        let mut counts = Vec::with_capacity(shape.n_buckets());
+        spread(&flat.shape.positive, positive, &shape.positive, &mut counts);
+        spread(&flat.shape.negative, negative, &shape.negative, &mut counts);
+        flat.counts = counts;
     }
+    flat.shape = Arc::clone(shape);
 }
 
 /// Appends counts in a layout that has all indexes of theirs.

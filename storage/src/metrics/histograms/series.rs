@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::merge::settle;
-use super::run::{Point, Run, continues};
+use super::run::{Point, Run, continues, union};
 use crate::codec::flat::{Flat, Shape};
 use crate::codec::open::Malformed;
 use crate::codec::varint;
@@ -17,6 +17,9 @@ pub(in crate::metrics) struct HistogramSeries {
     /// Oldest first.
     finished: Vec<Arc<Run>>,
     open: Run,
+    /// The layout of the last run, and its parts.
+    layout: Option<Arc<Shape>>,
+    n_parts: usize,
     /// The newest one that came in order.
     newest: Option<Newest>,
     /// The next one begins a run, whatever it is.
@@ -25,6 +28,17 @@ pub(in crate::metrics) struct HistogramSeries {
     finished_bytes: usize,
     late_bytes: usize,
 }
+
+/// A run goes on in another part as long as its layout has at most so many times the
+/// buckets that its histograms have, or of this number.
+const GOOD_GROWTH: usize = 4;
+const GOOD_BUCKETS: usize = 40;
+
+/// Most parts of a run, which all get to know a new layout.
+const MAX_PARTS: usize = 64;
+
+/// Most buckets of the layout of a run that a snapshot may have.
+const MAX_LAYOUT: usize = 1 << 18;
 
 /// Of an entry in a tree, about.
 const LATE_BYTES: usize = 40;
@@ -87,13 +101,13 @@ impl HistogramSeries {
         let newest = self.newest.take();
         let fits = newest.as_ref();
         let fits = fits.is_some_and(|newest| continues(&newest.flat, &flat));
-        if self.is_broken || !fits || self.open.is_full() {
-            if self.open.len() > 0 {
-                let open = std::mem::take(&mut self.open).finish();
-                self.finished_bytes += size_of::<Run>() + open.memory_bytes();
-                self.finished.push(open);
-            }
-            self.is_broken = false;
+        if self.is_broken || !fits {
+            self.begin(false);
+        } else if self.open.is_full() {
+            // What grew out of all proportion is not worth its empty buckets.
+            let n_buckets = self.layout.as_ref().map_or(0, |shape| shape.n_buckets());
+            let is_good = n_buckets <= GOOD_GROWTH * flat.shape.n_buckets().max(GOOD_BUCKETS);
+            self.begin(is_good && self.n_parts < MAX_PARTS);
         }
         forget_hint(&mut flat);
         let before = newest.as_ref().map(|newest| &newest.flat);
@@ -101,7 +115,61 @@ impl HistogramSeries {
             flat.shape = Arc::clone(&before.shape);
         }
         self.open.push(t_ms, &flat, before);
+        self.see(&flat);
         self.newest = Some(Newest { t_ms, flat });
+    }
+
+    /// Begins a part, of the run that there is or of another one.
+    fn begin(&mut self, goes_on: bool) {
+        if self.open.len() > 0 {
+            let open = std::mem::take(&mut self.open).finish();
+            self.finished_bytes += size_of::<Run>() + open.memory_bytes();
+            self.finished.push(open);
+        }
+        self.is_broken = false;
+        self.open.goes_on = goes_on;
+        self.n_parts += 1;
+        if goes_on {
+            self.open.layout = self.finished.last().and_then(|last| last.layout.clone());
+        } else {
+            self.layout = None;
+            self.n_parts = 1;
+        }
+    }
+
+    /// Widens the layout of the last run so that it has the buckets of a histogram.
+    fn see(&mut self, flat: &Flat) {
+        if flat.is_stale_marker() {
+            return;
+        }
+        let common = match &self.layout {
+            None => {
+                self.layout = Some(Arc::clone(&flat.shape));
+                return;
+            }
+            Some(known) if known.has_layout_of(&flat.shape) => return,
+            Some(known) => union(known, &flat.shape),
+        };
+        let widened = self.layout.clone();
+        let widened = widened.filter(|known| known.has_layout_of(&common));
+        let common = widened.unwrap_or_else(|| Arc::new(common));
+        self.layout = Some(Arc::clone(&common));
+        let is_known = |run: &Run| {
+            let layout = run.layout.as_ref();
+            layout.is_some_and(|layout| Arc::ptr_eq(layout, &common))
+        };
+        if is_known(&self.open) {
+            return;
+        }
+        self.open.layout = Some(Arc::clone(&common));
+        let mut goes_on = self.open.goes_on;
+        for part in self.finished.iter_mut().rev() {
+            if !goes_on {
+                break;
+            }
+            goes_on = part.goes_on;
+            Arc::make_mut(part).layout = Some(Arc::clone(&common));
+        }
     }
 
     /// Adds a histogram that came late, unless there is one at its time.
@@ -174,6 +242,7 @@ impl HistogramSeries {
         self.finished.clear();
         self.finished_bytes = 0;
         self.open = Run::default();
+        self.layout = None;
         self.newest = None;
         self.is_broken = false;
     }
@@ -205,6 +274,11 @@ impl HistogramSeries {
             + self.finished.capacity() * size_of::<Arc<Run>>()
             + self.finished_bytes
             + self.open.memory_bytes()
+            + self
+                .open
+                .layout
+                .as_ref()
+                .map_or(0, |layout| layout.memory_bytes())
             + newest.map_or(0, |newest| newest.flat.memory_bytes())
             + self.late_bytes
     }
@@ -212,7 +286,8 @@ impl HistogramSeries {
     /// Appends the histograms as a snapshot has them.
     ///
     /// ```text
-    /// series = broken u8 | n runs varint | per run: n varint, length varint, bytes
+    /// series = broken u8 | n parts varint
+    ///        | per part: (2 n + 1 if it goes on with the run before) varint, length varint, bytes
     ///        | n late varint | per late one: time zigzag varint, record
     /// ```
     pub(in crate::metrics) fn encode(&self, out: &mut Vec<u8>) {
@@ -220,7 +295,7 @@ impl HistogramSeries {
         varint::write_u64(out, self.n_runs());
         for run in self.runs().filter(|run| run.len() > 0) {
             let (n, bytes) = run.stored();
-            varint::write_u64(out, u64::from(n));
+            varint::write_u64(out, u64::from(n) << 1 | u64::from(run.goes_on));
             varint::write_u64(out, bytes.len() as u64);
             out.extend_from_slice(bytes);
         }
@@ -234,29 +309,32 @@ impl HistogramSeries {
     /// Takes a series from the front of `bytes`, as [`HistogramSeries::encode`] wrote it.
     pub(in crate::metrics) fn decode(bytes: &mut &[u8]) -> Result<HistogramSeries, Malformed> {
         let number = |bytes: &mut &[u8]| varint::read_u64(bytes).map_err(|_| Malformed);
-        let mut series = HistogramSeries {
-            is_broken: *bytes.split_off_first().ok_or(Malformed)? != 0,
-            ..HistogramSeries::default()
-        };
+        let is_broken = *bytes.split_off_first().ok_or(Malformed)? != 0;
+        let mut series = HistogramSeries::default();
         for _ in 0..number(bytes)? {
-            let n = u16::try_from(number(bytes)?).map_err(|_| Malformed)?;
+            let head = number(bytes)?;
+            let n = u16::try_from(head >> 1).map_err(|_| Malformed)?;
             let len = usize::try_from(number(bytes)?).map_err(|_| Malformed)?;
-            let run = bytes.split_off(..len).ok_or(Malformed)?;
-            let (run, flat) = Run::from_stored(n, run).ok_or(Malformed)?;
-            let range = run.range().ok_or(Malformed)?;
-            if series
-                .newest_ms()
-                .is_some_and(|last_ms| last_ms >= range.start_ms)
+            let part = bytes.split_off(..len).ok_or(Malformed)?;
+            series.begin(head & 1 != 0 && series.open.len() > 0);
+            let mut last = None;
+            let open = Run::from_stored(n, part, |flat| {
+                series.see(flat);
+                last = Some(flat.clone());
+            });
+            let (open, flat) = open.zip(last).ok_or(Malformed)?;
+            let range = open.range().ok_or(Malformed)?;
+            let newest_ms = series.newest_ms();
+            if newest_ms.is_some_and(|last_ms| last_ms >= range.start_ms)
+                || series.n_parts > MAX_PARTS
+                || series
+                    .layout
+                    .as_ref()
+                    .is_some_and(|shape| shape.n_buckets() > MAX_LAYOUT)
             {
                 return Err(Malformed);
             }
-            if series.open.len() > 0 {
-                let open = std::mem::replace(&mut series.open, run).finish();
-                series.finished_bytes += size_of::<Run>() + open.memory_bytes();
-                series.finished.push(open);
-            } else {
-                series.open = run;
-            }
+            series.open = open.in_place_of(&series.open);
             let t_ms = range.end_ms;
             series.newest = Some(Newest { t_ms, flat });
         }
@@ -265,6 +343,7 @@ impl HistogramSeries {
             let flat = Flat::decode(bytes, None).map_err(|_| Malformed)?;
             series.push_late(t_ms, flat, 0);
         }
+        series.is_broken = is_broken;
         Ok(series)
     }
 }

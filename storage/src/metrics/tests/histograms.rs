@@ -127,7 +127,7 @@ fn histograms_come_back_as_they_were() {
     assert_eq!(
         (
             stats.samples_appended_total,
-            stats.histograms_appended_total
+            stats.histograms.appended_total
         ),
         (4, 4)
     );
@@ -206,6 +206,9 @@ fn order_and_duplicates_are_checked_over_both_kinds() {
     assert_eq!(hints(&store), [CounterResetHint::Unknown; 2]);
     assert_eq!(store.stats().duplicate_total, 3);
     assert_eq!(store.stats().out_of_order_total, 3);
+    let of_histograms = store.stats().histograms;
+    assert_eq!(of_histograms.out_of_order_total, 2);
+    assert_eq!(of_histograms.out_of_bounds_total, 1);
 }
 
 #[test]
@@ -277,6 +280,44 @@ fn hints_are_those_of_runs() {
 }
 
 #[test]
+fn a_long_run_has_one_layout_and_no_gap_in_what_is_known() {
+    let place = place();
+    let mut store = place.open();
+    // Equal ones, of which every other has an empty bucket more.
+    let n: i64 = 800;
+    for t_ms in 0..n {
+        let mut counts = vec![1_000_000.5 + (t_ms / 2) as f64 / 3.0; 20];
+        counts.resize(20 + t_ms as usize % 2, 0.0);
+        let histogram = float(-3, &counts);
+        append(&store, "n=1", t_ms, &Histogram::Float(histogram));
+    }
+    append(&store, "n=1", n, &Histogram::Float(float(-4, &[1e9; 22])));
+    let parts = store.stats().chunks;
+    assert!(parts > 8, "{parts} parts");
+    for turn in 0..3 {
+        let found = read_all(&store, TimeRange::ALL);
+        assert_eq!(found[0].1.len() as i64, n + 1);
+        for (at, sample) in found[0].1.iter().enumerate() {
+            assert_eq!(sample.histogram.negative.len(), 22, "histogram {at}");
+            let hint = match at {
+                0 => CounterResetHint::Unknown,
+                _ => CounterResetHint::NotReset,
+            };
+            assert_eq!(sample.histogram.counter_reset_hint, hint, "histogram {at}");
+        }
+        for pair in found[0].1.windows(2) {
+            let same = pair[0].histogram.count == pair[1].histogram.count;
+            assert_eq!(pair[0].histogram.is_same_data(&pair[1].histogram), same);
+        }
+        match turn {
+            0 => drop(store),
+            _ => store.close().unwrap(),
+        }
+        store = place.open();
+    }
+}
+
+#[test]
 fn a_series_of_histograms_ends_with_a_marker_of_its_kind() {
     let place = place();
     let store = place.open();
@@ -342,6 +383,9 @@ fn late_histograms_are_merged_into_the_others() {
     };
     check(&store);
     assert_eq!(store.stats().late_samples, 3);
+    let of_histograms = store.stats().histograms;
+    assert_eq!(of_histograms.late_appended_total, 2);
+    assert_eq!(of_histograms.too_old_total, 1);
     drop(store);
     let store = place.open();
     check(&store);

@@ -9,21 +9,20 @@
 //! with its labels in another order may have its samples put in order where Prometheus
 //! drops the earlier one.
 
+mod labels;
+mod unusual;
+
 use hashbrown::HashSet;
 use kymo_storage::AppendError;
-use kymo_storage::compat::name::is_legacy_label_name;
-use kymo_storage::compat::quote::quote_bytes;
 use kymo_storage::metrics::{Appender, MetricStore, RawSample, SeriesRef};
-use kymo_storage::model::{Exemplar, Labels, METRIC_NAME, MetricMetadata, MetricType};
+use kymo_storage::model::{Labels, METRIC_NAME, MetricMetadata, MetricType};
 
+use self::labels::{family, labels_cause, labels_text, refs_text, valid_labels};
 use super::receiver::{BATCH, Buffers, Extras, Receipt};
 use super::reply::{WriteError, append_status};
 use crate::MAX_AHEAD_MS;
-use crate::wire::histogram::read_histogram;
-use crate::wire::write_request_v2::{
-    MetadataV2, RequestV2, SeriesV2, histograms, read_exemplars, read_series, read_starts,
-};
-use crate::wire::{WireError, schema};
+use crate::wire::schema;
+use crate::wire::write_request_v2::{MetadataV2, RequestV2, read_series};
 
 /// Stores a request: the first `len` bytes of the unpacked buffer.
 pub(super) fn store_request(
@@ -104,6 +103,22 @@ struct Held {
     metadata: Option<MetadataV2>,
     /// Its first sample in the batch.
     first_sample: usize,
+}
+
+/// A series that is created only when there is something to store.
+struct Wanted {
+    /// How many samples there are of it, until it was looked for.
+    n_samples: Option<usize>,
+    found: Option<SeriesRef>,
+}
+
+impl Wanted {
+    fn new(n_samples: usize) -> Wanted {
+        Wanted {
+            n_samples: Some(n_samples),
+            found: None,
+        }
+    }
 }
 
 /// One request on its way into the store.
@@ -239,143 +254,6 @@ impl<'d> Write<'_, '_, 'd> {
         pairs.sort_by_key(|&(name, _)| name);
     }
 
-    /// Stores a series by itself: one with a sample too far ahead, with exemplars or
-    /// histograms, without samples, or with wrong references.
-    fn unusual_series(
-        &mut self,
-        number: usize,
-        refs: &[u32],
-        bytes: &'d [u8],
-        more: SeriesV2,
-    ) -> Result<(), WriteError> {
-        // Before it, what comes before it.
-        self.flush()?;
-        let n_samples = self.samples.len();
-        let checked = self.labels(refs).and_then(|mut labels| {
-            if let Some(metadata) = more.metadata {
-                if self.extras.type_and_unit_labels {
-                    self.with_metadata(&mut labels, metadata);
-                }
-                let start = self.refs.len();
-                self.refs.extend_from_slice(refs);
-                let outcome = self.metadata(start, metadata);
-                self.refs.truncate(start);
-                outcome?;
-            }
-            Ok(labels)
-        });
-        let labels = match checked.and_then(|pairs| valid_labels(&pairs)) {
-            Ok(labels) => labels,
-            Err(text) => {
-                self.receipt.series_invalid += (n_samples + more.n_histograms) as u64;
-                self.refuse(number, text);
-                return Ok(());
-            }
-        };
-        if n_samples + more.n_histograms == 0 {
-            let why = "TimeSeries must contain at least one sample or histogram";
-            self.refuse(number, format!("{why} for series {labels}"));
-            return Ok(());
-        }
-        let series = self.find_series(number, &labels, n_samples + more.n_histograms)?;
-        if let Some(series) = series {
-            let mut starts = Vec::new();
-            if self.extras.start_zeros && more.has_starts {
-                read_starts(bytes, &mut starts)?;
-            }
-            for at in 0..n_samples {
-                let (t_ms, value) = self.samples[at];
-                let start_ms = starts.get(at).copied().unwrap_or(0);
-                if start_ms != 0 && t_ms != 0 {
-                    self.appender.append_start(series, start_ms, t_ms);
-                }
-                self.append(number, series, &labels, t_ms, value)?;
-            }
-            if more.n_histograms > 0 {
-                self.histograms(number, series, &labels, bytes)?;
-            }
-        }
-        if more.n_exemplars > 0 {
-            self.exemplars(number, series, &labels, bytes)?;
-        }
-        Ok(())
-    }
-
-    /// Stores the native histograms of a series.
-    fn histograms(
-        &mut self,
-        number: usize,
-        series: SeriesRef,
-        labels: &Labels,
-        bytes: &'d [u8],
-    ) -> Result<(), WriteError> {
-        for bytes in histograms(bytes) {
-            let sent = read_histogram(bytes?)?;
-            let t_ms = sent.t_ms;
-            if t_ms > self.latest_ms {
-                let text = format!("{} for series {labels}", WriteError::TooFarInFuture);
-                self.refuse(number, text);
-                continue;
-            }
-            let stored = sent.histogram.into_stored().map_err(AppendError::from);
-            let stored = stored.and_then(|histogram| {
-                if self.extras.start_zeros && sent.start_ms != 0 && t_ms != 0 {
-                    let start_ms = sent.start_ms;
-                    self.appender
-                        .append_start_histogram(series, start_ms, t_ms, &histogram);
-                }
-                self.appender.append_histogram(series, t_ms, &histogram)
-            });
-            match stored {
-                Ok(()) => self.receipt.histograms += 1,
-                Err(error) => self.reject(number, &labels.to_string(), error)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores the exemplars of a series; `None` where the series is not there.
-    fn exemplars(
-        &mut self,
-        number: usize,
-        series: Option<SeriesRef>,
-        labels: &Labels,
-        bytes: &'d [u8],
-    ) -> Result<(), WireError> {
-        let keeps = self.store.keeps_exemplars();
-        read_exemplars(bytes, |refs, t_ms, value| {
-            let pairs = match self.labels(refs) {
-                Ok(pairs) => pairs,
-                Err(cause) => {
-                    let cause = cause.strip_prefix(&labels_cause(refs)).unwrap_or(&cause);
-                    let text = format!("parsing exemplar for series {labels}: {cause}");
-                    return self.refuse(number, text);
-                }
-            };
-            let text = String::from_utf8_lossy;
-            let pairs = pairs.iter().map(|&(name, value)| (text(name), text(value)));
-            let exemplar = Exemplar {
-                labels: Labels::from_pairs(pairs),
-                value,
-                t_ms,
-                timed: t_ms != 0,
-            };
-            if !keeps {
-                self.receipt.exemplars += 1;
-                return;
-            }
-            let Some(series) = series else { return };
-            match self.appender.append_exemplar(series, &exemplar) {
-                Ok(()) => self.receipt.exemplars += 1,
-                Err(error @ AppendError::OutOfOrderExemplar) => {
-                    self.receipt.exemplars_out_of_order += 1;
-                    self.refuse(number, format!("{error} for series {labels}"));
-                }
-                Err(error) => tracing::debug!(?exemplar, %error, "an exemplar was left out"),
-            }
-        })
-    }
-
     /// Keeps type, help and unit of the metric whose references begin at `start`.
     fn metadata(&mut self, start: usize, metadata: MetadataV2) -> Result<(), String> {
         let refs = &self.refs[start..];
@@ -475,11 +353,15 @@ impl<'d> Write<'_, '_, 'd> {
                 return Ok(());
             }
         };
-        let Some(series) = self.find_series(held.number, &labels, indexes.len())? else {
-            return Ok(());
-        };
+        let mut series = Wanted::new(indexes.len());
         for &index in indexes {
             let RawSample { key, t_ms, value } = self.batch[index];
+            if !self.is_acceptable(held.number, &labels, t_ms)? {
+                continue;
+            }
+            let Some(series) = self.wanted(held.number, &labels, &mut series)? else {
+                return Ok(());
+            };
             self.appender.alias(key, series);
             self.append(held.number, series, &labels, t_ms, value)?;
         }
@@ -513,13 +395,6 @@ impl<'d> Write<'_, '_, 'd> {
         t_ms: i64,
         value: f64,
     ) -> Result<(), WriteError> {
-        if t_ms > self.latest_ms {
-            self.refuse(
-                number,
-                format!("{} for series {labels}", WriteError::TooFarInFuture),
-            );
-            return Ok(());
-        }
         match self.appender.append(series, t_ms, value) {
             Ok(()) => {
                 self.receipt.samples += 1;
@@ -579,76 +454,4 @@ impl<'d> Write<'_, '_, 'd> {
         pairs.sort_by_key(|&(name, _)| name);
         Ok(pairs)
     }
-}
-
-/// Begins the text about references that are wrong.
-fn labels_cause(refs: &[u32]) -> String {
-    format!("parsing labels for series {}: ", refs_text(refs))
-}
-
-/// Prints references as Go prints a slice.
-fn refs_text(refs: &[u32]) -> String {
-    let numbers: Vec<String> = refs.iter().map(u32::to_string).collect();
-    format!("[{}]", numbers.join(" "))
-}
-
-/// Makes labels of sorted pairs. There has to be a metric name, names and values have to
-/// be UTF-8, and names not empty and different from each other. Empty values go.
-fn valid_labels(pairs: &[(&[u8], &[u8])]) -> Result<Labels, String> {
-    let utf8 = |&(name, value): &(_, _)| {
-        Some((
-            std::str::from_utf8(name).ok()?,
-            std::str::from_utf8(value).ok()?,
-        ))
-    };
-    let texts: Option<Vec<(&str, &str)>> = pairs.iter().map(utf8).collect();
-    let texts = texts.filter(|texts| {
-        let has_metric_name =
-            |&(name, value): &(&str, &str)| name == METRIC_NAME && !value.is_empty();
-        texts.iter().any(has_metric_name) && texts.iter().all(|(name, _)| !name.is_empty())
-    });
-    let Some(texts) = texts else {
-        return Err(format!(
-            "invalid metric name or labels, got {}",
-            labels_text(pairs)
-        ));
-    };
-    if let Some(twice) = texts.windows(2).find(|two| two[0].0 == two[1].0) {
-        return Err(format!(
-            "invalid labels for series, labels {}, duplicated label {}",
-            labels_text(pairs),
-            twice[0].0
-        ));
-    }
-    Ok(Labels::from_sorted(
-        texts.into_iter().filter(|(_, value)| !value.is_empty()),
-    ))
-}
-
-/// Prints labels as they were sent, those that are no labels too.
-fn labels_text(pairs: &[(&[u8], &[u8])]) -> String {
-    let one = |&(name, value): &(&[u8], &[u8])| {
-        let name = match std::str::from_utf8(name) {
-            Ok(name) if is_legacy_label_name(name) => name.to_owned(),
-            _ => quote_bytes(name),
-        };
-        format!("{name}={}", quote_bytes(value))
-    };
-    let texts: Vec<String> = pairs.iter().map(one).collect();
-    format!("{{{}}}", texts.join(", "))
-}
-
-/// Returns the family of a metric: histograms and summaries have several.
-fn family(metric: &str, kind: MetricType) -> &str {
-    let endings: &[&str] = match kind {
-        MetricType::Histogram | MetricType::GaugeHistogram => {
-            &["_bucket", "_count", "_sum", "_gcount", "_gsum"]
-        }
-        MetricType::Summary => &["_count", "_sum"],
-        _ => &[],
-    };
-    let stem = endings
-        .iter()
-        .find_map(|ending| metric.strip_suffix(ending));
-    stem.filter(|stem| !stem.is_empty()).unwrap_or(metric)
 }
