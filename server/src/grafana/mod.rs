@@ -215,7 +215,7 @@ mod tests {
                 let query = query
                     .replace("$__rate_interval", "1m")
                     .replace("$instance", "a");
-                if let Err(error) = parse_expr(&query, Features::default()) {
+                if let Err(error) = parse_expr(&query, &Features::default()) {
                     panic!("{}: {query}: {error}", dashboard.name);
                 }
             }
