@@ -3,6 +3,7 @@
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
+    clippy::print_stderr,
     reason = "the whole target is a test, its helper functions too"
 )]
 

@@ -1,8 +1,9 @@
-//! Where targets are found: entries of `file_sd_configs`, `dns_sd_configs` and
-//! `http_sd_configs`.
+//! Where targets are found: entries of `file_sd_configs`, `dns_sd_configs`,
+//! `http_sd_configs` and their like.
 
 use std::time::Duration;
 
+use super::docker::{self, DockerConfig};
 use crate::http::{ClientOptions, HttpClient};
 
 /// A source of targets. Two that compare equal find the same.
@@ -15,6 +16,8 @@ pub enum SourceConfig {
     Dns(DnsConfig),
     /// A server that answers with a list.
     Http(Box<HttpConfig>),
+    /// Containers of a Docker daemon.
+    Docker(Box<DockerConfig>),
 }
 
 impl SourceConfig {
@@ -24,21 +27,26 @@ impl SourceConfig {
             SourceConfig::File(_) => "file",
             SourceConfig::Dns(_) => "dns",
             SourceConfig::Http(_) => "http",
+            SourceConfig::Docker(_) => "docker",
         }
     }
 
     /// Tells whether the source can be made.
     ///
     /// # Errors
-    /// The options of its HTTP client cannot be used.
+    /// The options of its HTTP client, or its address, cannot be used.
     pub fn check(&self) -> Result<(), String> {
-        let SourceConfig::Http(http) = self else {
-            return Ok(());
-        };
-        match HttpClient::new(&http.client) {
+        let client = |options| match HttpClient::new(options) {
             Ok(_) => Ok(()),
-            Err(error) => Err(format!("http_sd_configs: {error}")),
-        }
+            Err(error) => Err(error.to_string()),
+        };
+        let checked = match self {
+            SourceConfig::File(_) | SourceConfig::Dns(_) => Ok(()),
+            SourceConfig::Http(http) => client(&http.client),
+            SourceConfig::Docker(docker) => docker::check(docker),
+        };
+        let mechanism = self.mechanism();
+        checked.map_err(|error| format!("{mechanism}_sd_configs: {error}"))
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Surroundings;
 use super::config::SourceConfig;
 use super::dns::Dns;
+use super::docker::DockerTargets;
 use super::file::Files;
 use super::group::{Group, TargetGroup};
 use super::http::HttpTargets;
@@ -222,6 +223,12 @@ impl Discovery {
                 let source = HttpTargets::new(config, Arc::clone(&stats))?;
                 let interval = config.refresh_interval;
                 stats.begin("http", set);
+                tokio::spawn(Every { interval, source }.run(reports))
+            }
+            SourceConfig::Docker(config) => {
+                let source = DockerTargets::new(config)?;
+                let interval = config.refresh_interval;
+                stats.begin("docker", set);
                 tokio::spawn(Every { interval, source }.run(reports))
             }
         };

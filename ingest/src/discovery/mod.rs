@@ -24,10 +24,13 @@ mod config;
 )]
 mod discovery;
 mod dns;
+mod docker;
 mod file;
 mod glob;
 mod group;
 mod http;
+mod json;
+mod naming;
 mod pace;
 mod source;
 mod stats;
@@ -37,6 +40,7 @@ use std::sync::Arc;
 pub use config::{DnsConfig, DnsRecord, FileConfig, HttpConfig, SourceConfig};
 pub use discovery::{Changes, Discovery, SetConfig, Snapshot};
 pub use dns::DnsServers;
+pub use docker::{DockerConfig, DockerFilter};
 pub use glob::{BadPattern, glob};
 pub use group::{Group, GroupId, LabelMap, TargetGroup};
 pub use stats::{

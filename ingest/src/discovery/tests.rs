@@ -2,6 +2,7 @@
 
 mod dns;
 mod dns_server;
+mod docker;
 mod files;
 mod http;
 mod sets;

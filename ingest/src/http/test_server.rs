@@ -12,7 +12,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) type Answered = Response<Full<Bytes>>;
@@ -29,6 +30,20 @@ impl TestServer {
         handler: impl Fn(Request<Incoming>) -> Answered + Send + Sync + 'static,
     ) -> TestServer {
         serve(Arc::new(handler), None).await
+    }
+
+    /// Serves plain HTTP on a Unix socket.
+    pub(crate) fn start_on_socket(
+        path: &std::path::Path,
+        handler: impl Fn(Request<Incoming>) -> Answered + Send + Sync + 'static,
+    ) {
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        let handler: Handler = Arc::new(handler);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(connection(stream, Arc::clone(&handler), None));
+            }
+        });
     }
 
     /// Serves HTTPS with a certificate; `client_ca` makes it ask for one, too.
@@ -61,7 +76,11 @@ async fn serve(handler: Handler, tls: Option<TlsAcceptor>) -> TestServer {
     TestServer { address }
 }
 
-async fn connection(stream: TcpStream, handler: Handler, tls: Option<TlsAcceptor>) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    handler: Handler,
+    tls: Option<TlsAcceptor>,
+) {
     let service = service_fn(move |request| {
         let answer = handler(request);
         async move { Ok::<_, std::convert::Infallible>(answer) }

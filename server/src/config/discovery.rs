@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use kymo_ingest::discovery::{DnsConfig, DnsRecord, FileConfig, HttpConfig, SourceConfig};
+use kymo_ingest::discovery::{
+    DnsConfig, DnsRecord, DockerConfig, DockerFilter, FileConfig, HttpConfig, SourceConfig,
+};
 use kymo_ingest::scrape::TargetGroup;
 use kymo_storage::compat::quote::quote;
 use url::Url;
@@ -20,15 +22,14 @@ use super::{http_client, units};
 const GO_TYPE: &str = "struct { Targets []string \"yaml:\\\"targets\\\"\"; Labels model.LabelSet \"yaml:\\\"labels\\\"\" }";
 
 /// The kinds of discovery that this version has, `static_configs` among them.
-pub(crate) const KINDS: [&str; 4] = ["dns", "file", "http", "static"];
+pub(crate) const KINDS: [&str; 5] = ["dns", "docker", "file", "http", "static"];
 
 /// Prometheus' discovery mechanisms that this version does not have.
-const OTHERS: [&str; 33] = [
+const OTHERS: [&str; 32] = [
     "aws_sd_configs",
     "azure_sd_configs",
     "consul_sd_configs",
     "digitalocean_sd_configs",
-    "docker_sd_configs",
     "dockerswarm_sd_configs",
     "ec2_sd_configs",
     "ecs_sd_configs",
@@ -85,8 +86,9 @@ pub(super) fn take_sources(
     problems: &mut Problems,
 ) -> Vec<SourceConfig> {
     type Read = fn(&Node, &Path, &mut Problems) -> SourceConfig;
-    let kinds: [(&'static str, &'static str, Read); 3] = [
+    let kinds: [(&'static str, &'static str, Read); 4] = [
         ("dns_sd_configs", "[]*dns.SDConfig", dns),
+        ("docker_sd_configs", "[]*moby.DockerSDConfig", docker),
         ("file_sd_configs", "[]*file.SDConfig", file),
         ("http_sd_configs", "[]*http.SDConfig", http),
     ];
@@ -132,6 +134,42 @@ fn dns(node: &Node, _dir: &Path, problems: &mut Problems) -> SourceConfig {
         port,
         refresh_interval: interval,
     })
+}
+
+fn docker(node: &Node, dir: &Path, problems: &mut Problems) -> SourceConfig {
+    let mut fields = Fields::open(node, "moby.plain", problems);
+    let client = http_client::take(&mut fields, dir, problems);
+    let host = fields.string("host", problems);
+    let port = match fields.take_with_null("port") {
+        Some(node) if node.is_null() => 0,
+        Some(node) => fields::int(node, problems).unwrap_or(DockerConfig::DEFAULT_PORT),
+        None => DockerConfig::DEFAULT_PORT,
+    };
+    let filters = fields.list("filters", "[]moby.Filter", problems);
+    let config = DockerConfig {
+        host,
+        client,
+        port,
+        filters: filters.iter().map(|f| filter(f, problems)).collect(),
+        host_networking_host: fields.string_or("host_networking_host", "localhost", problems),
+        refresh_interval: interval(&mut fields, DockerConfig::DEFAULT_INTERVAL, problems),
+        match_first_network: fields.bool_or("match_first_network", true, problems),
+    };
+    if config.host.is_empty() {
+        problems.value(node.at, "host missing");
+    }
+    fields.finish(problems);
+    SourceConfig::Docker(Box::new(config))
+}
+
+fn filter(node: &Node, problems: &mut Problems) -> DockerFilter {
+    let mut fields = Fields::open(node, "moby.Filter", problems);
+    let filter = DockerFilter {
+        name: fields.string("name", problems),
+        values: names(&mut fields, "values", problems),
+    };
+    fields.finish(problems);
+    filter
 }
 
 fn file(node: &Node, dir: &Path, problems: &mut Problems) -> SourceConfig {
@@ -234,8 +272,8 @@ pub(super) fn take_static(fields: &mut Fields<'_>, problems: &mut Problems) -> V
 
 /// Refuses the mechanisms this version does not have.
 pub(super) fn refuse_others(fields: &mut Fields<'_>, problems: &mut Problems) {
-    let remedy = "list the targets under static_configs, or use file_sd_configs, dns_sd_configs \
-                  or http_sd_configs";
+    let remedy = "list the targets under static_configs, or use file_sd_configs, dns_sd_configs, \
+                  http_sd_configs or docker_sd_configs";
     fields.unsupported(&OTHERS, remedy, problems);
 }
 

@@ -187,6 +187,7 @@ fn job(config: &ScrapeConfig) -> Yaml {
 fn put_targets(map: &mut MapWriter, static_configs: &[TargetGroup], sources: &[SourceConfig]) {
     for (key, mechanism) in [
         ("dns_sd_configs", "dns"),
+        ("docker_sd_configs", "docker"),
         ("file_sd_configs", "file"),
         ("http_sd_configs", "http"),
     ] {
@@ -204,6 +205,21 @@ fn source(source: &SourceConfig) -> Yaml {
             put_duration(&mut map, "refresh_interval", dns.refresh_interval);
             map.put("type", text(&dns.record_text));
             map.put("port", Yaml::Plain(dns.port.to_string()));
+        }
+        SourceConfig::Docker(docker) => {
+            let filters = docker.filters.iter().map(|filter| {
+                let mut map = MapWriter::default();
+                map.put("name", text(&filter.name))
+                    .put("values", texts(&filter.values));
+                map.done()
+            });
+            put_client(&mut map, &docker.client);
+            map.put("host", text(&docker.host))
+                .put("port", Yaml::Plain(docker.port.to_string()))
+                .put("filters", Yaml::List(filters.collect()))
+                .put("host_networking_host", text(&docker.host_networking_host));
+            put_duration(&mut map, "refresh_interval", docker.refresh_interval);
+            map.flag("match_first_network", docker.match_first_network);
         }
         SourceConfig::File(file) => {
             map.put("files", texts(&file.files));
