@@ -5,12 +5,14 @@
 //! are sent, requests that run are finished, maintenance is broken off, the log is synced and a last snapshot
 //! taken, the directory is released.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use kymo_ingest::discovery::{Discovery, SourceStats};
 use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
@@ -188,8 +190,68 @@ impl App {
     }
 }
 
-/// Runs the server until it is told to stop.
+/// Why the server could not run.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// The code that the program ends with.
+    pub(crate) code: u8,
+    /// What it was about.
+    pub(crate) context: &'static str,
+    /// What is wrong; at least one.
+    pub(crate) problems: Vec<String>,
+}
+
+impl Failure {
+    fn new(code: u8, context: &'static str, problem: impl ToString) -> Failure {
+        Failure {
+            code,
+            context,
+            problems: vec![problem.to_string()],
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        let other = |error| Failure::new(1, "the server cannot run", format!("{error:#}"));
+        error.downcast().unwrap_or_else(other)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.context, self.problems.join("; "))
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What the server runs in.
+pub(crate) enum Surrounding {
+    /// A process of its own, whose signals it heeds.
+    Process,
+    /// A program that wants to know when it is ready.
+    Program(mpsc::Sender<Arc<App>>),
+}
+
+/// Runs the program until it is told to stop.
 pub(crate) fn run(flags: Flags) -> ExitCode {
+    match run_in(Surrounding::Process, flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for problem in &failure.problems {
+                error!(problem, "{}", failure.context);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// It could not run.
+pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failure> {
     for (feature, fate) in flags.feature_fates() {
         match (fate, closest_feature(feature)) {
             (Some(Fate::Works | Fate::Always), _) => {}
@@ -205,69 +267,46 @@ pub(crate) fn run(flags: Flags) -> ExitCode {
         warn!(flag, reason, "a flag has no effect");
     }
     let watched = Watched::new(&flags);
-    let config = match Configured::load(flags.config_file()) {
-        Ok(config) => config,
-        Err(problem) => {
-            error!(%problem, "error loading config");
-            return ExitCode::from(2);
-        }
-    };
+    let config = Configured::load(flags.config_file())
+        .map_err(|problem| Failure::new(2, "error loading config", problem))?;
     let rule_files = &config.current().rule_files;
     let accepted = Accepted {
         names: config.current().global.name_validation,
         promql: flags.promql_features(),
         ..Accepted::default()
     };
-    if let Err(mistakes) = rules::files::read(rule_files, &accepted) {
-        for error in mistakes {
-            error!(error, "error loading rule files");
-        }
-        return ExitCode::from(2);
-    }
+    rules::files::read(rule_files, &accepted).map_err(|problems| Failure {
+        code: 2,
+        context: "error loading rule files",
+        problems,
+    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("kymo")
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
-        .build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(serve(flags, config, watched)),
-        Err(error) => Err(anyhow::Error::new(error).context("start the runtime")),
-    };
-    match result {
-        Ok(code) => code,
-        Err(problem) => {
-            error!(error = format!("{problem:#}"), "the server cannot run");
-            ExitCode::FAILURE
-        }
-    }
+        .build()
+        .context("start the runtime")?;
+    Ok(runtime.block_on(serve(flags, config, watched, surrounding))?)
 }
 
 async fn serve(
     flags: Flags,
     config: Configured,
     watched: Option<Watched>,
-) -> anyhow::Result<ExitCode> {
+    surrounding: Surrounding,
+) -> anyhow::Result<()> {
     let limits = Limits {
         max_connections: flags.web.max_connections,
         read_timeout: flags.web.read_timeout(),
     };
-    let access = match Access::new(flags.web.web_config_file.as_deref()) {
-        Ok(access) => Arc::new(access),
-        Err(problem) => {
-            error!(problem, "Unable to validate web configuration file");
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let access = Access::new(flags.web.web_config_file.as_deref())
+        .map_err(|problem| Failure::new(1, "Unable to validate web configuration file", problem))?;
+    let access = Arc::new(access);
     let listener = Listener::bind(&flags.web.listen_addresses, limits).await?;
     let addresses: Vec<SocketAddr> = listener.addresses().collect();
     let port = addresses.first().map_or(0, SocketAddr::port);
-    let urls = match Urls::new(&flags, &hostname(), port, access.is_secure()) {
-        Ok(urls) => urls,
-        Err(problem) => {
-            error!(problem, "wrong flag");
-            return Ok(ExitCode::from(2));
-        }
-    };
+    let urls = Urls::new(&flags, &hostname(), port, access.is_secure())
+        .map_err(|problem| Failure::new(2, "wrong flag", problem))?;
     for address in &addresses {
         info!(%address, tls = access.is_secure(), "listening");
         if !address.ip().is_loopback() && !access.asks() {
@@ -317,7 +356,8 @@ async fn serve(
         Arc::new(move || access.handshake()) as Handshake
     });
     let serving = tokio::spawn(listener.serve(handler, tls, stopped.clone()));
-    let signals = tokio::spawn(signals(Arc::clone(&app)));
+    let signals = matches!(surrounding, Surrounding::Process)
+        .then(|| tokio::spawn(signals(Arc::clone(&app))));
     if let Some(watched) = watched {
         tokio::spawn(auto_reload::watch(
             watched,
@@ -385,6 +425,10 @@ async fn serve(
         store: Arc::clone(&store),
     });
     begin(&app, &core).await;
+    if let Surrounding::Program(ready) = &surrounding {
+        // Nobody waits any more where the program gave up.
+        let _gone = ready.send(Arc::clone(&app));
+    }
     let pace = app.flags.scrape.discovery_reload_interval;
     let discovering = [
         tokio::spawn(scraping::discover(Arc::clone(&core), pace)),
@@ -414,7 +458,9 @@ async fn serve(
             error!(%panic, name, "a task ended in a panic");
         }
     }
-    signals.abort();
+    if let Some(signals) = signals {
+        signals.abort();
+    }
     // Nothing is stored any more.
     core.forwarder.stop(app.flags.storage.flush_deadline).await;
     tokio::task::spawn_blocking(move || {
@@ -423,7 +469,7 @@ async fn serve(
     })
     .await??;
     info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Returns what tells how much may wait in the log to be handed on: as long as samples are

@@ -4,6 +4,8 @@
 //! the objects and starts and stops them in order; `http` is the listener and what
 //! surrounds every call; `api` are the calls; `observe` is what Kymo says of
 //! itself; [`clock`] is the only clock of the program.
+//!
+//! [`run`] is the program `kymo`; [`Server`] is the same server inside another program.
 
 pub mod clock;
 pub mod config;
@@ -16,8 +18,10 @@ mod check;
 mod client;
 mod commands;
 mod debug;
+mod embedded;
 mod flags;
 mod forward;
+mod grafana;
 mod http;
 mod migrate;
 mod notices;
@@ -40,6 +44,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+pub use embedded::{Server, ServerError};
+
 use flags::{Exit, Flags};
 
 /// Runs the program `kymo` with a command line, the program's name first, until it is
@@ -60,9 +66,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn serve(args: Vec<OsString>) -> Result<ExitCode, Exit> {
-    // One provider for the whole process; a second call of `run` finds it in place.
-    let _in_place = rustls::crypto::ring::default_provider().install_default();
+    choose_tls_provider();
     let flags = Flags::parse_from(args)?;
     observe::logs::start(flags.log_level, flags.log_format);
     Ok(app::run(flags))
+}
+
+/// Makes the choice for libraries that ask the process. A second call finds it in place.
+fn choose_tls_provider() {
+    let _in_place = rustls::crypto::ring::default_provider().install_default();
 }

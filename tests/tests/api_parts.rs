@@ -195,7 +195,11 @@ fn listeners_hear_of_a_reload_that_failed_and_of_the_end() {
 
 #[test]
 fn old_paths_lead_to_the_page_for_queries_also_behind_a_prefix() {
-    let kymo = Kymo::start(&["--web.external-url=http://kymo.test/pre"]);
+    let dir = tempfile::tempdir().unwrap();
+    let kymo = Kymo::spawn_in(dir.path(), &["--web.external-url=http://kymo.test/pre"]);
+    wait_until("the server is ready", LIMIT, || {
+        kymo.get("/pre/-/ready").status == 200
+    });
     for (path, status, location) in [
         ("/", 302, Some("/pre")),
         ("/pre", 301, Some("/pre/")),

@@ -109,7 +109,7 @@ fn a_real_prometheus_federates_from_kymo() {
         kymo.address()
     );
     fs::write(peer_dir.path().join("prometheus.yml"), config).unwrap();
-    let args = ["--config.file=prometheus.yml"];
+    let args = ["--config.file=prometheus.yml", "--storage.tsdb.path=data"];
     let Some(prometheus) = Peer::start("prometheus", peer_dir.path(), &args) else {
         return;
     };

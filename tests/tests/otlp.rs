@@ -81,13 +81,6 @@ fn requests_are_stored_as_the_configuration_says() {
     assert_eq!(count(histogram).as_deref(), Some("6"));
     let info = "target_info{host_name=\"h1\"}";
     assert_eq!(count(info).as_deref(), Some("1"));
-    let metadata = kymo.get("/api/v1/metadata?metric=queue_size_bytes").json();
-    let told = &metadata["data"]["queue_size_bytes"][0];
-    assert_eq!(
-        (&told["type"], &told["help"]),
-        (&"gauge".into(), &"Waiting.".into())
-    );
-
     let old = push(&kymo, PATHS[0], &[JSON], request(t_s).as_bytes());
     assert_eq!(
         (old.status, old.text().lines().count()),

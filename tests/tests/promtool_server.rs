@@ -63,7 +63,7 @@ fn promtool_and_kymo_print_the_same_of_a_server() {
         range("m", "--step=15s"),
         range("m{job=\"a\"}", "--step=1m"),
         range("nosuch", "--step=15s"),
-        vec!["range", times[1], "--end=1600000000", &url, "m"],
+        vec!["range", "--start=1600000060", "--end=1600000000", &url, "m"],
         vec!["series", "--match=m", times[0], times[1], &url],
         vec!["series", "--match=nosuch", &url],
         vec!["series", "--match={", &url],

@@ -362,7 +362,7 @@ fn a_real_prometheus_reads_what_kymo_has() {
     let Some(prometheus) = Peer::start(
         "prometheus",
         peer_dir.path(),
-        &["--config.file=prometheus.yml"],
+        &["--config.file=prometheus.yml", "--storage.tsdb.path=data"],
     ) else {
         return;
     };

@@ -33,20 +33,24 @@ fn within(text: &str, at: Position, inner: Position) -> Option<Position> {
     let first = line(at.line)?;
     let before = at.column.checked_sub(1)?;
     let rest: String = first.chars().skip(before).collect();
-    let is_block = rest.starts_with('|');
-    if is_block {
-        let number = at.line + inner.line;
-        let content = line(number)?;
-        // All lines of a block are indented as its first one.
-        let indent = line(at.line + 1)?.chars().take_while(|c| *c == ' ').count();
-        let is_there = content.chars().count() + 1 >= indent + inner.column;
-        return is_there.then_some(Position {
-            line: number,
-            column: indent + inner.column,
-        });
-    }
-    if inner.line != 1 || rest.starts_with('>') {
-        return None;
+    // The place of a block is that of its first line, behind the sign for it.
+    let is_first = first.chars().take(before).all(|c| c == ' ');
+    let sign = line(at.line - 1).filter(|_| is_first).map(|line| {
+        let line = line.trim_end_matches(['-', '+', ' ']);
+        line.chars().next_back()
+    });
+    match sign.flatten() {
+        Some('|') => {
+            let (number, column) = (at.line + inner.line - 1, before + inner.column);
+            let is_there = line(number)?.chars().count() + 1 >= column;
+            return is_there.then_some(Position {
+                line: number,
+                column,
+            });
+        }
+        Some('>') => return None,
+        _ if inner.line != 1 => return None,
+        _ => {}
     }
     let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
     let front: String = rest.chars().skip(1).take(inner.column).collect();
@@ -76,10 +80,10 @@ mod tests {
 
     #[test]
     fn places_within_expressions_are_found_in_the_file() {
-        assert_eq!(shown("    expr: sum(up))"), (5, 18));
-        assert_eq!(shown("    expr: 'sum(up))'"), (5, 19));
-        assert_eq!(shown("    expr: \"sum(up))\""), (5, 19));
-        assert_eq!(shown("    expr: |\n      sum(\n        up))"), (7, 12));
+        assert_eq!(shown("    expr: sum(up) x"), (5, 19));
+        assert_eq!(shown("    expr: 'sum(up) x'"), (5, 20));
+        assert_eq!(shown("    expr: \"sum(up) x\""), (5, 20));
+        assert_eq!(shown("    expr: |\n      sum(\n        up) x"), (7, 13));
         // What is not known is the place of the expression.
         assert_eq!(shown("    expr: \"up{a=\\\"b\\\"}}\""), (5, 11));
     }

@@ -127,7 +127,8 @@ impl Forwarder {
         };
         let (_, ended): (Vec<_>, Vec<_>) = old.iter().partition(is_kept);
         let mut ending = JoinSet::new();
-        for queue in ended.into_iter().cloned() {
+        for queue in ended {
+            let queue = Arc::clone(queue);
             ending.spawn(async move { queue.end(false, CHANGE_LIMIT).await });
         }
         while ending.join_next().await.is_some() {}

@@ -26,6 +26,8 @@ use super::send::{Sender, oldest_sent};
 use crate::clock;
 use crate::config::QueueConfig;
 
+/// How long a queue waits before it goes on after the disk refused.
+const RECOVERY_PAUSE: Duration = Duration::from_secs(10);
 /// How long the end of the log is left alone after it was reached.
 const POLL: Duration = Duration::from_millis(100);
 /// How often what waits is compared with what may.
@@ -298,11 +300,12 @@ impl Worker {
             paced: clock::monotonic(),
             limited: clock::monotonic(),
         };
-        if let Err(error) = running.run().await {
-            error!(
-                remote_name = name,
-                error, "forwarding broke off; reload or restart to go on"
-            );
+        while let Err(error) = running.run().await {
+            error!(remote_name = name, error, "forwarding broke off");
+            if running.reading.is_none() || *running.phase.borrow() != Phase::Running {
+                break;
+            }
+            tokio::time::sleep(RECOVERY_PAUSE).await;
         }
         // What was under way and is not sent is in the log.
         drop(running);

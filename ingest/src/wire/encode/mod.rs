@@ -17,7 +17,10 @@ pub use v2::RequestBuilder;
 
 use kymo_storage::model::{Exemplar, MetricMetadata};
 
-use super::reader::{BYTES, FIXED64, VARINT};
+use super::writer::{put_bytes, put_double, put_number, put_varint, varint_len};
+
+/// The field of samples, which both versions have.
+const SAMPLE_TAG: u8 = 0x12;
 
 /// Texts by number.
 pub trait Symbols {
@@ -64,53 +67,6 @@ pub fn unpack(bytes: &[u8], limit: usize) -> Result<Vec<u8>, String> {
     unpacked.map_err(|error| error.to_string())
 }
 
-/// Appends a number, low part first.
-#[inline]
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Returns the length of a number in bytes.
-#[inline]
-fn varint_len(value: u64) -> usize {
-    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
-}
-
-#[inline]
-fn put_tag(out: &mut Vec<u8>, field: u32, wire_type: u8) {
-    put_varint(out, u64::from(field << 3 | u32::from(wire_type)));
-}
-
-/// Appends a number that is not 0.
-#[inline]
-fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
-    if value != 0 {
-        put_tag(out, field, VARINT);
-        put_varint(out, value);
-    }
-}
-
-/// Appends a float that is not +0.
-#[inline]
-fn put_double(out: &mut Vec<u8>, field: u32, value: f64) {
-    if value.to_bits() != 0 {
-        put_tag(out, field, FIXED64);
-        out.extend_from_slice(&value.to_bits().to_le_bytes());
-    }
-}
-
-/// Appends bytes, empty ones too.
-#[inline]
-fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
-    put_tag(out, field, BYTES);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
 /// Appends a text that is not empty.
 fn put_text(out: &mut Vec<u8>, field: u32, text: &str) {
     if !text.is_empty() {
@@ -124,7 +80,7 @@ fn put_sample(out: &mut Vec<u8>, t_ms: i64, value: f64) {
     let has_value = value.to_bits() != 0;
     let t = t_ms.cast_unsigned();
     let time_len = if t == 0 { 0 } else { 1 + varint_len(t) };
-    put_tag(out, 2, BYTES);
+    out.push(SAMPLE_TAG);
     // A tag, eight bytes, a tag, at most ten bytes.
     out.push((if has_value { 9 } else { 0 } + time_len) as u8);
     put_double(out, 1, value);
