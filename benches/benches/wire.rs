@@ -191,7 +191,8 @@ fn walk(c: &mut Criterion) {
 fn receive(c: &mut Criterion) {
     let receiver = Receiver::new(Limits::default(), Accepts::default(), Extras::default());
     let version_2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
-    let versions: [(&str, Option<&str>, fn(i64) -> Vec<u8>); 2] = [
+    type Version = (&'static str, Option<&'static str>, fn(i64) -> Vec<u8>);
+    let versions: [Version; 2] = [
         ("remote write v1", None, request),
         ("remote write v2", Some(version_2), request_v2),
     ];

@@ -21,6 +21,7 @@ mod debug;
 mod embedded;
 mod flags;
 mod forward;
+mod grafana;
 mod http;
 mod migrate;
 mod notices;

@@ -43,7 +43,7 @@ fn measure(dir: &Path) -> Result<(), Box<dyn Error>> {
         time_ms: Some(8 * 24 * HOUR_MS),
         size_bytes: None,
     };
-    store.compact(&retention, &mut |_| ControlFlow::Continue(()))?;
+    store.compact(&retention, &mut || ControlFlow::Continue(()))?;
     println!("{} blocks", store.blocks().len());
     store.close()?;
     Ok(())

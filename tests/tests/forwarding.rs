@@ -6,6 +6,7 @@
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
+    clippy::print_stderr,
     reason = "the whole target is a test, its helper functions too"
 )]
 
@@ -170,7 +171,7 @@ fn start_victoria(dir: &Path) -> Option<(Victoria, Client)> {
         .stderr(Stdio::null())
         .spawn();
     let Ok(child) = child else {
-        println!("skipped: victoria-metrics is not installed");
+        eprintln!("skipped: victoria-metrics is not installed");
         return None;
     };
     let victoria = Victoria(child);

@@ -13,6 +13,7 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+use kymo_storage::model::histogram::{Histogram, IntegerHistogram, Span};
 use kymo_tests::{Answer, Client, Exemplar, Kymo, WriteBody};
 use serde_json::{Value, json};
 
@@ -61,6 +62,20 @@ fn recorded() -> Kymo {
         .map(|i| ((T_S + i * STEP_S) * 1000, 1.0))
         .collect();
     body.push_series(&[("__name__", "gappy")], &gap);
+    let native = IntegerHistogram {
+        count: 9,
+        sum: 12.5,
+        zero_threshold: 0.001,
+        zero_count: 2,
+        positive_spans: vec![Span {
+            offset: 0,
+            length: 2,
+        }],
+        positive_deltas: vec![4, -1],
+        ..IntegerHistogram::default()
+    };
+    let labels = [("__name__", "native_seconds"), ("job", "web")];
+    body.push_histogram(&labels, END_S * 1000, &Histogram::Integer(native));
     let exemplar = Exemplar {
         t_ms: END_S * 1000 + 123,
         value: 0.3,
@@ -167,6 +182,7 @@ const CHECKS: &[Check] = &[
     ("P-23 P0", instant_queries_at_any_time),
     ("P-24 P0", the_order_of_keys),
     ("P-25 P0", samples_are_a_number_and_a_text),
+    ("P-26 P1", native_histograms),
     ("P-27 P1", notes_are_lists_of_texts),
     ("P-28 P0", errors_have_type_and_text),
     ("P-29 P1", nothing_is_an_empty_list),
@@ -337,7 +353,7 @@ fn answers_are_whole(client: Client) {
         &END_S.to_string(),
         "1",
     );
-    assert_eq!(data(&answer)["result"].as_array().map(Vec::len), Some(12));
+    assert_eq!(data(&answer)["result"].as_array().map(Vec::len), Some(13));
 }
 
 fn save_and_test(client: Client, method: &str) {
@@ -426,6 +442,7 @@ fn metric_names(client: Client) {
         "http_requests_total",
         "latency_seconds_bucket",
         "my.metric",
+        "native_seconds",
         "odd",
         "temperature",
     ];
@@ -534,6 +551,25 @@ fn samples_are_a_number_and_a_text(client: Client) {
         assert_eq!(sample[1], value);
         assert_eq!(sample.as_array().map(Vec::len), Some(2));
     }
+}
+
+fn native_histograms(client: Client) {
+    let buckets = json!([
+        [3, "-0.001", "0.001", "2"],
+        [0, "0.5", "1", "4"],
+        [0, "1", "2", "3"]
+    ]);
+    let expected = json!({"count": "9", "sum": "12.5", "buckets": buckets});
+    let found = instant(client, "native_seconds");
+    let sample = &found["result"][0]["histogram"];
+    assert_eq!(
+        (&sample[0], &sample[1]),
+        (&json!(END_S as f64 + 0.5), &expected)
+    );
+    let end = END_S.to_string();
+    let found = data(&range(client, "native_seconds", &end, &end, "15"));
+    assert_eq!(found["result"][0]["histograms"], json!([[END_S, expected]]));
+    assert!(found["result"][0].get("values").is_none());
 }
 
 fn notes_are_lists_of_texts(client: Client) {
@@ -719,7 +755,7 @@ fn series(client: Client) {
             "/api/v1/series",
             &[("match[]", "{__name__!=\"\"}")],
         );
-        assert_eq!(found.as_array().map(Vec::len), Some(12));
+        assert_eq!(found.as_array().map(Vec::len), Some(13));
         let found = ask_span(client, method, "/api/v1/series", &[("match[]", "gappy")]);
         assert_eq!(found, json!([{"__name__": "gappy"}]));
     }
@@ -810,6 +846,6 @@ fn recent_metrics(client: Client) {
         data(&client.get(&params))["result"]
             .as_array()
             .map(Vec::len),
-        Some(6)
+        Some(7)
     );
 }

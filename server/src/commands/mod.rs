@@ -24,7 +24,7 @@ use kymo_query::promql::Features;
 use crate::flags::{self, Exit, promql_features};
 use crate::observe::build;
 use crate::terminal::say;
-use crate::{check, debug, migrate, promql, push, query, rules, tsdb, unit_test};
+use crate::{check, debug, grafana, migrate, promql, push, query, rules, tsdb, unit_test};
 
 /// A name that the program has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ struct Entry {
 }
 
 /// All commands, in the order of help.
-const COMMANDS: [Entry; 11] = [
+const COMMANDS: [Entry; 12] = [
     Entry {
         name: "check",
         of_promtool: true,
@@ -194,6 +194,12 @@ const COMMANDS: [Entry; 11] = [
         of_promtool: false,
         line: migrate::CommandLine::command,
         run: migrate::run,
+    },
+    Entry {
+        name: "grafana",
+        of_promtool: false,
+        line: grafana::CommandLine::command,
+        run: grafana::run,
     },
     Entry {
         name: "completions",

@@ -12,22 +12,21 @@ pub(super) struct Given {
     pub(super) value: Option<String>,
 }
 
-/// Flags that mean something else here, whether they are given or not. The first text is
-/// for those that are given; `None` where it then works.
+/// What is so here where a flag is not given, and what to do about it.
 #[rustfmt::skip]
-const DIFFERENT: [(&str, Option<&str>, Option<(&str, &str)>); 6] = [
-    ("config.file", None,
-     Some(("without it Kymo reads no prometheus.yml, it scrapes itself and this host", "give --config.file"))),
-    ("storage.tsdb.path", None,
-     Some(("the default is ./data; Prometheus has data/, too", "give --storage.tsdb.path"))),
-    ("storage.tsdb.retention.time", None,
-     Some(("the default is 200h, not 15d", "give --storage.tsdb.retention.time=15d"))),
-    ("web.listen-address", None,
-     Some(("the default is 127.0.0.1:9090, not all interfaces", "give --web.listen-address=0.0.0.0:9090"))),
-    ("web.enable-remote-write-receiver", None,
-     Some(("remote write is received without the flag", "refuse it with --no-web.enable-remote-write-receiver"))),
-    ("query.max-samples", Some("samples are counted as there; memory of queries is bounded by --memory.limit, too"), None),
+const NOT_GIVEN: [(&str, &str, &str); 5] = [
+    ("config.file", "without it Kymo reads no prometheus.yml, it scrapes itself and this host", "give --config.file"),
+    ("storage.tsdb.path", "the default is ./data, as data/ there", "give --storage.tsdb.path"),
+    ("storage.tsdb.retention.time", "the default is 200h, not 15d", "give --storage.tsdb.retention.time=15d"),
+    ("web.listen-address", "the default is 127.0.0.1:9090, not all interfaces", "give --web.listen-address=0.0.0.0:9090"),
+    ("web.enable-remote-write-receiver", "remote write is received without the flag", "refuse it with --no-web.enable-remote-write-receiver"),
 ];
+
+/// Flags that mean something else here.
+const GIVEN: [(&str, &str); 1] = [(
+    "query.max-samples",
+    "samples are counted as there; memory of queries is bounded by --memory.limit, too",
+)];
 
 /// Flags of older versions, and what became of them.
 #[rustfmt::skip]
@@ -96,11 +95,11 @@ pub(super) fn check(given: &[Given], args: &[OsString], report: &mut Report) {
             report.add(feature(name));
         }
     }
-    for (name, _, absent) in DIFFERENT {
+    for (name, text, remedy) in NOT_GIVEN {
         let is_given = given
             .iter()
             .any(|flag| flag.name.trim_start_matches("no-") == name);
-        if let Some((text, remedy)) = absent.filter(|_| !is_given) {
+        if !is_given {
             let item = Item::new(Verdict::Differs, format!("--{name} (not given)"));
             report.add(item.text(text).remedy(remedy));
         }
@@ -147,13 +146,10 @@ fn one(flag: &Given, command: &clap::Command, position: usize) -> Item {
         return Item::new(Verdict::Missing, shown).text(*text);
     }
     match argument(command, name) {
-        Some(_) => {
-            let different = DIFFERENT.iter().find(|(known, ..)| *known == name);
-            match different.and_then(|(_, given, _)| *given) {
-                Some(text) => Item::new(Verdict::Differs, shown).text(text),
-                None => Item::new(Verdict::Works, shown),
-            }
-        }
+        Some(_) => match GIVEN.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Item::new(Verdict::Differs, shown).text(*text),
+            None => Item::new(Verdict::Works, shown),
+        },
         None => Item::new(Verdict::Missing, shown)
             .text("Kymo has no such flag")
             .remedy("remove it, or see kymo --help for one like it"),

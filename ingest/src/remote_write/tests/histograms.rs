@@ -88,7 +88,7 @@ fn version_1_stores_histograms_or_undoes_the_request() {
         "{__name__=\"h\"}".to_owned(),
         vec![(NOW_MS, 1.0), (NOW_MS + 1, 2.0)],
     );
-    assert_eq!(histograms(&fixture), [expected.clone()]);
+    assert_eq!(histograms(&fixture), std::slice::from_ref(&expected));
 
     let late = Sent {
         t_ms: NOW_MS - 1,

@@ -45,12 +45,15 @@ impl Symbols for Table {
     }
 }
 
+/// Labels, time and bits of the value.
+type SentExemplar = (Vec<(String, String)>, i64, u64);
+
 /// A series of a request.
 #[derive(Debug, Clone)]
 struct Sent {
     labels: Vec<(String, String)>,
     samples: Vec<(i64, u64)>,
-    exemplars: Vec<(Vec<(String, String)>, i64, u64)>,
+    exemplars: Vec<SentExemplar>,
     histograms: Vec<(i64, Histogram)>,
     metadata: Option<MetricMetadata>,
 }
