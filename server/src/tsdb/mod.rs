@@ -67,15 +67,28 @@ enum Command {
     /// Print samples in the format of OpenMetrics, which `promtool tsdb create-blocks-from
     /// openmetrics` reads.
     DumpOpenmetrics(SelectArgs),
-    /// Import the blocks of a Prometheus.
+    /// Import from elsewhere: blocks of a Prometheus, OpenMetrics, an export of
+    /// VictoriaMetrics.
     #[command(
-        long_about = "Import the blocks of a Prometheus: all of a data directory, or one block. \
-            What is in PATH stays. FROM is only read, and a Prometheus may run on it.",
+        long_about = "Import from elsewhere: the blocks of a Prometheus (all of a data \
+            directory, or one block), text in OpenMetrics whose samples have timestamps, or \
+            the JSON lines of VictoriaMetrics' /api/v1/export. Text may be plain, gzip or \
+            zstd. FROM is only read, and a Prometheus may run on it; what is in PATH stays.\n\n\
+            Samples may be of any age and come in any order. Text is sorted in pieces of a \
+            bounded size, in files without a name in PATH; nothing is stored before all of it \
+            is read. Of two samples of a series at one time the first stays.",
+        override_usage = "kymo tsdb import [--format=FORMAT] FROM [PATH]\n       \
+            kymo tsdb import [--format=FORMAT] FROM... PATH",
         after_help = "EXAMPLE:\n    \
-            kymo tsdb import /var/lib/prometheus ./data\n\n\
-            Native histograms are not stored yet; they are left out and counted."
+            kymo tsdb import /var/lib/prometheus ./data\n    \
+            kymo tsdb import history-1.om.gz history-2.om.zst ./data\n    \
+            curl -s 'http://victoria:8428/api/v1/export?match[]={job=\"api\"}' |\n        \
+            kymo tsdb import - ./data\n\n\
+            An import of text that was interrupted goes on when it is run again with the same \
+            input: what is stored already is counted as repeated and not stored twice.\n\n\
+            The exit code is 1 where a line was refused. Everything else is stored then."
     )]
-    Import(ImportArgs),
+    Import(import::ImportArgs),
     /// Make blocks of something else.
     #[command(subcommand)]
     CreateBlocksFrom(CreateBlocksFrom),
@@ -119,16 +132,6 @@ struct ListArgs {
     /// Print times and sizes as people read them.
     #[arg(short = 'r', long)]
     human_readable: bool,
-
-    #[command(flatten)]
-    place: Place,
-}
-
-#[derive(Debug, Args)]
-struct ImportArgs {
-    /// The data directory of the Prometheus, or a block.
-    #[arg(value_name = "FROM")]
-    from: PathBuf,
 
     #[command(flatten)]
     place: Place,
@@ -277,8 +280,8 @@ fn execute(line: &CommandLine, out: &mut dyn Write) -> anyhow::Result<()> {
             dump::dump(&open(&select.place.path)?, select, format, out)
         }
         Command::Import(args) => {
-            let store = open_or_create(&args.place.path)?;
-            import::import(&store, &args.from, out)
+            let (sources, path) = args.sources_and_path()?;
+            import::import(&open_or_create(path)?, path, sources, args.format, out)
         }
         Command::CreateBlocksFrom(CreateBlocksFrom::Rules(args)) => {
             create_blocks::from_rules(open(&args.path)?, args, &line.promql, out)

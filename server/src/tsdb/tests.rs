@@ -150,3 +150,26 @@ fn directories_that_cannot_be_opened_are_named_with_the_reason() {
     let wrong = output(dir.path(), &["dump", "--match=up{"]).unwrap_err();
     assert!(wrong.contains("parse error"), "{wrong}");
 }
+
+#[test]
+fn a_dump_in_openmetrics_imported_again_is_the_same_store() {
+    let dir = filled();
+    let dumped = output(dir.path(), &["dump-openmetrics"]).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("dumped.om.zst");
+    std::fs::write(&file, zstd::encode_all(dumped.as_bytes(), 1).unwrap()).unwrap();
+    let again = place.path().join("data");
+    let report = output(&again, &["import", file.to_str().unwrap()]).unwrap();
+    assert!(
+        report.starts_with("44 samples read: 44 stored in 1 blocks, 0 repeated"),
+        "{report}"
+    );
+    let samples = |dir: &Path| output(dir, &["dump"]).unwrap();
+    assert_eq!(samples(&again), samples(dir.path()));
+    // Into the store it came from: all of it is there.
+    let report = output(dir.path(), &["import", file.to_str().unwrap()]).unwrap();
+    assert!(
+        report.contains("44 samples read: 0 stored in 0 blocks, 44 repeated"),
+        "{report}"
+    );
+}

@@ -22,8 +22,7 @@ impl MetricStore {
     /// Cuts a closed range of time at the borders of the widest blocks, so that each
     /// piece can be imported on its own.
     pub fn import_windows(&self, range: TimeRange) -> Vec<TimeRange> {
-        let widest = LADDER_STEPS[LADDER_STEPS.len() - 1];
-        let window_ms = self.options.block_range_ms.saturating_mul(widest);
+        let window_ms = self.import_window_ms();
         let mut windows = Vec::new();
         let mut start_ms = range.start_ms;
         while start_ms <= range.end_ms {
@@ -36,6 +35,13 @@ impl MetricStore {
             }
         }
         windows
+    }
+
+    /// Returns the width of the windows: each begins at a multiple of it, where the range
+    /// does not begin later.
+    pub fn import_window_ms(&self) -> i64 {
+        let widest = LADDER_STEPS[LADDER_STEPS.len() - 1];
+        self.options.block_range_ms.saturating_mul(widest)
     }
 
     /// Begins to import samples within `range`, which is one of

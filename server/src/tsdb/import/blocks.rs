@@ -8,7 +8,7 @@ use kymo_storage::metrics::MetricStore;
 use kymo_storage::model::TimeRange;
 use kymo_storage::prometheus_block::{ImportReport, PrometheusBlockError, Reader, block_names};
 
-use super::list::readable_time;
+use super::super::list::readable_time;
 
 /// Imports all blocks of the data directory `from`, or `from` itself where it is one.
 pub(super) fn import(store: &MetricStore, from: &Path, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -1,0 +1,245 @@
+//! The lines of VictoriaMetrics' `/api/v1/export`: each has a series, its values and their
+//! times.
+//!
+//! ```text
+//! {"metric":{"__name__":"up","job":"api"},"values":[1,null],"timestamps":[1700000000000,…]}
+//! ```
+//!
+//! JSON has no word for some values: what is not a number comes as `null`, infinity as
+//! `"Infinity"`. A line is taken whole or not at all.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::Context;
+use kymo_storage::compat::float::GO_NAN_BITS;
+use kymo_storage::model::Labels;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
+
+use super::TIMES;
+use super::input::{Input, Line};
+use super::run::Point;
+use super::sorter::Sorter;
+use super::tally::{Reason, Tally};
+
+/// Longest line that is taken, as VictoriaMetrics' own import bounds it.
+pub(super) const MAX_LINE_BYTES: usize = 100 << 20;
+
+/// Tells whether a text begins as an export does: with an object whose first member has
+/// a name and a colon. OpenMetrics has no colon behind a quoted name.
+pub(super) fn begins_like_it(beginning: &[u8]) -> bool {
+    let text = beginning.trim_ascii_start();
+    let Some(text) = text.strip_prefix(b"{") else {
+        return false;
+    };
+    let Some(text) = text.trim_ascii_start().strip_prefix(b"\"") else {
+        return false;
+    };
+    let name_len = text.iter().position(|&byte| byte == b'"');
+    let behind = name_len.and_then(|len| text.get(len + 1..));
+    behind.is_some_and(|text| text.trim_ascii_start().starts_with(b":"))
+}
+
+/// Reads an input into `sorter`.
+pub(super) fn read(input: Input, sorter: &mut Sorter, tally: &mut Tally) -> anyhow::Result<()> {
+    let name = input.name.clone();
+    let mut lines = input.into_lines(MAX_LINE_BYTES);
+    let mut points = Vec::new();
+    loop {
+        let number = lines.number() + 1;
+        let line = lines.next_line();
+        let line = line.with_context(|| format!("read {name} behind line {}", number - 1))?;
+        let found = match line {
+            None => return Ok(()),
+            Some(Line::TooLong) => {
+                let detail = format!(
+                    "more than {MAX_LINE_BYTES} bytes; export with max_rows_per_line=100000"
+                );
+                Err((Reason::TooLong, detail))
+            }
+            Some(Line::Text(text)) if text.trim_ascii().is_empty() => continue,
+            Some(Line::Text(text)) => read_line(text, &mut points),
+        };
+        match found {
+            Ok(labels) => {
+                sorter.add(labels, &points)?;
+                tally.samples(points.len(), &name, number);
+            }
+            Err((reason, detail)) => tally.refuse(reason, &name, number, &detail)?,
+        }
+    }
+}
+
+/// A line; members that are not named here are passed over.
+#[derive(Deserialize)]
+struct Exported {
+    metric: BTreeMap<String, String>,
+    values: Vec<Value>,
+    timestamps: Vec<i64>,
+}
+
+/// Reads a line: returns its labels, and replaces the content of `points`.
+fn read_line(text: &[u8], points: &mut Vec<Point>) -> Result<Labels, (Reason, String)> {
+    points.clear();
+    let line: Exported =
+        serde_json::from_slice(text).map_err(|error| (Reason::Syntax, error.to_string()))?;
+    let (n, m) = (line.values.len(), line.timestamps.len());
+    if n != m {
+        return Err((Reason::Lengths, format!("{n} values and {m} timestamps")));
+    }
+    if line.metric.contains_key("") {
+        return Err((Reason::Labels, "a label has no name".to_owned()));
+    }
+    let labels = Labels::from_pairs(&line.metric);
+    if labels.is_empty() {
+        return Err((Reason::Labels, "there are no labels".to_owned()));
+    }
+    if let Some(t_ms) = line.timestamps.iter().find(|t_ms| !TIMES.contains(t_ms)) {
+        return Err((Reason::Time, format!("a time is {t_ms} ms")));
+    }
+    let values = line.values.iter().map(|value| value.0);
+    points.extend(line.timestamps.iter().copied().zip(values));
+    Ok(labels)
+}
+
+/// A value as an export writes it.
+struct Value(f64);
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(ValueVisitor).map(Value)
+    }
+}
+
+struct ValueVisitor;
+
+impl Visitor<'_> for ValueVisitor {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, null, \"NaN\", \"Infinity\" or \"-Infinity\"")
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
+        Ok(value)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
+        Ok(value as f64)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
+        Ok(value as f64)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<f64, E> {
+        Ok(f64::from_bits(GO_NAN_BITS))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
+        let (is_negative, word) = match text.strip_prefix(['+', '-']) {
+            Some(word) => (text.starts_with('-'), word),
+            None => (false, text),
+        };
+        match word.to_ascii_lowercase().as_str() {
+            "nan" => self.visit_unit(),
+            "inf" | "infinity" if is_negative => Ok(f64::NEG_INFINITY),
+            "inf" | "infinity" => Ok(f64::INFINITY),
+            _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Result<(String, Vec<(i64, u64)>), (Reason, String)> {
+        let mut points = Vec::new();
+        let labels = read_line(text.as_bytes(), &mut points)?;
+        let points = points.iter().map(|(t_ms, value)| (*t_ms, value.to_bits()));
+        Ok((labels.to_string(), points.collect()))
+    }
+
+    #[test]
+    fn values_that_json_has_no_number_for_are_read() {
+        let (labels, points) = line(
+            r#"{"metric":{"__name__":"up","job":"a\"b","empty":""},
+                "values":[1,-0.0,1e300,null,"Infinity","-Infinity","NaN","+Inf",-7],
+                "timestamps":[-1,0,1700000000000,3,4,5,6,7,8],"later":{}}"#,
+        )
+        .unwrap();
+        assert_eq!(labels, r#"{__name__="up", job="a\"b"}"#);
+        let nan = f64::from_bits(GO_NAN_BITS);
+        let (up, down) = (f64::INFINITY, f64::NEG_INFINITY);
+        let values = [1.0, -0.0, 1e300, nan, up, down, nan, up, -7.0];
+        let times = [-1, 0, 1_700_000_000_000, 3, 4, 5, 6, 7, 8];
+        let expected = times.into_iter().zip(values.map(f64::to_bits));
+        assert_eq!(points, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_line_that_is_wrong_is_refused_with_the_reason() {
+        for (text, reason, part) in [
+            ("{", Reason::Syntax, "EOF"),
+            ("[]", Reason::Syntax, ""),
+            (
+                r#"{"metric":{"a":"b"},"values":[]}"#,
+                Reason::Syntax,
+                "`timestamps`",
+            ),
+            (
+                r#"{"metric":{"a":"b"},"values":[1,2],"timestamps":[1]}"#,
+                Reason::Lengths,
+                "2 values and 1 timestamps",
+            ),
+            (
+                r#"{"metric":{"a":"b"},"values":["one"],"timestamps":[1]}"#,
+                Reason::Syntax,
+                "\"one\"",
+            ),
+            (
+                r#"{"metric":{"a":"b"},"values":[1],"timestamps":[1.5]}"#,
+                Reason::Syntax,
+                "1.5",
+            ),
+            (
+                r#"{"metric":{"a":""},"values":[1],"timestamps":[1]}"#,
+                Reason::Labels,
+                "no labels",
+            ),
+            (
+                r#"{"metric":{"":"b"},"values":[1],"timestamps":[1]}"#,
+                Reason::Labels,
+                "no name",
+            ),
+            (
+                r#"{"metric":{"a":"b"},"values":[1],"timestamps":[9223372036854775807]}"#,
+                Reason::Time,
+                "9223372036854775807",
+            ),
+        ] {
+            let (found, detail) = line(text).unwrap_err();
+            assert_eq!(found, reason, "{text}");
+            assert!(detail.contains(part), "{text}: {detail}");
+        }
+    }
+
+    #[test]
+    fn an_export_is_told_from_openmetrics() {
+        for text in ["{\"metric\":{", " \n{ \"values\" : [", "{\"metric\":"] {
+            assert!(begins_like_it(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "up 1 2",
+            "{\"my.name\",a=\"b\"} 1 2",
+            "{\"x\"} 1",
+            "# EOF",
+            "{a=\"b\"} 1",
+        ] {
+            assert!(!begins_like_it(text.as_bytes()), "{text}");
+        }
+    }
+}
