@@ -5,6 +5,7 @@
     reason = "the whole target is a test, its helper functions too"
 )]
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -283,4 +284,100 @@ fn scrub_names_a_damaged_block() {
     assert!(text(&scrubbed.stderr).contains("one place is damaged"));
     assert!(blocks.join(format!("{name}.damaged")).is_dir());
     assert_eq!(tsdb(at, &["scrub", "ours"]).status.code(), Some(0));
+}
+
+/// Exports of a real VictoriaMetrics; `None` where it is not installed.
+fn exported_by_victoriametrics(dir: &Path, text: &str, n_lines: usize) -> Option<Vec<u8>> {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let child = Command::new("victoria-metrics")
+        .arg(format!("-httpListenAddr={address}"))
+        .arg(format!("-storageDataPath={}", dir.join("vm").display()))
+        .arg("-retentionPeriod=100y")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(child) = child else {
+        println!("tsdb: skipped, victoria-metrics is not installed");
+        return None;
+    };
+    let _peer = Peer(child);
+    let client = Client::new(address);
+    let limit = Duration::from_secs(60);
+    wait_until("victoria-metrics is ready", limit, || {
+        let health = client.try_call("GET", "/health", &[], b"");
+        health.is_ok_and(|answer| answer.status == 200)
+    });
+    let target = "/api/v1/import/prometheus";
+    assert_eq!(
+        client.call("POST", target, &[], text.as_bytes()).status,
+        204
+    );
+    let mut exported = Vec::new();
+    wait_until("everything can be exported", limit, || {
+        client.get("/internal/force_flush");
+        let all = [("match[]", "{__name__!=\"\"}")];
+        exported = client.post_form("/api/v1/export", &all).body;
+        exported.iter().filter(|&&byte| byte == b'\n').count() == n_lines
+    });
+    Some(exported)
+}
+
+#[test]
+fn an_export_of_victoriametrics_comes_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let written = "b_total{job=\"a \\\"b\"} 1 1600000000000\n\
+        b_total{job=\"a \\\"b\"} 2.5 1600000015000\n\
+        a +Inf 1600000000001\na -Inf 1600000001000\nz 1e-300 1500000000000\n";
+    let Some(exported) = exported_by_victoriametrics(at, written, 3) else {
+        return;
+    };
+    let import = || {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
+            .current_dir(at)
+            .args(["tsdb", "import", "-", "ours"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Dropped at the end of the statement, which ends the input.
+        child.stdin.take().unwrap().write_all(&exported).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let first = import();
+    assert!(
+        first.starts_with("5 samples read: 5 stored in 2 blocks, 0 repeated; 0 lines refused"),
+        "{first}"
+    );
+    let second = import();
+    assert!(
+        second.starts_with("5 samples read: 0 stored in 0 blocks, 5 repeated"),
+        "{second}"
+    );
+    let dumped = tsdb(at, &["dump", "ours"]);
+    let expected = "\
+{__name__=\"a\"} +Inf 1600000000001
+{__name__=\"a\"} -Inf 1600000001000
+{__name__=\"b_total\", job=\"a \\\"b\"} 1 1600000000000
+{__name__=\"b_total\", job=\"a \\\"b\"} 2.5 1600000015000
+{__name__=\"z\"} 1e-300 1500000000000
+";
+    assert_eq!(text(&dumped.stdout), expected);
+
+    let mut half = exported.clone();
+    half.truncate(exported.len() - 10);
+    std::fs::write(at.join("half.json"), half).unwrap();
+    let refused = tsdb(at, &["import", "half.json", "ours"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stdout).contains("refused: 1 lines not in the format"),
+        "{}",
+        text(&refused.stdout)
+    );
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::ValueEnum;
 use kymo_storage::compat::float;
+use kymo_storage::compat::name::{is_legacy_label_name, is_legacy_metric_name};
 use kymo_storage::metrics::{MetricStore, Selection};
 use kymo_storage::model::{Labels, METRIC_NAME};
 
@@ -75,8 +76,70 @@ pub(super) fn dump(
     Ok(())
 }
 
+/// Returns the series as OpenMetrics writes it: no blanks, and no escapes but the three
+/// that its readers know. Names that are not of the old alphabet stand in quotes.
 fn open_metrics_name(labels: &Labels) -> String {
     let name = labels.metric_name();
+    let mut text = String::new();
+    let is_plain = name.is_empty() || is_legacy_metric_name(name);
+    if is_plain {
+        text.push_str(name);
+    }
+    text.push('{');
+    let mut is_first = is_plain;
+    if !is_plain {
+        push_open_metrics(&mut text, name);
+    }
     let others = labels.iter().filter(|(label, _)| *label != METRIC_NAME);
-    format!("{name}{}", Labels::from_sorted(others))
+    for (label, value) in others {
+        if !is_first {
+            text.push(',');
+        }
+        is_first = false;
+        match is_legacy_label_name(label) {
+            true => text.push_str(label),
+            false => push_open_metrics(&mut text, label),
+        }
+        text.push('=');
+        push_open_metrics(&mut text, value);
+    }
+    text.push('}');
+    text
+}
+
+fn push_open_metrics(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            other => text.push(other),
+        }
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_written_as_openmetrics_reads_them() {
+        for (pairs, expected) in [
+            (&[("__name__", "up")][..], "up{}"),
+            (
+                &[("__name__", "up"), ("a", "x \"y\\\n\tz"), ("b.c", "ä")],
+                "up{a=\"x \\\"y\\\\\\n\tz\",\"b.c\"=\"ä\"}",
+            ),
+            (&[("__name__", "my.name")], "{\"my.name\"}"),
+            (
+                &[("__name__", "my.name"), ("a", "b")],
+                "{\"my.name\",a=\"b\"}",
+            ),
+        ] {
+            let labels = Labels::from_pairs(pairs.iter().copied());
+            assert_eq!(open_metrics_name(&labels), expected);
+        }
+    }
 }

@@ -154,6 +154,13 @@ fn directories_that_cannot_be_opened_are_named_with_the_reason() {
 #[test]
 fn a_dump_in_openmetrics_imported_again_is_the_same_store() {
     let dir = filled();
+    let (store, _) = MetricStore::open(&StoreOptions::new(dir.path())).unwrap();
+    let mut appender = store.appender();
+    let odd = Labels::from_pairs([("__name__", "my.name"), ("a", "\t\n\\ä"), ("b c", "d")]);
+    let odd = appender.series(&odd).unwrap();
+    appender.append(odd, 1_600_000_000_123, -0.0).unwrap();
+    appender.commit().unwrap();
+    store.close().unwrap();
     let dumped = output(dir.path(), &["dump-openmetrics"]).unwrap();
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("dumped.om.zst");
@@ -161,7 +168,7 @@ fn a_dump_in_openmetrics_imported_again_is_the_same_store() {
     let again = place.path().join("data");
     let report = output(&again, &["import", file.to_str().unwrap()]).unwrap();
     assert!(
-        report.starts_with("44 samples read: 44 stored in 1 blocks, 0 repeated"),
+        report.starts_with("45 samples read: 45 stored in 1 blocks, 0 repeated"),
         "{report}"
     );
     let samples = |dir: &Path| output(dir, &["dump"]).unwrap();
@@ -169,7 +176,7 @@ fn a_dump_in_openmetrics_imported_again_is_the_same_store() {
     // Into the store it came from: all of it is there.
     let report = output(dir.path(), &["import", file.to_str().unwrap()]).unwrap();
     assert!(
-        report.contains("44 samples read: 0 stored in 0 blocks, 44 repeated"),
+        report.contains("45 samples read: 0 stored in 0 blocks, 45 repeated"),
         "{report}"
     );
 }

@@ -53,9 +53,7 @@ impl ImportArgs {
     /// Returns what is imported, and the data directory.
     pub(super) fn sources_and_path(&self) -> anyhow::Result<(&[PathBuf], &Path)> {
         match self.words.as_slice() {
-            [path, sources @ ..] if sources.is_empty() => {
-                Ok((std::slice::from_ref(path), Path::new(DEFAULT_PATH)))
-            }
+            [_] => Ok((&self.words, Path::new(DEFAULT_PATH))),
             [sources @ .., path] => {
                 if path.is_file() || path.as_os_str() == input::STDIN {
                     bail!("{path:?} is no data directory; name that behind the files");

@@ -6,8 +6,10 @@
 //! ```
 //!
 //! JSON has no word for some values: what is not a number comes as `null`, infinity as
-//! `"Infinity"`. A line is taken whole or not at all.
+//! `"Infinity"`, and from old releases as a bare `+Inf`. A line is taken whole or not
+//! at all.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -82,8 +84,7 @@ struct Exported {
 /// Reads a line: returns its labels, and replaces the content of `points`.
 fn read_line(text: &[u8], points: &mut Vec<Point>) -> Result<Labels, (Reason, String)> {
     points.clear();
-    let line: Exported =
-        serde_json::from_slice(text).map_err(|error| (Reason::Syntax, error.to_string()))?;
+    let line: Exported = parse(text).map_err(|error| (Reason::Syntax, error.to_string()))?;
     let (n, m) = (line.values.len(), line.timestamps.len());
     if n != m {
         return Err((Reason::Lengths, format!("{n} values and {m} timestamps")));
@@ -101,6 +102,72 @@ fn read_line(text: &[u8], points: &mut Vec<Point>) -> Result<Labels, (Reason, St
     let values = line.values.iter().map(|value| value.0);
     points.extend(line.timestamps.iter().copied().zip(values));
     Ok(labels)
+}
+
+fn parse(text: &[u8]) -> serde_json::Result<Exported> {
+    let parsed = serde_json::from_slice(text);
+    match (parsed, quote_words(text)) {
+        (Err(_), Cow::Owned(text)) => serde_json::from_slice(&text),
+        (parsed, _) => parsed,
+    }
+}
+
+/// Puts quotes around bare words for values that JSON has no number for.
+fn quote_words(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut quoted = Vec::new();
+    // What is in front of `copied` is in `quoted`.
+    let (mut at, mut copied) = (0, 0);
+    while at < text.len() {
+        if text[at] == b'"' {
+            at += string_len(&text[at..]);
+            continue;
+        }
+        let is_word = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'+' | b'-');
+        let len = text[at..].iter().take_while(|byte| is_word(byte)).count();
+        let word = &text[at..at + len];
+        if std::str::from_utf8(word).is_ok_and(|word| special(word).is_some()) {
+            quoted.extend_from_slice(&text[copied..at]);
+            quoted.push(b'"');
+            quoted.extend_from_slice(word);
+            quoted.push(b'"');
+            copied = at + len;
+        }
+        at += len.max(1);
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    quoted.extend_from_slice(&text[copied..]);
+    Cow::Owned(quoted)
+}
+
+/// Returns how long the string is that `text` begins with, quotes included.
+fn string_len(text: &[u8]) -> usize {
+    let mut len = 1;
+    while let Some(byte) = text.get(len) {
+        match byte {
+            b'"' => return len + 1,
+            b'\\' => len += 2,
+            _ => len += 1,
+        }
+    }
+    text.len()
+}
+
+/// Returns the value that JSON has no number for.
+fn special(text: &str) -> Option<f64> {
+    let (is_negative, word) = match text.strip_prefix(['+', '-']) {
+        Some(word) => (text.starts_with('-'), word),
+        None => (false, text),
+    };
+    let is = |known: &str| word.eq_ignore_ascii_case(known);
+    if is("nan") {
+        return Some(f64::from_bits(GO_NAN_BITS));
+    }
+    (is("inf") || is("infinity")).then_some(match is_negative {
+        true => f64::NEG_INFINITY,
+        false => f64::INFINITY,
+    })
 }
 
 /// A value as an export writes it.
@@ -138,16 +205,7 @@ impl Visitor<'_> for ValueVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
-        let (is_negative, word) = match text.strip_prefix(['+', '-']) {
-            Some(word) => (text.starts_with('-'), word),
-            None => (false, text),
-        };
-        match word.to_ascii_lowercase().as_str() {
-            "nan" => self.visit_unit(),
-            "inf" | "infinity" if is_negative => Ok(f64::NEG_INFINITY),
-            "inf" | "infinity" => Ok(f64::INFINITY),
-            _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
-        }
+        special(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
     }
 }
 
@@ -155,7 +213,10 @@ impl Visitor<'_> for ValueVisitor {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Result<(String, Vec<(i64, u64)>), (Reason, String)> {
+    /// Labels as text, and times with the bits of their values.
+    type Found = (String, Vec<(i64, u64)>);
+
+    fn line(text: &str) -> Result<Found, (Reason, String)> {
         let mut points = Vec::new();
         let labels = read_line(text.as_bytes(), &mut points)?;
         let points = points.iter().map(|(t_ms, value)| (*t_ms, value.to_bits()));
@@ -177,6 +238,30 @@ mod tests {
         let times = [-1, 0, 1_700_000_000_000, 3, 4, 5, 6, 7, 8];
         let expected = times.into_iter().zip(values.map(f64::to_bits));
         assert_eq!(points, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn bare_words_of_old_releases_are_read_and_those_in_labels_stay() {
+        let (labels, points) = line(
+            r#"{"metric":{"a":"+Inf","b\\":"\",NaN]"},"values":[+Inf,-Inf,NaN,1e+3,null],
+                "timestamps":[1,2,3,4,5]}"#,
+        )
+        .unwrap();
+        assert_eq!(labels, r#"{a="+Inf", "b\\"="\",NaN]"}"#);
+        let values = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1000.0, f64::NAN];
+        let found = points.iter().map(|(_, bits)| f64::from_bits(*bits));
+        assert_eq!(
+            found.map(|value| value.to_string()).collect::<Vec<_>>(),
+            values.map(|value| value.to_string())
+        );
+        for text in [
+            r#"{"metric":{"a":"b"},"values":[Info],"timestamps":[1]}"#,
+            "\"",
+            "+Inf",
+            "\"\\",
+        ] {
+            assert_eq!(line(text).unwrap_err().0, Reason::Syntax, "{text}");
+        }
     }
 
     #[test]
