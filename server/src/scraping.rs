@@ -45,6 +45,7 @@ pub(crate) fn pools(
 pub(crate) fn surroundings(flags: &Flags) -> Surroundings {
     Surroundings {
         read_yaml: config::parse_target_groups,
+        read_kubeconfig: config::parse_kubeconfig,
         dns: DnsServers {
             server: flags.scrape.dns_server,
             ..DnsServers::default()

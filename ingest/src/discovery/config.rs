@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::docker::{self, DockerConfig};
+use super::kubernetes::{self, KubernetesConfig};
 use crate::http::{ClientOptions, HttpClient};
 
 /// A source of targets. Two that compare equal find the same.
@@ -18,6 +19,8 @@ pub enum SourceConfig {
     Http(Box<HttpConfig>),
     /// Containers of a Docker daemon.
     Docker(Box<DockerConfig>),
+    /// Objects of a Kubernetes cluster.
+    Kubernetes(Box<KubernetesConfig>),
 }
 
 impl SourceConfig {
@@ -28,6 +31,7 @@ impl SourceConfig {
             SourceConfig::Dns(_) => "dns",
             SourceConfig::Http(_) => "http",
             SourceConfig::Docker(_) => "docker",
+            SourceConfig::Kubernetes(_) => "kubernetes",
         }
     }
 
@@ -44,6 +48,7 @@ impl SourceConfig {
             SourceConfig::File(_) | SourceConfig::Dns(_) => Ok(()),
             SourceConfig::Http(http) => client(&http.client),
             SourceConfig::Docker(docker) => docker::check(docker),
+            SourceConfig::Kubernetes(config) => kubernetes::check(config),
         };
         let mechanism = self.mechanism();
         checked.map_err(|error| format!("{mechanism}_sd_configs: {error}"))

@@ -18,6 +18,7 @@ use super::docker::DockerTargets;
 use super::file::Files;
 use super::group::{Group, TargetGroup};
 use super::http::HttpTargets;
+use super::kubernetes::KubernetesTargets;
 use super::pace::Pace;
 use super::source::{Every, Found, Reports, Source};
 use super::stats::{DiscoveryStats, SetStats};
@@ -230,6 +231,10 @@ impl Discovery {
                 let interval = config.refresh_interval;
                 stats.begin("docker", set);
                 tokio::spawn(Every { interval, source }.run(reports))
+            }
+            SourceConfig::Kubernetes(config) => {
+                let read = self.surroundings.read_kubeconfig;
+                tokio::spawn(KubernetesTargets::new(config, read)?.run(reports))
             }
         };
         Ok(Running {

@@ -30,6 +30,7 @@ mod glob;
 mod group;
 mod http;
 mod json;
+mod kubernetes;
 mod naming;
 mod pace;
 mod source;
@@ -43,6 +44,7 @@ pub use dns::DnsServers;
 pub use docker::{DockerConfig, DockerFilter};
 pub use glob::{BadPattern, glob};
 pub use group::{Group, GroupId, LabelMap, TargetGroup};
+pub use kubernetes::{AttachMetadata, KubernetesConfig, KubernetesRole, KubernetesSelector};
 pub use stats::{
     DiscoveryStats, RefreshDurations, RefreshStats, SetStats, SourceStats, SourcesStats,
 };
@@ -51,11 +53,25 @@ pub use stats::{
 /// the configuration, so that both take and refuse the same.
 pub type ReadYaml = fn(&str) -> Result<Vec<TargetGroup>, String>;
 
+/// Where a cluster is, as a file of `kubectl` says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterAccess {
+    /// The URL of its API.
+    pub url: String,
+    /// How to reach it.
+    pub client: crate::http::ClientOptions,
+}
+
+/// Reads a file of `kubectl`, with paths relative to a directory; the error is complete.
+pub type ReadKubeconfig = fn(&str, &std::path::Path) -> Result<ClusterAccess, String>;
+
 /// What sources need from their surroundings.
 #[derive(Clone)]
 pub struct Surroundings {
     /// Reads files of targets.
     pub read_yaml: ReadYaml,
+    /// Reads files that say where a cluster is.
+    pub read_kubeconfig: ReadKubeconfig,
     /// Which servers are asked for names.
     pub dns: DnsServers,
     /// Tells the time.

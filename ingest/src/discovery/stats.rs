@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::kubernetes::KubernetesRole;
 use crate::scrape::{Summary, Window};
 
 /// Upper bounds of the buckets of refresh durations, in seconds.
 const BOUNDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
+
+/// What happens to objects of a cluster, as metrics name it.
+const EVENTS: [&str; 3] = ["add", "update", "delete"];
 
 /// Counters that all sources of a process share.
 #[derive(Debug, Default)]
@@ -19,6 +23,9 @@ pub struct SourceStats {
     pub(super) dns_lookups: AtomicU64,
     pub(super) dns_failures: AtomicU64,
     pub(super) http_failures: AtomicU64,
+    pub(super) kubernetes_failures: AtomicU64,
+    /// By role, then whether objects came, changed or went.
+    kubernetes_events: [[AtomicU64; EVENTS.len()]; KubernetesRole::ALL.len()],
     file_scans: Mutex<Window>,
     refreshes: Mutex<Refreshes>,
 }
@@ -46,6 +53,18 @@ impl SourceStats {
     /// Adds one. The order among counters does not matter to anybody.
     pub(super) fn bump(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that something happened to an object of a cluster; the numbers are places in
+    /// the table of events.
+    pub(super) fn kubernetes_event(&self, role: usize, event: usize) {
+        let counter = self
+            .kubernetes_events
+            .get(role)
+            .and_then(|row| row.get(event));
+        if let Some(counter) = counter {
+            SourceStats::bump(counter);
+        }
     }
 
     /// Notes that files were looked for and read.
@@ -87,6 +106,15 @@ impl SourceStats {
         durations.sum_seconds += seconds;
     }
 
+    fn kubernetes_events(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let rows = KubernetesRole::ALL.iter().zip(&self.kubernetes_events);
+        rows.flat_map(|(role, row)| {
+            let counters = EVENTS.iter().zip(row);
+            counters.map(|(event, n)| (role.name(), *event, n.load(Ordering::Relaxed)))
+        })
+        .collect()
+    }
+
     /// Returns the counts so far.
     pub fn snapshot(&self) -> SourcesStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -99,6 +127,8 @@ impl SourceStats {
             dns_lookups: get(&self.dns_lookups),
             dns_failures: get(&self.dns_failures),
             http_failures: get(&self.http_failures),
+            kubernetes_failures: get(&self.kubernetes_failures),
+            kubernetes_events: self.kubernetes_events(),
             file_scans: self.file_scans.lock().summary(),
             refreshes: by_set
                 .map(|((mechanism, set), refresh)| RefreshStats {
@@ -140,6 +170,10 @@ pub struct SourcesStats {
     pub dns_failures: u64,
     /// Requests without a usable answer.
     pub http_failures: u64,
+    /// Lists and watches of clusters that failed.
+    pub kubernetes_failures: u64,
+    /// What happened to objects of clusters: role, event, and how often.
+    pub kubernetes_events: Vec<(&'static str, &'static str, u64)>,
     /// How long finding and reading files took.
     pub file_scans: Summary,
     /// Sources that are asked again and again, by kind and set.

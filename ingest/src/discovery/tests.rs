@@ -1,10 +1,12 @@
 //! Sources against real files and small servers that speak the real protocols.
 
+mod api_server;
 mod dns;
 mod dns_server;
 mod docker;
 mod files;
 mod http;
+mod kubernetes;
 mod sets;
 
 use std::collections::BTreeMap;
@@ -12,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Changes, Discovery, DnsServers, SetConfig, Snapshot, SourceConfig, SourceStats, SourcesStats,
-    Surroundings, TargetGroup,
+    Changes, ClusterAccess, Discovery, DnsServers, SetConfig, Snapshot, SourceConfig, SourceStats,
+    SourcesStats, Surroundings, TargetGroup,
 };
 
 /// How long a change may take to be seen on a busy machine.
@@ -36,6 +38,7 @@ impl Found {
         let stats = Arc::new(SourceStats::default());
         let surroundings = Surroundings {
             read_yaml,
+            read_kubeconfig,
             dns,
             clock: Arc::new(|| 1_700_000_000_000_000_000),
             stats: Arc::clone(&stats),
@@ -114,6 +117,17 @@ fn addresses<'a>(snapshot: &'a Snapshot, set: &str) -> Vec<&'a str> {
     let mut addresses: Vec<&str> = targets.map(|t| t["__address__"].as_str()).collect();
     addresses.sort_unstable();
     addresses
+}
+
+/// Stands for the configuration's reader: the URL is all there is.
+fn read_kubeconfig(text: &str, _dir: &std::path::Path) -> Result<ClusterAccess, String> {
+    match text.starts_with("http://") {
+        true => Ok(ClusterAccess {
+            url: text.to_owned(),
+            client: crate::http::ClientOptions::default(),
+        }),
+        false => Err("not a URL".to_owned()),
+    }
 }
 
 /// Stands for the configuration's reader: one target a line.

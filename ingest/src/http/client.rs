@@ -27,6 +27,7 @@ use super::oauth2::Tokens;
 use super::options::{Auth, ClientOptions};
 use super::proxy::Proxies;
 use super::secret::{Secret, SecretSource};
+use super::stream::AnswerStream;
 use super::tls::TlsSetup;
 
 /// What every request says of its sender.
@@ -172,6 +173,27 @@ impl HttpClient {
             body: Bytes::new(),
         };
         self.send(url, asked, timeout, max_bytes).await
+    }
+
+    /// Asks for `url` with `headers` and returns the answer as it comes. `timeout` bounds
+    /// everything up to the last byte.
+    ///
+    /// # Errors
+    /// No answer.
+    pub(crate) async fn open(
+        &self,
+        url: &str,
+        headers: &HeaderMap,
+        timeout: Duration,
+    ) -> Result<AnswerStream, FetchError> {
+        let deadline = Instant::now() + timeout;
+        let asked = Asked {
+            method: Method::GET,
+            headers: headers.clone(),
+            body: Bytes::new(),
+        };
+        let response = self.follow(url, asked, deadline).await?;
+        Ok(AnswerStream::new(response, deadline))
     }
 
     /// Sends `body` with `headers` to `url`; all else is as for [`get`](Self::get).

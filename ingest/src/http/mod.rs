@@ -14,6 +14,7 @@ mod oauth2;
 mod options;
 mod proxy;
 mod secret;
+mod stream;
 mod tls;
 mod url;
 
@@ -26,6 +27,7 @@ pub use options::{
 };
 pub use proxy::{ProxyOptions, ProxyUrl};
 pub use secret::{HIDDEN, Secret, SecretSource};
+pub(crate) use stream::AnswerStream;
 pub use url::{Part, push_escaped, push_origin};
 
 #[cfg(test)]

@@ -102,12 +102,17 @@ impl Found {
         }
     }
 
-    /// Reads the files of targets.
+    /// Reads the files of targets, and looks at those that lead to a cluster.
     fn sources(&mut self, sources: &[SourceConfig], place: &str) -> Vec<Arc<Group>> {
         let mut groups = Vec::new();
         for source in sources {
-            let SourceConfig::File(config) = source else {
-                continue;
+            let config = match source {
+                SourceConfig::File(config) => config,
+                SourceConfig::Kubernetes(config) => {
+                    self.client(&config.client);
+                    continue;
+                }
+                _ => continue,
             };
             for pattern in &config.files {
                 match glob(pattern) {

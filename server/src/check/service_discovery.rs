@@ -108,6 +108,7 @@ fn find(job: &ScrapeConfig, timeout: Duration) -> Result<Vec<Arc<Group>>, String
         .map_err(|error| format!("start the runtime: {error}"))?;
     let surroundings = Surroundings {
         read_yaml: config::parse_target_groups,
+        read_kubeconfig: config::parse_kubeconfig,
         dns: DnsServers::default(),
         clock: Arc::new(clock::now_ns),
         stats: Arc::new(SourceStats::default()),

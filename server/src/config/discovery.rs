@@ -16,16 +16,16 @@ use url::Url;
 use super::error::ConfigError;
 use super::fields::{self, Fields, Problems};
 use super::yaml::{self, Node};
-use super::{http_client, units};
+use super::{http_client, kubernetes, units};
 
 /// Name that complaints about keys of a group give it, as Go prints its nameless type.
 const GO_TYPE: &str = "struct { Targets []string \"yaml:\\\"targets\\\"\"; Labels model.LabelSet \"yaml:\\\"labels\\\"\" }";
 
 /// The kinds of discovery that this version has, `static_configs` among them.
-pub(crate) const KINDS: [&str; 5] = ["dns", "docker", "file", "http", "static"];
+pub(crate) const KINDS: [&str; 6] = ["dns", "docker", "file", "http", "kubernetes", "static"];
 
 /// Prometheus' discovery mechanisms that this version does not have.
-const OTHERS: [&str; 32] = [
+const OTHERS: [&str; 31] = [
     "aws_sd_configs",
     "azure_sd_configs",
     "consul_sd_configs",
@@ -38,7 +38,6 @@ const OTHERS: [&str; 32] = [
     "gce_sd_configs",
     "hetzner_sd_configs",
     "ionos_sd_configs",
-    "kubernetes_sd_configs",
     "kuma_sd_configs",
     "lightsail_sd_configs",
     "linode_sd_configs",
@@ -86,11 +85,16 @@ pub(super) fn take_sources(
     problems: &mut Problems,
 ) -> Vec<SourceConfig> {
     type Read = fn(&Node, &Path, &mut Problems) -> SourceConfig;
-    let kinds: [(&'static str, &'static str, Read); 4] = [
+    let kinds: [(&'static str, &'static str, Read); 5] = [
         ("dns_sd_configs", "[]*dns.SDConfig", dns),
         ("docker_sd_configs", "[]*moby.DockerSDConfig", docker),
         ("file_sd_configs", "[]*file.SDConfig", file),
         ("http_sd_configs", "[]*http.SDConfig", http),
+        (
+            "kubernetes_sd_configs",
+            "[]*kubernetes.SDConfig",
+            kubernetes::read,
+        ),
     ];
     let mut sources = Vec::new();
     for (name, go_type, read) in kinds {
@@ -273,7 +277,7 @@ pub(super) fn take_static(fields: &mut Fields<'_>, problems: &mut Problems) -> V
 /// Refuses the mechanisms this version does not have.
 pub(super) fn refuse_others(fields: &mut Fields<'_>, problems: &mut Problems) {
     let remedy = "list the targets under static_configs, or use file_sd_configs, dns_sd_configs, \
-                  http_sd_configs or docker_sd_configs";
+                  http_sd_configs, docker_sd_configs or kubernetes_sd_configs";
     fields.unsupported(&OTHERS, remedy, problems);
 }
 

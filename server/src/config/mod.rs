@@ -19,6 +19,8 @@ mod expand;
 pub(crate) mod fields;
 mod global;
 mod http_client;
+mod kubeconfig;
+mod kubernetes;
 mod otlp;
 mod print;
 mod print_client;
@@ -47,6 +49,7 @@ pub(crate) use discovery::KINDS as DISCOVERY_KINDS;
 pub use discovery::parse_groups as parse_target_groups;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
+pub use kubeconfig::parse_kubeconfig;
 pub use relabel::parse_rules as parse_relabel_rules;
 pub use remote_write::{MetadataConfig, QueueConfig, RemoteWrite, WriteMessage};
 pub use storage::{Retention, StorageConfig};
@@ -254,5 +257,7 @@ pub(crate) fn os_text(error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_discovery;
 #[cfg(test)]
 mod tests_of_jobs;

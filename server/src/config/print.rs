@@ -1,9 +1,10 @@
 //! The configuration in force as text, for `/api/v1/status/config`: every value that
 //! Prometheus shows, in its order, defaults filled in, secrets hidden.
 
+use std::path::Path;
 use std::time::Duration;
 
-use kymo_ingest::discovery::SourceConfig;
+use kymo_ingest::discovery::{AttachMetadata, KubernetesConfig, SourceConfig};
 use kymo_ingest::otlp::{Promotion, Settings};
 use kymo_ingest::scrape::{ScrapeConfig, ScrapeLimits, TargetGroup};
 use kymo_storage::compat::float;
@@ -190,6 +191,7 @@ fn put_targets(map: &mut MapWriter, static_configs: &[TargetGroup], sources: &[S
         ("docker_sd_configs", "docker"),
         ("file_sd_configs", "file"),
         ("http_sd_configs", "http"),
+        ("kubernetes_sd_configs", "kubernetes"),
     ] {
         let of_kind = sources.iter().filter(|s| s.mechanism() == mechanism);
         map.list(key, of_kind.map(source).collect());
@@ -221,6 +223,7 @@ fn source(source: &SourceConfig) -> Yaml {
             put_duration(&mut map, "refresh_interval", docker.refresh_interval);
             map.flag("match_first_network", docker.match_first_network);
         }
+        SourceConfig::Kubernetes(config) => put_kubernetes(&mut map, config),
         SourceConfig::File(file) => {
             map.put("files", texts(&file.files));
             put_duration(&mut map, "refresh_interval", file.refresh_interval);
@@ -233,6 +236,43 @@ fn source(source: &SourceConfig) -> Yaml {
         _ => {}
     }
     map.done()
+}
+
+fn put_kubernetes(map: &mut MapWriter, config: &KubernetesConfig) {
+    let kubeconfig = config.kubeconfig.as_deref().unwrap_or(Path::new(""));
+    map.text(
+        "api_server",
+        config.api_server.as_deref().unwrap_or_default(),
+    )
+    .put("role", text(config.role.name()))
+    .put("kubeconfig_file", text(&kubeconfig.display().to_string()));
+    put_client(map, &config.client);
+    if config.own_namespace || !config.namespaces.is_empty() {
+        let mut namespaces = MapWriter::default();
+        namespaces
+            .flag("own_namespace", config.own_namespace)
+            .put("names", texts(&config.namespaces));
+        map.map("namespaces", namespaces);
+    }
+    let selectors = config.selectors.iter().map(|selector| {
+        let mut map = MapWriter::default();
+        map.text("role", selector.role.name())
+            .text("label", &selector.label)
+            .text("field", &selector.field);
+        map.done()
+    });
+    map.list("selectors", selectors.collect());
+    let attach = config.attach;
+    if attach != AttachMetadata::default() {
+        let mut metadata = MapWriter::default();
+        metadata
+            .flag("node", attach.node)
+            .flag("namespace", attach.namespace)
+            .flag("deployment", attach.deployment)
+            .flag("job", attach.job)
+            .flag("cronjob", attach.cronjob);
+        map.map("attach_metadata", metadata);
+    }
 }
 
 fn put_limits(map: &mut MapWriter, limits: &ScrapeLimits) {

@@ -99,6 +99,7 @@ const OPTIONS: NotifyOptions = NotifyOptions {
 fn notifier(options: NotifyOptions) -> Arc<Notifier> {
     let surroundings = Surroundings {
         read_yaml: config::parse_target_groups,
+        read_kubeconfig: config::parse_kubeconfig,
         dns: DnsServers::default(),
         clock: Arc::new(crate::clock::now_ns),
         stats: Arc::new(SourceStats::default()),

@@ -68,9 +68,17 @@ fn write_sources(writer: &mut TextWriter, sources: &SourcesStats) {
         ("prometheus_sd_file_read_errors_total", "The number of File-SD read errors.", sources.file_read_errors),
         ("prometheus_sd_file_watcher_errors_total", "The number of File-SD errors caused by filesystem watch failures.", sources.file_watch_errors),
         ("prometheus_sd_http_failures_total", "Number of HTTP service discovery refresh failures.", sources.http_failures),
+        ("prometheus_sd_kubernetes_failures_total", "The number of failed WATCH/LIST requests.", sources.kubernetes_failures),
     ];
     for (name, help, value) in counters {
         writer.counter(name, help, value);
+    }
+    let name = "prometheus_sd_kubernetes_events_total";
+    let help = "The number of Kubernetes events handled.";
+    writer.family(name, Kind::Counter, help);
+    for (role, event, count) in &sources.kubernetes_events {
+        let labels = [("event", *event), ("role", *role)];
+        writer.sample(name, &labels, *count as f64);
     }
     let name = "prometheus_sd_file_scan_duration_seconds";
     let help = "The duration of the File-SD scan in seconds.";
