@@ -82,7 +82,7 @@ enum Command {
         after_help = "EXAMPLE:\n    \
             kymo tsdb import /var/lib/prometheus ./data\n    \
             kymo tsdb import history-1.om.gz history-2.om.zst ./data\n    \
-            curl -s 'http://victoria:8428/api/v1/export?match[]={job=\"api\"}' |\n        \
+            curl -sg 'http://victoria:8428/api/v1/export?match[]={job=\"api\"}' |\n        \
             kymo tsdb import - ./data\n\n\
             An import of text that was interrupted goes on when it is run again with the same \
             input: what is stored already is counted as repeated and not stored twice.\n\n\
