@@ -130,6 +130,24 @@ fn every_route_is_shut_to_callers_without_its_scope() {
     let refused = client.get("/api/v1/query?query=1");
     assert_eq!(refused.header("www-authenticate"), Some("Basic"));
     assert_eq!(refused.text(), "Unauthorized\n");
+    // Grafana shows its user what JSON says (check C-12 of its data sources), and sends
+    // headers of its own along.
+    let from_grafana = [
+        ("Accept", "application/json, text/plain, */*"),
+        ("X-Scope-OrgID", "one"),
+    ];
+    let query = "/api/v1/query?query=1";
+    let refused = client.call("GET", query, &from_grafana, b"");
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.json()["errorType"], "unauthorized");
+    assert!(
+        refused.json()["message"]
+            .as_str()
+            .unwrap()
+            .contains("password")
+    );
+    let known = [from_grafana[0], from_grafana[1], ("Authorization", &basic)];
+    assert_eq!(client.call("GET", query, &known, b"").status, 200);
     let own = client.call("GET", "/metrics", &[("Authorization", &basic)], b"");
     let count = |reason: &str| {
         let line = format!("kymo_http_denied_total{{reason=\"{reason}\"}} ");

@@ -1,5 +1,5 @@
-//! The commands of the book do what it says: those of the first chapter in order, from an
-//! empty directory, and the files that are written for Grafana fit the server.
+//! The commands of the book do what it says, in order, from an empty directory; and the
+//! files that are written for Grafana fit the server.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -15,13 +15,22 @@ use std::time::{Duration, Instant};
 
 use kymo_tests::{Kymo, program};
 
-/// How long all commands of a chapter may take together.
+/// How long all commands may take together.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Returns the blocks of a chapter that a reader types, one after the other.
-fn commands(chapter: &str) -> String {
+/// The chapters with blocks that a reader types, in the order of the book.
+const CHAPTERS: [&str; 3] = [
+    include_str!("../../docs/start.md"),
+    include_str!("../../docs/migrate.md"),
+    include_str!("../../docs/security.md"),
+];
+
+/// Returns these blocks, one after the other.
+fn commands() -> String {
     let mut commands = String::from("set -eu -o pipefail\n");
-    let blocks = chapter.split("```sh\n").skip(1);
+    let blocks = CHAPTERS
+        .iter()
+        .flat_map(|text| text.split("```sh\n").skip(1));
     for block in blocks {
         let (block, _) = block.split_once("```").unwrap();
         commands.push_str(block);
@@ -39,7 +48,7 @@ fn path_with_program(dir: &Path) -> String {
 }
 
 #[test]
-fn the_first_chapter_works_from_an_empty_directory() {
+fn the_book_works_from_an_empty_directory() {
     let dir = tempfile::tempdir().unwrap();
     let path = path_with_program(dir.path());
     let empty = dir.path().join("empty");
@@ -47,7 +56,7 @@ fn the_first_chapter_works_from_an_empty_directory() {
     // Another server may be on the port of the book.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
     let port = port.unwrap().port().to_string();
-    let script = commands(include_str!("../../docs/start.md")).replace("9090", &port);
+    let script = commands().replace("9090", &port);
     assert!(script.matches("kymo ").count() > 10, "{script}");
     let mut shell = Command::new("bash")
         .args(["-c", &script])

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -28,6 +28,7 @@ use kymo_ingest::http::Secret;
 use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
+use serde_json::json;
 use tracing::{error, info};
 
 pub(crate) use file::{WebConfig, WebConfigError};
@@ -210,10 +211,10 @@ impl Access {
             match guard.identify(&config, headers).await {
                 Ok(caller) => caller,
                 Err(Refusal::Missing) => {
-                    return Err(refuse(&self.denied.missing, unauthorized(&config)));
+                    return Err(refuse(&self.denied.missing, unauthorized(&config, headers)));
                 }
                 Err(Refusal::Wrong) => {
-                    return Err(refuse(&self.denied.wrong, unauthorized(&config)));
+                    return Err(refuse(&self.denied.wrong, unauthorized(&config, headers)));
                 }
                 Err(Refusal::Busy) => return Err(refuse(&self.denied.busy, too_many())),
             }
@@ -366,8 +367,25 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-fn unauthorized(config: &WebConfig) -> Response {
-    let mut answer = plain(StatusCode::UNAUTHORIZED, "Unauthorized");
+/// Answers in Prometheus' words, and in JSON to those who ask for it: Grafana shows only
+/// that to its user.
+fn unauthorized(config: &WebConfig, asked: &HeaderMap) -> Response {
+    let accept = asked
+        .get(header::ACCEPT)
+        .and_then(|text| text.to_str().ok());
+    let mut answer = if accept.is_some_and(|accept| accept.contains("application/json")) {
+        let text = "Unauthorized: no valid user, password or token was sent";
+        let body = json!({
+            "status": "error",
+            "errorType": "unauthorized",
+            "error": text,
+            "message": text,
+        });
+        let json = [(header::CONTENT_TYPE, "application/json")];
+        (StatusCode::UNAUTHORIZED, json, body.to_string()).into_response()
+    } else {
+        plain(StatusCode::UNAUTHORIZED, "Unauthorized")
+    };
     let scheme = match config.users.is_empty() {
         true => HeaderValue::from_static("Bearer"),
         false => HeaderValue::from_static("Basic"),
