@@ -1,4 +1,4 @@
-//! PromQL over any source of series.
+//! PromQL over any source of series, and LogQL over any source of log streams.
 //!
 //! The crate evaluates queries and nothing else: no files, sockets, clocks or
 //! async. A caller implements [`Source`] over its data, or uses the one for
@@ -90,6 +90,7 @@
 //! ```
 
 pub mod histogram;
+pub mod logql;
 pub mod promql;
 pub mod rules;
 pub mod template;

@@ -2,6 +2,7 @@
 //! exemplars, metadata, times, relabelling.
 
 mod builder;
+mod entry;
 mod exemplar;
 pub mod histogram;
 mod labels;
@@ -14,6 +15,7 @@ mod sample;
 mod time;
 
 pub use builder::LabelsBuilder;
+pub use entry::{LogEntry, Metadata, NanoRange, StreamBatch};
 pub use exemplar::Exemplar;
 pub use labels::{Labels, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError};

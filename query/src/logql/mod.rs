@@ -1,0 +1,11 @@
+//! LogQL over any source of log streams.
+//!
+//! [`ast`] is the tree of a query; [`LogSource`] is what a store, or an embedder, implements.
+
+pub mod ast;
+mod source;
+
+pub use source::{
+    EntryBatch, EntryRef, LineNeedles, LogGroup, LogSelection, LogSet, LogSource, MemoryLogSource,
+    MetadataRef,
+};
