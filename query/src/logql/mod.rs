@@ -4,6 +4,7 @@
 
 pub mod ast;
 mod source;
+mod store;
 
 pub use source::{
     EntryBatch, EntryRef, LineNeedles, LogGroup, LogSelection, LogSet, LogSource, MemoryLogSource,
