@@ -5,6 +5,7 @@
 pub mod ast;
 mod patterns;
 mod source;
+mod store;
 
 pub use patterns::{HOLE, Pattern, PatternMiner};
 pub use source::{
