@@ -76,7 +76,7 @@ impl Table {
         self.add("/federate", GET, federate);
     }
 
-    /// Adds the paths of Prometheus' web pages that links lead to.
+    /// Adds the web page, and the paths of Prometheus' pages that links lead to.
     fn pages(&mut self) {
         self.scope = Scope::Read;
         if !self.prefix.is_empty() {
@@ -93,9 +93,17 @@ impl Table {
             };
             self.put_full(self.prefix.clone(), answering(GET, to_slash));
         }
-        self.add("/", GET, pages::home);
-        self.add("/graph", GET, pages::graph);
-        self.add("/query", GET, pages::query);
+        for view in pages::VIEWS {
+            self.add(view, GET_HEAD, pages::view);
+        }
+        for (old, view) in pages::MOVED {
+            let to_view = move |State(app): State<Arc<App>>, request: Request| async move {
+                pages::moved(&app, &request, view)
+            };
+            self.add(old, GET, to_view);
+        }
+        self.add("/assets/{*name}", GET_HEAD, pages::asset);
+        self.add("/favicon.svg", GET_HEAD, pages::icon);
     }
 
     fn prometheus(&mut self) {
