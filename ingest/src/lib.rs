@@ -8,6 +8,7 @@ pub mod exposition;
 pub mod host;
 pub mod http;
 pub mod otlp;
+pub mod pipeline;
 pub mod remote_write;
 pub mod scrape;
 pub mod wire;
