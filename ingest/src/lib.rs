@@ -9,6 +9,7 @@ pub mod host;
 pub mod http;
 pub mod loki;
 pub mod otlp;
+pub mod pipeline;
 pub mod remote_write;
 pub mod scrape;
 mod unpack;
