@@ -17,10 +17,12 @@ mod lex;
 mod parse;
 mod path;
 mod pattern;
+mod patterns;
 mod pretty;
 mod print;
 mod size;
 mod source;
+mod store;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,7 @@ pub use parse::{
     MAX_QUERY_BYTES, format_query, parse, parse_any_matchers, parse_log, parse_matchers,
     require_selection,
 };
+pub use patterns::{HOLE, Pattern, PatternMiner};
 pub use source::{
     EntryBatch, EntryRef, LineNeedles, LogGroup, LogSelection, LogSet, LogSource, MemoryLogSource,
     MetadataRef,
