@@ -264,7 +264,7 @@ impl LogEngine {
 
 /// Tells whether a query orders its answer itself.
 fn sorts(expr: &MetricExpr) -> bool {
-    crate::promql::deep::grow(|| match expr {
+    crate::syntax::deep::grow(|| match expr {
         MetricExpr::Vector(vector) => {
             matches!(vector.op, VectorOp::Sort | VectorOp::SortDesc) || sorts(&vector.inner)
         }

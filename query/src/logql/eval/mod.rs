@@ -21,7 +21,7 @@ use crate::logql::engine::{LogEngineOptions, LogQueryOptions};
 use crate::logql::label_set::LabelSet;
 use crate::logql::source::LogSource;
 use crate::logql::value::LogStats;
-use crate::promql::deep::grow;
+use crate::syntax::deep::grow;
 
 pub(crate) use grid::Steps;
 

@@ -9,9 +9,9 @@ use kymo_storage::model::MatchOp;
 use super::entry_labels::EntryLabels;
 use super::ip;
 use super::names::{NameId, Names};
-use super::size::parse_size;
 use crate::logql::address::Addresses;
 use crate::logql::ast::{CompareOp, LabelFilter as Tree};
+use crate::template::logs::parse_size;
 
 /// What a label that is no number is called.
 const ERROR_KIND: &str = "LabelFilterErr";

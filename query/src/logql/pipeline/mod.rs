@@ -27,7 +27,6 @@ mod order;
 mod regexp_stage;
 mod result;
 mod sample;
-mod size;
 mod text_pattern;
 
 use std::sync::Arc;
@@ -53,7 +52,6 @@ use crate::logql::source::{LineNeedles, MetadataRef};
 pub(crate) use names::{ERROR_NAME, PRESERVE_ERROR_NAME};
 pub use result::{LineLabels, ProcessedEntry};
 pub(crate) use sample::{Extractor, SeriesId};
-pub(crate) use size::parse_size;
 
 /// The stages of a query, compiled.
 ///
@@ -141,7 +139,7 @@ impl Pipeline {
         let (mut steps, mut read) = (Vec::new(), Vec::new());
         for stage in order::in_order(stages) {
             let step = Step::new(stage, &mut names).map_err(|reason| {
-                super::LogQlError::Parse(super::ParseError::stage(&format!("{stage:?}"), reason))
+                super::LogQlError::Parse(super::ParseError::stage(&stage.to_string(), reason))
             })?;
             if let Some(step) = step {
                 step.push_labels(&mut names, &mut read);

@@ -12,12 +12,12 @@ use super::entry_labels::EntryLabels;
 use super::hints::Wanted;
 use super::label_filter::LabelFilter;
 use super::names::NameId;
-use super::size::parse_size;
 use super::{Pipeline, Purpose, order};
 use crate::logql::LogQlError;
 use crate::logql::ast::{Conversion, Grouping, RangeExpr, RangeOp};
 use crate::logql::label_set::LabelSet;
 use crate::logql::source::{EntryRef, LineNeedles};
+use crate::template::logs::parse_size;
 
 /// What a label is called that is no number.
 const ERROR_KIND: &str = "SampleExtractionErr";

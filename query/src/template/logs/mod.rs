@@ -13,6 +13,8 @@ mod number;
 mod text;
 mod time;
 
+pub use number::parse_size;
+
 use super::function::{Body, Function, Host};
 use super::time::Time;
 use super::value::{IntType, Text, Type, Value};

@@ -4,7 +4,6 @@ use kymo_storage::compat::{duration as durations, float as floats};
 
 use super::decimal::Decimal;
 use super::{integer, string};
-use crate::logql::parse_size;
 use crate::template::number::{float_to_int, parse_int};
 use crate::template::value::Value;
 
@@ -157,9 +156,47 @@ pub(super) fn div_float(a: &[Value]) -> Outcome {
     decimals(float(&a[0]), &a[1..], Decimal::div)
 }
 
-/// Reads a size such as `1.5 MiB`.
 pub(super) fn bytes(a: &[Value]) -> Outcome {
-    Ok(Value::Float(parse_size(&string(&a[0]))? as f64))
+    parse_size(&string(&a[0])).map(|size| Value::Float(size as f64))
+}
+
+/// Reads a size such as `1.5 MiB` and drops what is less than a byte.
+///
+/// # Errors
+/// The text is no size.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let len = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(len);
+    let number = floats::parse(&number.replace(',', "")).map_err(|error| error.to_string())?;
+    let unit = unit.trim().to_lowercase();
+    let Some(factor) = unit_bytes(&unit) else {
+        return Err(format!("unhandled size name: {unit}"));
+    };
+    let size = number * factor;
+    if size >= u64::MAX as f64 {
+        return Err(format!("too large: {text}"));
+    }
+    Ok(size as u64)
+}
+
+fn unit_bytes(unit: &str) -> Option<f64> {
+    let (prefix, base) = match unit.strip_suffix('b').unwrap_or(unit) {
+        prefix if prefix.ends_with('i') => (&prefix[..prefix.len() - 1], 1024f64),
+        prefix => (prefix, 1000f64),
+    };
+    let power = match prefix {
+        "" if base == 1000.0 => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        "p" => 5,
+        "e" => 6,
+        _ => return None,
+    };
+    Some(base.powi(power))
 }
 
 /// Reads a duration of Go as seconds.
