@@ -17,6 +17,7 @@ use kymo_ingest::discovery::{Discovery, SourceStats};
 use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
+use kymo_query::logql::{LogEngine, LogEngineOptions};
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
 use kymo_storage::logs::{LogStore, LogStoreOptions};
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
@@ -69,6 +70,8 @@ pub(crate) struct App {
     pub(crate) notices: Notices,
     /// Entries of logs as they are stored.
     pub(crate) live: Live,
+    /// Those who follow logs.
+    pub(crate) tails: api::Tails,
     pub(crate) remote_reads: RemoteReads,
     pub(crate) otlp: otlp::Receiver,
     pub(crate) config: Configured,
@@ -89,6 +92,7 @@ pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
     pub(crate) logs: Arc<LogStore>,
     pub(crate) engine: Engine,
+    pub(crate) log_engine: LogEngine,
     /// Of answers of the engine over the store.
     pub(crate) cache: ResultCache,
     pub(crate) active_queries: Arc<ActiveQueries>,
@@ -345,6 +349,7 @@ async fn serve(
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
         live: Live::default(),
+        tails: api::Tails::default(),
         otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
         config,
         started_ms: clock::now_ms(),
@@ -419,6 +424,12 @@ async fn serve(
         engine: Engine::new(EngineOptions {
             workers: Some(app.queries.helpers()),
             ..engine_options
+        }),
+        log_engine: LogEngine::new(LogEngineOptions {
+            max_series: app.flags.log_queries.max_log_series,
+            max_memory_bytes: app.memory.query_share(),
+            memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+            workers: Some(app.queries.helpers()),
         }),
         cache: ResultCache::new(CacheOptions {
             max_bytes: app.flags.query.cache_size.min(app.memory.query_share() / 8),
