@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kymo_ingest::discovery::{Discovery, SourceStats};
+use kymo_ingest::loki;
 use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
+use kymo_storage::logs::LogStore;
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
 use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
@@ -32,6 +34,7 @@ use crate::forward::{BacklogLimits, Forwarder};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
+use crate::logs::{self, Logs};
 use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
@@ -42,6 +45,7 @@ use crate::scraping;
 use crate::urls::Urls;
 use crate::work::active_queries::ActiveQueries;
 use crate::work::auto_reload::{self, Watched};
+use crate::work::background::Stores;
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
@@ -67,6 +71,7 @@ pub(crate) struct App {
     pub(crate) notices: Notices,
     pub(crate) remote_reads: RemoteReads,
     pub(crate) otlp: otlp::Receiver,
+    pub(crate) logs: Logs,
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
@@ -83,6 +88,7 @@ pub(crate) struct App {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
+    pub(crate) logs: Arc<LogStore>,
     pub(crate) engine: Engine,
     /// Of answers of the engine over the store.
     pub(crate) cache: ResultCache,
@@ -96,6 +102,13 @@ pub(crate) struct Core {
     pub(crate) forwarder: Forwarder,
     /// What all sources of targets count together.
     pub(crate) source_stats: Arc<SourceStats>,
+}
+
+impl Core {
+    /// Returns the memory that both stores hold, in bytes.
+    pub(crate) fn store_bytes(&self) -> u64 {
+        self.store.memory_bytes() + self.logs.memory_bytes()
+    }
 }
 
 /// The server is not ready to answer.
@@ -326,7 +339,6 @@ async fn serve(
         queries,
         query_log: Arc::default(),
         bodies: BodyLimits::new(Arc::clone(&memory), flags.web.read_timeout()),
-        memory,
         receiver: Receiver::new(
             remote_write::Limits::default(),
             flags.web.remote_write_accepts(),
@@ -335,6 +347,8 @@ async fn serve(
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
         otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
+        logs: Logs::new(loki::Limits::default()),
+        memory,
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -367,17 +381,22 @@ async fn serve(
     }
 
     let store = open_store(&app).await?;
+    let log_store = logs::open(&app).await?;
     app.notices.end(notices::STARTING);
-    app.memory.measured(store.memory_bytes());
+    let stores = Stores {
+        metrics: Arc::clone(&store),
+        logs: Arc::clone(&log_store),
+    };
+    app.memory.measured(stores.memory_bytes());
     let measuring = tokio::spawn(background::measure(
         Arc::clone(&app.memory),
-        Arc::clone(&store),
+        stores.clone(),
         stopped.clone(),
     ));
     let policy = SyncPolicy::from(app.flags.storage.wal_sync);
     let syncing = (policy == SyncPolicy::Interval)
-        .then(|| tokio::spawn(background::sync(Arc::clone(&store), stopped.clone())));
-    let maintenance = Maintenance::start(Arc::clone(&app), Arc::clone(&store))?;
+        .then(|| tokio::spawn(background::sync(stores.clone(), stopped.clone())));
+    let maintenance = Maintenance::start(Arc::clone(&app), stores)?;
     let surroundings = scraping::surroundings(&app.flags);
     let notifier = Arc::new(Notifier::new(
         app.flags.rules.notify_options(),
@@ -423,6 +442,7 @@ async fn serve(
         ),
         forwarder: Forwarder::new(Arc::clone(&store), backlog_limits(app.handle())),
         store: Arc::clone(&store),
+        logs: Arc::clone(&log_store),
     });
     begin(&app, &core).await;
     if let Surrounding::Program(ready) = &surrounding {
@@ -465,7 +485,8 @@ async fn serve(
     core.forwarder.stop(app.flags.storage.flush_deadline).await;
     tokio::task::spawn_blocking(move || {
         maintenance.stop();
-        store.settle()
+        store.settle()?;
+        log_store.sync()
     })
     .await??;
     info!("stopped");

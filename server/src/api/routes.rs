@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
-use super::{openapi, operate, pages, prometheus};
+use super::{log_push, openapi, operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
@@ -60,6 +60,7 @@ impl Table {
         table.operate();
         table.pages();
         table.prometheus();
+        table.log_push();
         table
     }
 
@@ -161,6 +162,14 @@ impl Table {
             admin::clean_tombstones,
         );
         self.api("/admin/tsdb/snapshot", POST_PUT, admin::snapshot);
+    }
+
+    /// Adds the paths that logs are pushed to.
+    fn log_push(&mut self) {
+        self.scope = Scope::Write;
+        self.add("/loki/api/v1/push", POST, log_push::push);
+        self.add("/api/prom/push", POST, log_push::push);
+        self.add("/insert/jsonline", POST, log_push::json_lines);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.
