@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
-use super::{loki, openapi, operate, pages, prometheus};
+use super::{log_push, loki, openapi, operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
@@ -61,6 +61,7 @@ impl Table {
         table.pages();
         table.prometheus();
         table.loki();
+        table.log_push();
         table
     }
 
@@ -197,6 +198,14 @@ impl Table {
         self.add("/api/prom/label/{name}/values", GET_POST, legacy::values);
         self.add("/api/prom/series", GET_POST, labels::series);
         self.add("/api/prom/tail", GET, tail::legacy);
+    }
+
+    /// Adds the paths that logs are pushed to.
+    fn log_push(&mut self) {
+        self.scope = Scope::Write;
+        self.add("/loki/api/v1/push", POST, log_push::push);
+        self.add("/api/prom/push", POST, log_push::push);
+        self.add("/insert/jsonline", POST, log_push::json_lines);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.

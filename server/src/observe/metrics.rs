@@ -24,6 +24,7 @@ use super::summary::{Histogram, Summary};
 use crate::access::Access;
 use crate::app::App;
 use crate::forward;
+use crate::logs;
 use crate::notices::NoticeStats;
 use crate::notify;
 use crate::work::memory::{Memory, Refused};
@@ -310,6 +311,8 @@ fn write(app: &App, writer: &mut TextWriter) {
     if app.flags.web.enable_otlp {
         scrape::write_otlp(writer, &app.otlp.stats());
     }
+    let log_stats = core.ok().map(|core| core.logs.stats());
+    logs::write_metrics(writer, &app.logs, log_stats.as_ref());
     if let Ok(core) = core {
         cache(writer, &core.cache.stats());
         store::write(writer, &core.store.stats(), app);
