@@ -11,6 +11,7 @@ pub mod otlp;
 pub mod pipeline;
 pub mod remote_write;
 pub mod scrape;
+pub mod tail;
 pub mod wire;
 
 /// How far ahead of the clock a sample may be, in milliseconds. Further ones come from
