@@ -1,4 +1,4 @@
-//! Calls of the API beside queries: search, notices, features, the page that is not there.
+//! Calls of the API beside queries: search, notices, features, where views are.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -194,7 +194,7 @@ fn listeners_hear_of_a_reload_that_failed_and_of_the_end() {
 }
 
 #[test]
-fn old_paths_lead_to_the_page_for_queries_also_behind_a_prefix() {
+fn views_are_where_prometheus_has_its_pages_also_behind_a_prefix() {
     let dir = tempfile::tempdir().unwrap();
     let kymo = Kymo::spawn_in(dir.path(), &["--web.external-url=http://kymo.test/pre"]);
     wait_until("the server is ready", LIMIT, || {
@@ -203,9 +203,13 @@ fn old_paths_lead_to_the_page_for_queries_also_behind_a_prefix() {
     for (path, status, location) in [
         ("/", 302, Some("/pre")),
         ("/pre", 301, Some("/pre/")),
-        ("/pre/", 302, Some("/pre/query")),
+        ("/pre/", 200, None),
         ("/pre/graph?g0.expr=up", 302, Some("/pre/query?g0.expr=up")),
-        ("/pre/query", 404, None),
+        ("/pre/tsdb-status", 302, Some("/pre/cardinality")),
+        ("/pre/query", 200, None),
+        ("/pre/targets", 200, None),
+        ("/pre/query/more", 404, None),
+        ("/pre/assets/no-such.js", 404, None),
         ("/query", 404, None),
         ("/pre/consoles/x.html", 404, None),
         ("/pre/debug/pprof/heap", 404, None),

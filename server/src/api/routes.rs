@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
-use super::{openapi, operate, pages, prometheus};
+use super::{loki, openapi, operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
@@ -60,6 +60,7 @@ impl Table {
         table.operate();
         table.pages();
         table.prometheus();
+        table.loki();
         table
     }
 
@@ -76,7 +77,7 @@ impl Table {
         self.add("/federate", GET, federate);
     }
 
-    /// Adds the paths of Prometheus' web pages that links lead to.
+    /// Adds the web page, and the paths of Prometheus' pages that links lead to.
     fn pages(&mut self) {
         self.scope = Scope::Read;
         if !self.prefix.is_empty() {
@@ -93,9 +94,17 @@ impl Table {
             };
             self.put_full(self.prefix.clone(), answering(GET, to_slash));
         }
-        self.add("/", GET, pages::home);
-        self.add("/graph", GET, pages::graph);
-        self.add("/query", GET, pages::query);
+        for view in pages::VIEWS {
+            self.add(view, GET_HEAD, pages::view);
+        }
+        for (old, view) in pages::MOVED {
+            let to_view = move |State(app): State<Arc<App>>, request: Request| async move {
+                pages::moved(&app, &request, view)
+            };
+            self.add(old, GET, to_view);
+        }
+        self.add("/assets/{*name}", GET_HEAD, pages::asset);
+        self.add("/favicon.svg", GET_HEAD, pages::icon);
     }
 
     fn prometheus(&mut self) {
@@ -153,6 +162,18 @@ impl Table {
             admin::clean_tombstones,
         );
         self.api("/admin/tsdb/snapshot", POST_PUT, admin::snapshot);
+    }
+
+    fn loki(&mut self) {
+        use loki::status;
+        self.scope = Scope::Read;
+        self.add("/loki/api/v1/status/buildinfo", GET, status::buildinfo);
+        self.add(
+            "/loki/api/v1/drilldown-limits",
+            GET_POST,
+            status::drilldown_limits,
+        );
+        self.add("/config/tenant/v1/limits", GET, status::tenant_limits);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.

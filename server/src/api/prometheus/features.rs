@@ -91,8 +91,15 @@ fn all(app: &App) -> BTreeMap<&'static str, Category> {
                 ("xor2_encoding", true),
             ]),
         ),
-        // Which of Prometheus' pages the paths of the web interface are those of.
-        ("ui", category([("ui_v2", false), ("ui_v3", true)])),
+        // Which of Prometheus' pages the paths of the web interface are those of, where
+        // there is one.
+        (
+            "ui",
+            category([
+                ("ui_v2", false),
+                ("ui_v3", kymo_assets::missing().is_none()),
+            ]),
+        ),
     ])
 }
 
