@@ -210,6 +210,11 @@ impl TailedFile {
         })
     }
 
+    /// Returns the first bytes, as far as they are read.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// Tells whether a name still leads to the file.
     pub(super) fn has_name(&self) -> bool {
         self.content.file().metadata().is_ok_and(|m| m.nlink() > 0)

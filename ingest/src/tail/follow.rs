@@ -35,6 +35,10 @@ const MAX_PIECES: usize = 64;
 /// How long it is waited for whether a copy of a file that is read means that the file is
 /// about to be cut.
 const COPY_WAIT_NS: i64 = 30_000_000_000;
+/// How long a file waits that is too short to tell it from the beginning of another one.
+const SHORT_WAIT_NS: i64 = 1_000_000_000;
+/// Longest time between looks for files while some wait.
+const WAIT_PERIOD: Duration = Duration::from_millis(200);
 /// How long the state of a file before it was cut is remembered.
 const BEFORE_NS: i64 = 3_600_000_000_000;
 /// Least part of a file that must be the same for it to be a copy. A shorter one may be a
@@ -93,7 +97,7 @@ impl Follow {
                 self.scan();
                 scan_due_ns = now_ns.saturating_add(nanos(match self.copies.is_empty() {
                     true => self.options.sync_period,
-                    false => Duration::from_millis(500),
+                    false => self.options.sync_period.min(WAIT_PERIOD),
                 }));
             }
             let Ok(busy) = self.round() else {
@@ -530,14 +534,30 @@ impl Follow {
             self.copies.remove(&id);
             return Adoption::Start(Start::from(&record));
         }
-        if wait {
+        let longest_ns = match (wait, self.is_short(id, path, head)) {
+            (true, _) => COPY_WAIT_NS,
+            (false, true) => SHORT_WAIT_NS,
+            (false, false) => 0,
+        };
+        if longest_ns > 0 {
             let since_ns = *self.copies.entry(id).or_insert(now_ns);
-            if now_ns < since_ns.saturating_add(COPY_WAIT_NS) {
+            if now_ns < since_ns.saturating_add(longest_ns) {
                 return Adoption::Wait;
             }
         }
         self.copies.remove(&id);
         Adoption::New
+    }
+
+    /// Tells whether a new file may be the first part of a copy of another one.
+    fn is_short(&self, id: FileId, path: &Path, head: &[u8]) -> bool {
+        self.files.iter().any(|(other, file)| {
+            *other != id
+                && file.path.parent() == path.parent()
+                && file.head().len() >= LEAST_COPY_BYTES
+                && file.head().len() > head.len()
+                && file.head().starts_with(head)
+        })
     }
 
     /// Tells whether the file of a record is still the one it was.
