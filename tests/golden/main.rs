@@ -16,6 +16,7 @@ mod exposition;
 mod format;
 mod gotemplate_loki;
 mod http_api;
+mod logql_http;
 mod matchers;
 mod otlp;
 mod promql;
