@@ -40,7 +40,6 @@ use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
-use crate::rules::file::Accepted;
 use crate::rules::{self, Evaluator};
 use crate::scraping;
 use crate::urls::Urls;
@@ -294,13 +293,8 @@ pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failu
     let watched = Watched::new(&flags);
     let config = Configured::load(flags.config_file())
         .map_err(|problem| Failure::new(2, "error loading config", problem))?;
-    let rule_files = &config.current().rule_files;
-    let accepted = Accepted {
-        names: config.current().global.name_validation,
-        promql: flags.promql_features(),
-        ..Accepted::default()
-    };
-    rules::files::read(rule_files, &accepted).map_err(|problems| Failure {
+    let rules = rules::files::of_config(&config.current(), flags.promql_features());
+    rules.map_err(|problems| Failure {
         code: 2,
         context: "error loading rule files",
         problems,
@@ -423,6 +417,7 @@ async fn serve(
     };
     let rules = Evaluator::new(rules::Setup {
         store: Arc::clone(&store),
+        logs: None,
         // Rules are many and small, and get no help from the threads of queries.
         engine: Engine::new(engine_options.clone()),
         memory: Arc::clone(&app.memory),
@@ -431,6 +426,7 @@ async fn serve(
         options: app.flags.rule_options(),
         external_url: app.urls.external().to_owned(),
         path_prefix: app.urls.external_path().to_owned(),
+        data: app.flags.storage.path.clone(),
     })?;
     let core = Arc::new(Core {
         source_stats: Arc::clone(&surroundings.stats),

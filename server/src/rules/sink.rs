@@ -1,7 +1,7 @@
 //! Results of rules on their way into the store, and alerts on theirs to receivers.
 
-use kymo_query::rules::{Alert, Rule, RuleSink, RuleWriter};
-use kymo_query::{PointValue, QueryError, QueryStats};
+use kymo_query::rules::{Alert, Rule, RuleError, RuleSink, RuleWriter};
+use kymo_query::{PointValue, QueryStats};
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, SeriesRef};
 use kymo_storage::model::histogram::{FloatHistogram, Histogram};
@@ -110,7 +110,7 @@ impl RuleSink for StoreSink<'_> {
         })
     }
 
-    fn queried(&self, rule: &Rule, t_ms: i64, outcome: Result<QueryStats, &QueryError>) {
+    fn queried(&self, rule: &Rule, t_ms: i64, outcome: Result<QueryStats, &RuleError>) {
         let log = &self.context.query_log;
         if !log.is_on() {
             return;
