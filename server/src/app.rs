@@ -19,6 +19,7 @@ use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::logql::{LogEngine, LogEngineOptions};
+use kymo_query::rules::SourceLogs;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
 use kymo_storage::logs::LogStore;
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
@@ -417,7 +418,14 @@ async fn serve(
     };
     let rules = Evaluator::new(rules::Setup {
         store: Arc::clone(&store),
-        logs: None,
+        logs: Some(Arc::new(SourceLogs::new(
+            LogEngine::new(LogEngineOptions {
+                max_memory_bytes: app.memory.query_share(),
+                memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+                ..LogEngineOptions::default()
+            }),
+            Arc::clone(&logs),
+        ))),
         // Rules are many and small, and get no help from the threads of queries.
         engine: Engine::new(engine_options.clone()),
         memory: Arc::clone(&app.memory),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::logql::ast::MetricExpr;
+use crate::logql::ast::Expr as LogQlExpr;
 use crate::promql::ast::Expr;
 
 /// Names and values as written, sorted by name, each name once. Unlike a label set it
@@ -66,12 +66,12 @@ pub enum RuleExpr {
 #[derive(Debug, Clone)]
 pub struct LogsExpr {
     text: String,
-    expr: Arc<MetricExpr>,
+    expr: Arc<LogQlExpr>,
 }
 
 impl LogsExpr {
-    /// Puts together a text and what it means.
-    pub fn new(text: impl Into<String>, expr: MetricExpr) -> LogsExpr {
+    /// Puts together a text and what it means, which is to give numbers.
+    pub fn new(text: impl Into<String>, expr: LogQlExpr) -> LogsExpr {
         LogsExpr {
             text: text.into(),
             expr: Arc::new(expr),
@@ -84,7 +84,7 @@ impl LogsExpr {
     }
 
     /// Returns what it means.
-    pub fn expr(&self) -> &MetricExpr {
+    pub fn expr(&self) -> &LogQlExpr {
         &self.expr
     }
 }

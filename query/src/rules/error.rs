@@ -50,6 +50,9 @@ pub enum RuleError {
 impl RuleError {
     /// Tells whether the evaluation was broken off from outside.
     pub fn is_canceled(&self) -> bool {
-        matches!(self, RuleError::Query(QueryError::Canceled(_)))
+        matches!(
+            self,
+            RuleError::Query(QueryError::Canceled(_)) | RuleError::Logs(LogQlError::Canceled(_))
+        )
     }
 }

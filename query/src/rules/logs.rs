@@ -1,11 +1,16 @@
 //! Rules over logs: where their queries are answered.
 
+use std::sync::Arc;
+
 use kymo_storage::model::Labels;
 
 use super::error::RuleError;
 use crate::limits::Cancel;
-use crate::logql::ast::MetricExpr;
-use crate::promql::VectorSample;
+use crate::logql::ast::{Expr, MetricExpr, RangeExpr};
+use crate::logql::{
+    Direction, LogEngine, LogQueryOptions, LogRangeQuery, LogSource, LogStream, LogValue,
+};
+use crate::promql::{PointValue, VectorSample};
 use crate::stats::QueryStats;
 
 /// Answers what rules over logs ask. The results are samples like those of rules over
@@ -17,7 +22,7 @@ pub trait RuleLogs: Send + Sync {
     /// It has failed.
     fn query(
         &self,
-        expr: &MetricExpr,
+        expr: &Expr,
         t_ns: i64,
         cancel: &Cancel,
     ) -> Result<(Vec<VectorSample>, QueryStats), RuleError>;
@@ -25,13 +30,122 @@ pub trait RuleLogs: Send + Sync {
     /// Returns one line of those that a sample of the query was computed from, the newest
     /// that can be found. There is none where the sample does not come from lines, or that
     /// cannot be told.
-    fn line(
+    fn line(&self, expr: &Expr, labels: &Labels, t_ns: i64, cancel: &Cancel) -> Option<String>;
+}
+
+/// How many of the newest entries are looked at for the line of an alert.
+const LINES_LOOKED_AT: usize = 1000;
+
+/// The longest line that an alert gets; the rest is cut off.
+const MAX_LINE_BYTES: usize = 1024;
+
+/// Answers the queries of rules from a source of logs.
+pub struct SourceLogs<S> {
+    engine: LogEngine,
+    source: Arc<S>,
+}
+
+impl<S: LogSource> SourceLogs<S> {
+    /// Puts together what runs the queries and what they read.
+    pub fn new(engine: LogEngine, source: Arc<S>) -> SourceLogs<S> {
+        SourceLogs { engine, source }
+    }
+}
+
+impl<S: LogSource + Send + Sync> RuleLogs for SourceLogs<S> {
+    fn query(
         &self,
-        expr: &MetricExpr,
-        labels: &Labels,
+        expr: &Expr,
         t_ns: i64,
         cancel: &Cancel,
-    ) -> Option<String>;
+    ) -> Result<(Vec<VectorSample>, QueryStats), RuleError> {
+        let options = LogQueryOptions {
+            now_ns: t_ns,
+            ..LogQueryOptions::default()
+        };
+        let source = self.source.as_ref();
+        let result = self.engine.instant(source, expr, t_ns, &options, cancel)?;
+        let sample = |labels, t_ms, value| VectorSample {
+            labels,
+            t_ms,
+            value: PointValue::Float(value),
+        };
+        let samples = match result.value {
+            LogValue::Vector(samples) => samples
+                .into_iter()
+                .map(|one| sample(one.labels.to_labels(), one.t_ms, one.value))
+                .collect(),
+            LogValue::Scalar { t_ms, value } => vec![sample(Labels::empty(), t_ms, value)],
+            LogValue::Streams(_) | LogValue::Matrix(_) => return Err(RuleError::NoVector),
+        };
+        let stats = QueryStats {
+            total_samples: result.stats.entries,
+            samples_read: result.stats.lines,
+            ..QueryStats::default()
+        };
+        Ok((samples, stats))
+    }
+
+    fn line(&self, expr: &Expr, labels: &Labels, t_ns: i64, cancel: &Cancel) -> Option<String> {
+        let range = only_range(expr.as_metric()?)?;
+        // The window has its end in it and its beginning not; a query the other way round.
+        let end_ns = t_ns.saturating_sub(range.offset_ns).saturating_add(1);
+        let query = LogRangeQuery {
+            start_ns: end_ns.saturating_sub(range.range_ns),
+            end_ns,
+            step_ns: 1,
+            interval_ns: 0,
+            limit: LINES_LOOKED_AT,
+            direction: Direction::Backward,
+        };
+        let options = LogQueryOptions {
+            now_ns: t_ns,
+            ..LogQueryOptions::default()
+        };
+        let log = Expr::Log(range.log.clone());
+        let source = self.source.as_ref();
+        let result = self.engine.range(source, &log, &query, &options, cancel);
+        let LogValue::Streams(streams) = result.ok()?.value else {
+            return None;
+        };
+        let fitting = streams.iter().filter(|stream| fits(stream, labels));
+        let lines = fitting.flat_map(|stream| &stream.entries);
+        let newest = lines.max_by_key(|line| line.t_ns)?;
+        let len = newest.line.len().min(MAX_LINE_BYTES);
+        let text = String::from_utf8_lossy(&newest.line[..len]);
+        // A character that was cut through is left out.
+        let is_cut = len < newest.line.len();
+        let text = match is_cut {
+            true => text.trim_end_matches('\u{fffd}'),
+            false => &text,
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// Tells whether entries of a stream may count in a sample: no label is another one there.
+fn fits(stream: &LogStream, labels: &Labels) -> bool {
+    let differs = |(name, value): (&str, &str)| {
+        let other = stream.labels.get(name);
+        other.is_some_and(|other| other != value)
+    };
+    !labels.iter().any(differs)
+}
+
+/// Returns the window of an expression, if there is only one.
+fn only_range(expr: &MetricExpr) -> Option<&RangeExpr> {
+    let (mut open, mut found) = (vec![expr], None);
+    while let Some(expr) = open.pop() {
+        match expr {
+            MetricExpr::Range(_) if found.is_some() => return None,
+            MetricExpr::Range(range) => found = Some(range),
+            MetricExpr::Vector(vector) => open.push(&vector.inner),
+            MetricExpr::LabelReplace(replace) => open.push(&replace.inner),
+            MetricExpr::Binary(binary) => open.extend([&binary.lhs, &binary.rhs]),
+            MetricExpr::VectorLiteral(_) | MetricExpr::Literal(_) => {}
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -39,7 +153,8 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::promql::{PointValue, QueryOptions, Value};
+    use crate::logql::{LogEngineOptions, MemoryLogSource, parse};
+    use crate::promql::{QueryOptions, Value};
     use crate::rules::{
         AlertSettings, AlertState, Evaluation, Group, GroupDefinition, GroupSettings, Language,
         LogsExpr, MemoryRules, Restore, RuleDefinition, RuleExpr, RuleKind,
@@ -56,7 +171,7 @@ mod tests {
     impl RuleLogs for OneAnswer {
         fn query(
             &self,
-            expr: &MetricExpr,
+            expr: &Expr,
             t_ns: i64,
             _cancel: &Cancel,
         ) -> Result<(Vec<VectorSample>, QueryStats), RuleError> {
@@ -69,7 +184,7 @@ mod tests {
             Ok((vec![sample], QueryStats::default()))
         }
 
-        fn line(&self, _: &MetricExpr, labels: &Labels, _: i64, _: &Cancel) -> Option<String> {
+        fn line(&self, _: &Expr, labels: &Labels, _: i64, _: &Cancel) -> Option<String> {
             *self.lines.lock() += 1;
             Some(format!("out of {{{{tea}}}} in {}", labels.get("app")?))
         }
@@ -77,10 +192,9 @@ mod tests {
 
     fn rule(name: &str, expr: &str, kind: RuleKind) -> RuleDefinition {
         let parsed = crate::logql::parse(expr).unwrap();
-        let metric = parsed.as_metric().unwrap().clone();
         RuleDefinition {
             name: name.to_owned(),
-            expr: RuleExpr::Logs(LogsExpr::new(expr, metric)),
+            expr: RuleExpr::Logs(LogsExpr::new(expr, parsed)),
             labels: Vec::new(),
             kind,
         }
@@ -155,7 +269,7 @@ mod tests {
             .iter()
             .map(|(_, t)| t.as_str())
             .collect();
-        assert_eq!(texts, ["out of {{tea}} in shop", "see shop", "22 7"]);
+        assert_eq!(texts, ["out of {{tea}} in shop", "22 7", "see shop"]);
         let (engine, cancel) = (Engine::new(EngineOptions::default()), Cancel::new());
         let options = QueryOptions::default();
         let recorded = engine.instant(&data, "app:errors:rate", 108_000, &options, &cancel);
@@ -174,5 +288,41 @@ mod tests {
         let group = group(rules);
         let outcomes = evaluate(&group, None, &MemoryRules::default(), 10);
         assert!(matches!(outcomes[..], [Err(RuleError::NoLogs)]));
+    }
+
+    #[test]
+    fn a_source_answers_and_finds_lines() {
+        let mut source = MemoryLogSource::new();
+        for (app, t_s, line) in [
+            ("shop", 10, "level=error out of tea"),
+            ("shop", 20, "level=info open"),
+            ("bank", 25, "level=error out of money"),
+        ] {
+            let stream = Labels::from_pairs([("app", app), ("env", "prod")]);
+            source.push(&stream, t_s * 1_000_000_000, line.as_bytes(), []);
+        }
+        let engine = LogEngine::new(LogEngineOptions::default());
+        let logs = SourceLogs::new(engine, Arc::new(source));
+        let cancel = Cancel::new();
+        let text = "sum by (app, level) (count_over_time({env=\"prod\"} | logfmt [30s])) > 0";
+        let expr = parse(text).unwrap();
+        let at_ns = 30_000_000_000;
+        let (samples, stats) = logs.query(&expr, at_ns, &cancel).unwrap();
+        assert_eq!((samples.len(), stats.samples_read), (3, 3));
+        let line = |labels: &[(&str, &str)], at_ns| {
+            let labels = Labels::from_pairs(labels.iter().copied());
+            logs.line(&expr, &labels, at_ns, &cancel)
+        };
+        let found = line(&[("app", "shop"), ("level", "error")], at_ns);
+        assert_eq!(found.as_deref(), Some("level=error out of tea"));
+        // The window has moved on.
+        assert_eq!(
+            line(&[("app", "shop"), ("level", "error")], at_ns * 2),
+            None
+        );
+        assert_eq!(line(&[("app", "cafe")], at_ns), None);
+        let number = parse("1 + 1").unwrap();
+        assert_eq!(logs.query(&number, at_ns, &cancel).unwrap().0.len(), 1);
+        assert_eq!(logs.line(&number, &Labels::empty(), at_ns, &cancel), None);
     }
 }

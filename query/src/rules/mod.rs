@@ -103,7 +103,7 @@ pub use definition::{
 };
 pub use error::RuleError;
 pub use group::{Evaluation, Group, GroupSettings, Restore};
-pub use logs::RuleLogs;
+pub use logs::{RuleLogs, SourceLogs};
 pub use memory::MemoryRules;
 pub use restore::RestoreOptions;
 pub use rule::{Health, Rule, RuleStatus};

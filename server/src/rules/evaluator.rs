@@ -1,7 +1,7 @@
 //! All groups: started from a configuration, changed by the next one, stopped.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tracing::{error, info};
 
-use super::file::{self, Accepted};
+use super::file::Accepted;
 use super::files::{self, FileGroup};
-use super::namespaces::{NamespaceError, Namespaces};
+use super::namespaces::Namespaces;
 use super::running::Running;
 use super::stats::RuleDurations;
 use crate::clock;
@@ -62,8 +62,8 @@ pub(crate) struct Context {
     external_url: String,
     path_prefix: String,
     /// What rules that clients write may hold.
-    accepted: Accepted,
-    namespaces: Namespaces,
+    pub(super) accepted: Accepted,
+    pub(super) namespaces: Namespaces,
 }
 
 /// What an [`Evaluator`] works with.
@@ -85,11 +85,11 @@ pub(crate) struct Setup {
 
 /// Evaluates the rules of a configuration.
 pub(crate) struct Evaluator {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     groups: RwLock<Groups>,
     /// Held while groups change.
-    turn: tokio::sync::Mutex<Turn>,
-    stop: watch::Sender<bool>,
+    pub(super) turn: tokio::sync::Mutex<Turn>,
+    pub(super) stop: watch::Sender<bool>,
 }
 
 /// Groups by file and name.
@@ -97,7 +97,7 @@ type Groups = BTreeMap<(String, String), Arc<Running>>;
 
 /// What must not be done twice at a time.
 #[derive(Debug, Default)]
-struct Turn {
+pub(super) struct Turn {
     /// The groups of the last configuration and what counts for them. Only groups of the
     /// first one look for the state of an earlier run.
     configured: Option<(Vec<FileGroup>, GroupSettings)>,
@@ -187,7 +187,7 @@ impl Evaluator {
 
     /// Does something with the rules that clients write, then runs all groups as they are
     /// after it.
-    async fn renew<T: Send + 'static>(
+    pub(super) async fn renew<T: Send + 'static>(
         &self,
         turn: &Turn,
         restore: Restore,
@@ -210,104 +210,6 @@ impl Evaluator {
             self.replace(groups, defaults, restore).await;
         }
         Some(done)
-    }
-
-    /// Changes rules that clients write, and the groups that run.
-    async fn change(
-        &self,
-        work: impl FnOnce(&Namespaces, &Accepted) -> Result<(), NamespaceError> + Send + 'static,
-    ) -> Result<(), NamespaceError> {
-        let turn = self.turn.lock().await;
-        if *self.stop.borrow() {
-            let stopping = "rules are not changed while the server stops";
-            return Err(NamespaceError::Storage(stopping.to_owned()));
-        }
-        let done = self.renew(&turn, Restore::Nothing, work).await;
-        let unfinished = || NamespaceError::Storage("the change was broken off".to_owned());
-        done.unwrap_or_else(|| Err(unfinished()))
-    }
-
-    /// Puts a group of rules over logs into a namespace, and evaluates it from now on.
-    /// `text` is the group in YAML.
-    ///
-    /// # Errors
-    /// The group has mistakes, the namespace is one of the configuration, or the rules
-    /// cannot be stored.
-    pub(crate) async fn put_log_group(
-        &self,
-        namespace: &str,
-        text: String,
-    ) -> Result<(), NamespaceError> {
-        self.check_writable(namespace)?;
-        let group = file::parse_group("group", &text, &self.context.accepted)
-            .map_err(|error| NamespaceError::Invalid(error.to_string()))?;
-        let namespace = namespace.to_owned();
-        self.change(move |namespaces, accepted| namespaces.put(&namespace, group, accepted))
-            .await
-    }
-
-    /// Deletes a group of rules over logs.
-    ///
-    /// # Errors
-    /// There is none, it is one of the configuration, or the change cannot be stored.
-    pub(crate) async fn delete_log_group(
-        &self,
-        namespace: &str,
-        group: &str,
-    ) -> Result<(), NamespaceError> {
-        self.check_writable(namespace)?;
-        let (namespace, group) = (namespace.to_owned(), group.to_owned());
-        self.change(move |namespaces, accepted| {
-            namespaces.delete_group(&namespace, &group, accepted)
-        })
-        .await
-    }
-
-    /// Deletes a namespace of rules over logs.
-    ///
-    /// # Errors
-    /// There is none, it is one of the configuration, or the change cannot be stored.
-    pub(crate) async fn delete_log_namespace(&self, namespace: &str) -> Result<(), NamespaceError> {
-        self.check_writable(namespace)?;
-        let namespace = namespace.to_owned();
-        self.change(move |namespaces, _| namespaces.delete(&namespace))
-            .await
-    }
-
-    /// Returns the groups of rules over logs by namespace: the one that a client named, or
-    /// the name of the file of the configuration.
-    pub(crate) fn log_namespaces(&self) -> BTreeMap<String, Vec<Arc<Running>>> {
-        let mut namespaces: BTreeMap<String, Vec<Arc<Running>>> = BTreeMap::new();
-        for running in self.groups_of(Language::LogQl) {
-            let (namespace, _) = self.namespace(running.group().file());
-            namespaces.entry(namespace).or_default().push(running);
-        }
-        namespaces
-    }
-
-    /// Returns the namespace of a file, and whether clients write it.
-    fn namespace(&self, file: &str) -> (String, bool) {
-        match self.context.namespaces.of_file(file) {
-            Some(namespace) => (namespace, true),
-            None => {
-                let name = Path::new(file).file_name();
-                let name = name.map_or(file.into(), |name| name.to_string_lossy());
-                (name.into_owned(), false)
-            }
-        }
-    }
-
-    fn check_writable(&self, namespace: &str) -> Result<(), NamespaceError> {
-        for running in self.groups_of(Language::LogQl) {
-            let file = running.group().file();
-            if self.namespace(file) == (namespace.to_owned(), false) {
-                return Err(NamespaceError::ReadOnly {
-                    namespace: namespace.to_owned(),
-                    file: file.to_owned(),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// Reads the rules of a configuration, and changes nothing.

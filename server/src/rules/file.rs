@@ -497,11 +497,12 @@ impl Reader<'_> {
 
 /// Reads an expression over logs, which has to give numbers.
 fn logs_expr(text: &str) -> Result<RuleExpr, String> {
-    match logql::parse(text).map_err(|error| error.to_string())? {
-        logql::ast::Expr::Metric(expr) => Ok(RuleExpr::Logs(LogsExpr::new(text, expr))),
-        logql::ast::Expr::Log(_) => Err(
+    let expr = logql::parse(text).map_err(|error| error.to_string())?;
+    match expr.as_metric() {
+        Some(_) => Ok(RuleExpr::Logs(LogsExpr::new(text, expr))),
+        None => Err(
             "only sample expression supported; count the entries, as in \
-             count_over_time({...}[5m])"
+                     count_over_time({...}[5m])"
                 .to_owned(),
         ),
     }

@@ -1,6 +1,6 @@
 //! Results of rules on their way into the store, and alerts on theirs to receivers.
 
-use kymo_query::rules::{Alert, Rule, RuleError, RuleSink, RuleWriter};
+use kymo_query::rules::{Alert, Rule, RuleError, RuleExpr, RuleSink, RuleWriter};
 use kymo_query::{PointValue, QueryStats};
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, SeriesRef};
@@ -132,11 +132,12 @@ impl RuleSink for StoreSink<'_> {
     }
 
     fn send(&self, rule: &Rule, alerts: Vec<Alert>) {
-        let generator_url = format!(
-            "{}/graph?g0.expr={}&g0.tab=1",
-            self.running.group().settings().external_url,
-            query_escape(rule.query())
-        );
+        let external = &self.running.group().settings().external_url;
+        let query = query_escape(rule.query());
+        let generator_url = match &rule.definition().expr {
+            RuleExpr::Metrics(_) => format!("{external}/graph?g0.expr={query}&g0.tab=1"),
+            RuleExpr::Logs(_) => format!("{external}/logs?q={query}"),
+        };
         let outgoing = alerts.into_iter().map(|alert| OutgoingAlert {
             starts_at_ms: alert.fired_at_ns.unwrap_or_default().div_euclid(NS_PER_MS),
             ends_at_ms: alert.ends_at_ns().unwrap_or_default().div_euclid(NS_PER_MS),
