@@ -9,8 +9,10 @@ pub mod host;
 pub mod http;
 pub mod loki;
 pub mod otlp;
+pub mod pipeline;
 pub mod remote_write;
 pub mod scrape;
+pub mod tail;
 mod unpack;
 pub mod wire;
 

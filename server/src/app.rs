@@ -46,6 +46,7 @@ use crate::urls::Urls;
 use crate::work::active_queries::ActiveQueries;
 use crate::work::auto_reload::{self, Watched};
 use crate::work::background::Stores;
+use crate::work::live::Live;
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
@@ -69,6 +70,8 @@ pub(crate) struct App {
     pub(crate) bodies: BodyLimits,
     pub(crate) receiver: Receiver,
     pub(crate) notices: Notices,
+    /// Entries of logs as they are stored.
+    pub(crate) live: Live,
     pub(crate) remote_reads: RemoteReads,
     pub(crate) otlp: otlp::Receiver,
     pub(crate) logs: Logs,
@@ -191,6 +194,11 @@ impl App {
             Err(_) => self.notices.begin(notices::RELOAD_FAILED, clock::now_ms()),
         }
         outcome
+    }
+
+    /// Returns what becomes true when the server is to stop.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
     }
 
     /// Asks the server to stop; false where somebody did so before.
@@ -346,6 +354,7 @@ async fn serve(
         ),
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
+        live: Live::default(),
         otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
         logs: Logs::new(loki::Limits::default()),
         memory,

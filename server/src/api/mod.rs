@@ -3,6 +3,7 @@
 mod call;
 mod federate;
 mod log_push;
+mod loki;
 mod openapi;
 mod operate;
 mod pages;

@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
-use super::{log_push, openapi, operate, pages, prometheus};
+use super::{log_push, loki, openapi, operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
@@ -60,6 +60,7 @@ impl Table {
         table.operate();
         table.pages();
         table.prometheus();
+        table.loki();
         table.log_push();
         table
     }
@@ -169,7 +170,22 @@ impl Table {
         self.scope = Scope::Write;
         self.add("/loki/api/v1/push", POST, log_push::push);
         self.add("/api/prom/push", POST, log_push::push);
+        self.add("/otlp/v1/logs", POST, log_push::otlp);
+        // Where OpenTelemetry itself puts it.
+        self.add("/v1/logs", POST, log_push::otlp);
         self.add("/insert/jsonline", POST, log_push::json_lines);
+    }
+
+    fn loki(&mut self) {
+        use loki::status;
+        self.scope = Scope::Read;
+        self.add("/loki/api/v1/status/buildinfo", GET, status::buildinfo);
+        self.add(
+            "/loki/api/v1/drilldown-limits",
+            GET_POST,
+            status::drilldown_limits,
+        );
+        self.add("/config/tenant/v1/limits", GET, status::tenant_limits);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.

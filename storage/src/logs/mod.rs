@@ -10,9 +10,11 @@
 //!
 //! - `table`: entries in memory, in blocks that readers share.
 //! - `store`, `push`, `selection`, `streams`: the store, writing it and reading it.
+//! - [`part`]: the files that entries end in.
 //! - `recovery`: what a restart finds.
 
 mod options;
+pub mod part;
 mod push;
 mod recovery;
 mod selection;

@@ -1,0 +1,184 @@
+// The metrics that the flows look at: the same shapes at each run, up to now.
+//
+// They are sent as OTLP, which has all that the page shows: gauges, counters with exemplars,
+// and native histograms.
+
+export const minutes = 50;
+/** Seconds between samples. */
+export const step = 5;
+export const machines = 200;
+
+interface Attribute {
+  key: string;
+  value: { stringValue: string };
+}
+
+const attributes = (labels: Record<string, string>): Attribute[] =>
+  Object.entries(labels).map(([key, stringValue]) => ({ key, value: { stringValue } }));
+
+const nanos = (ms: number) => `${Math.round(ms)}000000`;
+
+/** The id of a trace that counts up, as 32 digits. */
+export const traceId = (n: number) => n.toString(16).padStart(32, 'a');
+
+/** Sends metrics of the last minutes; answers with the time of the first. */
+export async function seedMetrics(url: string): Promise<number> {
+  const end = Math.floor(Date.now() / 1000 / step) * step * 1000;
+  const start = end - minutes * 60_000;
+  const batch = 40 * step * 1000;
+  for (let from = start; from <= end; from += batch) {
+    const times: number[] = [];
+    for (let t = from; t < from + batch && t <= end; t += step * 1000) times.push(t);
+    await send(url, times, start);
+  }
+  return start;
+}
+
+/** Orders taken after so many seconds: more at times, never fewer. */
+const taken = (age: number) => age + 250 * Math.sin(age / 300);
+
+/** How often each bucket was counted after so many seconds. */
+function checkouts(age: number): number[] {
+  const counts: number[] = new Array(16).fill(0);
+  for (let second = 0; second <= age; second += step) {
+    const center = 7 + 3 * Math.sin(second / 420);
+    for (let bucket = 0; bucket < counts.length; bucket += 1) {
+      const n = Math.round(20 * Math.exp(-((bucket - center) ** 2) / 5));
+      counts[bucket] = (counts[bucket] ?? 0) + n;
+    }
+  }
+  return counts;
+}
+
+async function send(url: string, times: readonly number[], start: number) {
+  const machine = (n: number) => ({
+    name: 'fleet_load',
+    description: 'Load of the machines.',
+    gauge: {
+      // One machine is silent for a while, which is a gap.
+      dataPoints: times
+        .filter((t) => n !== 3 || t - start < 15 * 60_000 || t - start > 30 * 60_000)
+        .map((t) => ({
+          timeUnixNano: nanos(t),
+          asDouble: 2 + n / 40 + Math.sin(t / 240_000 + n) + Math.sin(t / 31_000 + n * 7) / 5,
+          attributes: attributes({
+            machine: `m${String(n).padStart(3, '0')}`,
+            zone: 'abc'[n % 3] ?? '',
+          }),
+        })),
+    },
+  });
+  const orders = (shop: string, factor: number) => ({
+    name: 'orders',
+    description: 'Orders that were taken.',
+    sum: {
+      aggregationTemporality: 2,
+      isMonotonic: true,
+      dataPoints: times.map((t, at) => ({
+        startTimeUnixNano: nanos(start - 1000),
+        timeUnixNano: nanos(t),
+        asDouble: Math.floor(factor * taken((t - start) / 1000)),
+        attributes: attributes({ shop }),
+        exemplars:
+          at === 20
+            ? [
+                {
+                  timeUnixNano: nanos(t),
+                  asDouble: factor,
+                  traceId: traceId(Math.round((t - start) / 1000)),
+                  spanId: '00000000000000aa',
+                },
+              ]
+            : [],
+      })),
+    },
+  });
+  const checkout = {
+    name: 'checkout.duration',
+    unit: 's',
+    description: 'How long a checkout takes.',
+    exponentialHistogram: {
+      aggregationTemporality: 2,
+      dataPoints: times.map((t) => {
+        const counts = checkouts((t - start) / 1000);
+        return {
+          startTimeUnixNano: nanos(start - 1000),
+          timeUnixNano: nanos(t),
+          count: String(counts.reduce((a, b) => a + b, 0)),
+          sum: counts.reduce((sum, n, bucket) => sum + n * 2 ** ((bucket - 10) / 2), 0),
+          scale: 1,
+          zeroCount: '0',
+          positive: { offset: -10, bucketCounts: counts.map(String) },
+          attributes: attributes({ shop: 'north' }),
+        };
+      }),
+    },
+  };
+  const body = {
+    resourceMetrics: [
+      {
+        resource: { attributes: attributes({ 'service.name': 'shop' }) },
+        scopeMetrics: [
+          {
+            metrics: [
+              ...Array.from({ length: machines }, (_, n) => machine(n)),
+              orders('north', 3),
+              orders('south', 1.5),
+              checkout,
+            ],
+          },
+        ],
+      },
+    ],
+  };
+  const answer = await fetch(`${url}api/v1/otlp/v1/metrics`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error(`metrics were refused: ${answer.status} ${await answer.text()}`);
+}
+
+/** Rules with an alert that fires and one that does not. */
+export const rules = `
+groups:
+  - name: shop
+    interval: 1s
+    rules:
+      - record: shop:orders:rate5m
+        expr: sum by (shop) (rate(orders_total[5m]))
+      - alert: FleetIsLoaded
+        expr: max(fleet_load) > 1
+        labels: {severity: page}
+        annotations:
+          summary: 'A machine has a load of {{ $value }}'
+      - alert: NobodyOrders
+        expr: sum(rate(orders_total[5m])) < 0
+        for: 5m
+        labels: {severity: page}
+`;
+
+/** Scrapes itself, and a target that is not there; one more is dropped by a rule. */
+export const config = (port: number) => `
+global: {scrape_interval: 5s, evaluation_interval: 1s}
+rule_files: [rules.yml]
+storage: {exemplars: {max_exemplars: 10000}}
+scrape_configs:
+  - job_name: kymo
+    static_configs:
+      - targets: ['127.0.0.1:${port}']
+        labels: {role: monitoring}
+  - job_name: absent
+    static_configs:
+      - targets: ['127.0.0.1:1']
+  - job_name: chosen
+    relabel_configs:
+      - {source_labels: [wanted], regex: 'no', action: drop}
+      - {source_labels: [wanted], target_label: kept_because}
+    static_configs:
+      - {targets: ['127.0.0.1:${port}'], labels: {wanted: 'yes'}}
+      - {targets: ['127.0.0.1:2'], labels: {wanted: 'no'}}
+`;
+
+/** The time of the first sample, in milliseconds. */
+export const seedFrom = () => Number(process.env.KYMO_SEEDED_FROM);
