@@ -12,6 +12,7 @@ pub mod otlp;
 pub mod pipeline;
 pub mod remote_write;
 pub mod scrape;
+pub mod tail;
 mod unpack;
 pub mod wire;
 

@@ -22,6 +22,7 @@ mod limits;
 mod lines;
 mod logfmt;
 mod metadata;
+mod own;
 mod protobuf;
 mod receiver;
 mod scan;

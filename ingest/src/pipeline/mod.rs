@@ -44,7 +44,6 @@ pub use config::{
 };
 pub use entry::{Entry, Extracted, LabelSet};
 pub use languages::{Languages, Missing, Selector, TextTemplate, TimeLayout};
-#[allow(unused_imports, reason = "for the sources of entries")]
 pub(crate) use rate::Bucket;
 pub use stages::parse_byte_size;
 pub use stats::{PipelineCounts, PipelineStats};

@@ -30,11 +30,16 @@ pub struct PipelineCounts {
 impl PipelineStats {
     /// Counts a line that was dropped.
     pub(crate) fn dropped(&self, reason: &str) {
+        self.dropped_many(reason, 1);
+    }
+
+    /// Counts lines that were dropped.
+    pub(crate) fn dropped_many(&self, reason: &str, by: u64) {
         let mut dropped = self.dropped.lock();
         match dropped.get_mut(reason) {
-            Some(count) => *count += 1,
+            Some(count) => *count += by,
             None => {
-                dropped.insert(reason.to_owned(), 1);
+                dropped.insert(reason.to_owned(), by);
             }
         }
     }

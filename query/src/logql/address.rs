@@ -33,7 +33,6 @@ impl Addresses {
     }
 
     /// Tells whether an address is one of these.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the pipeline asks"))]
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match *self {
             Addresses::One(one) => one == address,

@@ -26,6 +26,7 @@ mod builtins;
 mod compare;
 mod eval;
 mod exec;
+mod fields;
 mod function;
 mod histogram;
 mod lex;

@@ -34,6 +34,22 @@ export async function seedMetrics(url: string): Promise<number> {
   return start;
 }
 
+/** Orders taken after so many seconds: more at times, never fewer. */
+const taken = (age: number) => age + 250 * Math.sin(age / 300);
+
+/** How often each bucket was counted after so many seconds. */
+function checkouts(age: number): number[] {
+  const counts: number[] = new Array(16).fill(0);
+  for (let second = 0; second <= age; second += step) {
+    const center = 7 + 3 * Math.sin(second / 420);
+    for (let bucket = 0; bucket < counts.length; bucket += 1) {
+      const n = Math.round(20 * Math.exp(-((bucket - center) ** 2) / 5));
+      counts[bucket] = (counts[bucket] ?? 0) + n;
+    }
+  }
+  return counts;
+}
+
 async function send(url: string, times: readonly number[], start: number) {
   const machine = (n: number) => ({
     name: 'fleet_load',
@@ -61,7 +77,7 @@ async function send(url: string, times: readonly number[], start: number) {
       dataPoints: times.map((t, at) => ({
         startTimeUnixNano: nanos(start - 1000),
         timeUnixNano: nanos(t),
-        asDouble: Math.floor(((t - start) / 1000) * factor * (1.2 + Math.sin(t / 500_000))),
+        asDouble: Math.floor(factor * taken((t - start) / 1000)),
         attributes: attributes({ shop }),
         exemplars:
           at === 20
@@ -84,16 +100,12 @@ async function send(url: string, times: readonly number[], start: number) {
     exponentialHistogram: {
       aggregationTemporality: 2,
       dataPoints: times.map((t) => {
-        const age = (t - start) / 1000 + 60;
-        const center = 6 + Math.round(3 * Math.sin(t / 600_000));
-        const counts = Array.from({ length: 16 }, (_, bucket) =>
-          Math.round(age * 4 * Math.exp(-((bucket - center) ** 2) / 6) + age * 0.05 * bucket),
-        );
+        const counts = checkouts((t - start) / 1000);
         return {
           startTimeUnixNano: nanos(start - 1000),
           timeUnixNano: nanos(t),
           count: String(counts.reduce((a, b) => a + b, 0)),
-          sum: age * 3,
+          sum: counts.reduce((sum, n, bucket) => sum + n * 2 ** ((bucket - 10) / 2), 0),
           scale: 1,
           zeroCount: '0',
           positive: { offset: -10, bucketCounts: counts.map(String) },
@@ -167,3 +179,6 @@ scrape_configs:
       - {targets: ['127.0.0.1:${port}'], labels: {wanted: 'yes'}}
       - {targets: ['127.0.0.1:2'], labels: {wanted: 'no'}}
 `;
+
+/** The time of the first sample, in milliseconds. */
+export const seedFrom = () => Number(process.env.KYMO_SEEDED_FROM);

@@ -3,7 +3,7 @@
 import uPlot from 'uplot';
 import { formatClock, formatDate, type Zone } from '../time/format';
 import { chartInk } from './palette';
-import { axisNumbers } from './values';
+import { axisNumbers, bytes, type Unit } from './values';
 
 const font = '11px system-ui, sans-serif';
 
@@ -36,7 +36,7 @@ export function timeAxis(dark: boolean, zone: Zone): uPlot.Axis {
   };
 }
 
-export function valueAxis(dark: boolean): uPlot.Axis {
+export function valueAxis(dark: boolean, unit?: Unit): uPlot.Axis {
   const ink = chartInk(dark);
   return {
     font,
@@ -47,7 +47,7 @@ export function valueAxis(dark: boolean): uPlot.Axis {
       Math.max(44, ...(values ?? []).map((value) => (value ?? '').length * 7 + 14)),
     values: (_u, splits) => {
       const shown = splits.filter((split) => split !== null);
-      const labels = axisNumbers(shown);
+      const labels = unit === 'bytes' ? shown.map(bytes) : axisNumbers(shown);
       return splits.map((split) => (split === null ? '' : (labels[shown.indexOf(split)] ?? '')));
     },
   };

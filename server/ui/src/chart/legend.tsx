@@ -28,7 +28,7 @@ export function Legend({ series, colors, hidden, onHidden }: Props) {
   const rows = useMemo(() => {
     const rows = series.map((one, index) => ({ index, ...summary(one.values) }));
     if (order === 'name') {
-      const names = series.map((one) => seriesName(one.labels));
+      const names = series.map((one) => seriesName(one.labels, one.title));
       rows.sort((a, b) => (names[a.index] ?? '').localeCompare(names[b.index] ?? ''));
     } else if (order) {
       rows.sort(
@@ -102,7 +102,7 @@ export function Legend({ series, colors, hidden, onHidden }: Props) {
                 onClick={(event) => toggle(row.index, event)}
               >
                 <i className="swatch" style={{ background: colors[row.index] }} />
-                <SeriesName labels={one.labels} />
+                <SeriesName labels={one.labels} fallback={one.title} />
               </button>
               {columns.map((column) => {
                 const value = row[column.order];

@@ -9,7 +9,7 @@ import { dateIn, timeAxis, valueAxis } from './axes';
 import { dragToZoom, Plot } from './plot';
 import { type Columns, stacked } from './series';
 import { tooltip } from './tooltip';
-import { shortNumber } from './values';
+import { bytes, shortNumber, type Unit } from './values';
 
 /** Most series that the pointer tells of. */
 const told = 12;
@@ -24,6 +24,7 @@ interface Props {
   dark: boolean;
   zone: Zone;
   height: number;
+  unit?: Unit | undefined;
   label: string;
   onZoom: (startMs: number, endMs: number) => void;
   onZoomOut?: () => void;
@@ -44,7 +45,8 @@ function isolated(values: ArrayLike<number | null | undefined>): number[] {
 }
 
 export function Lines(props: Props) {
-  const { columns, colors, interval, hidden, stack, log, dark, zone, height, label, sync } = props;
+  const { columns, colors, interval, hidden, stack, log, dark, zone, height, unit, label, sync } =
+    props;
   const calls = useRef(props);
   calls.current = props;
 
@@ -60,7 +62,7 @@ export function Lines(props: Props) {
 
   const options = useCallback((): Omit<uPlot.Options, 'width' | 'height'> => {
     const width = columns.series.length > 60 ? 1 : 1.5;
-    const names = columns.series.map((series) => seriesName(series.labels));
+    const names = columns.series.map((series) => seriesName(series.labels, series.title));
     return {
       legend: { show: false },
       tzDate: dateIn(zone),
@@ -76,7 +78,7 @@ export function Lines(props: Props) {
           range: (_u, min, max) => yRange(min, max, log, stack),
         },
       },
-      axes: [timeAxis(dark, zone), valueAxis(dark)],
+      axes: [timeAxis(dark, zone), valueAxis(dark, unit)],
       series: [
         {},
         ...columns.series.map((_, index) => ({
@@ -119,7 +121,7 @@ export function Lines(props: Props) {
             lines: sorted.map(({ index, value }) => ({
               color: colors[index] ?? '',
               text: names[index] ?? '',
-              value: shortNumber(value),
+              value: unit === 'bytes' ? bytes(value) : shortNumber(value),
               strong: index === nearest.index,
             })),
           };
@@ -139,7 +141,7 @@ export function Lines(props: Props) {
         ],
       },
     };
-  }, [columns, colors, interval, hidden, stack, log, dark, zone, sync]);
+  }, [columns, colors, interval, hidden, stack, log, dark, zone, unit, sync]);
 
   return (
     <Plot

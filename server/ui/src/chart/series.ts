@@ -7,6 +7,8 @@ export interface Series {
   /** Which query it is of, counted from 0. */
   query: number;
   labels: Labels;
+  /** What it is called where it has no labels. */
+  title?: string;
   /** One value for each time; `null` where there is no sample. */
   values: (number | null)[];
 }

@@ -3,7 +3,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { message } from '../api/http';
-import { queryRange } from '../api/prometheus';
+import { type Labels, queryRange } from '../api/prometheus';
 import { seriesName } from '../kit/labels';
 import { Failed, Loading } from '../kit/states';
 import { useSettings } from '../shell/settings';
@@ -13,14 +13,14 @@ import { metricsHref } from '../url/state';
 import { Lines } from './lines';
 import { seriesColor } from './palette';
 import { gridTimes, onGrid } from './series';
-import { bytes, shortNumber } from './values';
+import { bytes, shortNumber, type Unit } from './values';
 
 interface Props {
   title: string;
   query: string;
   /** Such as `now-1h`. */
   from: string;
-  unit?: 'bytes';
+  unit?: Unit;
   stack?: boolean;
 }
 
@@ -87,6 +87,7 @@ export function SmallGraph({ title, query, from, unit, stack = false }: Props) {
               dark={dark}
               zone={zone}
               height={150}
+              unit={unit}
               sync="small"
               label={`${title}, now ${last.map((v) => (v == null ? 'nothing' : write(v))).join(', ')}`}
               onZoom={(start, end) => go(metricsHref([query], absolute(start, end)))}
@@ -96,7 +97,7 @@ export function SmallGraph({ title, query, from, unit, stack = false }: Props) {
             {shown.columns.series.slice(0, 6).map((one, index) => (
               <li key={seriesName(one.labels)}>
                 <i className="swatch" style={{ background: colors[index] }} />
-                <span className="mono">{Object.values(one.labels).join(' ') || 'all'}</span>
+                <span className="mono">{told(one.labels, shown.columns.series)}</span>
                 <b>{last[index] == null ? '–' : write(last[index])}</b>
               </li>
             ))}
@@ -105,4 +106,12 @@ export function SmallGraph({ title, query, from, unit, stack = false }: Props) {
       )}
     </section>
   );
+}
+
+/** The values of the labels that tell series apart. */
+function told(labels: Labels, all: readonly { labels: Labels }[]): string {
+  const names = Object.keys(labels).filter((name) =>
+    all.some((other) => other.labels[name] !== labels[name]),
+  );
+  return names.map((name) => labels[name]).join(' ') || 'now';
 }

@@ -34,6 +34,9 @@ export function axisNumbers(ticks: readonly number[]): string[] {
   return ticks.map((tick) => (tick === 0 ? '0' : `${(tick / factor).toFixed(digits)}${prefix}`));
 }
 
+/** What values count, where that is known. */
+export type Unit = 'bytes';
+
 /** Bytes in powers of 1024. */
 export function bytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];

@@ -1,6 +1,11 @@
 // An editor for queries: completion, checks while one writes, and what the server says of one.
 
-import { closeBrackets, closeBracketsKeymap, completionKeymap } from '@codemirror/autocomplete';
+import {
+  autocompletion,
+  closeBrackets,
+  closeBracketsKeymap,
+  completionKeymap,
+} from '@codemirror/autocomplete';
 import {
   defaultKeymap,
   history,
@@ -104,6 +109,7 @@ export default function Editor(props: EditorProps) {
             ...defaultKeymap,
           ]),
           history(),
+          autocompletion({ icons: false }),
           bracketMatching(),
           closeBrackets(),
           syntaxHighlighting(classHighlighter),

@@ -3,10 +3,10 @@
 import type { Labels } from '../api/prometheus';
 
 /** A series' labels as a selector: `up{job="node"}`. */
-export function seriesName(labels: Labels): string {
+export function seriesName(labels: Labels, fallback = '{}'): string {
   const { __name__: name, ...others } = labels;
   const pairs = Object.entries(others).map(([key, value]) => `${labelName(key)}=${quote(value)}`);
-  if (pairs.length === 0) return name ?? '{}';
+  if (pairs.length === 0) return name ?? fallback;
   return `${name ?? ''}{${pairs.join(', ')}}`;
 }
 
@@ -34,10 +34,12 @@ export function LabelPlates({ labels, omit = [] }: { labels: Labels; omit?: read
 }
 
 /** A series' name with its parts told apart. */
-export function SeriesName({ labels }: { labels: Labels }) {
+export function SeriesName(props: { labels: Labels; fallback?: string | undefined }) {
+  const { labels, fallback = 'no labels' } = props;
   const { __name__: name, ...others } = labels;
   const pairs = Object.entries(others);
-  if (!name && pairs.length === 0) return <span className="mono muted">no labels</span>;
+  if (!name && pairs.length === 0)
+    return <span className="mono muted series-name">{fallback}</span>;
   return (
     <span className="mono series-name">
       {name && <b>{name}</b>}

@@ -11,6 +11,7 @@ mod automaton;
 mod class;
 mod expand;
 mod parse;
+mod search;
 mod tree;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use regex_syntax::hir::{Hir, Look};
 
 pub(crate) use automaton::Automaton;
 pub(crate) use parse::{Dot, parse};
+pub use search::LineSearch;
 pub(crate) use tree::Node;
 
 /// Bound of a compiled expression, which a pattern of nested counts can reach.

@@ -359,6 +359,19 @@ impl<'a> Column<'a> {
         }
     }
 
+    /// Returns the texts that all values of a page have, joined in some way: for a pattern
+    /// what is around its digits, for hexadecimal digits what is in front of them.
+    pub(super) fn constants(&self, page: usize) -> &'a [u8] {
+        let head = self.pages.get(page);
+        let bytes = head.and_then(|head| self.bytes.get(head.at..head.at + head.len));
+        let mut rest = bytes.unwrap_or_default();
+        match head.map(|head| head.encoding) {
+            Some(Encoding::Hex) => super::wire::take_bytes(&mut rest).unwrap_or_default(),
+            Some(Encoding::Patterns) => Pattern::texts_of(rest),
+            _ => &[],
+        }
+    }
+
     /// Decodes a page.
     pub(super) fn values(&self, page: usize, inflater: &mut Inflater) -> Decoded<Values> {
         let head = self.pages.get(page);

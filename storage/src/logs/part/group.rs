@@ -11,7 +11,7 @@ use super::filter::{self, Filter};
 use super::head::{Place, Run};
 use super::layout::GroupInfo;
 use super::reader::{KnownGroup, PartReader, Section, section_place};
-use super::skeleton::{ColumnKey, Skeleton};
+use super::skeleton::{ColumnKey, Origin, Skeleton};
 use super::texts::Texts;
 use super::values::Values;
 use super::zstd::Inflater;
@@ -208,6 +208,29 @@ impl<'p> Group<'p> {
         }
         let filters = self.filters.get().and_then(|all| all.get(column as usize));
         Ok(filters.map_or(&[], Vec::as_slice))
+    }
+
+    /// Returns what takes how many bytes of the file, for measuring.
+    pub fn sizes(&self) -> Vec<(String, usize)> {
+        let head = &self.known.head;
+        let of_columns = head.columns.iter().map(|(key, place)| {
+            let origin = match key.origin {
+                Origin::Line => "line",
+                Origin::Metadata => "metadata",
+                Origin::Part(_) => "part",
+            };
+            (format!("{origin} {}", key.name), place.len)
+        });
+        let others = [
+            ("head", self.info.head),
+            ("counts", self.info.counts),
+            ("filters", self.info.filters),
+            ("times", head.times),
+            ("skeletons", head.skeleton_codes),
+            ("shapes", head.shape_codes),
+        ];
+        let others = others.map(|(name, place)| (name.to_owned(), place.len));
+        of_columns.chain(others).collect()
     }
 
     /// Returns the error of a column whose values are not what they should be.

@@ -56,7 +56,7 @@ pub use head::Run;
 pub use layout::GroupInfo;
 pub use merge::merge;
 pub use moment::Layout;
-pub use needle::Needle;
+pub use needle::{Needle, Search};
 pub use number::Spelling;
 pub use page::{Page, PageColumn};
 pub use pattern::Pattern;

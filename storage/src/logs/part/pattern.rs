@@ -139,6 +139,16 @@ impl Pattern {
         Ok(pattern)
     }
 
+    /// Returns the bytes in which the texts around the digits are, with their lengths.
+    pub(super) fn texts_of(bytes: &[u8]) -> &[u8] {
+        let mut rest = bytes;
+        let n = take(&mut rest, MAX_RUNS).unwrap_or(0);
+        for _ in 0..=n {
+            let _ = take_bytes(&mut rest);
+        }
+        &bytes[..bytes.len() - rest.len()]
+    }
+
     /// Appends a value.
     pub(super) fn write(&self, index: usize, out: &mut Vec<u8>) {
         let mut buffer = itoa::Buffer::new();

@@ -2,7 +2,7 @@
 
 use super::PartError;
 use super::group::Group;
-use super::needle::Needle;
+use super::needle::{Needle, Search};
 use super::page::Page;
 use crate::model::NanoRange;
 
@@ -64,9 +64,14 @@ impl Group<'_> {
             return Ok(());
         }
         let mut scratch = Scratch::default();
+        let mut searches = Vec::new();
+        for needles in filter.needles {
+            let of_group = needles.iter().map(|needle| needle.search(self));
+            searches.push(of_group.collect::<Result<Vec<_>, _>>()?);
+        }
         for number in 0..self.n_pages() {
             let page = Page::new(self, number);
-            if select(&page, filter, &mut scratch.selected)? {
+            if select(&page, filter, &searches, &mut scratch.selected)? {
                 visit(&page, filter, &mut scratch, &mut row)?;
             }
         }
@@ -92,6 +97,7 @@ fn takes(filter: &RowFilter<'_>, stream: u32) -> bool {
 fn select(
     page: &Page<'_, '_>,
     filter: &RowFilter<'_>,
+    searches: &[Vec<Search<'_>>],
     selected: &mut Vec<(u32, u32)>,
 ) -> Result<bool, PartError> {
     selected.clear();
@@ -100,6 +106,23 @@ fn select(
     let runs = page.group().runs_of(rows.clone());
     if !runs.iter().any(|run| takes(filter, run.stream)) {
         return Ok(false);
+    }
+    let mut marks: Option<Vec<bool>> = None;
+    for any_of in searches {
+        let mut found = vec![false; rows.len()];
+        for search in any_of {
+            search.mark(page, &mut found)?;
+        }
+        if let Some(marks) = &marks {
+            found
+                .iter_mut()
+                .zip(marks)
+                .for_each(|(found, mark)| *found &= mark);
+        }
+        if !found.contains(&true) {
+            return Ok(false);
+        }
+        marks = Some(found);
     }
     let whole = filter.range.contains(info.first_ns) && filter.range.contains(info.last_ns);
     for run in runs.iter().filter(|run| takes(filter, run.stream)) {
@@ -114,20 +137,10 @@ fn select(
         }
         selected.extend(of_page.map(|row| (row as u32, run.stream)));
     }
-    if selected.is_empty() {
-        return Ok(false);
-    }
-    for needles in filter.needles {
-        let mut marks = vec![false; rows.len()];
-        for needle in needles {
-            needle.mark(page, &mut marks)?;
-        }
+    if let Some(marks) = marks {
         selected.retain(|&(row, _)| marks[row as usize]);
-        if selected.is_empty() {
-            return Ok(false);
-        }
     }
-    Ok(true)
+    Ok(!selected.is_empty())
 }
 
 /// Calls `row` for the selected rows of a page.

@@ -47,8 +47,11 @@ export function exemplarDots(outcomes: readonly Outcome[]): Dot[] {
 /** The label that names a trace or a request. */
 export function idOf(labels: Labels): [string, string] | undefined {
   const entries = Object.entries(labels);
-  const known = /^(trace_?id|traceid|request_?id|span_?id)$/i;
-  return entries.find(([name]) => known.test(name)) ?? entries[0];
+  for (const known of [/^trace_?id$/i, /^request_?id$/i, /^span_?id$/i]) {
+    const found = entries.find(([name]) => known.test(name));
+    if (found) return found;
+  }
+  return entries[0];
 }
 
 /** Where the log lines with an exemplar's id are. */

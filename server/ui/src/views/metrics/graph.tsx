@@ -127,7 +127,7 @@ function read(run: Run): { columns: Columns; histograms: RangeSeries[] } {
       if (series.histograms?.length) histograms.push(series);
       if (series.values?.length) {
         const values = onGrid(series, asked, columns.times.length);
-        columns.series.push({ query, labels: series.metric, values });
+        columns.series.push({ query, labels: series.metric, title: outcome.query, values });
       }
     }
   }

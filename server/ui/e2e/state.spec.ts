@@ -1,0 +1,93 @@
+// The state of the system, as somebody looks it up.
+
+import { editor, expect, legend, open, test } from './page';
+
+test('targets are filtered by health and by words', async ({ page }) => {
+  await open(page, 'targets');
+  const rows = page.locator('tbody tr');
+  await expect(page.getByText('1 of 1 up').first()).toBeVisible();
+  await page.getByRole('button', { name: /^down/ }).click();
+  await expect(rows).toHaveCount(1);
+  await expect(rows).toContainText('connection refused');
+  await expect(page).toHaveURL(/health=down/);
+  await page.getByRole('button', { name: /^All/ }).click();
+  await page.getByLabel('Search targets').fill('role="monitoring"');
+  await expect(rows).toHaveCount(1);
+  await expect(rows).toContainText('kymo');
+  await page.getByLabel('Search targets').fill('no such target');
+  await expect(page.getByText('No target matches.')).toBeVisible();
+});
+
+test('a target leads to its history', async ({ page }) => {
+  await open(page, 'targets');
+  await page.getByRole('region', { name: 'Pool kymo' }).getByText('Its history').click();
+  await expect(editor(page)).toContainText('up{job="kymo"');
+  await expect(legend(page)).toBeVisible();
+});
+
+test('discovery shows labels before and after relabelling, rule by rule', async ({ page }) => {
+  await open(page, 'service-discovery');
+  const pool = page.getByRole('region', { name: 'Pool chosen' });
+  await expect(pool).toContainText('1 scraped');
+  await expect(pool).toContainText('1 dropped');
+  await pool.getByRole('button', { name: 'Rule by rule' }).first().click();
+  await expect(pool).toContainText('+ kept_because="yes"');
+  await pool.getByRole('button', { name: 'Rule by rule' }).last().click();
+  await expect(pool).toContainText('drops it');
+});
+
+test('an alert that fires tells since when, and its expression opens', async ({ page }) => {
+  await open(page, 'alerts');
+  await page.getByRole('button', { name: /^firing 1/ }).click();
+  const rules = page.getByRole('region', { name: 'Alerting rules' });
+  await expect(rules).toContainText('A machine has a load of');
+  await expect(rules).toContainText('severity="page"');
+  await expect(rules).not.toContainText('NobodyOrders');
+  await rules.getByRole('link', { name: 'max(fleet_load) > 1' }).click();
+  await expect(editor(page)).toHaveText('max(fleet_load) > 1');
+});
+
+test('rules are shown by group', async ({ page }) => {
+  await open(page, 'rules');
+  await expect(page.getByRole('region', { name: 'shop' })).toContainText('every 1 s');
+  await page.getByLabel('Search rules').fill('rate5m');
+  await expect(page.getByRole('article')).toHaveCount(1);
+});
+
+test('cardinality is looked into, label by label', async ({ page }) => {
+  await open(page, 'cardinality');
+  await expect(page.getByRole('region', { name: 'Head', exact: true })).toContainText('Series');
+  await page
+    .getByRole('region', { name: 'Metrics with most series' })
+    .getByRole('button', { name: 'fleet_load' })
+    .click();
+  await expect(page).toHaveURL(/match=/);
+  const zones = page.getByRole('region', { name: 'zone: 3 values' });
+  await expect(page.getByRole('region', { name: 'machine: 200 values' })).toBeVisible();
+  await zones.getByRole('button', { name: 'a', exact: true }).click();
+  await expect(page.getByRole('region', { name: 'machine: 67 values' })).toBeVisible();
+  await expect(page.getByRole('region', { name: 'Selection' })).toContainText('67');
+  await page.goBack();
+  await expect(zones).toBeVisible();
+});
+
+test('storage, status, configuration and flags are told', async ({ page }) => {
+  await open(page, 'storage');
+  await expect(page.getByRole('region', { name: 'Memory' })).toContainText('GiB');
+  await expect(page.getByText('No blocks yet.')).toBeVisible();
+  await open(page, 'status');
+  await expect(page.getByRole('region', { name: 'Build' })).toContainText('Running since');
+  await open(page, 'config');
+  await expect(page.getByText('job_name: absent')).toBeVisible();
+  await open(page, 'flags');
+  await page.getByLabel('Search flags').fill('query.timeout');
+  await expect(page.locator('tbody tr')).toHaveCount(1);
+});
+
+test('the overview tells what needs somebody, and leads there', async ({ page }) => {
+  await open(page, '');
+  await expect(page.getByRole('link', { name: /Targets 2 of 3 up/ })).toBeVisible();
+  await expect(page.getByRole('img', { name: /^Series in memory, now/ })).toBeVisible();
+  await page.getByRole('link', { name: /Alerts 1 firing/ }).click();
+  await expect(page.locator('main h1')).toHaveText('Alerts');
+});

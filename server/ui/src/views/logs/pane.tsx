@@ -1,0 +1,244 @@
+// What a query of logs gives: volume and lines; or a graph where it counts.
+
+import { PauseIcon, PlayIcon } from '@radix-ui/react-icons';
+import { useQuery } from '@tanstack/react-query';
+import { useCallback, useMemo, useState } from 'react';
+import { message } from '../../api/http';
+import { type Direction, logLabels, queryLogMetric } from '../../api/loki';
+import { Legend } from '../../chart/legend';
+import { Lines } from '../../chart/lines';
+import { seriesColor } from '../../chart/palette';
+import { gridTimes, onGrid } from '../../chart/series';
+import { bytes, count } from '../../chart/values';
+import { Progress } from '../../kit/progress';
+import { Empty, Failed, Loading } from '../../kit/states';
+import {
+  broadSelector,
+  isMetricQuery,
+  needleRegex,
+  needles,
+  withField,
+  withMatcher,
+  withNeedle,
+} from '../../logql/query';
+import { useSettings } from '../../shell/settings';
+import { span } from '../../time/format';
+import { absolute, autoStep, type Interval, type TimeRange } from '../../time/range';
+import { logsHref } from '../../url/state';
+import type { OnFilter } from './details';
+import { type EntriesAsked, useEntries, useLive } from './entries';
+import { LogList } from './list';
+import { Volume } from './volume';
+
+interface Props {
+  query: string;
+  interval: Interval;
+  direction: Direction;
+  wrap: boolean;
+  again: number;
+  limitMs?: number | undefined;
+  /** Shown in a chart beside others. */
+  sync?: string;
+  /** Lines before this are shown first. */
+  near?: number | undefined;
+  onQuery: (query: string) => void;
+  onRange: (range: TimeRange) => void;
+}
+
+/** A query with one more condition. */
+export function filtered(query: string, ...[field, side]: Parameters<OnFilter>): string {
+  const { name, value, kind } = field;
+  if (kind === 'label') return withMatcher(query, name, value, side);
+  return withField(query, name, value, side, kind === 'field' ? undefined : kind);
+}
+
+/** A selector of all streams, as far as labels tell. */
+export function useBroadSelector(interval: Interval): string {
+  const labels = useQuery({
+    queryKey: ['log labels'],
+    queryFn: ({ signal }) => logLabels(interval.start, interval.end, { signal }),
+    retry: false,
+  });
+  return broadSelector(labels.data?.data ?? []);
+}
+
+export function LogPane(props: Props) {
+  return isMetricQuery(props.query) ? <MetricPane {...props} /> : <LinesPane {...props} />;
+}
+
+function LinesPane(props: Props) {
+  const { query, interval, direction, wrap, again, limitMs, sync, near, onQuery, onRange } = props;
+  const asked = useMemo<EntriesAsked>(() => {
+    const end = near === undefined ? interval.end : Math.min(near, interval.end);
+    return { query, interval: { start: interval.start, end }, direction, again };
+  }, [query, interval, direction, again, near]);
+  const { loaded, more, cancel } = useEntries(asked);
+  const { entries, loading, complete, error, warnings, stats } = loaded;
+  const find = useMemo(() => needleRegex(needles(query)), [query]);
+  const broad = useBroadSelector(interval);
+  const idHref = useCallback(
+    (id: string) => logsHref(withNeedle(broad, id), absolute(interval.start, interval.end)),
+    [broad, interval],
+  );
+  const onFilter = useCallback<OnFilter>(
+    (field, side) => onQuery(filtered(query, field, side)),
+    [query, onQuery],
+  );
+  const summary = stats?.summary;
+  return (
+    <>
+      {error && <Failed what={error} />}
+      {warnings.map((text) => (
+        <p className="note warn" role="status" key={text}>
+          Warning: {text}
+        </p>
+      ))}
+      <Volume
+        query={query}
+        interval={interval}
+        again={again}
+        height={sync ? 100 : 130}
+        sync={sync}
+        onZoom={(start, end) => onRange(absolute(start, end))}
+      />
+      <section className="panel" aria-label="Lines">
+        <div className="panel-head">
+          <h2>
+            {count(entries.length)} {entries.length === 1 ? 'line' : 'lines'}
+            {!complete && entries.length > 0 && ' so far'}
+          </h2>
+          {loading && <Progress began={loaded.began} limitMs={limitMs} onCancel={cancel} />}
+          {summary?.totalLinesProcessed !== undefined && (
+            <span className="muted">
+              looked at {count(summary.totalLinesProcessed)} lines,{' '}
+              {bytes(summary.totalBytesProcessed ?? 0)}, {span((summary.execTime ?? 0) * 1000)}
+            </span>
+          )}
+        </div>
+        {entries.length === 0 ? (
+          loading ? (
+            <Loading what="lines" />
+          ) : (
+            !error && (
+              <Empty title="No line is like this in this time.">
+                <p>Try a longer range, or fewer filters.</p>
+              </Empty>
+            )
+          )
+        ) : (
+          <LogList
+            entries={entries}
+            find={find}
+            wrap={wrap}
+            onFilter={onFilter}
+            idHref={idHref}
+            onEnd={more}
+            {...(complete ? {} : { foot: 'Loading more lines…' })}
+          />
+        )}
+      </section>
+    </>
+  );
+}
+
+function MetricPane({ query, interval, again, onRange, sync }: Props) {
+  const { dark, zone } = useSettings();
+  const [hidden, setHidden] = useState<ReadonlySet<number>>(new Set());
+  const asked = useQuery({
+    queryKey: ['log metric', query, interval, again],
+    queryFn: async ({ signal }) => {
+      const step = autoStep(interval, 200);
+      const whole = (ms: number) => Math.floor(ms / 1000 / step) * step;
+      const range = { start: whole(interval.start), end: whole(interval.end), step };
+      return { range, answer: await queryLogMetric(query, range, { signal }) };
+    },
+    retry: false,
+  });
+  const columns = useMemo(() => {
+    const data = asked.data?.answer.data;
+    const range = asked.data?.range;
+    if (!range || data?.resultType !== 'matrix') return undefined;
+    const times = gridTimes(range);
+    const series = data.result.map((one) => ({
+      query: 0,
+      labels: one.metric,
+      title: query,
+      values: onGrid(one, range, times.length),
+    }));
+    return { times, series };
+  }, [asked.data, query]);
+  const colors = useMemo(
+    () => (columns?.series ?? []).map((_, index) => seriesColor(index, dark)),
+    [columns, dark],
+  );
+  if (asked.error) return <Failed what={message(asked.error)} />;
+  if (!columns) return <Loading what="graph" />;
+  return (
+    <section className="panel" aria-label="Graph">
+      {columns.series.length === 0 ? (
+        <Empty title="No line is like this in this time." />
+      ) : (
+        <>
+          <div className="chart-box">
+            <Lines
+              columns={columns}
+              colors={colors}
+              interval={interval}
+              hidden={hidden}
+              stack={false}
+              log={false}
+              dark={dark}
+              zone={zone}
+              height={300}
+              {...(sync ? { sync } : {})}
+              label={`Graph of ${columns.series.length} series from logs`}
+              onZoom={(start, end) => onRange(absolute(start, end))}
+            />
+          </div>
+          <Legend series={columns.series} colors={colors} hidden={hidden} onHidden={setHidden} />
+        </>
+      )}
+    </section>
+  );
+}
+
+/** Lines as they come. */
+export function LivePane(props: {
+  query: string;
+  wrap: boolean;
+  onQuery: (query: string) => void;
+}) {
+  const { query, wrap, onQuery } = props;
+  const { entries, state, dropped, paused, setPaused } = useLive(query);
+  const find = useMemo(() => needleRegex(needles(query)), [query]);
+  const now = useMemo(() => ({ start: Date.now() - 3_600_000, end: Date.now() }), []);
+  const broad = useBroadSelector(now);
+  const idHref = useCallback(
+    (id: string) => logsHref(withNeedle(broad, id), { from: 'now-1h', to: 'now' }),
+    [broad],
+  );
+  const onFilter = useCallback<OnFilter>(
+    (field, side) => onQuery(filtered(query, field, side)),
+    [query, onQuery],
+  );
+  const told = { connecting: 'Connecting', live: 'Live', lost: 'Lost, trying again' }[state];
+  return (
+    <section className="panel" aria-label="Live lines">
+      <div className="panel-head">
+        <h2 className="with-icon" role="status">
+          <i className={`live-dot ${state}`} aria-hidden="true" /> {paused ? 'Paused' : told}
+        </h2>
+        {dropped > 0 && <span className="badge warn">{count(dropped)} lines dropped</span>}
+        <span className="muted">{count(entries.length)} lines</span>
+        <button type="button" className="small" onClick={() => setPaused(!paused)}>
+          {paused ? <PlayIcon /> : <PauseIcon />} {paused ? 'Go on' : 'Pause'}
+        </button>
+      </div>
+      {entries.length === 0 ? (
+        <Empty title="Waiting for lines…" />
+      ) : (
+        <LogList entries={entries} find={find} wrap={wrap} onFilter={onFilter} idHref={idHref} />
+      )}
+    </section>
+  );
+}
