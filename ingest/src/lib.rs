@@ -1,5 +1,5 @@
-//! Every way metrics come into Kymo: scraping, remote write, OTLP, the host's own figures;
-//! and how targets are found.
+//! Every way metrics and logs come into Kymo: scraping, remote write, OTLP, Loki's push, the
+//! host's own figures; and how targets are found.
 //!
 //! It parses, relabels, limits and appends; it never evaluates and never keeps.
 
@@ -7,9 +7,13 @@ pub mod discovery;
 pub mod exposition;
 pub mod host;
 pub mod http;
+pub mod loki;
 pub mod otlp;
+pub mod pipeline;
 pub mod remote_write;
 pub mod scrape;
+pub mod tail;
+mod unpack;
 pub mod wire;
 
 /// How far ahead of the clock a sample may be, in milliseconds. Further ones come from

@@ -18,6 +18,7 @@ use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
+use kymo_storage::logs::{LogStore, LogStoreOptions};
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
 use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
@@ -42,6 +43,7 @@ use crate::scraping;
 use crate::urls::Urls;
 use crate::work::active_queries::ActiveQueries;
 use crate::work::auto_reload::{self, Watched};
+use crate::work::live::Live;
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
 use crate::work::queries::QueryPool;
@@ -65,6 +67,8 @@ pub(crate) struct App {
     pub(crate) bodies: BodyLimits,
     pub(crate) receiver: Receiver,
     pub(crate) notices: Notices,
+    /// Entries of logs as they are stored.
+    pub(crate) live: Live,
     pub(crate) remote_reads: RemoteReads,
     pub(crate) otlp: otlp::Receiver,
     pub(crate) config: Configured,
@@ -83,6 +87,7 @@ pub(crate) struct App {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
+    pub(crate) logs: Arc<LogStore>,
     pub(crate) engine: Engine,
     /// Of answers of the engine over the store.
     pub(crate) cache: ResultCache,
@@ -178,6 +183,11 @@ impl App {
             Err(_) => self.notices.begin(notices::RELOAD_FAILED, clock::now_ms()),
         }
         outcome
+    }
+
+    /// Returns what becomes true when the server is to stop.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
     }
 
     /// Asks the server to stop; false where somebody did so before.
@@ -334,6 +344,7 @@ async fn serve(
         ),
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
+        live: Live::default(),
         otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
         config,
         started_ms: clock::now_ms(),
@@ -367,6 +378,7 @@ async fn serve(
     }
 
     let store = open_store(&app).await?;
+    let logs = open_logs(&app).await?;
     app.notices.end(notices::STARTING);
     app.memory.measured(store.memory_bytes());
     let measuring = tokio::spawn(background::measure(
@@ -423,6 +435,7 @@ async fn serve(
         ),
         forwarder: Forwarder::new(Arc::clone(&store), backlog_limits(app.handle())),
         store: Arc::clone(&store),
+        logs,
     });
     begin(&app, &core).await;
     if let Surrounding::Program(ready) = &surrounding {
@@ -586,6 +599,17 @@ async fn open_store(app: &App) -> anyhow::Result<Arc<MetricStore>> {
         "store is open"
     );
     Ok(Arc::new(store))
+}
+
+async fn open_logs(app: &App) -> anyhow::Result<Arc<LogStore>> {
+    let mut options = LogStoreOptions::new(app.flags.storage.path.clone());
+    options.wal_sync = app.flags.storage.wal_sync.into();
+    let opened = tokio::task::spawn_blocking(move || LogStore::open(&options));
+    let (logs, recovery) = opened.await??;
+    for damage in &recovery.damages {
+        maintenance::report(damage);
+    }
+    Ok(Arc::new(logs))
 }
 
 /// Turns SIGTERM and SIGINT into a clean stop, and SIGHUP into a reload.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::block::BlockError;
 use crate::compat::float;
 use crate::fs::FsError;
+use crate::logs::part::PartError;
 use crate::model::Exemplar;
 use crate::model::histogram::HistogramError;
 use crate::wal::WalError;
@@ -148,6 +149,39 @@ impl From<BlockError> for StorageError {
                 found: format!("version {found}"),
                 expected: format!("version {supported} and before"),
             },
+            other => StorageError::Block {
+                detail: other.to_string(),
+            },
+        }
+    }
+}
+
+impl From<PartError> for StorageError {
+    fn from(error: PartError) -> StorageError {
+        match error {
+            PartError::Fs(error) if error.is_disk_full() => StorageError::DiskFull {
+                dir: error.directory(),
+            },
+            PartError::Fs(error) => error.into(),
+            PartError::Corrupt {
+                path,
+                offset,
+                detail,
+            } => StorageError::Corrupt {
+                path,
+                offset,
+                detail,
+            },
+            PartError::Version {
+                path,
+                found,
+                supported,
+            } => StorageError::Version {
+                path,
+                found: format!("version {found}"),
+                expected: format!("version {supported} and before"),
+            },
+            PartError::Stopped => StorageError::Stopped,
             other => StorageError::Block {
                 detail: other.to_string(),
             },

@@ -143,6 +143,7 @@ mod error;
 mod options;
 mod sync;
 
+pub mod logs;
 pub mod metrics;
 pub mod prometheus_block;
 

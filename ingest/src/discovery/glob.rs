@@ -77,7 +77,7 @@ fn has_meta(pattern: &str) -> bool {
 
 /// Tells whether a name fits one part of a pattern. The time it takes grows with the
 /// product of both lengths at most.
-fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
+pub(crate) fn matches(pattern: &str, name: &str) -> Result<bool, BadPattern> {
     let tokens = parse(pattern)?;
     let name: Vec<char> = name.chars().collect();
     // Which beginnings of the pattern fit the name so far.

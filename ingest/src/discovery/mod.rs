@@ -42,6 +42,7 @@ pub use config::{DnsConfig, DnsRecord, FileConfig, HttpConfig, SourceConfig};
 pub use discovery::{Changes, Discovery, SetConfig, Snapshot};
 pub use dns::DnsServers;
 pub use docker::{DockerConfig, DockerFilter};
+pub(crate) use glob::matches as fits_part;
 pub use glob::{BadPattern, glob};
 pub use group::{Group, GroupId, LabelMap, TargetGroup};
 pub use kubernetes::{AttachMetadata, KubernetesConfig, KubernetesRole, KubernetesSelector};

@@ -16,13 +16,13 @@ use kymo_storage::compat::float;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::error::DecodeError;
-use super::schema::{Field, Kind, Message, REQUEST};
+use super::schema::{Field, Kind, Message};
 use crate::wire::{BYTES, FIXED64, VARINT};
 
 /// Begins the text of the error that says that the output is full.
 const FULL: &str = "output limit";
 
-/// Appends the request in `json` to `out` as protobuf, as at most `limit_bytes`. What
+/// Appends the `message` in `json` to `out` as protobuf, as at most `limit_bytes`. What
 /// stands behind it is not looked at.
 ///
 /// # Errors
@@ -30,6 +30,7 @@ const FULL: &str = "output limit";
 /// It is no request, or too large.
 pub(super) fn transcode(
     json: &[u8],
+    message: &'static Message,
     out: &mut Vec<u8>,
     limit_bytes: usize,
 ) -> Result<(), DecodeError> {
@@ -41,7 +42,7 @@ pub(super) fn transcode(
     writer.end = writer.out.len().saturating_add(limit_bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let seed = MessageSeed {
-        message: &REQUEST,
+        message,
         writer: &mut writer,
     };
     seed.deserialize(&mut deserializer).map_err(|error| {

@@ -26,13 +26,15 @@ mod unpack;
 mod view;
 mod warnings;
 
+pub use crate::unpack::Reserve;
 pub use error::{DecodeError, PointError, PushError};
+pub(crate) use names::sanitized_label_name;
 pub use receiver::{Encoding, Format, Limits, Receipt, Receiver, ReceiverStats};
 pub use schema::check_request;
 pub use settings::{Promotion, Settings, Strategy};
 pub use sink::{Family, Sample, SampleValue, Sink};
 pub use translate::{Translated, translate};
-pub use unpack::{Reserve, from_json, gunzip};
+pub use unpack::{from_json, gunzip};
 pub use warnings::{WarningCategory, Warnings};
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! own translator follows them: what a name may not contain becomes an underscore, the
 //! unit and the type are told at its end. A strategy may leave out either.
 
-use super::settings::Settings;
+use super::settings::{Settings, Strategy};
 
 /// What decides the ending of a metric's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,6 +279,21 @@ pub(super) fn label_name(settings: &Settings, label: &str) -> Result<String, Str
         )),
         false => Ok(name),
     }
+}
+
+/// Returns a label's name of letters, digits and single underscores.
+///
+/// # Errors
+///
+/// Nothing of it can be kept.
+pub(crate) fn sanitized_label_name(label: &str) -> Result<String, String> {
+    let settings = Settings {
+        strategy: Strategy::UnderscoreEscapingWithSuffixes,
+        underscore_sanitization: false,
+        preserve_multiple_underscores: false,
+        ..Settings::default()
+    };
+    label_name(&settings, label)
 }
 
 fn escaped_label(label: &str, keeps_runs: bool) -> String {

@@ -9,8 +9,9 @@ use super::schema::check_request;
 use super::settings::Settings;
 use super::store::{StoreCounts, StoreSink};
 use super::translate::{Translated, translate};
-use super::unpack::{Reserve, from_json, gunzip};
+use super::unpack::{from_json, gunzip};
 use super::warnings::{WarningCategory, Warnings};
+use crate::unpack::Reserve;
 
 /// What a request is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

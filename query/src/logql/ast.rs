@@ -2,8 +2,13 @@
 //!
 //! It holds what a query means, not how it was written: parentheses are gone, literal
 //! arithmetic is done, and stages are in the order in which they were written.
+//!
+//! Conditions and metric expressions may be nested as deeply as a query is long, so what
+//! walks over them goes down through `syntax::deep::grow`, and so do copying and dropping.
 
 use kymo_storage::model::Matcher;
+
+use crate::syntax::deep::{drop_tree, grow};
 
 /// A whole query.
 #[derive(Debug, Clone)]
@@ -76,6 +81,28 @@ pub enum LineOp {
     NotPattern,
 }
 
+impl LineOp {
+    /// Returns the operator as written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LineOp::Contains => "|=",
+            LineOp::NotContains => "!=",
+            LineOp::Matches => "|~",
+            LineOp::NotMatches => "!~",
+            LineOp::Pattern => "|>",
+            LineOp::NotPattern => "!>",
+        }
+    }
+
+    /// Tells whether lines that fit are the ones that go.
+    pub fn is_negative(self) -> bool {
+        matches!(
+            self,
+            LineOp::NotContains | LineOp::NotMatches | LineOp::NotPattern
+        )
+    }
+}
+
 /// A line filter with all its `or` operands, which share the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineFilter {
@@ -105,7 +132,7 @@ pub struct Extraction {
 }
 
 /// A condition on the labels of an entry.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum LabelFilter {
     /// Both are true; both are looked at.
     And(Box<LabelFilter>, Box<LabelFilter>),
@@ -130,6 +157,47 @@ pub enum LabelFilter {
     },
 }
 
+impl Clone for LabelFilter {
+    fn clone(&self) -> LabelFilter {
+        grow(|| match self {
+            LabelFilter::And(left, right) => LabelFilter::And(left.clone(), right.clone()),
+            LabelFilter::Or(left, right) => LabelFilter::Or(left.clone(), right.clone()),
+            LabelFilter::Text(matcher) => LabelFilter::Text(matcher.clone()),
+            LabelFilter::Number(name, op, value) => LabelFilter::Number(name.clone(), *op, *value),
+            LabelFilter::Duration(name, op, ns) => LabelFilter::Duration(name.clone(), *op, *ns),
+            LabelFilter::Bytes(name, op, bytes) => LabelFilter::Bytes(name.clone(), *op, *bytes),
+            LabelFilter::Ip {
+                name,
+                pattern,
+                equal,
+            } => LabelFilter::Ip {
+                name: name.clone(),
+                pattern: pattern.clone(),
+                equal: *equal,
+            },
+        })
+    }
+}
+
+impl Drop for LabelFilter {
+    fn drop(&mut self) {
+        drop_tree(self, |filter, parts| {
+            if let LabelFilter::And(left, right) | LabelFilter::Or(left, right) = filter {
+                for part in [left, right] {
+                    parts.push(std::mem::replace(part, LabelFilter::nothing()));
+                }
+            }
+        });
+    }
+}
+
+impl LabelFilter {
+    /// A condition without parts, which stands where one was taken out.
+    fn nothing() -> LabelFilter {
+        LabelFilter::Number(String::new(), CompareOp::Equal, 0.0)
+    }
+}
+
 /// Comparisons of a number, duration or size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CompareOp {
@@ -145,6 +213,20 @@ pub enum CompareOp {
     Less,
     /// `<=`
     LessOrEqual,
+}
+
+impl CompareOp {
+    /// Returns the operator as printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CompareOp::Equal => "==",
+            CompareOp::NotEqual => "!=",
+            CompareOp::Greater => ">",
+            CompareOp::GreaterOrEqual => ">=",
+            CompareOp::Less => "<",
+            CompareOp::LessOrEqual => "<=",
+        }
+    }
 }
 
 /// One assignment of `label_format`.
@@ -176,7 +258,7 @@ pub enum LabelChoice {
 }
 
 /// A query that gives numbers.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum MetricExpr {
     /// `rate({app="a"}[5m])`
     Range(RangeExpr),
@@ -190,6 +272,34 @@ pub enum MetricExpr {
     VectorLiteral(f64),
     /// `1`
     Literal(f64),
+}
+
+impl Clone for MetricExpr {
+    fn clone(&self) -> MetricExpr {
+        grow(|| match self {
+            MetricExpr::Range(range) => MetricExpr::Range(range.clone()),
+            MetricExpr::Vector(vector) => MetricExpr::Vector(vector.clone()),
+            MetricExpr::Binary(binary) => MetricExpr::Binary(binary.clone()),
+            MetricExpr::LabelReplace(replace) => MetricExpr::LabelReplace(replace.clone()),
+            MetricExpr::VectorLiteral(value) => MetricExpr::VectorLiteral(*value),
+            MetricExpr::Literal(value) => MetricExpr::Literal(*value),
+        })
+    }
+}
+
+impl Drop for MetricExpr {
+    fn drop(&mut self) {
+        let take = |part: &mut MetricExpr| std::mem::replace(part, MetricExpr::Literal(0.0));
+        drop_tree(self, |expr, parts| match expr {
+            MetricExpr::Vector(vector) => parts.push(take(&mut vector.inner)),
+            MetricExpr::LabelReplace(replace) => parts.push(take(&mut replace.inner)),
+            MetricExpr::Binary(binary) => {
+                parts.push(take(&mut binary.lhs));
+                parts.push(take(&mut binary.rhs));
+            }
+            _ => {}
+        });
+    }
 }
 
 /// Functions over the entries of a window.
@@ -211,6 +321,49 @@ pub enum RangeOp {
     First,
     Last,
     Absent,
+}
+
+impl RangeOp {
+    /// Returns the function's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RangeOp::Count => "count_over_time",
+            RangeOp::Rate => "rate",
+            RangeOp::RateCounter => "rate_counter",
+            RangeOp::Bytes => "bytes_over_time",
+            RangeOp::BytesRate => "bytes_rate",
+            RangeOp::Sum => "sum_over_time",
+            RangeOp::Avg => "avg_over_time",
+            RangeOp::Min => "min_over_time",
+            RangeOp::Max => "max_over_time",
+            RangeOp::Stdvar => "stdvar_over_time",
+            RangeOp::Stddev => "stddev_over_time",
+            RangeOp::Quantile => "quantile_over_time",
+            RangeOp::First => "first_over_time",
+            RangeOp::Last => "last_over_time",
+            RangeOp::Absent => "absent_over_time",
+        }
+    }
+
+    /// Tells whether the function may group by itself.
+    pub fn takes_grouping(self) -> bool {
+        use RangeOp::*;
+        matches!(
+            self,
+            Avg | Min | Max | Stdvar | Stddev | Quantile | First | Last
+        )
+    }
+
+    /// Tells whether the function works on lines as they are.
+    pub fn takes_lines(self) -> bool {
+        use RangeOp::*;
+        matches!(self, Count | Rate | Bytes | BytesRate | Absent)
+    }
+
+    /// Tells whether the function works on what `unwrap` reads.
+    pub fn takes_numbers(self) -> bool {
+        !matches!(self, RangeOp::Count | RangeOp::Bytes | RangeOp::BytesRate)
+    }
 }
 
 /// A function over the entries of a window.
@@ -284,6 +437,34 @@ pub enum VectorOp {
     ApproxTopk,
 }
 
+impl VectorOp {
+    /// Returns the operator's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            VectorOp::Sum => "sum",
+            VectorOp::Avg => "avg",
+            VectorOp::Count => "count",
+            VectorOp::Min => "min",
+            VectorOp::Max => "max",
+            VectorOp::Stddev => "stddev",
+            VectorOp::Stdvar => "stdvar",
+            VectorOp::Topk => "topk",
+            VectorOp::Bottomk => "bottomk",
+            VectorOp::Sort => "sort",
+            VectorOp::SortDesc => "sort_desc",
+            VectorOp::ApproxTopk => "approx_topk",
+        }
+    }
+
+    /// Tells whether the operator wants to know how many.
+    pub fn takes_count(self) -> bool {
+        matches!(
+            self,
+            VectorOp::Topk | VectorOp::Bottomk | VectorOp::ApproxTopk
+        )
+    }
+}
+
 /// An aggregation over the series of one time.
 #[derive(Debug, Clone)]
 pub struct VectorExpr {
@@ -316,6 +497,52 @@ pub enum BinaryOp {
     GreaterOrEqual,
     Less,
     LessOrEqual,
+}
+
+impl BinaryOp {
+    /// Returns the operator as written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BinaryOp::Or => "or",
+            BinaryOp::And => "and",
+            BinaryOp::Unless => "unless",
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Mod => "%",
+            BinaryOp::Pow => "^",
+            BinaryOp::Equal => "==",
+            BinaryOp::NotEqual => "!=",
+            BinaryOp::Greater => ">",
+            BinaryOp::GreaterOrEqual => ">=",
+            BinaryOp::Less => "<",
+            BinaryOp::LessOrEqual => "<=",
+        }
+    }
+
+    /// Tells whether the operator works on sets of series, not on their values.
+    pub fn is_set_operator(self) -> bool {
+        matches!(self, BinaryOp::Or | BinaryOp::And | BinaryOp::Unless)
+    }
+
+    /// Tells whether the operator compares.
+    pub fn is_comparison(self) -> bool {
+        self.level() == 3
+    }
+
+    /// Returns how tightly the operator binds, from 1.
+    pub(crate) fn level(self) -> u8 {
+        use BinaryOp::*;
+        match self {
+            Or => 1,
+            And | Unless => 2,
+            Equal | NotEqual | Greater | GreaterOrEqual | Less | LessOrEqual => 3,
+            Add | Sub => 4,
+            Mul | Div | Mod => 5,
+            Pow => 6,
+        }
+    }
 }
 
 /// An operator between two expressions.

@@ -117,6 +117,13 @@ pub struct MetadataRef<'a> {
 }
 
 impl<'a> MetadataRef<'a> {
+    /// No metadata.
+    pub const NONE: MetadataRef<'static> = MetadataRef {
+        text: "",
+        ends: &[],
+        start: 0,
+    };
+
     /// Returns names and values.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let mut start = self.start as usize;
@@ -131,6 +138,12 @@ impl<'a> MetadataRef<'a> {
     /// Returns the value of a name.
     pub fn get(self, name: &str) -> Option<&'a str> {
         self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+
+    /// Returns how many bytes names and values have together.
+    pub fn len_bytes(self) -> usize {
+        let end = self.ends.last().map_or(self.start, |(_, end)| *end);
+        (end - self.start) as usize
     }
 
     /// Returns how many names there are.

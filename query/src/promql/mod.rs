@@ -10,7 +10,6 @@ pub mod ast;
 mod build;
 mod check;
 mod common;
-pub(crate) mod deep;
 mod engine;
 mod error;
 mod eval;
@@ -38,6 +37,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use crate::syntax::deep;
 pub(crate) use engine::Prepared;
 pub use engine::{Engine, EngineOptions, QueryOptions, QueryResult, RangeQuery, StepSamples};
 pub use error::{ParseError, ParseErrors};

@@ -19,6 +19,10 @@ pub(crate) trait Host {
 
     /// Applies a rule: makes one value of those of its symbols.
     fn reduce(&mut self, rule: u16, args: &mut [Self::Value]) -> Result<Self::Value, Self::Stop>;
+
+    /// Hears of the last terminal that it cannot stand in `state`, once per error.
+    /// Languages whose own rules say what was expected need not listen.
+    fn unexpected(&mut self, _automaton: &Automaton, _state: u16, _terminal: u8) {}
 }
 
 /// Reads a text to its end or to an error that no rule recovers from; the host
@@ -55,6 +59,10 @@ pub(crate) fn run<H: Host>(automaton: &Automaton, host: &mut H) -> Result<(), H:
                 Some(_) => lookahead = None,
             },
             Action::Fail => {
+                if recovering == 0 {
+                    let terminal = lookahead.as_ref().map_or(END, |(terminal, _)| *terminal);
+                    host.unexpected(automaton, state, terminal);
+                }
                 recovering = 3;
                 while let Some(&state) = states.last() {
                     if let Action::Shift(next) = automaton.action(state, ERROR) {

@@ -91,6 +91,23 @@ impl Automaton {
         find(&state.actions, terminal).unwrap_or(state.default)
     }
 
+    /// Returns the terminals that a state names as possible, at most `max`, and `None`
+    /// where there are more: first those that it takes, then those that complete a rule.
+    pub(crate) fn expected(&self, state: u16, max: usize) -> Option<Vec<u8>> {
+        let actions = &self.states[usize::from(state)].actions;
+        let named = actions.iter().filter(|(terminal, _)| *terminal > ERROR);
+        let (mut taken, mut completing) = (Vec::new(), Vec::new());
+        for (terminal, action) in named {
+            match action {
+                Action::Shift(_) => taken.push(*terminal),
+                Action::Reduce(_) | Action::Accept => completing.push(*terminal),
+                Action::Fail => {}
+            }
+        }
+        taken.append(&mut completing);
+        (taken.len() <= max).then_some(taken)
+    }
+
     /// Returns the state that follows `state` once `nonterminal` is complete.
     pub(crate) fn goto(&self, state: u16, nonterminal: u8) -> u16 {
         find(&self.states[usize::from(state)].gotos, nonterminal)

@@ -63,10 +63,12 @@ impl AlertData {
 }
 
 /// Returns a `map[string]string` of pairs.
-pub(super) fn string_map<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Value {
+pub(super) fn string_map<'a, V: Into<Text>>(
+    pairs: impl IntoIterator<Item = (&'a str, V)>,
+) -> Value {
     let entries = pairs
         .into_iter()
-        .map(|(name, value)| (Text::from(name), Value::from(value)))
+        .map(|(name, value)| (Text::from(name), Value::String(value.into())))
         .collect();
     Map::new(&STRING_MAP, entries).map_or(Value::Invalid, |map| Value::Map(Arc::new(map)))
 }

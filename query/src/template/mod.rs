@@ -26,6 +26,7 @@ mod builtins;
 mod compare;
 mod eval;
 mod exec;
+mod fields;
 mod function;
 mod histogram;
 mod lex;
@@ -42,6 +43,7 @@ mod value;
 pub use function::{Body, Compiled, Function, Functions, Host, NoHost};
 pub use prometheus::Sample;
 pub use time::Time;
+pub(crate) use unicode::{is_digit, is_letter};
 pub use value::{
     ANY_LIST, ANY_MAP, IntType, List, Map, NamedType, STRING_LIST, STRING_MAP, Shape, Struct, Text,
     Type, UintType, Value,

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex_syntax::hir::{Class, HirKind};
 
 /// Tells whether a character is a letter (category L).
-pub(super) fn is_letter(c: char) -> bool {
+pub(crate) fn is_letter(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_alphabetic();
     }
@@ -13,7 +13,7 @@ pub(super) fn is_letter(c: char) -> bool {
 }
 
 /// Tells whether a character is a decimal digit (category Nd).
-pub(super) fn is_digit(c: char) -> bool {
+pub(crate) fn is_digit(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_digit();
     }

@@ -2,6 +2,7 @@
 
 mod call;
 mod federate;
+mod loki;
 mod openapi;
 mod operate;
 mod pages;

@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
-use super::{openapi, operate, pages, prometheus};
+use super::{loki, openapi, operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
@@ -60,6 +60,7 @@ impl Table {
         table.operate();
         table.pages();
         table.prometheus();
+        table.loki();
         table
     }
 
@@ -161,6 +162,18 @@ impl Table {
             admin::clean_tombstones,
         );
         self.api("/admin/tsdb/snapshot", POST_PUT, admin::snapshot);
+    }
+
+    fn loki(&mut self) {
+        use loki::status;
+        self.scope = Scope::Read;
+        self.add("/loki/api/v1/status/buildinfo", GET, status::buildinfo);
+        self.add(
+            "/loki/api/v1/drilldown-limits",
+            GET_POST,
+            status::drilldown_limits,
+        );
+        self.add("/config/tenant/v1/limits", GET, status::tenant_limits);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.

@@ -9,6 +9,7 @@ mod agent;
 mod config;
 mod features;
 mod ignored;
+mod log_queries;
 mod query;
 mod remote_read;
 mod rules;
@@ -35,6 +36,7 @@ pub(crate) use features::{
     DELAYED_NAME_REMOVAL, Fate, closest as closest_feature, fate, has as has_feature,
     promql_features,
 };
+pub(crate) use log_queries::LogQueryFlags;
 pub(crate) use storage::WalSync;
 pub(crate) use values::parse_duration;
 
@@ -60,6 +62,9 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     pub(crate) query: query::QueryFlags,
+
+    #[command(flatten)]
+    pub(crate) log_queries: LogQueryFlags,
 
     #[command(flatten)]
     pub(crate) remote_read: remote_read::RemoteReadFlags,

@@ -86,6 +86,16 @@ impl ApiError {
         ApiError::new(ErrorKind::Unavailable, text).with_status(StatusCode::SERVICE_UNAVAILABLE)
     }
 
+    /// Returns the status that it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| self.kind.status())
+    }
+
+    /// Returns what is wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Answers with another status than the kind's own.
     pub(crate) fn with_status(mut self, status: StatusCode) -> ApiError {
         self.status = Some(status);
@@ -119,8 +129,7 @@ impl IntoResponse for ApiError {
         body.extend_from_slice(b"\",\"error\":");
         json::push_string(&mut body, &self.message, Escape::Html);
         body.push(b'}');
-        let status = self.status.unwrap_or_else(|| self.kind.status());
-        let mut response = (status, body).into_response();
+        let mut response = (self.status(), body).into_response();
         response.headers_mut().insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),

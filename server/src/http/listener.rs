@@ -168,14 +168,14 @@ async fn accept<F, Fut>(
             let served = match tls {
                 None => {
                     let stream = StallGuard::new(stream, limits.read_timeout);
-                    let connection = builder.serve_connection(io(stream), service);
+                    let connection = builder.serve_connection_with_upgrades(io(stream), service);
                     watcher.watch(connection.into_owned()).await
                 }
                 Some(tls) => {
                     let Some(stream) = secured(stream, &tls, limits, stop).await else {
                         return;
                     };
-                    let connection = builder.serve_connection(io(stream), service);
+                    let connection = builder.serve_connection_with_upgrades(io(stream), service);
                     watcher.watch(connection.into_owned()).await
                 }
             };

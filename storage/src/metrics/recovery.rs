@@ -431,6 +431,8 @@ impl Replayer<'_> {
                     self.shared.metadata.replay(found);
                 }
             }
+            // Only the log of a log store has them.
+            Entry::Entries(_) | Entry::Deletion(_) => {}
         }
     }
 

@@ -112,6 +112,10 @@ pub enum FrameKind {
     Exemplars = 7,
     /// Type, help and unit of metrics.
     Metadata = 8,
+    /// Log entries of streams.
+    Entries = 11,
+    /// The mark of a deletion of log entries.
+    Deletion = 12,
 }
 
 impl FrameKind {
@@ -125,6 +129,8 @@ impl FrameKind {
             6 => Some(FrameKind::Tombstones),
             7 => Some(FrameKind::Exemplars),
             8 => Some(FrameKind::Metadata),
+            11 => Some(FrameKind::Entries),
+            12 => Some(FrameKind::Deletion),
             _ => None,
         }
     }

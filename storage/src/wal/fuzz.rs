@@ -101,6 +101,11 @@ fn collect(entry: &Entry<'_>, out: &mut Vec<(u32, i64, u64)>) {
                 .map(|m| m.name.len() + m.help.len() + m.unit.len());
             out.extend(texts.map(|len| (0, -2, len as u64)));
         }
+        Entry::Entries(found) => out.extend(found.rows.iter().map(|row| {
+            let len = row.content(found.payload).len();
+            (row.stream, row.t_ns, len as u64)
+        })),
+        Entry::Deletion(number) => out.push((0, -3, *number)),
     }
 }
 
@@ -118,13 +123,15 @@ fn framed(mut data: &[u8]) -> Vec<u8> {
     while let Some((&[kind, flags, n, len], rest)) = data.split_first_chunk() {
         let body = rest.get(..usize::from(len)).unwrap_or(rest);
         data = &rest[body.len()..];
-        let kind = match kind % 6 {
+        let kind = match kind % 8 {
             0 => FrameKind::Series,
             1 => FrameKind::Floats,
             2 => FrameKind::Late,
             3 => FrameKind::Tombstones,
             4 => FrameKind::Exemplars,
-            _ => FrameKind::Metadata,
+            5 => FrameKind::Metadata,
+            6 => FrameKind::Entries,
+            _ => FrameKind::Deletion,
         };
         let start = begin_frame(&mut bytes);
         bytes.extend_from_slice(body);

@@ -20,6 +20,7 @@
 
 #![allow(unreachable_pub, reason = "public behind the feature `internals`")]
 
+mod entries;
 mod exemplars;
 mod floats;
 pub mod format;
@@ -38,6 +39,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use entries::{EntriesFrame, EntryRow, LoggedEntries, metadata_pairs};
 pub use exemplars::{LoggedExemplar, decode_exemplar, encode_exemplar};
 pub use histograms::LoggedHistogram;
 pub use metadata::{LoggedMetadata, decode_metadata, encode_metadata};

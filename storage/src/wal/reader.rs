@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use super::WalError;
+use super::entries::{self, LoggedEntries};
 use super::exemplars::{self, LoggedExemplar};
 use super::floats::FloatsDecoder;
 use super::format::{
@@ -54,6 +55,10 @@ pub enum Entry<'a> {
     Exemplars(&'a [LoggedExemplar]),
     /// Metrics whose metadata is this from here on.
     Metadata(&'a [LoggedMetadata<'a>]),
+    /// Log entries in the order they were logged.
+    Entries(&'a LoggedEntries<'a>),
+    /// The deletion of this number was asked for here.
+    Deletion(u64),
 }
 
 /// What replay found.
@@ -67,6 +72,8 @@ pub struct Replayed {
     pub series: u64,
     /// Samples.
     pub samples: u64,
+    /// Log entries.
+    pub entries: u64,
     /// An unfinished commit at the end, which was cut off. Nobody was told that it
     /// succeeded, or the disk lost what was not synced.
     pub torn: Option<TornTail>,
@@ -110,6 +117,7 @@ pub(super) struct FileRead {
     pub(super) stop: Option<Stop>,
     pub(super) series: u64,
     pub(super) samples: u64,
+    pub(super) entries: u64,
     /// The file has an older version: it is read, and not written on.
     pub(super) is_old: bool,
 }
@@ -231,6 +239,13 @@ impl FileReader {
             }
             FrameKind::Metadata => {
                 apply(Entry::Metadata(&metadata::decode(frame.body, n)?));
+            }
+            FrameKind::Entries => {
+                apply(Entry::Entries(&entries::decode(frame.body, n)?));
+                read.entries += n as u64;
+            }
+            FrameKind::Deletion => {
+                apply(Entry::Deletion(entries::decode_deletion(frame.body)?));
             }
         }
         Ok(())

@@ -121,6 +121,7 @@ impl Recovery<'_> {
             self.replayed.len_bytes += bytes.len() as u64;
             self.replayed.series += read.series;
             self.replayed.samples += read.samples;
+            self.replayed.entries += read.entries;
             let mut info = SegmentInfo {
                 seq,
                 len_bytes: bytes.len() as u64,
@@ -199,7 +200,7 @@ fn holds_sound_frame(tail: &[u8]) -> bool {
         // found in zeroes and never written.
         let len = u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
         let plausible = (1..=rest.len() - FRAME_HEADER_BYTES).contains(&len)
-            && matches!(rest[8], 1..=10)
+            && matches!(rest[8], 1..=12)
             && rest[9] < 4;
         if !plausible {
             continue;

@@ -52,6 +52,8 @@ impl Contents {
                 let texts = found.iter().map(|logged| format!("{logged:?}"));
                 self.metadata.extend(texts);
             }
+            // Their own tests are in `entries`.
+            Entry::Entries(_) | Entry::Deletion(_) => {}
         }
     }
 }

@@ -274,13 +274,21 @@ impl Wal {
     ///
     /// What is too large is refused by [`Wal::commit`].
     pub(super) fn record(&mut self, kind: FrameKind, n: u16, body: &[u8]) {
+        self.record_of(kind, n, &[body]);
+    }
+
+    /// As [`Wal::record`], for a body in several pieces.
+    pub(super) fn record_of(&mut self, kind: FrameKind, n: u16, pieces: &[&[u8]]) {
         let Frames { bytes, open } = &mut self.other_frames;
         let start = begin_frame(bytes);
-        bytes.extend_from_slice(body);
-        if body.len() > MAX_BODY_BYTES {
+        for piece in pieces {
+            bytes.extend_from_slice(piece);
+        }
+        let len = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        if len > MAX_BODY_BYTES {
             self.refused = Some(WalError::TooLarge {
                 what: "record",
-                found: body.len() as u64,
+                found: len as u64,
                 limit: MAX_BODY_BYTES as u64,
             });
         }

@@ -323,7 +323,7 @@ proptest! {
         let mut chance = Chance { bytes: choices.iter() };
         let (protobuf, json) = message(&REQUEST, &mut chance, 8);
         let mut out = Vec::new();
-        transcode(json.as_bytes(), &mut out, 1 << 20).unwrap();
+        transcode(json.as_bytes(), &REQUEST, &mut out, 1 << 20).unwrap();
         prop_assert_eq!(&out, &protobuf, "{}", json);
         translate_anything(&protobuf, &settings(bits));
     }
@@ -352,7 +352,7 @@ proptest! {
         }
         for text in [json.as_bytes(), &any_bytes] {
             let mut out = Vec::new();
-            if transcode(text, &mut out, 1 << 20).is_ok() {
+            if transcode(text, &REQUEST, &mut out, 1 << 20).is_ok() {
                 // Whatever JSON is taken makes a request.
                 prop_assert_eq!(check(&out, &REQUEST), Ok(()));
                 translate_anything(&out, &settings(bits));
@@ -385,7 +385,7 @@ fn seeds_of_fuzzing_are_requests_of_all_kinds() {
     let json = include_bytes!("../../../../fuzz/corpus/otlp_json/all_kinds.seed");
     let protobuf = include_bytes!("../../../../fuzz/corpus/otlp_protobuf/all_kinds.seed");
     let mut transcoded = Vec::new();
-    transcode(&json[1..], &mut transcoded, 1 << 20).unwrap();
+    transcode(&json[1..], &REQUEST, &mut transcoded, 1 << 20).unwrap();
     for (bits, request) in [(json[0], &transcoded[..]), (protobuf[0], &protobuf[1..])] {
         let mut sink = Anything::default();
         let translated = translate(request, &settings(bits), &mut sink).unwrap();

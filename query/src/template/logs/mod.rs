@@ -13,9 +13,11 @@ mod number;
 mod text;
 mod time;
 
+pub use number::parse_size;
+
 use super::function::{Body, Function, Host};
 use super::time::Time;
-use super::value::{IntType, Type, Value};
+use super::value::{IntType, Text, Type, Value};
 
 const STRING: Type = Type::String;
 const INT: Type = Type::Int(IntType::Int);
@@ -51,7 +53,7 @@ impl Host for Line<'_> {
 }
 
 /// Returns the labels of an entry as the data of its templates.
-pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Value {
+pub fn labels<'a, V: Into<Text>>(pairs: impl IntoIterator<Item = (&'a str, V)>) -> Value {
     super::alert::string_map(pairs)
 }
 

@@ -156,9 +156,15 @@ pub(super) fn div_float(a: &[Value]) -> Outcome {
     decimals(float(&a[0]), &a[1..], Decimal::div)
 }
 
-/// Reads a size such as `1.5 MiB`.
 pub(super) fn bytes(a: &[Value]) -> Outcome {
-    let text = string(&a[0]);
+    parse_size(&string(&a[0])).map(|size| Value::Float(size as f64))
+}
+
+/// Reads a size such as `1.5 MiB` and drops what is less than a byte.
+///
+/// # Errors
+/// The text is no size.
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let len = text
         .find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',')
         .unwrap_or(text.len());
@@ -172,7 +178,7 @@ pub(super) fn bytes(a: &[Value]) -> Outcome {
     if size >= u64::MAX as f64 {
         return Err(format!("too large: {text}"));
     }
-    Ok(Value::Float(size.trunc()))
+    Ok(size as u64)
 }
 
 fn unit_bytes(unit: &str) -> Option<f64> {

@@ -11,6 +11,7 @@ mod automaton;
 mod class;
 mod expand;
 mod parse;
+mod search;
 mod tree;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use regex_syntax::hir::{Hir, Look};
 
 pub(crate) use automaton::Automaton;
 pub(crate) use parse::{Dot, parse};
+pub use search::LineSearch;
 pub(crate) use tree::Node;
 
 /// Bound of a compiled expression, which a pattern of nested counts can reach.
@@ -153,6 +155,29 @@ impl Regex {
         })
     }
 
+    /// Returns all matches that do not overlap, each with its groups, as Go's
+    /// `FindAllStringSubmatch` finds them.
+    pub fn captures_all<'t>(&self, text: &'t str) -> Vec<Captures<'_, 't>> {
+        let mut found = Vec::new();
+        let mut ended_at = None;
+        for slots in self.engine.captures_iter(text) {
+            let Some(range) = slots.get_group(0) else {
+                continue;
+            };
+            // Go leaves out an empty match right behind a match.
+            if range.is_empty() && ended_at == Some(range.start) {
+                continue;
+            }
+            ended_at = Some(range.end);
+            found.push(Captures {
+                regex: self,
+                text,
+                slots,
+            });
+        }
+        found
+    }
+
     /// Returns the names of the groups, that of the whole match (always empty)
     /// first; empty for a group without name.
     pub fn group_names(&self) -> &[String] {
@@ -211,6 +236,17 @@ impl<'t> Captures<'_, 't> {
     pub fn get(&self, index: usize) -> Option<&'t str> {
         let range = self.slots.get_group(index)?;
         Some(&self.text[range.range()])
+    }
+
+    /// Returns where the text of a group lies, `None` where it took no part; 0 is the
+    /// match.
+    pub fn range(&self, index: usize) -> Option<Range<usize>> {
+        self.slots.get_group(index).map(|group| group.range())
+    }
+
+    /// Returns how many groups there are, that of the whole match among them.
+    pub fn group_count(&self) -> usize {
+        self.slots.group_len()
     }
 
     /// Appends a template with `$1`, `${1}`, `$name` and `${name}` replaced by what

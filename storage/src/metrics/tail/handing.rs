@@ -56,6 +56,8 @@ impl Handing<'_> {
             Entry::Tombstones(_) => {}
             Entry::Exemplars(found) => self.exemplars(found),
             Entry::Metadata(found) => found.iter().for_each(|found| self.metadata(found)),
+            // Only the log of a log store has them.
+            Entry::Entries(_) | Entry::Deletion(_) => {}
         }
     }
 

@@ -1,0 +1,3 @@
+//! Logs for measuring.
+
+pub(crate) mod lines;

@@ -1,0 +1,338 @@
+//! The receiver of pushes: a body in, batches to store out; and its totals.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::admission::{Admission, Admitted, Rules};
+use super::encoding::{self, Encoding};
+use super::error::PushError;
+use super::limits::{Limits, Reason, TENANT};
+use super::lines::LineFields;
+use super::tally::{Discarded, Tally};
+use super::{json, lines, protobuf};
+use crate::unpack::Reserve;
+
+/// What a body is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format<'f> {
+    /// Loki's protobuf, a block of snappy.
+    Protobuf,
+    /// Loki's JSON.
+    Json,
+    /// One JSON object a line.
+    JsonLines(&'f LineFields),
+}
+
+impl Format<'_> {
+    /// Returns the format that a Content-Type names: what is not JSON is protobuf.
+    pub fn from_content_type(content_type: Option<&str>) -> Format<'static> {
+        let named = content_type.and_then(|text| text.split(';').next());
+        match named.map(str::trim) {
+            Some(name) if name.eq_ignore_ascii_case("application/json") => Format::Json,
+            _ => Format::Protobuf,
+        }
+    }
+}
+
+/// How large a body may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimits {
+    /// As it was sent, in bytes.
+    pub body_bytes: usize,
+    /// Unpacked, in bytes.
+    pub decoded_bytes: usize,
+}
+
+impl Default for BodyLimits {
+    /// Returns Loki's: 100 MiB, and fifty times that.
+    fn default() -> BodyLimits {
+        BodyLimits {
+            body_bytes: 100 << 20,
+            decoded_bytes: 50 * (100 << 20),
+        }
+    }
+}
+
+/// Memory that a body is unpacked and read into. Batches borrow from it.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    unpacked: Vec<u8>,
+    request: Vec<u8>,
+    scratch: Vec<u8>,
+}
+
+/// Totals of a [`Receiver`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceiverStats {
+    /// Entries that came, refused ones included.
+    pub lines: u64,
+    /// Bytes of their lines and metadata.
+    pub bytes: u64,
+    /// Bytes of their metadata.
+    pub metadata_bytes: u64,
+    /// Lines that were cut.
+    pub cut_lines: u64,
+    /// Bytes that were cut off.
+    pub cut_bytes: u64,
+    /// Refused entries, in the order of [`Reason::ALL`].
+    pub discarded: [Discarded; Reason::ALL.len()],
+}
+
+/// Receives pushes. Shared by all connections.
+#[derive(Debug, Default)]
+pub struct Receiver {
+    body_limits: BodyLimits,
+    rules: ArcSwap<Rules>,
+    bucket: Mutex<Bucket>,
+    lines: AtomicU64,
+    line_bytes: AtomicU64,
+    metadata_bytes: AtomicU64,
+    cut_lines: AtomicU64,
+    cut_bytes: AtomicU64,
+    discarded_lines: [AtomicU64; Reason::ALL.len()],
+    discarded_bytes: [AtomicU64; Reason::ALL.len()],
+}
+
+impl Receiver {
+    /// Returns a receiver with these limits.
+    pub fn new(limits: Limits, body_limits: BodyLimits) -> Receiver {
+        let receiver = Receiver {
+            body_limits,
+            ..Receiver::default()
+        };
+        receiver.set_limits(limits);
+        receiver
+    }
+
+    /// Replaces the limits, for pushes from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.rules.store(Arc::new(Rules::new(limits)));
+    }
+
+    /// Returns the limits with what follows from them.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
+    }
+
+    /// Returns how large bodies may be.
+    pub fn body_limits(&self) -> BodyLimits {
+        self.body_limits
+    }
+
+    /// Reads a body as it was sent, at the time `now_ns`. `reserve` is asked before memory
+    /// is taken.
+    ///
+    /// # Errors
+    /// Nothing of it is to be stored, and why.
+    pub fn admit<'a>(
+        &self,
+        (format, encoding): (Format<'_>, Encoding),
+        body: &'a [u8],
+        buffers: &'a mut Buffers,
+        reserve: Reserve<'_>,
+        now_ns: i64,
+    ) -> Result<Admitted<'a>, PushError> {
+        let rules = self.rules.load();
+        let form = (format, encoding);
+        let admitted = read(
+            &rules,
+            form,
+            body,
+            buffers,
+            self.body_limits,
+            reserve,
+            now_ns,
+        );
+        if let Err(PushError::TooLarge { .. }) = &admitted {
+            self.too_large(body.len());
+        }
+        self.settle(rules.limits(), admitted?, now_ns)
+    }
+
+    /// Counts a body that was too large to be read.
+    pub fn too_large(&self, bytes: usize) {
+        self.discarded_bytes[Reason::RequestBodyTooLarge as usize]
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts what was admitted, and checks it against what may come in a second.
+    pub(crate) fn settle<'a>(
+        &self,
+        limits: &Limits,
+        admitted: Admitted<'a>,
+        now_ns: i64,
+    ) -> Result<Admitted<'a>, PushError> {
+        let mut tally = admitted.tally.clone_counts();
+        let outcome = self.check_rate(limits, &admitted, &mut tally, now_ns);
+        let add = |counter: &AtomicU64, n| counter.fetch_add(n, Ordering::Relaxed);
+        add(&self.lines, tally.lines);
+        add(&self.line_bytes, tally.line_bytes);
+        add(&self.metadata_bytes, tally.metadata_bytes);
+        add(&self.cut_lines, tally.cut_lines);
+        add(&self.cut_bytes, tally.cut_bytes);
+        for (at, discarded) in tally.discarded.iter().enumerate() {
+            if discarded.lines > 0 {
+                add(&self.discarded_lines[at], discarded.lines);
+                add(&self.discarded_bytes[at], discarded.bytes);
+            }
+        }
+        outcome?;
+        match admitted.has_streams {
+            true => Ok(admitted),
+            false => Err(PushError::NoStreams),
+        }
+    }
+
+    fn check_rate(
+        &self,
+        limits: &Limits,
+        admitted: &Admitted<'_>,
+        tally: &mut Tally,
+        now_ns: i64,
+    ) -> Result<(), PushError> {
+        let (lines, bytes) = (tally.accepted_lines, tally.accepted_bytes);
+        let rate = limits.ingestion_rate_bytes;
+        if rate == 0 || admitted.batches.is_empty() {
+            return Ok(());
+        }
+        let burst = limits.ingestion_burst_bytes;
+        if self.bucket.lock().take(bytes, rate, burst, now_ns) {
+            return Ok(());
+        }
+        tally.discard(Reason::RateLimited, lines, bytes as usize);
+        Err(PushError::RateLimited(format!(
+            "ingestion rate limit exceeded for user {TENANT} (limit: {rate} bytes/sec) while attempting to ingest '{lines}' lines totaling '{bytes}' bytes, reduce log volume or contact your Loki administrator to see if the limit can be increased"
+        )))
+    }
+
+    /// Returns the totals so far.
+    pub fn stats(&self) -> ReceiverStats {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut discarded = [Discarded::default(); Reason::ALL.len()];
+        for (at, discarded) in discarded.iter_mut().enumerate() {
+            discarded.lines = load(&self.discarded_lines[at]);
+            discarded.bytes = load(&self.discarded_bytes[at]);
+        }
+        let metadata_bytes = load(&self.metadata_bytes);
+        ReceiverStats {
+            lines: load(&self.lines),
+            bytes: load(&self.line_bytes) + metadata_bytes,
+            metadata_bytes,
+            cut_lines: load(&self.cut_lines),
+            cut_bytes: load(&self.cut_bytes),
+            discarded,
+        }
+    }
+}
+
+impl Admitted<'_> {
+    /// Returns what the sender is told once all that was accepted is stored: an error where
+    /// that is not everything.
+    ///
+    /// # Errors
+    /// Entries were refused.
+    pub fn outcome(&self, limits: &Limits) -> Result<(), PushError> {
+        if let Some(text) = self.tally.refusals() {
+            return Err(PushError::Refused(text));
+        }
+        let status = limits.block_ingestion_status_code;
+        match self.tally.blocked() {
+            Some(text) if status != 200 => Err(PushError::Blocked {
+                status,
+                text: text.to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads Loki's JSON at the time `now_ns` as a server does that has these rules.
+///
+/// # Errors
+/// It is none.
+pub fn admit_json<'a>(
+    rules: &Rules,
+    body: &'a [u8],
+    buffers: &'a mut Buffers,
+    now_ns: i64,
+) -> Result<Admitted<'a>, PushError> {
+    let form = (Format::Json, Encoding::Identity);
+    let limits = BodyLimits::default();
+    read(rules, form, body, buffers, limits, &mut |_| true, now_ns)
+}
+
+fn read<'a>(
+    rules: &Rules,
+    (format, encoding): (Format<'_>, Encoding),
+    body: &'a [u8],
+    buffers: &'a mut Buffers,
+    limits: BodyLimits,
+    reserve: Reserve<'_>,
+    now_ns: i64,
+) -> Result<Admitted<'a>, PushError> {
+    let Buffers {
+        unpacked,
+        request,
+        scratch,
+    } = buffers;
+    let limit_bytes = limits.decoded_bytes;
+    let mut body = body;
+    // A block of snappy is what protobuf comes as; JSON that says so is often not packed.
+    let is_plain = match format {
+        Format::Protobuf => encoding == Encoding::Snappy,
+        _ => encoding == Encoding::Snappy && body.trim_ascii_start().starts_with(b"{"),
+    };
+    if encoding != Encoding::Identity && !is_plain {
+        *unpacked = encoding::unpack(body, encoding, limit_bytes, reserve)?;
+        body = unpacked;
+    }
+    if format == Format::Protobuf {
+        *request = encoding::unpack(body, Encoding::Snappy, limit_bytes, reserve)?;
+        body = request;
+    } else {
+        if !reserve(body.len()) {
+            return Err(PushError::Busy);
+        }
+        scratch.clear();
+        scratch.resize(body.len(), 0);
+    }
+    let mut admission = Admission::new(rules, now_ns, reserve);
+    match format {
+        Format::Protobuf => protobuf::read(body, &mut admission)?,
+        Format::Json => json::read(body, scratch, &mut admission)?,
+        Format::JsonLines(fields) => lines::read(body, scratch, fields, &mut admission)?,
+    }
+    Ok(admission.finish())
+}
+
+/// Bytes that may come, refilled as time goes.
+#[derive(Debug, Default)]
+struct Bucket {
+    bytes: f64,
+    /// When it was filled up to `bytes`.
+    filled_ns: Option<i64>,
+}
+
+impl Bucket {
+    /// Takes bytes, all or none.
+    fn take(&mut self, bytes: u64, rate: u64, burst: u64, now_ns: i64) -> bool {
+        let full = burst as f64;
+        let since = self
+            .filled_ns
+            .map(|filled| now_ns.saturating_sub(filled).max(0));
+        self.bytes = match since {
+            Some(since_ns) => (self.bytes + since_ns as f64 / 1e9 * rate as f64).min(full),
+            None => full,
+        };
+        self.filled_ns = Some(now_ns);
+        let fits = bytes as f64 <= self.bytes;
+        if fits {
+            self.bytes -= bytes as f64;
+        }
+        fits
+    }
+}

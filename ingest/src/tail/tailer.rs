@@ -1,0 +1,359 @@
+//! All jobs that follow logs: started, replaced, stopped, looked at.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+use super::config::{FilesConfig, LogJob, LogSourceConfig, TailOptions};
+use super::follow::{FileTarget, Follow, Shown};
+use super::outlet::{CommonLimit, Outlet, Signal};
+use super::positions::Positions;
+use super::sink::{LogSink, SinkStats};
+use super::stats::FileCounts;
+use super::targets::{self, Dropped};
+use super::watch::Hints;
+use crate::pipeline::metrics::LogMetrics;
+use crate::pipeline::{Languages, Pipeline, PipelineStats, Tools};
+
+/// What all jobs need.
+#[derive(Clone)]
+pub struct TailSetup {
+    /// Where positions are kept.
+    pub dir: PathBuf,
+    /// What stores entries.
+    pub sink: Arc<dyn LogSink>,
+    /// The languages of stages.
+    pub languages: Arc<dyn Languages>,
+    /// The clock, in nanoseconds since the epoch.
+    pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// The name of this host.
+    pub host: String,
+}
+
+/// Everything that follows logs.
+pub struct Tailer {
+    setup: TailSetup,
+    pipelines: Arc<PipelineStats>,
+    metrics: Arc<LogMetrics>,
+    sent: Arc<SinkStats>,
+    /// Held while jobs are replaced.
+    jobs: Mutex<Jobs>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    options: Option<TailOptions>,
+    running: BTreeMap<String, Running>,
+    /// Opened with the first job.
+    positions: Option<Arc<Mutex<Positions>>>,
+    limit: Option<Arc<CommonLimit>>,
+}
+
+/// A job at work.
+struct Running {
+    job: LogJob,
+    signal: Arc<Signal>,
+    thread: Option<JoinHandle<()>>,
+    shown: Arc<Shown>,
+    targets: Arc<Mutex<Arc<Vec<FileTarget>>>>,
+    dropped: Vec<Dropped>,
+}
+
+/// Jobs that are ready to run.
+#[derive(Debug)]
+pub struct PreparedJobs {
+    jobs: Vec<(LogJob, Pipeline)>,
+    options: TailOptions,
+}
+
+/// What a job does at one moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct JobStatus {
+    /// Its name.
+    pub job: String,
+    /// What it is: `file`, `journal` or `syslog`.
+    pub kind: &'static str,
+    /// Patterns, with the labels of their entries.
+    pub targets: Vec<(String, Vec<(String, String)>)>,
+    /// Targets that are not followed.
+    pub dropped: Vec<Dropped>,
+    /// The files that are followed.
+    pub files: Vec<FileCounts>,
+    /// Files that are not followed any more, by path.
+    pub past: Vec<FileCounts>,
+    /// What went wrong last, by file.
+    pub failures: BTreeMap<PathBuf, String>,
+}
+
+impl std::fmt::Debug for Tailer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tailer").finish_non_exhaustive()
+    }
+}
+
+impl Tailer {
+    /// Returns one without any job.
+    pub fn new(setup: TailSetup) -> Tailer {
+        Tailer {
+            setup,
+            pipelines: Arc::default(),
+            metrics: Arc::default(),
+            sent: Arc::default(),
+            jobs: Mutex::default(),
+        }
+    }
+
+    /// Makes the pipelines of jobs, and changes nothing.
+    ///
+    /// # Errors
+    /// The first job that cannot be made.
+    pub fn prepare(&self, jobs: &[LogJob], options: &TailOptions) -> Result<PreparedJobs, String> {
+        let mut prepared = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let signal = Arc::new(Signal::default());
+            let pipeline = Pipeline::new(&job.stages, &self.tools(&signal));
+            let pipeline =
+                pipeline.map_err(|error| format!("log job {}: {error}", job.job_name))?;
+            prepared.push((job.clone(), pipeline));
+        }
+        Ok(PreparedJobs {
+            jobs: prepared,
+            options: options.clone(),
+        })
+    }
+
+    fn tools(&self, signal: &Arc<Signal>) -> Tools {
+        let signal = Arc::clone(signal);
+        Tools {
+            languages: Arc::clone(&self.setup.languages),
+            stats: Arc::clone(&self.pipelines),
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.setup.clock),
+            wait: Arc::new(move |time| signal.sleep(time)),
+        }
+    }
+
+    /// Runs exactly these jobs from now on. One that is as it was goes on undisturbed. This
+    /// may wait for the store; it is no call for an asynchronous task.
+    ///
+    /// # Errors
+    /// Positions cannot be kept, so that nothing is followed; or a thread cannot be started.
+    pub fn commit(&self, prepared: PreparedJobs) -> Result<(), String> {
+        let mut jobs = self.jobs.lock();
+        let PreparedJobs {
+            jobs: wanted,
+            options,
+        } = prepared;
+        let same_options = jobs.options.as_ref() == Some(&options);
+        let mut kept = BTreeMap::new();
+        for (name, running) in std::mem::take(&mut jobs.running) {
+            let stays = same_options && wanted.iter().any(|(job, _)| *job == running.job);
+            match stays {
+                true => {
+                    kept.insert(name, running);
+                }
+                false => running.stop(),
+            }
+        }
+        jobs.running = kept;
+        if !same_options {
+            jobs.limit = options.rate.map(|limit| Arc::new(CommonLimit::new(limit)));
+        }
+        let files = wanted
+            .iter()
+            .any(|(job, _)| !matches!(job.source, LogSourceConfig::Syslog(_)));
+        if jobs.positions.is_none() && files {
+            let path = self.setup.dir.join("positions");
+            let positions = Positions::open(&path, (self.setup.clock)());
+            let positions = positions.map_err(|error| {
+                format!(
+                    "positions of log files in {} cannot be kept: {error}",
+                    path.display()
+                )
+            })?;
+            jobs.positions = Some(Arc::new(Mutex::new(positions)));
+        }
+        if let Some(positions) = &jobs.positions {
+            let names = wanted.iter().map(|(job, _)| job.job_name.clone());
+            positions.lock().set_jobs(names.collect());
+        }
+        let imported = imported(options.promtail_positions.as_deref());
+        for (job, pipeline) in wanted {
+            if jobs.running.contains_key(&job.job_name) {
+                continue;
+            }
+            let running = self.start(&jobs, job, pipeline, &options, &imported)?;
+            jobs.running.insert(running.job.job_name.clone(), running);
+        }
+        jobs.options = Some(options);
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        jobs: &Jobs,
+        job: LogJob,
+        _pipeline: Pipeline,
+        options: &TailOptions,
+        imported: &BTreeMap<PathBuf, u64>,
+    ) -> Result<Running, String> {
+        let signal = Arc::new(Signal::default());
+        // Made anew, so that its stages wait for the signal of this job.
+        let pipeline = Pipeline::new(&job.stages, &self.tools(&signal));
+        let pipeline = pipeline.map_err(|error| format!("log job {}: {error}", job.job_name))?;
+        let shown = Arc::new(Shown::default());
+        let outlet = Outlet {
+            job: job.job_name.as_str().into(),
+            sink: Arc::clone(&self.setup.sink),
+            stats: Arc::clone(&self.sent),
+            dropped: Arc::clone(&self.pipelines),
+            limit: jobs.limit.clone(),
+            signal: Arc::clone(&signal),
+            clock: Arc::clone(&self.setup.clock),
+        };
+        let (targets, dropped, thread) = match &job.source {
+            LogSourceConfig::Files(files) => {
+                let Some(positions) = &jobs.positions else {
+                    return Err("positions of log files are not kept".to_owned());
+                };
+                let (found, dropped) = self.targets_of(&job, files);
+                let targets = Arc::new(Mutex::new(Arc::new(found)));
+                let follow = Follow {
+                    job: job.job_name.clone(),
+                    config: (**files).clone(),
+                    options: options.clone(),
+                    targets: Arc::clone(&targets),
+                    pipeline,
+                    positions: Arc::clone(positions),
+                    hints: Arc::new(Hints::new(Arc::clone(&signal))),
+                    outlet,
+                    shown: Arc::clone(&shown),
+                    imported: imported.clone(),
+                    files: BTreeMap::new(),
+                    copies: BTreeMap::new(),
+                    scanned: false,
+                    unsynced: false,
+                    synced_ns: 0,
+                    next: 0,
+                };
+                let thread = spawn(&job.job_name, move || follow.run())?;
+                (targets, dropped, thread)
+            }
+            LogSourceConfig::Journal(_) | LogSourceConfig::Syslog(_) => {
+                return Err(format!("log job {} cannot be started", job.job_name));
+            }
+        };
+        Ok(Running {
+            job,
+            signal,
+            thread: Some(thread),
+            shown,
+            targets,
+            dropped,
+        })
+    }
+
+    fn targets_of(&self, job: &LogJob, files: &FilesConfig) -> (Vec<FileTarget>, Vec<Dropped>) {
+        let found = targets::listed(&files.static_configs);
+        targets::targets(&found, &job.relabel, &self.setup.host)
+    }
+
+    /// Stops all jobs, when what they read is stored. It may wait for the store.
+    pub fn stop(&self) {
+        let mut jobs = self.jobs.lock();
+        let running = std::mem::take(&mut jobs.running);
+        for job in running.values() {
+            job.signal.stop();
+        }
+        for job in running.into_values() {
+            job.stop();
+        }
+    }
+
+    /// Returns what pipelines count.
+    pub fn pipelines(&self) -> &PipelineStats {
+        &self.pipelines
+    }
+
+    /// Returns the metrics of stages.
+    pub fn metrics(&self) -> &LogMetrics {
+        &self.metrics
+    }
+
+    /// Returns what was sent to the sink.
+    pub fn sent(&self) -> &SinkStats {
+        &self.sent
+    }
+
+    /// Returns what all jobs do, in order of their names.
+    pub fn status(&self) -> Vec<JobStatus> {
+        let jobs = self.jobs.lock();
+        jobs.running.values().map(Running::status).collect()
+    }
+}
+
+impl Running {
+    fn stop(mut self) {
+        self.signal.stop();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(job = self.job.job_name, "a log job ended in a panic");
+        }
+    }
+
+    fn status(&self) -> JobStatus {
+        let targets = Arc::clone(&self.targets.lock());
+        let targets = targets.iter().map(|target| {
+            let labels = target.labels.iter();
+            let labels = labels.map(|(n, v)| ((**n).to_owned(), (**v).to_owned()));
+            (target.include.as_str().to_owned(), labels.collect())
+        });
+        JobStatus {
+            job: self.job.job_name.clone(),
+            kind: match self.job.source {
+                LogSourceConfig::Files(_) => "file",
+                LogSourceConfig::Journal(_) => "journal",
+                LogSourceConfig::Syslog(_) => "syslog",
+            },
+            targets: targets.collect(),
+            dropped: self.dropped.clone(),
+            files: self.shown.files.lock().iter().map(|f| f.counts()).collect(),
+            past: self.shown.past.lock().values().cloned().collect(),
+            failures: self.shown.failures.lock().clone(),
+        }
+    }
+}
+
+impl Drop for Tailer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn spawn(job: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
+    let thread = std::thread::Builder::new().name("kymo-tail".to_owned());
+    let thread = thread.spawn(work);
+    thread.map_err(|error| format!("log job {job} cannot be started: {error}"))
+}
+
+/// Reads positions that Promtail kept by path: `positions:` and lines of a path and an
+/// offset.
+fn imported(path: Option<&Path>) -> BTreeMap<PathBuf, u64> {
+    let Some(text) = path.and_then(|path| std::fs::read_to_string(path).ok()) else {
+        return BTreeMap::new();
+    };
+    let unquoted = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
+    let mut positions = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with(' ')) {
+        if let Some((path, offset)) = line.rsplit_once(':')
+            && let Ok(offset) = unquoted(offset).parse()
+        {
+            positions.insert(PathBuf::from(unquoted(path)), offset);
+        }
+    }
+    positions
+}

@@ -1,0 +1,113 @@
+//! The ways into the parser.
+
+use kymo_storage::model::Matcher;
+
+use crate::logql::ast::{Expr, LogExpr, MetricExpr};
+use crate::logql::build::TreeBuilder;
+use crate::logql::check::{check_selector, check_stages};
+use crate::logql::error::{LogQlError, ParseError};
+use crate::logql::pretty::pretty;
+
+/// The length from which on a query is refused.
+pub const MAX_QUERY_BYTES: usize = 131_072;
+
+/// Reads a query and checks all of it.
+///
+/// # Errors
+/// [`LogQlError::Parse`]: the first thing that is wrong with it.
+pub fn parse(text: &str) -> Result<Expr, LogQlError> {
+    let expr = read_checked(text)?;
+    check_stages(&expr)?;
+    Ok(expr)
+}
+
+/// Reads a query for entries, with nothing counted.
+///
+/// # Errors
+/// Those of [`parse`], and [`LogQlError::OnlyEntries`] for a metric query.
+pub fn parse_log(text: &str) -> Result<LogExpr, LogQlError> {
+    match parse(text)? {
+        Expr::Log(log) => Ok(log),
+        Expr::Metric(_) => Err(LogQlError::OnlyEntries),
+    }
+}
+
+/// Reads a selector alone, which has to select something.
+///
+/// # Errors
+/// [`LogQlError::Parse`] for what is no query, [`LogQlError::OnlyMatchers`] for what is
+/// more than a selector.
+pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, LogQlError> {
+    let expr = read_checked(text)?;
+    only_matchers(expr)
+}
+
+/// Reads a selector alone, which may be `{}` or fit streams without any of its labels.
+///
+/// # Errors
+/// As of [`parse_matchers`].
+pub fn parse_any_matchers(text: &str) -> Result<Vec<Matcher>, LogQlError> {
+    let expr = read(text)?;
+    only_matchers(expr)
+}
+
+/// Checks that a selector selects something: that one of its conditions does not hold for
+/// a label that is absent.
+///
+/// # Errors
+/// [`LogQlError::Parse`] where it does not.
+pub fn require_selection(matchers: &[Matcher]) -> Result<(), LogQlError> {
+    Ok(check_selector(matchers)?)
+}
+
+/// Writes a query in the form that one can read: in one line if that is short, else in
+/// several with indentation.
+///
+/// # Errors
+/// [`LogQlError::Parse`] for what is no query. Stages are written as they are, also those
+/// that could not be run.
+pub fn format_query(text: &str) -> Result<String, LogQlError> {
+    Ok(pretty(&read_checked(text)?))
+}
+
+fn only_matchers(expr: Expr) -> Result<Vec<Matcher>, LogQlError> {
+    match expr {
+        Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
+        _ => Err(LogQlError::OnlyMatchers),
+    }
+}
+
+fn read_checked(text: &str) -> Result<Expr, ParseError> {
+    let expr = read(text)?;
+    if let Expr::Log(log) = &expr {
+        check_selector(&log.matchers)?;
+    }
+    Ok(expr)
+}
+
+fn read(text: &str) -> Result<Expr, ParseError> {
+    let len = text.len();
+    if len >= MAX_QUERY_BYTES {
+        let message = format!("input size too long ({len} > {MAX_QUERY_BYTES})");
+        return Err(ParseError::new(message));
+    }
+    TreeBuilder::read(text)?.finish()
+}
+
+impl Expr {
+    /// Returns the metric expression, if the query is one.
+    pub fn as_metric(&self) -> Option<&MetricExpr> {
+        match self {
+            Expr::Metric(metric) => Some(metric),
+            Expr::Log(_) => None,
+        }
+    }
+
+    /// Returns the query for entries, if the query is one.
+    pub fn as_log(&self) -> Option<&LogExpr> {
+        match self {
+            Expr::Log(log) => Some(log),
+            Expr::Metric(_) => None,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+mod deep;
+mod errors;
+mod meaning;
+mod prints;
+mod random;

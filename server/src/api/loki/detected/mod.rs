@@ -1,0 +1,5 @@
+//! What there is in logs: labels of streams, fields of entries.
+
+mod fields;
+mod kind;
+mod labels;

@@ -1,0 +1,160 @@
+//! One part of several.
+
+use std::ops::ControlFlow;
+
+use super::PartError;
+use super::read::{RowFilter, RowRef};
+use super::reader::PartReader;
+use super::rows::{Row, Rows};
+use super::writer::{PartMeta, PartWriter};
+
+/// Entries between two questions to the caller.
+const PACE_ROWS: usize = 4096;
+
+/// Writes the entries of several parts into a new one, those that `keep` takes, in order of
+/// time; entries of one stream and time in order of the parts. `pace` is asked every few
+/// milliseconds of work and may wait, or break off.
+///
+/// Memory: one row group of each part that has entries of the same time, and the writer.
+///
+/// # Errors
+/// [`PartError::Stopped`] where `pace` breaks off, a part is damaged, or the disk refuses;
+/// the writer leaves nothing then.
+pub fn merge(
+    parts: &[&PartReader],
+    mut writer: PartWriter,
+    mut keep: impl FnMut(&PartReader, RowRef<'_>) -> bool,
+    pace: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Option<PartMeta>, PartError> {
+    let mut sources = Vec::new();
+    for part in parts {
+        let streams = part
+            .streams()
+            .iter()
+            .map(|labels| writer.stream(labels))
+            .collect();
+        sources.push(Source::new(part, streams));
+    }
+    let mut n = 0;
+    loop {
+        // A group is opened when the first of its entries may be the next one.
+        let next = loop {
+            let least = |(number, source): (usize, &Source<'_>)| {
+                source.next_ns().map(|t_ns| (t_ns, number))
+            };
+            let Some((_, number)) = sources.iter().enumerate().filter_map(least).min() else {
+                return writer.finish();
+            };
+            let source = &mut sources[number];
+            if source.is_open() {
+                break source;
+            }
+            source.open_next(&mut keep)?;
+        };
+        next.move_to(&mut writer)?;
+        n += 1;
+        if n % PACE_ROWS == 0 && pace().is_break() {
+            return Err(PartError::Stopped);
+        }
+    }
+}
+
+/// A part with the entries of the groups that are being merged.
+struct Source<'a> {
+    part: &'a PartReader,
+    /// Numbers of its streams in the new part.
+    streams: Vec<u32>,
+    /// Groups that are not open yet, the next one last.
+    groups: Vec<usize>,
+    rows: Rows,
+    /// The rows left, the next one last.
+    order: Vec<Row>,
+}
+
+impl<'a> Source<'a> {
+    fn new(part: &'a PartReader, streams: Vec<u32>) -> Source<'a> {
+        let mut groups: Vec<usize> = (0..part.groups().len()).collect();
+        // Of groups that begin at one time the first one comes first.
+        groups.sort_by_key(|&group| (part.groups()[group].first_ns, group));
+        groups.reverse();
+        Source {
+            part,
+            streams,
+            groups,
+            rows: Rows::default(),
+            order: Vec::new(),
+        }
+    }
+
+    fn next_group_ns(&self) -> Option<i64> {
+        let group = self.groups.last();
+        group.map(|&group| self.part.groups()[group].first_ns)
+    }
+
+    /// Returns the time before which there is nothing left.
+    fn next_ns(&self) -> Option<i64> {
+        let row = self.order.last().map(|row| row.t_ns);
+        match (row, self.next_group_ns()) {
+            (Some(row), Some(group)) => Some(row.min(group)),
+            (row, group) => row.or(group),
+        }
+    }
+
+    /// Tells whether the next entry is known.
+    fn is_open(&self) -> bool {
+        self.order
+            .last()
+            .is_some_and(|row| self.next_group_ns().is_none_or(|t_ns| row.t_ns < t_ns))
+    }
+
+    /// Adds the entries of the next group to those that are left.
+    fn open_next(
+        &mut self,
+        keep: &mut impl FnMut(&PartReader, RowRef<'_>) -> bool,
+    ) -> Result<(), PartError> {
+        let Some(group) = self.groups.pop() else {
+            return Ok(());
+        };
+        // What is left moves to memory of its own, so that the rest of it is free.
+        let old = std::mem::take(&mut self.rows);
+        for &row in self.order.iter().rev() {
+            let metadata = metadata_of(&old, row);
+            self.rows
+                .push(row.stream, row.t_ns, old.line(row), metadata);
+        }
+        drop(old);
+        let Source { part, rows, .. } = self;
+        part.group(group)?.read(&RowFilter::all(), |row| {
+            if keep(part, row) {
+                rows.push(row.stream, row.t_ns, row.line, row.metadata.iter().copied());
+            }
+            Ok::<(), PartError>(())
+        })?;
+        self.order.clone_from(&self.rows.rows);
+        // Stable: of one time what was in the earlier group comes first.
+        self.order.sort_by_key(|row| row.t_ns);
+        self.order.reverse();
+        Ok(())
+    }
+
+    /// Moves the next entry to the new part.
+    fn move_to(&mut self, writer: &mut PartWriter) -> Result<(), PartError> {
+        let Some(row) = self.order.pop() else {
+            return Ok(());
+        };
+        let stream = self.streams[row.stream as usize];
+        let metadata = metadata_of(&self.rows, row);
+        writer.push(stream, row.t_ns, self.rows.line(row), metadata)
+    }
+}
+
+/// Returns names and values of the structured metadata of a row.
+fn metadata_of(rows: &Rows, row: Row) -> impl Iterator<Item = (&str, &str)> {
+    rows.pairs(row).iter().map(|&pair| {
+        let name = rows.names[pair.name as usize].as_str();
+        (
+            name,
+            std::str::from_utf8(rows.value(pair)).unwrap_or_default(),
+        )
+    })
+}

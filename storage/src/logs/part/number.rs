@@ -1,0 +1,200 @@
+//! Numbers as they are written in lines: exactly, or not at all.
+
+/// Most digits of a number that is kept as an integer.
+const MAX_DIGITS: usize = 18;
+
+/// How the numbers of a page are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spelling {
+    /// Digits behind the point that an integer stands for.
+    pub scale: u8,
+    /// Digits behind the point that are written even where they are zero.
+    pub least: u8,
+}
+
+/// A number of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written {
+    digits: i64,
+    /// Digits behind the point.
+    fraction: u8,
+}
+
+/// Reads a number in the one spelling that it can have: no zeros in front, no plus, no
+/// exponent, no minus in front of nothing but zeros.
+fn parse(text: &[u8]) -> Option<Written> {
+    let (negative, rest) = match text.split_first()? {
+        (b'-', rest) => (true, rest),
+        _ => (false, text),
+    };
+    if rest.len() > MAX_DIGITS + 1 {
+        return None;
+    }
+    let (mut digits, mut point) = (0i64, None);
+    for (i, &byte) in rest.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                digits = digits
+                    .checked_mul(10)?
+                    .checked_add(i64::from(byte - b'0'))?
+            }
+            b'.' if point.is_none() && i > 0 => point = Some(i),
+            _ => return None,
+        }
+    }
+    let whole = point.unwrap_or(rest.len());
+    let fraction = match point {
+        Some(i) => rest.len() - i - 1,
+        None => 0,
+    };
+    let zeros = whole > 1 && rest[0] == b'0';
+    let dangling = point.is_some() && fraction == 0;
+    if whole == 0 || zeros || dangling || (negative && digits == 0) {
+        return None;
+    }
+    Some(Written {
+        digits: if negative { -digits } else { digits },
+        fraction: fraction as u8,
+    })
+}
+
+/// Reads all values as numbers of one spelling; `None` where one of them is no such number.
+pub(super) fn parse_all(values: &[&[u8]], out: &mut Vec<i64>) -> Option<Spelling> {
+    out.clear();
+    let mut written = Vec::with_capacity(values.len());
+    let mut spelling = Spelling {
+        scale: 0,
+        least: u8::MAX,
+    };
+    for value in values {
+        let number = parse(value)?;
+        spelling.scale = spelling.scale.max(number.fraction);
+        spelling.least = spelling.least.min(number.fraction);
+        written.push(number);
+    }
+    if written.is_empty() {
+        return None;
+    }
+    for (number, value) in written.iter().zip(values) {
+        let ends_in_zero = value.last() == Some(&b'0');
+        if number.fraction > spelling.least && ends_in_zero {
+            return None;
+        }
+        let power = 10i64.checked_pow(u32::from(spelling.scale - number.fraction))?;
+        let scaled = number.digits.checked_mul(power)?;
+        // Differences of two of them fit an integer, too.
+        if scaled.unsigned_abs() >= 1 << 62 {
+            return None;
+        }
+        out.push(scaled);
+    }
+    Some(spelling)
+}
+
+/// Appends a number as it was written.
+pub(super) fn write(number: i64, spelling: Spelling, out: &mut Vec<u8>) {
+    let mut buffer = itoa::Buffer::new();
+    if spelling.scale == 0 {
+        out.extend_from_slice(buffer.format(number).as_bytes());
+        return;
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    let power = 10u64.pow(u32::from(spelling.scale));
+    let (whole, mut fraction) = (number.unsigned_abs() / power, number.unsigned_abs() % power);
+    out.extend_from_slice(buffer.format(whole).as_bytes());
+    let mut digits = spelling.scale;
+    while digits > spelling.least && fraction.is_multiple_of(10) {
+        fraction /= 10;
+        digits -= 1;
+    }
+    if digits == 0 {
+        return;
+    }
+    out.push(b'.');
+    let start = out.len();
+    out.resize(start + usize::from(digits), b'0');
+    for byte in out[start..].iter_mut().rev() {
+        *byte = b'0' + (fraction % 10) as u8;
+        fraction /= 10;
+    }
+}
+
+/// Largest scale that a file may say.
+pub(super) const MAX_SCALE: u8 = MAX_DIGITS as u8;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round_trip(texts: &[&str]) -> Option<Spelling> {
+        let values: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+        let mut numbers = Vec::new();
+        let spelling = parse_all(&values, &mut numbers)?;
+        for (&number, value) in numbers.iter().zip(values) {
+            let mut out = Vec::new();
+            write(number, spelling, &mut out);
+            assert_eq!(out, value);
+        }
+        Some(spelling)
+    }
+
+    #[test]
+    fn keeps_one_spelling_of_a_number() {
+        for text in [
+            "0",
+            "7",
+            "-7",
+            "0.5",
+            "-0.05",
+            "1.50",
+            "123456789012345678",
+            "0.0",
+        ] {
+            assert!(round_trip(&[text]).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "00",
+            "01",
+            "-0",
+            "-0.0",
+            "1.",
+            ".5",
+            "+1",
+            "1e5",
+            "1.0e5",
+            "1.2.3",
+            "a",
+            "5000000000000000000",
+            "9223372036854775808",
+            "1 ",
+        ] {
+            assert_eq!(round_trip(&[text]), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn several_numbers_share_a_spelling_where_zeros_allow() {
+        let shortest = round_trip(&["1", "2.5", "10", "0.125", "-3.75"]);
+        assert_eq!(shortest, Some(Spelling { scale: 3, least: 0 }));
+        let fixed = round_trip(&["1.00", "2.50", "0.12"]);
+        assert_eq!(fixed, Some(Spelling { scale: 2, least: 2 }));
+        let one = round_trip(&["1.0", "2.5", "0.25"]);
+        assert_eq!(one, Some(Spelling { scale: 2, least: 1 }));
+        assert_eq!(round_trip(&["1.5", "2.50"]), None);
+        assert_eq!(round_trip(&["100000000000000000", "0.00001"]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_written_again(texts in prop::collection::vec("-?[0-9]{1,3}(\\.[0-9]{0,3})?", 1..5)) {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            round_trip(&texts);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! A page of a row group that is being read.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+
+use super::PartError;
+use super::group::Group;
+use super::values::Values;
+
+/// A page, which decodes what it is asked for and keeps it.
+#[derive(Debug)]
+pub struct Page<'g, 'p> {
+    group: &'g Group<'p>,
+    number: usize,
+    rows: Range<usize>,
+    times: OnceCell<Vec<i64>>,
+    skeletons: OnceCell<Vec<u64>>,
+    shapes: OnceCell<Vec<u64>>,
+    columns: Vec<OnceCell<PageColumn>>,
+}
+
+/// The values of a column, and which rows of the page they are of.
+#[derive(Debug)]
+pub struct PageColumn {
+    /// The values.
+    pub values: Values,
+    /// For each value its row in the page; `None` where each row has one.
+    pub rows: Option<Vec<u32>>,
+}
+
+impl PageColumn {
+    /// Returns which value a row of the page has.
+    pub fn index(&self, row: usize) -> Option<usize> {
+        match &self.rows {
+            None => Some(row),
+            Some(rows) => rows.binary_search(&(row as u32)).ok(),
+        }
+    }
+}
+
+impl<'g, 'p> Page<'g, 'p> {
+    /// Begins with a page of a group.
+    pub fn new(group: &'g Group<'p>, number: usize) -> Page<'g, 'p> {
+        Page {
+            group,
+            number,
+            rows: group.page_rows(number),
+            times: OnceCell::new(),
+            skeletons: OnceCell::new(),
+            shapes: OnceCell::new(),
+            columns: (0..group.n_columns()).map(|_| OnceCell::new()).collect(),
+        }
+    }
+
+    /// Returns the group that it is of.
+    pub fn group(&self) -> &'g Group<'p> {
+        self.group
+    }
+
+    /// Returns the number of the page in its group.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Returns its rows, counted in the group.
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.clone()
+    }
+
+    /// Returns the times of the rows.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn times(&self) -> Result<&[i64], PartError> {
+        if let Some(times) = self.times.get() {
+            return Ok(times);
+        }
+        let mut times = Vec::new();
+        self.group.times(self.number, &mut times)?;
+        Ok(self.times.get_or_init(|| times))
+    }
+
+    /// Returns the numbers of the skeletons of the rows.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn skeletons(&self) -> Result<&[u64], PartError> {
+        if let Some(codes) = self.skeletons.get() {
+            return Ok(codes);
+        }
+        let codes = self.group.skeleton_codes(self.number)?;
+        Ok(self.skeletons.get_or_init(|| codes))
+    }
+
+    /// Returns the numbers of the sets of metadata names of the rows.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn shapes(&self) -> Result<&[u64], PartError> {
+        if let Some(codes) = self.shapes.get() {
+            return Ok(codes);
+        }
+        let codes = self.group.shape_codes(self.number)?;
+        Ok(self.shapes.get_or_init(|| codes))
+    }
+
+    /// Returns the values of a column of lines.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn part(&self, column: u32) -> Result<&PageColumn, PartError> {
+        let has = |skeleton: u64| {
+            let skeletons = self.group.skeletons();
+            skeletons[skeleton as usize].columns.contains(&column)
+        };
+        let n = self.group.skeletons().len();
+        self.values(column, n, Page::skeletons, has)
+    }
+
+    /// Returns the values of a column of structured metadata.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn metadata(&self, column: u32) -> Result<&PageColumn, PartError> {
+        let has = |shape: u64| self.group.shapes()[shape as usize].contains(&column);
+        let n = self.group.shapes().len();
+        self.values(column, n, Page::shapes, has)
+    }
+
+    fn values(
+        &self,
+        column: u32,
+        n_kinds: usize,
+        kinds: impl Fn(&Self) -> Result<&[u64], PartError>,
+        has: impl Fn(u64) -> bool,
+    ) -> Result<&PageColumn, PartError> {
+        let cell = self.columns.get(column as usize);
+        if let Some(found) = cell.and_then(OnceCell::get) {
+            return Ok(found);
+        }
+        let has: Vec<bool> = (0..n_kinds as u64).map(has).collect();
+        let kinds = kinds(self)?;
+        let mut rows = None;
+        let mut n = kinds.len();
+        if !kinds.iter().all(|&kind| has[kind as usize]) {
+            let with = kinds
+                .iter()
+                .enumerate()
+                .filter(|&(_, &kind)| has[kind as usize]);
+            let with: Vec<u32> = with.map(|(row, _)| row as u32).collect();
+            n = with.len();
+            rows = Some(with);
+        }
+        let values = self.group.values(column, self.number, n)?;
+        let found = PageColumn { values, rows };
+        match cell {
+            Some(cell) => Ok(cell.get_or_init(|| found)),
+            None => Err(PartError::Input {
+                path: self.group.part().path().to_path_buf(),
+                what: format!("a question about column {column}"),
+            }),
+        }
+    }
+
+    /// Appends the line of a row of the page.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn line(&self, row: usize, out: &mut Vec<u8>) -> Result<(), PartError> {
+        let skeleton = self.skeletons()?[row];
+        let skeleton = &self.group.skeletons()[skeleton as usize];
+        let t_ns = self.times()?[row];
+        out.extend_from_slice(skeleton.texts.get(0));
+        for (i, &column) in skeleton.columns.iter().enumerate() {
+            let values = self.part(column)?;
+            let index = values.index(row).unwrap_or(usize::MAX);
+            values
+                .values
+                .write(index, self.group.dictionary(column)?, t_ns, out);
+            out.extend_from_slice(skeleton.texts.get(i + 1));
+        }
+        Ok(())
+    }
+}

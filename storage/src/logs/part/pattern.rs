@@ -1,0 +1,217 @@
+//! Values that differ only in their digits: addresses, numbered names, paths with a number.
+
+use super::error::Decoded;
+use super::texts::Texts;
+use super::wire::{put, put_bytes, take, take_byte, take_bytes};
+use crate::codec::{CodecError, packed, varint};
+
+/// Most runs of digits of a value.
+const MAX_RUNS: usize = 12;
+
+/// Most digits of a run.
+const MAX_DIGITS: usize = 18;
+
+/// Values with the same text between their runs of digits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pattern {
+    /// Texts around the runs, one more than these.
+    texts: Texts,
+    runs: Vec<Run>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Run {
+    /// Digits of all, 0 where numbers are without zeros in front.
+    width: u8,
+    numbers: Vec<u64>,
+}
+
+/// Calls `run` for each run of digits and `text` for each text around them, also empty ones.
+fn pieces<'a>(value: &'a [u8], mut text: impl FnMut(&'a [u8]), mut run: impl FnMut(&'a [u8])) {
+    let mut rest = value;
+    loop {
+        let len = rest.iter().position(u8::is_ascii_digit);
+        let (before, digits) = rest.split_at(len.unwrap_or(rest.len()));
+        text(before);
+        if digits.is_empty() {
+            return;
+        }
+        let len = digits.iter().position(|byte| !byte.is_ascii_digit());
+        let (digits, after) = digits.split_at(len.unwrap_or(digits.len()));
+        run(digits);
+        rest = after;
+    }
+}
+
+impl Pattern {
+    /// Takes the values apart; `None` where they are not of one pattern.
+    pub(super) fn of(values: &[&[u8]]) -> Option<Pattern> {
+        let mut pattern = Pattern::default();
+        let mut widths = Vec::new();
+        pieces(
+            values.first()?,
+            |text| pattern.texts.push(text),
+            |digits| widths.push(Some(digits.len())),
+        );
+        if widths.is_empty() || widths.len() > MAX_RUNS {
+            return None;
+        }
+        pattern.runs.resize(widths.len(), Run::default());
+        let mut has_zeros = vec![false; widths.len()];
+        for value in values {
+            let (mut n_texts, mut n_runs, mut right) = (0, 0, true);
+            let texts = &pattern.texts;
+            let runs = &mut pattern.runs;
+            pieces(
+                value,
+                |text| {
+                    right &= texts.get(n_texts) == text && n_texts < texts.len();
+                    n_texts += 1;
+                },
+                |digits| {
+                    if let Some(run) = runs.get_mut(n_runs)
+                        && digits.len() <= MAX_DIGITS
+                    {
+                        has_zeros[n_runs] |= digits.len() > 1 && digits[0] == b'0';
+                        if widths[n_runs] != Some(digits.len()) {
+                            widths[n_runs] = None;
+                        }
+                        let number = |n, &byte: &u8| n * 10 + u64::from(byte - b'0');
+                        run.numbers.push(digits.iter().fold(0, number));
+                    }
+                    n_runs += 1;
+                },
+            );
+            let whole = runs
+                .iter()
+                .all(|run| run.numbers.len() == runs[0].numbers.len());
+            if !right || n_texts != texts.len() || n_runs != runs.len() || !whole {
+                return None;
+            }
+        }
+        for ((run, width), has_zeros) in pattern.runs.iter_mut().zip(widths).zip(has_zeros) {
+            if run.numbers.len() != values.len() {
+                return None;
+            }
+            match width {
+                Some(width) if has_zeros => run.width = width as u8,
+                _ if has_zeros => return None,
+                _ => {}
+            }
+        }
+        Some(pattern)
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        put(out, self.runs.len());
+        for text in self.texts.iter() {
+            put_bytes(out, text);
+        }
+        for run in &self.runs {
+            out.push(run.width);
+            let base = run.numbers.iter().copied().min().unwrap_or(0);
+            varint::write_u64(out, base);
+            let above: Vec<u64> = run.numbers.iter().map(|number| number - base).collect();
+            packed::pack(&above, out);
+        }
+    }
+
+    /// Reads `n` values.
+    pub(super) fn decode(bytes: &mut &[u8], n: usize) -> Decoded<Pattern> {
+        let mut pattern = Pattern::default();
+        let n_runs = take(bytes, MAX_RUNS)?;
+        for _ in 0..=n_runs {
+            pattern.texts.push(take_bytes(bytes)?);
+        }
+        for _ in 0..n_runs {
+            let width = take_byte(bytes)?;
+            if usize::from(width) > MAX_DIGITS {
+                return Err(CodecError::Invalid("digits of a pattern"));
+            }
+            let base = varint::read_u64(bytes)?;
+            let mut numbers = Vec::new();
+            packed::unpack(bytes, n, &mut numbers)?;
+            for number in &mut numbers {
+                *number = number.wrapping_add(base);
+            }
+            pattern.runs.push(Run { width, numbers });
+        }
+        Ok(pattern)
+    }
+
+    /// Returns the bytes in which the texts around the digits are, with their lengths.
+    pub(super) fn texts_of(bytes: &[u8]) -> &[u8] {
+        let mut rest = bytes;
+        let n = take(&mut rest, MAX_RUNS).unwrap_or(0);
+        for _ in 0..=n {
+            let _ = take_bytes(&mut rest);
+        }
+        &bytes[..bytes.len() - rest.len()]
+    }
+
+    /// Appends a value.
+    pub(super) fn write(&self, index: usize, out: &mut Vec<u8>) {
+        let mut buffer = itoa::Buffer::new();
+        out.extend_from_slice(self.texts.get(0));
+        for (i, run) in self.runs.iter().enumerate() {
+            let digits = buffer
+                .format(run.numbers.get(index).copied().unwrap_or(0))
+                .as_bytes();
+            let zeros = usize::from(run.width).saturating_sub(digits.len());
+            out.resize(out.len() + zeros, b'0');
+            out.extend_from_slice(digits);
+            out.extend_from_slice(self.texts.get(i + 1));
+        }
+    }
+
+    /// Returns the texts around the digits.
+    pub fn texts(&self) -> &Texts {
+        &self.texts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round_trip(texts: &[&str]) -> bool {
+        let values: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+        let Some(pattern) = Pattern::of(&values) else {
+            return false;
+        };
+        let mut bytes = Vec::new();
+        pattern.encode(&mut bytes);
+        let mut rest = &bytes[..];
+        let pattern = Pattern::decode(&mut rest, values.len()).unwrap();
+        assert!(rest.is_empty());
+        for (i, value) in values.iter().enumerate() {
+            let mut out = Vec::new();
+            pattern.write(i, &mut out);
+            assert_eq!(&out, value);
+        }
+        true
+    }
+
+    #[test]
+    fn finds_what_differs_in_digits_alone() {
+        assert!(round_trip(&["10.0.0.1", "192.168.14.250"]));
+        assert!(round_trip(&["dev-00012", "dev-10000"]));
+        assert!(round_trip(&["/a/7/b", "/a/81/b"]));
+        assert!(!round_trip(&["a1", "b1"]));
+        assert!(!round_trip(&["a1", "a1b2"]));
+        assert!(!round_trip(&["a1b2", "a1"]));
+        assert!(!round_trip(&["a01", "a1"]));
+        assert!(!round_trip(&["a", "a"]));
+        assert!(!round_trip(&["1234567890123456789"]));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_apart_comes_back(texts in prop::collection::vec("(a|b)?[0-9]{1,3}(x[0-9]{0,3})?", 1..4)) {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            round_trip(&texts);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Reads entries of a row group.
+
+use super::PartError;
+use super::group::Group;
+use super::needle::{Needle, Search};
+use super::page::Page;
+use crate::model::NanoRange;
+
+/// Which entries are read, and how much of them.
+#[derive(Debug, Clone, Copy)]
+pub struct RowFilter<'a> {
+    /// Numbers of the wanted streams in the part, in order; `None` for all.
+    pub streams: Option<&'a [u32]>,
+    /// Times of the wanted entries.
+    pub range: NanoRange,
+    /// Sets of texts: a wanted line contains one of each set at least.
+    pub needles: &'a [Vec<Needle>],
+    /// Whether lines are read; without, they are empty.
+    pub lines: bool,
+    /// Whether structured metadata is read; without, there is none.
+    pub metadata: bool,
+}
+
+impl RowFilter<'_> {
+    /// Returns a filter that takes all entries.
+    pub fn all() -> RowFilter<'static> {
+        RowFilter {
+            streams: None,
+            range: NanoRange::ALL,
+            needles: &[],
+            lines: true,
+            metadata: true,
+        }
+    }
+}
+
+/// An entry that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowRef<'a> {
+    /// Number of the stream in the part.
+    pub stream: u32,
+    /// When it happened, in nanoseconds since the epoch.
+    pub t_ns: i64,
+    /// The line, any bytes.
+    pub line: &'a [u8],
+    /// Structured metadata in order of the names.
+    pub metadata: &'a [(&'a str, &'a str)],
+}
+
+impl Group<'_> {
+    /// Calls `row` for the entries that a filter takes: stream by stream, those of a stream
+    /// in order of time, those of one time in order of arrival. Pages without such entries
+    /// are not decoded.
+    ///
+    /// # Errors
+    /// The group is damaged, or `row` fails.
+    pub fn read<E: From<PartError>>(
+        &self,
+        filter: &RowFilter<'_>,
+        mut row: impl FnMut(RowRef<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let info = self.info();
+        if !filter.range.overlaps(info.first_ns, info.last_ns) {
+            return Ok(());
+        }
+        let mut scratch = Scratch::default();
+        let mut searches = Vec::new();
+        for needles in filter.needles {
+            let of_group = needles.iter().map(|needle| needle.search(self));
+            searches.push(of_group.collect::<Result<Vec<_>, _>>()?);
+        }
+        for number in 0..self.n_pages() {
+            let page = Page::new(self, number);
+            if select(&page, filter, &searches, &mut scratch.selected)? {
+                visit(&page, filter, &mut scratch, &mut row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Scratch {
+    selected: Vec<(u32, u32)>,
+    line: Vec<u8>,
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Tells whether some filter takes a stream.
+fn takes(filter: &RowFilter<'_>, stream: u32) -> bool {
+    let streams = filter.streams;
+    streams.is_none_or(|streams| streams.binary_search(&stream).is_ok())
+}
+
+/// Finds the rows of a page that a filter takes, with their streams; false for none.
+fn select(
+    page: &Page<'_, '_>,
+    filter: &RowFilter<'_>,
+    searches: &[Vec<Search<'_>>],
+    selected: &mut Vec<(u32, u32)>,
+) -> Result<bool, PartError> {
+    selected.clear();
+    let rows = page.rows();
+    let info = page.group().info();
+    let runs = page.group().runs_of(rows.clone());
+    if !runs.iter().any(|run| takes(filter, run.stream)) {
+        return Ok(false);
+    }
+    let mut marks: Option<Vec<bool>> = None;
+    for any_of in searches {
+        let mut found = vec![false; rows.len()];
+        for search in any_of {
+            search.mark(page, &mut found)?;
+        }
+        if let Some(marks) = &marks {
+            found
+                .iter_mut()
+                .zip(marks)
+                .for_each(|(found, mark)| *found &= mark);
+        }
+        if !found.contains(&true) {
+            return Ok(false);
+        }
+        marks = Some(found);
+    }
+    let whole = filter.range.contains(info.first_ns) && filter.range.contains(info.last_ns);
+    for run in runs.iter().filter(|run| takes(filter, run.stream)) {
+        let of_page = run.start.max(rows.start)..run.end.min(rows.end);
+        let mut of_page = of_page.start - rows.start..of_page.end - rows.start;
+        if !whole {
+            // Times of a stream ascend.
+            let times = &page.times()?[of_page.clone()];
+            let first = times.partition_point(|&t| t < filter.range.start_ns);
+            let end = times.partition_point(|&t| t < filter.range.end_ns);
+            of_page = of_page.start + first..of_page.start + end.max(first);
+        }
+        selected.extend(of_page.map(|row| (row as u32, run.stream)));
+    }
+    if let Some(marks) = marks {
+        selected.retain(|&(row, _)| marks[row as usize]);
+    }
+    Ok(!selected.is_empty())
+}
+
+/// Calls `row` for the selected rows of a page.
+fn visit<E: From<PartError>>(
+    page: &Page<'_, '_>,
+    filter: &RowFilter<'_>,
+    scratch: &mut Scratch,
+    row: &mut impl FnMut(RowRef<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let group = page.group();
+    let times = page.times()?;
+    for &(index, stream) in &scratch.selected {
+        let index = index as usize;
+        scratch.line.clear();
+        if filter.lines {
+            page.line(index, &mut scratch.line)?;
+        }
+        let mut metadata: smallvec::SmallVec<[(&str, &str); 8]> = smallvec::SmallVec::new();
+        if filter.metadata {
+            let shape = &group.shapes()[page.shapes()?[index] as usize];
+            scratch.text.clear();
+            scratch.ends.clear();
+            for &column in shape {
+                let values = page.metadata(column)?;
+                let at = values.index(index).unwrap_or(usize::MAX);
+                let dictionary = group.dictionary(column)?;
+                values
+                    .values
+                    .write(at, dictionary, times[index], &mut scratch.text);
+                scratch.ends.push(scratch.text.len());
+            }
+            let mut start = 0;
+            for (&column, &end) in shape.iter().zip(&scratch.ends) {
+                let value = std::str::from_utf8(&scratch.text[start..end]);
+                let value =
+                    value.map_err(|_| group.damaged(column, "a text of structured metadata"))?;
+                metadata.push((&group.key(column).name, value));
+                start = end;
+            }
+        }
+        row(RowRef {
+            stream,
+            t_ns: times[index],
+            line: &scratch.line,
+            metadata: &metadata,
+        })?;
+    }
+    Ok(())
+}
