@@ -13,7 +13,7 @@ mod alerting;
 mod auth;
 mod client_file;
 mod discovery;
-mod emit;
+pub(crate) mod emit;
 mod error;
 mod expand;
 pub(crate) mod fields;
@@ -65,6 +65,8 @@ pub struct Config {
     pub alerting: Alerting,
     /// Patterns of the files that rules are read from.
     pub rule_files: Vec<String>,
+    /// Patterns of the files that rules over logs are read from.
+    pub log_rule_files: Vec<String>,
     /// The jobs of the file itself, in its order.
     pub scrape_configs: Vec<ScrapeConfig>,
     /// Patterns of the files that more jobs are read from.
@@ -155,6 +157,7 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
         config.alerting = alerting::read(node, config.global.name_validation, dir, problems);
     }
     config.rule_files = patterns(&mut fields, "rule_files", "rule", dir, problems);
+    config.log_rule_files = patterns(&mut fields, "log_rule_files", "rule", dir, problems);
     let what = "scrape config";
     config.scrape_config_files = patterns(&mut fields, "scrape_config_files", what, dir, problems);
     for (job, at) in read_jobs(&mut fields, dir, &config.global, problems) {
