@@ -45,7 +45,8 @@ fn lines(kymo: &Kymo) -> Vec<String> {
 
 fn call(kymo: &Kymo, method: &str, target: &str, body: &str) -> Answer {
     let headers = [("Content-Type", "application/yaml")];
-    kymo.client().call(method, target, &headers, body.as_bytes())
+    kymo.client()
+        .call(method, target, &headers, body.as_bytes())
 }
 
 /// A request to delete the lines with `bob` from an hour ago on.
@@ -77,10 +78,22 @@ fn deleted_entries_are_out_of_sight_at_once_and_after_a_restart() {
     assert_eq!(lines(&kymo), ["ann came", "bob is back"]);
     let nobody = call(&kymo, "DELETE", &format!("{DELETE}?request_id=none"), "");
     assert_eq!(nobody.status, 404);
-    assert_eq!(nobody.text(), "could not find delete request with given id\n");
+    assert_eq!(
+        nobody.text(),
+        "could not find delete request with given id\n"
+    );
     // What was not applied yet can be taken back.
-    let cancelled = call(&kymo, "DELETE", &format!("{DELETE}?request_id={id}&force=true"), "");
-    assert!(matches!(cancelled.status, 204 | 400), "{}", cancelled.text());
+    let cancelled = call(
+        &kymo,
+        "DELETE",
+        &format!("{DELETE}?request_id={id}&force=true"),
+        "",
+    );
+    assert!(
+        matches!(cancelled.status, 204 | 400),
+        "{}",
+        cancelled.text()
+    );
 }
 
 #[test]
@@ -111,16 +124,27 @@ rules:
 fn rules_are_put_evaluated_and_deleted() {
     let kymo = Kymo::start(&[]);
     let none = kymo.get(RULES);
-    assert_eq!((none.status, none.text().as_str()), (404, "no rule groups found\n"));
+    assert_eq!(
+        (none.status, none.text().as_str()),
+        (404, "no rule groups found\n")
+    );
     push(&kymo, now_s() - 60, &["ann came", "bob came"]);
     let put = call(&kymo, "POST", &format!("{RULES}/mine"), GROUP);
     assert_eq!(put.status, 202, "{}", put.text());
     assert_eq!(put.json()["status"], "success");
-    for (path, begins) in [("", "mine:\n"), ("/mine", "mine:\n"), ("/mine/shop", "name: shop\n")] {
+    for (path, begins) in [
+        ("", "mine:\n"),
+        ("/mine", "mine:\n"),
+        ("/mine/shop", "name: shop\n"),
+    ] {
         let answer = kymo.get(&format!("{RULES}{path}"));
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         assert!(answer.header("content-type").unwrap().contains("yaml"));
-        assert!(answer.text().starts_with(begins), "{path}: {}", answer.text());
+        assert!(
+            answer.text().starts_with(begins),
+            "{path}: {}",
+            answer.text()
+        );
         assert!(answer.text().contains("shop:lines:count1h"));
     }
     // What a rule records is a metric like any other.
@@ -133,9 +157,15 @@ fn rules_are_put_evaluated_and_deleted() {
         answer["data"]["alerts"][0]["labels"]["alertname"] == "BobCame"
     });
     let rules = kymo.get("/prometheus/api/v1/rules?type=alert").json();
-    assert_eq!((&rules["errorType"], &rules["error"]), (&json!(""), &json!("")));
+    assert_eq!(
+        (&rules["errorType"], &rules["error"]),
+        (&json!(""), &json!(""))
+    );
     let group = &rules["data"]["groups"][0];
-    assert_eq!((&group["name"], &group["file"]), (&json!("shop"), &json!("mine")));
+    assert_eq!(
+        (&group["name"], &group["file"]),
+        (&json!("shop"), &json!("mine"))
+    );
     assert_eq!(group["rules"].as_array().unwrap().len(), 1);
     assert_eq!(group["rules"][0]["name"], "BobCame");
     let wrong = kymo.get("/prometheus/api/v1/rules?type=zz");
@@ -144,10 +174,21 @@ fn rules_are_put_evaluated_and_deleted() {
     // Rules over metrics are others.
     let metrics = kymo.get("/api/v1/rules").json();
     assert_eq!(metrics["data"]["groups"], json!([]));
-    let broken = call(&kymo, "POST", &format!("{RULES}/mine"), "name: x\nrules: [{alert: A, expr: '{'}]\n");
+    let broken = call(
+        &kymo,
+        "POST",
+        &format!("{RULES}/mine"),
+        "name: x\nrules: [{alert: A, expr: '{'}]\n",
+    );
     assert_eq!(broken.status, 400);
     assert!(broken.text().contains("parse error"), "{}", broken.text());
-    assert_eq!(call(&kymo, "DELETE", &format!("{RULES}/mine/no"), "").status, 404);
-    assert_eq!(call(&kymo, "DELETE", &format!("{RULES}/mine/shop"), "").status, 202);
+    assert_eq!(
+        call(&kymo, "DELETE", &format!("{RULES}/mine/no"), "").status,
+        404
+    );
+    assert_eq!(
+        call(&kymo, "DELETE", &format!("{RULES}/mine/shop"), "").status,
+        202
+    );
     assert_eq!(kymo.get(&format!("{RULES}/mine/shop")).status, 404);
 }
