@@ -31,6 +31,7 @@ mod print;
 mod size;
 mod source;
 mod store;
+mod text;
 mod value;
 
 #[cfg(test)]
@@ -49,4 +50,5 @@ pub use source::{
     EntryBatch, EntryRef, LineNeedles, LogGroup, LogSelection, LogSet, LogSource, MemoryLogSource,
     MetadataRef,
 };
+pub use text::text_of;
 pub use value::{LogLine, LogResult, LogSample, LogSeries, LogStats, LogStream, LogValue};
