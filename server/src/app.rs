@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kymo_ingest::discovery::{Discovery, SourceStats};
+use kymo_ingest::loki;
 use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::logql::{LogEngine, LogEngineOptions};
 use kymo_query::rules::SourceLogs;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
-use kymo_storage::logs::{LogStore, LogStoreOptions};
+use kymo_storage::logs::LogStore;
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
 use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
@@ -35,6 +36,7 @@ use crate::forward::{BacklogLimits, Forwarder};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
+use crate::logs::{self, Logs};
 use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
@@ -44,6 +46,7 @@ use crate::scraping;
 use crate::urls::Urls;
 use crate::work::active_queries::ActiveQueries;
 use crate::work::auto_reload::{self, Watched};
+use crate::work::background::Stores;
 use crate::work::live::Live;
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
@@ -70,8 +73,11 @@ pub(crate) struct App {
     pub(crate) notices: Notices,
     /// Entries of logs as they are stored.
     pub(crate) live: Live,
+    /// Those who follow logs.
+    pub(crate) tails: api::Tails,
     pub(crate) remote_reads: RemoteReads,
     pub(crate) otlp: otlp::Receiver,
+    pub(crate) logs: Logs,
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
@@ -90,6 +96,7 @@ pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
     pub(crate) logs: Arc<LogStore>,
     pub(crate) engine: Engine,
+    pub(crate) log_engine: LogEngine,
     /// Of answers of the engine over the store.
     pub(crate) cache: ResultCache,
     pub(crate) active_queries: Arc<ActiveQueries>,
@@ -102,6 +109,13 @@ pub(crate) struct Core {
     pub(crate) forwarder: Forwarder,
     /// What all sources of targets count together.
     pub(crate) source_stats: Arc<SourceStats>,
+}
+
+impl Core {
+    /// Returns the memory that both stores hold, in bytes.
+    pub(crate) fn store_bytes(&self) -> u64 {
+        self.store.memory_bytes() + self.logs.memory_bytes()
+    }
 }
 
 /// The server is not ready to answer.
@@ -332,7 +346,6 @@ async fn serve(
         queries,
         query_log: Arc::default(),
         bodies: BodyLimits::new(Arc::clone(&memory), flags.web.read_timeout()),
-        memory,
         receiver: Receiver::new(
             remote_write::Limits::default(),
             flags.web.remote_write_accepts(),
@@ -341,7 +354,10 @@ async fn serve(
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
         live: Live::default(),
+        tails: api::Tails::default(),
         otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
+        logs: Logs::new(loki::Limits::default()),
+        memory,
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -374,18 +390,22 @@ async fn serve(
     }
 
     let store = open_store(&app).await?;
-    let logs = open_logs(&app).await?;
+    let log_store = logs::open(&app).await?;
     app.notices.end(notices::STARTING);
-    app.memory.measured(store.memory_bytes());
+    let stores = Stores {
+        metrics: Arc::clone(&store),
+        logs: Arc::clone(&log_store),
+    };
+    app.memory.measured(stores.memory_bytes());
     let measuring = tokio::spawn(background::measure(
         Arc::clone(&app.memory),
-        Arc::clone(&store),
+        stores.clone(),
         stopped.clone(),
     ));
     let policy = SyncPolicy::from(app.flags.storage.wal_sync);
     let syncing = (policy == SyncPolicy::Interval)
-        .then(|| tokio::spawn(background::sync(Arc::clone(&store), stopped.clone())));
-    let maintenance = Maintenance::start(Arc::clone(&app), Arc::clone(&store))?;
+        .then(|| tokio::spawn(background::sync(stores.clone(), stopped.clone())));
+    let maintenance = Maintenance::start(Arc::clone(&app), stores)?;
     let surroundings = scraping::surroundings(&app.flags);
     let notifier = Arc::new(Notifier::new(
         app.flags.rules.notify_options(),
@@ -396,15 +416,17 @@ async fn serve(
         memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
         ..app.flags.engine_options()
     };
+    let log_engine_options = LogEngineOptions {
+        max_series: app.flags.log_queries.max_log_series,
+        max_memory_bytes: app.memory.query_share(),
+        memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+        workers: None,
+    };
     let rules = Evaluator::new(rules::Setup {
         store: Arc::clone(&store),
         logs: Some(Arc::new(SourceLogs::new(
-            LogEngine::new(LogEngineOptions {
-                max_memory_bytes: app.memory.query_share(),
-                memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
-                ..LogEngineOptions::default()
-            }),
-            Arc::clone(&logs),
+            LogEngine::new(log_engine_options.clone()),
+            Arc::clone(&log_store),
         ))),
         // Rules are many and small, and get no help from the threads of queries.
         engine: Engine::new(engine_options.clone()),
@@ -425,6 +447,10 @@ async fn serve(
             workers: Some(app.queries.helpers()),
             ..engine_options
         }),
+        log_engine: LogEngine::new(LogEngineOptions {
+            workers: Some(app.queries.helpers()),
+            ..log_engine_options
+        }),
         cache: ResultCache::new(CacheOptions {
             max_bytes: app.flags.query.cache_size.min(app.memory.query_share() / 8),
             memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
@@ -440,7 +466,7 @@ async fn serve(
         ),
         forwarder: Forwarder::new(Arc::clone(&store), backlog_limits(app.handle())),
         store: Arc::clone(&store),
-        logs,
+        logs: Arc::clone(&log_store),
     });
     begin(&app, &core).await;
     if let Surrounding::Program(ready) = &surrounding {
@@ -483,7 +509,8 @@ async fn serve(
     core.forwarder.stop(app.flags.storage.flush_deadline).await;
     tokio::task::spawn_blocking(move || {
         maintenance.stop();
-        store.settle()
+        store.settle()?;
+        log_store.sync()
     })
     .await??;
     info!("stopped");
@@ -604,17 +631,6 @@ async fn open_store(app: &App) -> anyhow::Result<Arc<MetricStore>> {
         "store is open"
     );
     Ok(Arc::new(store))
-}
-
-async fn open_logs(app: &App) -> anyhow::Result<Arc<LogStore>> {
-    let mut options = LogStoreOptions::new(app.flags.storage.path.clone());
-    options.wal_sync = app.flags.storage.wal_sync.into();
-    let opened = tokio::task::spawn_blocking(move || LogStore::open(&options));
-    let (logs, recovery) = opened.await??;
-    for damage in &recovery.damages {
-        maintenance::report(damage);
-    }
-    Ok(Arc::new(logs))
 }
 
 /// Turns SIGTERM and SIGINT into a clean stop, and SIGHUP into a reload.

@@ -24,6 +24,7 @@ mod forward;
 mod grafana;
 mod http;
 mod log_client;
+mod logs;
 mod migrate;
 mod notices;
 mod notify;

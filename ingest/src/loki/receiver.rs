@@ -13,6 +13,7 @@ use super::limits::{Limits, Reason, TENANT};
 use super::lines::LineFields;
 use super::tally::{Discarded, Tally};
 use super::{json, lines, protobuf};
+use crate::otlp;
 use crate::unpack::Reserve;
 
 /// What a body is written in.
@@ -24,6 +25,10 @@ pub enum Format<'f> {
     Json,
     /// One JSON object a line.
     JsonLines(&'f LineFields),
+    /// Protobuf of OpenTelemetry.
+    OtlpProtobuf,
+    /// Its JSON.
+    OtlpJson,
 }
 
 impl Format<'_> {
@@ -155,8 +160,13 @@ impl Receiver {
 
     /// Counts a body that was too large to be read.
     pub fn too_large(&self, bytes: usize) {
-        self.discarded_bytes[Reason::RequestBodyTooLarge as usize]
-            .fetch_add(bytes as u64, Ordering::Relaxed);
+        self.discard(Reason::RequestBodyTooLarge, 0, bytes as u64);
+    }
+
+    /// Counts entries that were refused.
+    pub(super) fn discard(&self, reason: Reason, lines: u64, bytes: u64) {
+        self.discarded_lines[reason as usize].fetch_add(lines, Ordering::Relaxed);
+        self.discarded_bytes[reason as usize].fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts what was admitted, and checks it against what may come in a second.
@@ -174,10 +184,9 @@ impl Receiver {
         add(&self.metadata_bytes, tally.metadata_bytes);
         add(&self.cut_lines, tally.cut_lines);
         add(&self.cut_bytes, tally.cut_bytes);
-        for (at, discarded) in tally.discarded.iter().enumerate() {
+        for (reason, discarded) in Reason::ALL.into_iter().zip(tally.discarded) {
             if discarded.lines > 0 {
-                add(&self.discarded_lines[at], discarded.lines);
-                add(&self.discarded_bytes[at], discarded.bytes);
+                self.discard(reason, discarded.lines, discarded.bytes);
             }
         }
         outcome?;
@@ -237,7 +246,10 @@ impl Admitted<'_> {
     /// Entries were refused.
     pub fn outcome(&self, limits: &Limits) -> Result<(), PushError> {
         if let Some(text) = self.tally.refusals() {
-            return Err(PushError::Refused(text));
+            return Err(match self.tally.is_limited() {
+                true => PushError::RateLimited(text),
+                false => PushError::Refused(text),
+            });
         }
         let status = limits.block_ingestion_status_code;
         match self.tally.blocked() {
@@ -294,6 +306,11 @@ fn read<'a>(
         *request = encoding::unpack(body, Encoding::Snappy, limit_bytes, reserve)?;
         body = request;
     } else {
+        if format == Format::OtlpJson {
+            let made = otlp::logs_from_json(body, limit_bytes, reserve)?;
+            *request = made.ok_or(PushError::Busy)?;
+            body = request;
+        }
         if !reserve(body.len()) {
             return Err(PushError::Busy);
         }
@@ -305,6 +322,10 @@ fn read<'a>(
         Format::Protobuf => protobuf::read(body, &mut admission)?,
         Format::Json => json::read(body, scratch, &mut admission)?,
         Format::JsonLines(fields) => lines::read(body, scratch, fields, &mut admission)?,
+        Format::OtlpProtobuf | Format::OtlpJson => {
+            let settings = &rules.limits().otlp;
+            otlp::logs::read(body, scratch, settings, &mut admission)?;
+        }
     }
     Ok(admission.finish())
 }

@@ -295,7 +295,9 @@ groups:
     let printed = "(rate({app=\"a\"} |= \"error\"[5m]) > 1)";
     assert_eq!(group.rules[0].expr.to_string(), printed);
     // Rules over metrics have no line, and no such expressions.
-    let texts = parse("r.yml", text, &Accepted::default()).unwrap_err().texts();
+    let texts = parse("r.yml", text, &Accepted::default())
+        .unwrap_err()
+        .texts();
     assert_eq!(texts.len(), 2, "{texts:?}");
 
     let wrong = "\
@@ -327,13 +329,21 @@ fn a_group_can_stand_alone() {
         ..Accepted::default()
     };
     let text = "name: g\nrules:\n- {record: r, expr: vector(1)}\n";
-    assert_eq!(parse_group("group", text, &over_logs).unwrap().rules.len(), 1);
+    assert_eq!(
+        parse_group("group", text, &over_logs).unwrap().rules.len(),
+        1
+    );
     for (text, want) in [
         ("rules: []", "group: 1:1: Groupname must not be empty"),
-        ("name: g\nrule: []", "group: yaml: unmarshal errors:\n  line 2: field rule not found"),
+        (
+            "name: g\nrule: []",
+            "group: yaml: unmarshal errors:\n  line 2: field rule not found",
+        ),
         ("[", "group: yaml: line 1: "),
     ] {
-        let error = parse_group("group", text, &over_logs).unwrap_err().to_string();
+        let error = parse_group("group", text, &over_logs)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with(want), "{error}");
     }
 }
