@@ -54,9 +54,7 @@ fn push(kymo: &Kymo, streams: &Value, shift_s: i64) {
     }
     let headers = [("Content-Type", "application/json")];
     let (path, body) = ("/loki/api/v1/push", body.to_string());
-    let answer = kymo
-        .client()
-        .call("POST", path, &headers, body.as_bytes());
+    let answer = kymo.client().call("POST", path, &headers, body.as_bytes());
     assert_eq!(answer.status, 204, "{}", answer.text());
 }
 
@@ -86,7 +84,10 @@ fn judge(answer: &Answer, case: &Value, shift_s: i64) -> Result<(), String> {
     let status = case["status"].as_u64().unwrap();
     if u64::from(answer.status) != status {
         let text = answer.text();
-        return Err(format!("status {} instead of {status}: {text}", answer.status));
+        return Err(format!(
+            "status {} instead of {status}: {text}",
+            answer.status
+        ));
     }
     if status != 200 {
         let (said, wanted) = (answer.text(), field(case, "error").trim_end());
@@ -98,7 +99,10 @@ fn judge(answer: &Answer, case: &Value, shift_s: i64) -> Result<(), String> {
     let mut data = answer.json()["data"].take();
     let wanted = &case["data"];
     if data["resultType"] != wanted["resultType"] {
-        return Err(format!("a {} instead of a {}", data["resultType"], wanted["resultType"]));
+        return Err(format!(
+            "a {} instead of a {}",
+            data["resultType"], wanted["resultType"]
+        ));
     }
     move_back(&mut data, shift_s);
     let sorted = |data: &Value| {

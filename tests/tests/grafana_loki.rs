@@ -29,7 +29,11 @@ impl Recorded {
         let kymo = Kymo::start(&[]);
         let at = |i: i64| ((end_s - 3600 + i * 60) * NS).to_string();
         let shop = |i: i64| {
-            let (status, level) = if i % 10 == 0 { (500, "error") } else { (200, "info") };
+            let (status, level) = if i % 10 == 0 {
+                (500, "error")
+            } else {
+                (200, "info")
+            };
             let line = json!({
                 "level": level, "msg": format!("order {i} <done>"), "status": status,
                 "took": format!("{i}ms"), "size": "2KB", "user": {"id": i % 4, "vip": true},
@@ -124,7 +128,8 @@ fn encoded(params: &[(&str, &str)]) -> String {
 #[test]
 fn health_l01_to_l03() {
     let kymo = Kymo::start(&[]);
-    let target = "/loki/api/v1/query?direction=backward&query=vector(1)%2Bvector(1)&time=4000000000";
+    let target =
+        "/loki/api/v1/query?direction=backward&query=vector(1)%2Bvector(1)&time=4000000000";
     let answer = kymo.get(target);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let data = &answer.json()["data"];
@@ -162,7 +167,10 @@ fn queries_l10_to_l15_and_l19_to_l21() {
     let text = answer.text();
     let head = r#"{"status":"success","data":{"resultType":"streams","result":[{"stream":{"#;
     assert!(text.starts_with(head), "{text}");
-    assert!(text.ends_with("}}\n") && text.contains("\\u003cdone\\u003e"), "{text}");
+    assert!(
+        text.ends_with("}}\n") && text.contains("\\u003cdone\\u003e"),
+        "{text}"
+    );
     let streams = answer.json()["data"]["result"].as_array().unwrap().clone();
     // Entries with other structured metadata are those of other streams.
     assert_eq!(streams.len(), 10);
@@ -176,25 +184,48 @@ fn queries_l10_to_l15_and_l19_to_l21() {
         assert!(stream["stream"]["trace_id"].is_string(), "L-30");
     }
     // L-19: the newest of all, or the oldest.
-    let newest = logs.hour("query_range", &[("query", r#"{env="dev"}"#), ("limit", "2")]);
+    let newest = logs.hour(
+        "query_range",
+        &[("query", r#"{env="dev"}"#), ("limit", "2")],
+    );
     let values = &newest["data"]["result"][0]["values"];
-    assert!(values[0][1].as_str().unwrap().contains("disk 59"), "{values}");
-    assert!(values[1][1].as_str().unwrap().contains("disk 58"), "{values}");
-    let oldest = [("query", r#"{env="dev"}"#), ("limit", "2"), ("direction", "FORWARD")];
+    assert!(
+        values[0][1].as_str().unwrap().contains("disk 59"),
+        "{values}"
+    );
+    assert!(
+        values[1][1].as_str().unwrap().contains("disk 58"),
+        "{values}"
+    );
+    let oldest = [
+        ("query", r#"{env="dev"}"#),
+        ("limit", "2"),
+        ("direction", "FORWARD"),
+    ];
     let values = &logs.hour("query_range", &oldest)["data"]["result"][0]["values"];
-    assert!(values[0][1].as_str().unwrap().contains("disk 0 "), "{values}");
+    assert!(
+        values[0][1].as_str().unwrap().contains("disk 0 "),
+        "{values}"
+    );
     // L-20: chunks that share a border share no line.
     let border = ((logs.end_s - 1800) * NS).to_string();
     let part = |start: &str, end: &str| {
         let query = ("query", r#"{env="dev"}"#);
         let params = [query, ("start", start), ("end", end), ("limit", "1000")];
         let answer = logs.json("query_range", &params);
-        answer["data"]["result"][0]["values"].as_array().unwrap().len()
+        answer["data"]["result"][0]["values"]
+            .as_array()
+            .unwrap()
+            .len()
     };
     assert_eq!(part(&start, &border) + part(&border, &end), 60);
     // L-11: numbers at one time, in the URL or a form.
     let query = r#"sum(count_over_time({env="prod"}[10m]))"#;
-    let params = [("query", query), ("time", end.as_str()), ("direction", "backward")];
+    let params = [
+        ("query", query),
+        ("time", end.as_str()),
+        ("direction", "backward"),
+    ];
     let in_url = logs.json("query", &params)["data"].take();
     let answer = logs.kymo.client().post_form("/loki/api/v1/query", &params);
     assert_eq!(answer.json()["data"]["result"], in_url["result"]);
@@ -243,7 +274,11 @@ fn categories_l16_and_stats_l18() {
     let summary = &stats["summary"];
     assert_eq!(summary["totalLinesProcessed"], 60);
     assert_eq!(summary["totalEntriesReturned"], 60);
-    for name in ["bytesProcessedPerSecond", "linesProcessedPerSecond", "execTime"] {
+    for name in [
+        "bytesProcessedPerSecond",
+        "linesProcessedPerSecond",
+        "execTime",
+    ] {
         assert!(summary[name].as_f64().unwrap() > 0.0, "{name}: {summary}");
     }
     assert!(summary["totalBytesProcessed"].as_u64().unwrap() > 6000);
@@ -251,9 +286,16 @@ fn categories_l16_and_stats_l18() {
         assert!(stats[name].is_object(), "{name}");
     }
     // The third member is there for a line that has nothing of its own, too.
-    let bare = [("query", r#"{env="dev"} | keep env"#), ("start", &start), ("end", &end)];
+    let bare = [
+        ("query", r#"{env="dev"} | keep env"#),
+        ("start", &start),
+        ("end", &end),
+    ];
     let answer = logs.ask("query_range", &bare, &[CATEGORIZE]);
-    assert_eq!(answer.json()["data"]["result"][0]["values"][0][2], json!({}));
+    assert_eq!(
+        answer.json()["data"]["result"][0]["values"][0][2],
+        json!({})
+    );
 }
 
 #[test]
@@ -261,41 +303,81 @@ fn errors_l17_say_what_is_wrong() {
     let logs = Recorded::new();
     let shop = ("query", r#"{app="shop"}"#);
     for (params, expected) in [
-        (vec![("query", "{app=")], "parse error at line 1, col 6: syntax error"),
-        (vec![("query", "{}")], "parse error : queries require at least one regexp"),
+        (
+            vec![("query", "{app=")],
+            "parse error at line 1, col 6: syntax error",
+        ),
+        (
+            vec![("query", "{}")],
+            "parse error : queries require at least one regexp",
+        ),
         (vec![shop, ("limit", "0")], "limit must be a positive value"),
-        (vec![shop, ("limit", "6000")], "max entries limit per query exceeded, limit > \
-            max_entries_limit_per_query (6000 > 5000)"),
+        (
+            vec![shop, ("limit", "6000")],
+            "max entries limit per query exceeded, limit > \
+            max_entries_limit_per_query (6000 > 5000)",
+        ),
         (vec![shop, ("direction", "up")], "invalid direction 'up'"),
-        (vec![shop, ("start", "x")], "could not parse 'start' parameter: strconv.ParseInt"),
-        (vec![shop, ("start", "5"), ("end", "4")], "end timestamp must not be before"),
-        (vec![shop, ("step", "0")], "zero or negative query resolution step widths"),
-        (vec![shop, ("start", "1"), ("end", "1700000000")], "the query time range exceeds"),
-        (vec![shop, ("step", "10ms")], "exceeded maximum resolution of 11,000 points"),
+        (
+            vec![shop, ("start", "x")],
+            "could not parse 'start' parameter: strconv.ParseInt",
+        ),
+        (
+            vec![shop, ("start", "5"), ("end", "4")],
+            "end timestamp must not be before",
+        ),
+        (
+            vec![shop, ("step", "0")],
+            "zero or negative query resolution step widths",
+        ),
+        (
+            vec![shop, ("start", "1"), ("end", "1700000000")],
+            "the query time range exceeds",
+        ),
+        (
+            vec![shop, ("step", "10ms")],
+            "exceeded maximum resolution of 11,000 points",
+        ),
     ] {
         let text = logs.error("query_range", &params);
         assert!(text.starts_with(expected), "{params:?}: {text}");
     }
-    let unwrapped = [("query", r#"sum_over_time({app="shop"} | json | unwrap msg [1m])"#)];
+    let unwrapped = [(
+        "query",
+        r#"sum_over_time({app="shop"} | json | unwrap msg [1m])"#,
+    )];
     let text = logs.error("query_range", &unwrapped);
-    assert!(text.starts_with("pipeline error: 'SampleExtractionErr' for series: '{"), "{text}");
+    assert!(
+        text.starts_with("pipeline error: 'SampleExtractionErr' for series: '{"),
+        "{text}"
+    );
     let only = "only label matchers are supported";
-    assert!(logs.error("labels", &[("query", "{a=\"b\"} |= \"x\"")]).starts_with(only));
+    assert!(
+        logs.error("labels", &[("query", "{a=\"b\"} |= \"x\"")])
+            .starts_with(only)
+    );
     let only = "only log selector is supported";
     let metric = [("query", "count_over_time({a=\"b\"}[1m])")];
     assert!(logs.error("detected_fields", &metric).starts_with(only));
     let wrong = [("query", "{env=\"prod\"}"), ("aggregateBy", "x")];
-    assert!(logs.error("index/volume", &wrong).starts_with("invalid aggregation option"));
+    assert!(
+        logs.error("index/volume", &wrong)
+            .starts_with("invalid aggregation option")
+    );
     // L-70: what is not there is not there, and nothing else.
     let nowhere = logs.ask("nowhere", &[], &[]);
-    assert_eq!((nowhere.status, nowhere.text().as_str()), (404, "404 page not found\n"));
+    assert_eq!(
+        (nowhere.status, nowhere.text().as_str()),
+        (404, "404 page not found\n")
+    );
 }
 
 #[test]
 fn queries_that_explore_adds_l25_to_l31() {
     let logs = Recorded::new();
     // L-25, L-29: volume by level; what has no level label is in a series without one.
-    let query = r#"sum by (level, detected_level) (count_over_time({env=~".+"} | drop __error__[1m]))"#;
+    let query =
+        r#"sum by (level, detected_level) (count_over_time({env=~".+"} | drop __error__[1m]))"#;
     let levels: Vec<Value> = logs
         .matrix(query)
         .iter()
@@ -319,7 +401,10 @@ fn queries_that_explore_adds_l25_to_l31() {
     }
     // L-28: the lines around one.
     let row_ns = (logs.end_s - 1800) * NS;
-    let (before, after) = ((row_ns - 7200 * NS).to_string(), (row_ns + 7200 * NS).to_string());
+    let (before, after) = (
+        (row_ns - 7200 * NS).to_string(),
+        (row_ns + 7200 * NS).to_string(),
+    );
     let row = row_ns.to_string();
     let selector = r#"{env="dev", service_name="unknown_service"} | logfmt"#;
     let around = |direction: &str, start: &str, end: &str| {
@@ -331,12 +416,24 @@ fn queries_that_explore_adds_l25_to_l31() {
             ("limit", "3"),
         ];
         let answer = logs.json("query_range", &params);
-        let values = answer["data"]["result"][0]["values"].as_array().unwrap().clone();
-        values.iter().map(|value| value[1].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let values = answer["data"]["result"][0]["values"]
+            .as_array()
+            .unwrap()
+            .clone();
+        values
+            .iter()
+            .map(|value| value[1].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let line = |i: i64| format!("ERROR disk {i} is full again");
-    assert_eq!(around("forward", &row, &after), [line(30), line(31), line(32)]);
-    assert_eq!(around("backward", &before, &row), [line(29), line(28), line(27)]);
+    assert_eq!(
+        around("forward", &row, &after),
+        [line(30), line(31), line(32)]
+    );
+    assert_eq!(
+        around("backward", &before, &row),
+        [line(29), line(28), line(27)]
+    );
 }
 
 #[test]
@@ -346,7 +443,10 @@ fn metadata_l35_to_l40() {
     let names = json!(["app", "container", "env", "pod", "service_name", "shard"]);
     assert_eq!(data("labels", &[]), names);
     let gate = [("query", r#"{container="gate"}"#)];
-    assert_eq!(data("labels", &gate), json!(["container", "env", "service_name", "shard"]));
+    assert_eq!(
+        data("labels", &gate),
+        json!(["container", "env", "service_name", "shard"])
+    );
     assert_eq!(data("label/env/values", &[]), json!(["dev", "prod"]));
     assert_eq!(data("label/%65nv/values", &gate), json!(["prod"]));
     // L-49, and names that nobody has; structured metadata has no values here.
@@ -354,14 +454,26 @@ fn metadata_l35_to_l40() {
         assert_eq!(data(&format!("label/{name}/values"), &[]), json!([]));
     }
     let shop = json!({"app": "shop", "env": "prod", "pod": "shop-0", "service_name": "shop"});
-    assert_eq!(data("series", &[("match[]", r#"{app="shop"}"#)]), json!([shop]));
-    assert_eq!(data("series", &[("match", "{}")]).as_array().unwrap().len(), 3);
+    assert_eq!(
+        data("series", &[("match[]", r#"{app="shop"}"#)]),
+        json!([shop])
+    );
+    assert_eq!(
+        data("series", &[("match", "{}")]).as_array().unwrap().len(),
+        3
+    );
     // L-38: bare, and of all that is stored.
     let stats = logs.hour("index/stats", &[("query", r#"{env="prod"}"#)]);
-    assert_eq!((&stats["streams"], &stats["entries"]), (&json!(2), &json!(120)));
+    assert_eq!(
+        (&stats["streams"], &stats["entries"]),
+        (&json!(2), &json!(120))
+    );
     assert!(stats["bytes"].as_u64().unwrap() > 6000 && stats["chunks"].as_u64().unwrap() > 0);
     // L-39: bytes by the labels of the selector, or others; the greatest first.
-    let volume = data("index/volume", &[("query", r#"{service_name=~".+"}"#), ("limit", "5000")]);
+    let volume = data(
+        "index/volume",
+        &[("query", r#"{service_name=~".+"}"#), ("limit", "5000")],
+    );
     assert_eq!(volume["resultType"], "vector");
     let result = volume["result"].as_array().unwrap();
     let services: Vec<&str> = result
@@ -369,9 +481,19 @@ fn metadata_l35_to_l40() {
         .map(|sample| sample["metric"]["service_name"].as_str().unwrap())
         .collect();
     assert_eq!(services, ["shop", "gate", "unknown_service"], "L-65");
-    assert!(result[0]["value"][1].as_str().unwrap().parse::<u64>().unwrap() > 6000);
+    assert!(
+        result[0]["value"][1]
+            .as_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            > 6000
+    );
     let by = [("query", r#"{env="prod"}"#), ("targetLabels", "pod")];
-    assert_eq!(data("index/volume", &by)["result"][0]["metric"], json!({"pod": "shop-0"}));
+    assert_eq!(
+        data("index/volume", &by)["result"][0]["metric"],
+        json!({"pod": "shop-0"})
+    );
     let by = [("query", r#"{env="dev"}"#), ("aggregateBy", "labels")];
     let names: Vec<Value> = data("index/volume", &by)["result"]
         .as_array()
@@ -401,9 +523,16 @@ fn discovery_l41_to_l48() {
         .unwrap()
         .iter()
         .map(|field| {
-            let path = field.get("jsonPath").map_or(String::new(), Value::to_string);
+            let path = field
+                .get("jsonPath")
+                .map_or(String::new(), Value::to_string);
             let text = |name: &str| field[name].to_string().replace('"', "");
-            format!("{} {} {} {path}", text("label"), text("type"), text("parsers"))
+            format!(
+                "{} {} {} {path}",
+                text("label"),
+                text("type"),
+                text("parsers")
+            )
         })
         .collect();
     let expected = [
@@ -420,12 +549,19 @@ fn discovery_l41_to_l48() {
     assert_eq!(found, expected);
     let gate = [("query", r#"{container="gate"}"#)];
     let fields = logs.hour("detected_fields", &gate);
-    let path = fields["fields"].as_array().unwrap().iter().find(|f| f["label"] == "path");
+    let path = fields["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["label"] == "path");
     assert_eq!(path.unwrap()["parsers"], json!(["logfmt"]));
     assert_eq!(path.unwrap()["cardinality"], 60);
     // L-42
     let values = |name: &str| logs.hour(&format!("detected_field/{name}/values"), &[shop]);
-    assert_eq!(values("status"), json!({"values": ["200", "500"], "limit": 1000}));
+    assert_eq!(
+        values("status"),
+        json!({"values": ["200", "500"], "limit": 1000})
+    );
     assert_eq!(values("size")["values"], json!(["2.0kB"]));
     assert_eq!(values("detected_level")["values"], json!(["error", "info"]));
     assert_eq!(values("nobody")["values"], json!([]));
@@ -465,27 +601,41 @@ fn discovery_l41_to_l48() {
     assert!(yaml.contains("max_query_length: \"30d1h\"\n"), "{yaml}");
     // L-46, L-47
     let build = logs.json("status/buildinfo", &[]);
-    for name in ["version", "revision", "branch", "buildUser", "buildDate", "goVersion"] {
+    for name in [
+        "version",
+        "revision",
+        "branch",
+        "buildUser",
+        "buildDate",
+        "goVersion",
+    ] {
         assert!(build[name].is_string(), "{name}");
     }
     let query = ("query", r#"sum by(app)(rate({app="a"}|="x"[5m]))"#);
     let formatted = logs.json("format_query", &[query]);
     assert_eq!(formatted["status"], "success");
-    assert!(formatted["data"].as_str().unwrap().contains(r#"|= "x""#), "{formatted}");
+    assert!(
+        formatted["data"].as_str().unwrap().contains(r#"|= "x""#),
+        "{formatted}"
+    );
     let broken = logs.ask("format_query", &[("query", "{")], &[]);
     assert_eq!(broken.status, 400);
     assert_eq!(broken.json()["status"], "invalid-query");
     // L-48: times may be dates.
     let dates = ["1970-01-01T00:00:00Z", "2100-01-01T00:00:00.5+01:00"];
     let params = [("start", dates[0]), ("end", dates[1])];
-    assert_eq!(logs.json("label/env/values", &params)["data"], json!(["dev", "prod"]));
+    assert_eq!(
+        logs.json("label/env/values", &params)["data"],
+        json!(["dev", "prod"])
+    );
 }
 
 #[test]
 fn drilldown_l65_to_l69() {
     let logs = Recorded::new();
     // L-66
-    let query = r#"sum by (detected_level) (count_over_time({service_name="shop"} | drop __error__ [1m]))"#;
+    let query =
+        r#"sum by (detected_level) (count_over_time({service_name="shop"} | drop __error__ [1m]))"#;
     assert_eq!(logs.matrix(query).len(), 2);
     // L-67: every stage, on lines that are none of its own, too.
     let stages = concat!(
@@ -526,13 +676,21 @@ fn what_all_data_sources_do() {
     let logs = Recorded::new();
     let (start, end) = logs.times();
     // Compressed on demand, whatever tenant is named, with parameters nobody knows.
-    let params = [("query", r#"{env="dev"}"#), ("start", &start), ("end", &end), ("x", "y")];
+    let params = [
+        ("query", r#"{env="dev"}"#),
+        ("start", &start),
+        ("end", &end),
+        ("x", "y"),
+    ];
     let headers = [("Accept-Encoding", "gzip"), ("X-Scope-OrgID", "somebody")];
     let answer = logs.ask("query_range", &params, &headers);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-encoding"), Some("gzip"));
     // The calls as they were in 2018.
-    let target = format!("/api/prom/query?{}", encoded(&[params[0], params[1], params[2]]));
+    let target = format!(
+        "/api/prom/query?{}",
+        encoded(&[params[0], params[1], params[2]])
+    );
     let legacy = logs.kymo.get(&target).json();
     let stream = &legacy["streams"][0];
     let labels = r#"{detected_level="error", env="dev", service_name="unknown_service"}"#;
@@ -546,7 +704,11 @@ fn what_all_data_sources_do() {
     assert_eq!(values["values"], json!(["dev", "prod"]));
     // One of them is metered under its route.
     let metrics = logs.kymo.get("/metrics").text();
-    let count = "loki_request_duration_seconds_count{method=\"GET\",route=\"loki_api_v1_query_range\"";
+    let count =
+        "loki_request_duration_seconds_count{method=\"GET\",route=\"loki_api_v1_query_range\"";
     assert!(metrics.contains(count), "{metrics}");
-    assert!(metrics.contains("kymo_log_query_entries_total "), "{metrics}");
+    assert!(
+        metrics.contains("kymo_log_query_entries_total "),
+        "{metrics}"
+    );
 }

@@ -126,7 +126,10 @@ fn first_comes_what_there_is_then_what_comes() {
     push(&kymo, "shop", &[(now_ns + 4, "to the end")]);
     assert_eq!(tail.lines(2), ["four", "to the end"]);
     let metrics = kymo.get("/metrics").text();
-    assert!(metrics.contains("loki_querier_tail_active 1\n"), "{metrics}");
+    assert!(
+        metrics.contains("loki_querier_tail_active 1\n"),
+        "{metrics}"
+    );
 }
 
 #[test]
@@ -140,7 +143,10 @@ fn entries_have_their_labels_by_category_on_demand() {
     let check = |message: &Value, n: &str| {
         assert_eq!(message["encodingFlags"], json!(["categorize-labels"]));
         let stream = &message["streams"][0];
-        assert_eq!(stream["stream"], json!({"app": "shop", "service_name": "shop"}));
+        assert_eq!(
+            stream["stream"],
+            json!({"app": "shop", "service_name": "shop"})
+        );
         let metadata = json!({"detected_level": "warn", "trace_id": "t"});
         let own = json!({"structuredMetadata": metadata, "parsed": {"n": n}});
         assert_eq!(stream["values"][0][2], own);
@@ -221,7 +227,12 @@ fn messages_of_2018_have_texts_and_dates() {
     let mut tail = Tail::open(&kymo, path, &[]).unwrap();
     let message = tail.next();
     let stream = &message["streams"][0];
-    assert!(stream["labels"].as_str().unwrap().starts_with("{app=\"shop\", "));
+    assert!(
+        stream["labels"]
+            .as_str()
+            .unwrap()
+            .starts_with("{app=\"shop\", ")
+    );
     assert_eq!(stream["entries"].as_array().unwrap().len(), 1);
     assert_eq!(stream["entries"][0]["line"], "x y");
     assert_eq!(message["dropped_entries"], Value::Null);

@@ -233,7 +233,10 @@ mod tests {
         );
         assert_eq!(source["datasources"][0]["jsonData"]["timeInterval"], "5s");
         let logs = &source["datasources"][1];
-        assert_eq!((&logs["type"], &logs["url"]), (&json!("loki"), &source["datasources"][0]["url"]));
+        assert_eq!(
+            (&logs["type"], &logs["url"]),
+            (&json!("loki"), &source["datasources"][0]["url"])
+        );
         assert_eq!(logs["basicAuthUser"], "grafana");
         let query = LINES_OF_TRACE.replace("$${__value.raw}", "4bf92f35");
         assert!(kymo_query::logql::parse_log(&query).is_ok(), "{query}");
