@@ -17,8 +17,10 @@ use kymo_ingest::discovery::{Discovery, SourceStats};
 use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
+use kymo_query::logql::{LogEngine, LogEngineOptions};
+use kymo_query::rules::SourceLogs;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
-use kymo_storage::logs::{LogStore, LogStoreOptions};
+use kymo_storage::logs::LogStore;
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
 use kymo_storage::{StoreOptions, SyncPolicy};
 use tokio::sync::watch;
@@ -33,16 +35,17 @@ use crate::forward::{BacklogLimits, Forwarder};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
+use crate::logs::{self, LogMaintenance, Logs};
 use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
-use crate::rules::file::Accepted;
 use crate::rules::{self, Evaluator};
 use crate::scraping;
 use crate::urls::Urls;
 use crate::work::active_queries::ActiveQueries;
 use crate::work::auto_reload::{self, Watched};
+use crate::work::background::Stores;
 use crate::work::live::Live;
 use crate::work::maintenance::Maintenance;
 use crate::work::memory::Memory;
@@ -69,8 +72,11 @@ pub(crate) struct App {
     pub(crate) notices: Notices,
     /// Entries of logs as they are stored.
     pub(crate) live: Live,
+    /// Those who follow logs.
+    pub(crate) tails: api::Tails,
     pub(crate) remote_reads: RemoteReads,
     pub(crate) otlp: otlp::Receiver,
+    pub(crate) logs: Logs,
     pub(crate) config: Configured,
     /// Start of the server in milliseconds since the epoch.
     pub(crate) started_ms: i64,
@@ -89,6 +95,7 @@ pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
     pub(crate) logs: Arc<LogStore>,
     pub(crate) engine: Engine,
+    pub(crate) log_engine: LogEngine,
     /// Of answers of the engine over the store.
     pub(crate) cache: ResultCache,
     pub(crate) active_queries: Arc<ActiveQueries>,
@@ -101,6 +108,13 @@ pub(crate) struct Core {
     pub(crate) forwarder: Forwarder,
     /// What all sources of targets count together.
     pub(crate) source_stats: Arc<SourceStats>,
+}
+
+impl Core {
+    /// Returns the memory that both stores hold, in bytes.
+    pub(crate) fn store_bytes(&self) -> u64 {
+        self.store.memory_bytes() + self.logs.memory_bytes()
+    }
 }
 
 /// The server is not ready to answer.
@@ -279,13 +293,8 @@ pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failu
     let watched = Watched::new(&flags);
     let config = Configured::load(flags.config_file())
         .map_err(|problem| Failure::new(2, "error loading config", problem))?;
-    let rule_files = &config.current().rule_files;
-    let accepted = Accepted {
-        names: config.current().global.name_validation,
-        promql: flags.promql_features(),
-        ..Accepted::default()
-    };
-    rules::files::read(rule_files, &accepted).map_err(|problems| Failure {
+    let rules = rules::files::of_config(&config.current(), flags.promql_features());
+    rules.map_err(|problems| Failure {
         code: 2,
         context: "error loading rule files",
         problems,
@@ -336,7 +345,6 @@ async fn serve(
         queries,
         query_log: Arc::default(),
         bodies: BodyLimits::new(Arc::clone(&memory), flags.web.read_timeout()),
-        memory,
         receiver: Receiver::new(
             remote_write::Limits::default(),
             flags.web.remote_write_accepts(),
@@ -345,7 +353,10 @@ async fn serve(
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
         live: Live::default(),
+        tails: api::Tails::default(),
         otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
+        logs: Logs::new(config.current().logs.limits.clone()),
+        memory,
         config,
         started_ms: clock::now_ms(),
         addresses,
@@ -378,18 +389,23 @@ async fn serve(
     }
 
     let store = open_store(&app).await?;
-    let logs = open_logs(&app).await?;
+    let log_store = logs::open(&app).await?;
     app.notices.end(notices::STARTING);
-    app.memory.measured(store.memory_bytes());
+    let stores = Stores {
+        metrics: Arc::clone(&store),
+        logs: Arc::clone(&log_store),
+    };
+    app.memory.measured(stores.memory_bytes());
     let measuring = tokio::spawn(background::measure(
         Arc::clone(&app.memory),
-        Arc::clone(&store),
+        stores.clone(),
         stopped.clone(),
     ));
     let policy = SyncPolicy::from(app.flags.storage.wal_sync);
     let syncing = (policy == SyncPolicy::Interval)
-        .then(|| tokio::spawn(background::sync(Arc::clone(&store), stopped.clone())));
-    let maintenance = Maintenance::start(Arc::clone(&app), Arc::clone(&store))?;
+        .then(|| tokio::spawn(background::sync(stores.clone(), stopped.clone())));
+    let maintenance = Maintenance::start(Arc::clone(&app), stores)?;
+    let log_maintenance = LogMaintenance::start(Arc::clone(&app), Arc::clone(&log_store))?;
     let surroundings = scraping::surroundings(&app.flags);
     let notifier = Arc::new(Notifier::new(
         app.flags.rules.notify_options(),
@@ -402,6 +418,14 @@ async fn serve(
     };
     let rules = Evaluator::new(rules::Setup {
         store: Arc::clone(&store),
+        logs: Some(Arc::new(SourceLogs::new(
+            LogEngine::new(LogEngineOptions {
+                max_memory_bytes: app.memory.query_share(),
+                memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+                ..LogEngineOptions::default()
+            }),
+            Arc::clone(&log_store),
+        ))),
         // Rules are many and small, and get no help from the threads of queries.
         engine: Engine::new(engine_options.clone()),
         memory: Arc::clone(&app.memory),
@@ -410,6 +434,7 @@ async fn serve(
         options: app.flags.rule_options(),
         external_url: app.urls.external().to_owned(),
         path_prefix: app.urls.external_path().to_owned(),
+        data: app.flags.storage.path.clone(),
     })?;
     let core = Arc::new(Core {
         source_stats: Arc::clone(&surroundings.stats),
@@ -419,6 +444,12 @@ async fn serve(
         engine: Engine::new(EngineOptions {
             workers: Some(app.queries.helpers()),
             ..engine_options
+        }),
+        log_engine: LogEngine::new(LogEngineOptions {
+            max_series: app.flags.log_queries.max_log_series,
+            max_memory_bytes: app.memory.query_share(),
+            memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+            workers: Some(app.queries.helpers()),
         }),
         cache: ResultCache::new(CacheOptions {
             max_bytes: app.flags.query.cache_size.min(app.memory.query_share() / 8),
@@ -435,7 +466,7 @@ async fn serve(
         ),
         forwarder: Forwarder::new(Arc::clone(&store), backlog_limits(app.handle())),
         store: Arc::clone(&store),
-        logs,
+        logs: Arc::clone(&log_store),
     });
     begin(&app, &core).await;
     if let Surrounding::Program(ready) = &surrounding {
@@ -477,8 +508,10 @@ async fn serve(
     // Nothing is stored any more.
     core.forwarder.stop(app.flags.storage.flush_deadline).await;
     tokio::task::spawn_blocking(move || {
+        log_maintenance.stop();
         maintenance.stop();
-        store.settle()
+        store.settle()?;
+        log_store.sync()
     })
     .await??;
     info!("stopped");
@@ -599,17 +632,6 @@ async fn open_store(app: &App) -> anyhow::Result<Arc<MetricStore>> {
         "store is open"
     );
     Ok(Arc::new(store))
-}
-
-async fn open_logs(app: &App) -> anyhow::Result<Arc<LogStore>> {
-    let mut options = LogStoreOptions::new(app.flags.storage.path.clone());
-    options.wal_sync = app.flags.storage.wal_sync.into();
-    let opened = tokio::task::spawn_blocking(move || LogStore::open(&options));
-    let (logs, recovery) = opened.await??;
-    for damage in &recovery.damages {
-        maintenance::report(damage);
-    }
-    Ok(Arc::new(logs))
 }
 
 /// Turns SIGTERM and SIGINT into a clean stop, and SIGHUP into a reload.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+use kymo_storage::logs::LogStore;
 use kymo_storage::metrics::MetricStore;
 
 use crate::app::{self, App, Failure, Surrounding};
@@ -33,6 +34,7 @@ pub struct Server {
     app: Arc<App>,
     address: SocketAddr,
     store: Arc<MetricStore>,
+    logs: Arc<LogStore>,
     thread: Option<JoinHandle<Result<(), Failure>>>,
 }
 
@@ -91,8 +93,9 @@ impl Server {
             return Err(ServerError::new("the server was stopped while it started"));
         };
         let address = app.address();
-        let store = app.core().ok().map(|core| Arc::clone(&core.store));
-        let (Some(address), Some(store)) = (address, store) else {
+        let stores = app.core().ok();
+        let stores = stores.map(|core| (Arc::clone(&core.store), Arc::clone(&core.logs)));
+        let (Some(address), Some((store, logs))) = (address, stores) else {
             app.quit();
             ended(thread)?;
             return Err(ServerError::new("the server was stopped while it started"));
@@ -101,6 +104,7 @@ impl Server {
             app,
             address,
             store,
+            logs,
             thread: Some(thread),
         })
     }
@@ -114,6 +118,11 @@ impl Server {
     /// the server, so that the directory is free when it has stopped.
     pub fn store(&self) -> Arc<MetricStore> {
         Arc::clone(&self.store)
+    }
+
+    /// Returns its store of logs, with the same advice as [`Server::store`].
+    pub fn logs(&self) -> Arc<LogStore> {
+        Arc::clone(&self.logs)
     }
 
     /// Stops the server and waits until everything is on disk.

@@ -23,6 +23,8 @@ mod flags;
 mod forward;
 mod grafana;
 mod http;
+mod log_client;
+mod logs;
 mod migrate;
 mod notices;
 mod notify;

@@ -8,6 +8,8 @@
 use kymo_storage::compat::time::Instant;
 use kymo_storage::model::Labels;
 
+use crate::otlp::LogAttributes;
+
 /// Whom everything belongs to, as Loki calls it where there is one tenant.
 pub const TENANT: &str = "fake";
 
@@ -86,6 +88,8 @@ pub struct Limits {
     pub per_stream_rate_limit_burst: u64,
     /// Streams.
     pub max_streams: usize,
+    /// What becomes of attributes of OTLP (`otlp_config`).
+    pub otlp: LogAttributes,
     /// How far behind the newest entry of its stream an entry may be, in nanoseconds.
     pub max_behind_newest_ns: i64,
 }
@@ -120,6 +124,7 @@ impl Default for Limits {
             per_stream_rate_limit: 0,
             per_stream_rate_limit_burst: 15 << 20,
             max_streams: 0,
+            otlp: LogAttributes::default(),
             max_behind_newest_ns: 0,
         }
     }

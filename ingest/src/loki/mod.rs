@@ -1,7 +1,7 @@
-//! Logs that others push, in Loki's protobuf and JSON or as JSON lines.
+//! Logs that others push, in Loki's protobuf and JSON, in OpenTelemetry's or as JSON lines.
 //!
 //! A body goes through four hands. It is unpacked (`encoding`), walked in its own bytes by
-//! the decoder of its format (`protobuf`, `json`, `lines`), its streams and entries are
+//! the decoder of its format (`protobuf`, `json`, `lines`, `otlp::logs`), its streams and entries are
 //! checked, completed and counted (`admission`, `limits`, `labels`, `metadata`, `level`),
 //! and what is accepted comes out as batches that borrow from the body. Storing them is the
 //! caller's; [`Admitted::outcome`] then says what the sender is told.
@@ -26,12 +26,15 @@ mod own;
 mod protobuf;
 mod receiver;
 mod scan;
+mod stored;
 mod tally;
 mod time;
 
+pub(crate) use admission::{Admission, StreamId};
 pub use admission::{Admitted, Rules};
 pub use encoding::Encoding;
 pub use error::PushError;
+pub(crate) use labels::Pairs;
 pub use level::{DEFAULT_LEVEL_FIELDS, DETECTED_LEVEL, LevelFields};
 pub use limits::{DEFAULT_SERVICE_LABELS, Limits, Reason, Refusal, TENANT};
 pub use lines::LineFields;

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use hashbrown::HashMap;
+use kymo_storage::model::Labels;
 use parking_lot::Mutex;
 
 use super::admission::{Admission, Admitted, Rules};
 use super::encoding::{self, Encoding};
 use super::error::PushError;
-use super::limits::{Limits, Reason, TENANT};
+use super::limits::{Limits, Reason, Refusal, TENANT};
 use super::lines::LineFields;
 use super::tally::{Discarded, Tally};
-use super::{json, lines, protobuf};
+use super::{json, lines, metadata, protobuf};
+use crate::otlp;
 use crate::unpack::Reserve;
 
 /// What a body is written in.
@@ -24,6 +27,10 @@ pub enum Format<'f> {
     Json,
     /// One JSON object a line.
     JsonLines(&'f LineFields),
+    /// Protobuf of OpenTelemetry.
+    OtlpProtobuf,
+    /// Its JSON.
+    OtlpJson,
 }
 
 impl Format<'_> {
@@ -82,12 +89,17 @@ pub struct ReceiverStats {
     pub discarded: [Discarded; Reason::ALL.len()],
 }
 
+/// Streams whose bytes a second are remembered.
+const MAX_STREAM_BUCKETS: usize = 100_000;
+
 /// Receives pushes. Shared by all connections.
 #[derive(Debug, Default)]
 pub struct Receiver {
     body_limits: BodyLimits,
     rules: ArcSwap<Rules>,
     bucket: Mutex<Bucket>,
+    /// Where streams have a limit each.
+    stream_buckets: Mutex<HashMap<Labels, Bucket>>,
     lines: AtomicU64,
     line_bytes: AtomicU64,
     metadata_bytes: AtomicU64,
@@ -155,17 +167,25 @@ impl Receiver {
 
     /// Counts a body that was too large to be read.
     pub fn too_large(&self, bytes: usize) {
-        self.discarded_bytes[Reason::RequestBodyTooLarge as usize]
-            .fetch_add(bytes as u64, Ordering::Relaxed);
+        self.discard(Reason::RequestBodyTooLarge, 0, bytes as u64);
+    }
+
+    /// Counts entries that were refused.
+    pub(super) fn discard(&self, reason: Reason, lines: u64, bytes: u64) {
+        self.discarded_lines[reason as usize].fetch_add(lines, Ordering::Relaxed);
+        self.discarded_bytes[reason as usize].fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts what was admitted, and checks it against what may come in a second.
     pub(crate) fn settle<'a>(
         &self,
         limits: &Limits,
-        admitted: Admitted<'a>,
+        mut admitted: Admitted<'a>,
         now_ns: i64,
     ) -> Result<Admitted<'a>, PushError> {
+        if limits.per_stream_rate_limit > 0 {
+            self.limit_streams(limits, &mut admitted, now_ns);
+        }
         let mut tally = admitted.tally.clone_counts();
         let outcome = self.check_rate(limits, &admitted, &mut tally, now_ns);
         let add = |counter: &AtomicU64, n| counter.fetch_add(n, Ordering::Relaxed);
@@ -174,10 +194,9 @@ impl Receiver {
         add(&self.metadata_bytes, tally.metadata_bytes);
         add(&self.cut_lines, tally.cut_lines);
         add(&self.cut_bytes, tally.cut_bytes);
-        for (at, discarded) in tally.discarded.iter().enumerate() {
+        for (reason, discarded) in Reason::ALL.into_iter().zip(tally.discarded) {
             if discarded.lines > 0 {
-                add(&self.discarded_lines[at], discarded.lines);
-                add(&self.discarded_bytes[at], discarded.bytes);
+                self.discard(reason, discarded.lines, discarded.bytes);
             }
         }
         outcome?;
@@ -185,6 +204,37 @@ impl Receiver {
             true => Ok(admitted),
             false => Err(PushError::NoStreams),
         }
+    }
+
+    /// Leaves out streams of which more came in a second than may.
+    fn limit_streams(&self, limits: &Limits, admitted: &mut Admitted<'_>, now_ns: i64) {
+        let (rate, burst) = (
+            limits.per_stream_rate_limit,
+            limits.per_stream_rate_limit_burst,
+        );
+        let mut buckets = self.stream_buckets.lock();
+        if buckets.len() >= MAX_STREAM_BUCKETS {
+            // Each begins anew with a full bucket.
+            buckets.clear();
+        }
+        let tally = &mut admitted.tally;
+        admitted.batches.retain(|batch| {
+            let sizes = batch.entries.iter();
+            let sizes = sizes.map(|entry| entry.line.len() + metadata::size(&entry.metadata).1);
+            let bytes: usize = sizes.sum();
+            let bucket = buckets.entry_ref(&batch.labels).or_default();
+            if bucket.take(bytes as u64, rate, burst, now_ns) {
+                return true;
+            }
+            let reason = Reason::StreamRateLimit;
+            let stream = batch.labels.to_string();
+            let text = format!(
+                "Per stream rate limit exceeded (limit: {rate}B/sec) while attempting to ingest for stream '{stream}' totaling {bytes}B, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased"
+            );
+            tally.refuse(&Refusal { reason, text }, batch.entries.len() as u64, bytes);
+            tally.withdraw(batch.entries.len() as u64, bytes as u64);
+            false
+        });
     }
 
     fn check_rate(
@@ -237,7 +287,10 @@ impl Admitted<'_> {
     /// Entries were refused.
     pub fn outcome(&self, limits: &Limits) -> Result<(), PushError> {
         if let Some(text) = self.tally.refusals() {
-            return Err(PushError::Refused(text));
+            return Err(match self.tally.is_limited() {
+                true => PushError::RateLimited(text),
+                false => PushError::Refused(text),
+            });
         }
         let status = limits.block_ingestion_status_code;
         match self.tally.blocked() {
@@ -294,6 +347,11 @@ fn read<'a>(
         *request = encoding::unpack(body, Encoding::Snappy, limit_bytes, reserve)?;
         body = request;
     } else {
+        if format == Format::OtlpJson {
+            let made = otlp::logs_from_json(body, limit_bytes, reserve)?;
+            *request = made.ok_or(PushError::Busy)?;
+            body = request;
+        }
         if !reserve(body.len()) {
             return Err(PushError::Busy);
         }
@@ -305,6 +363,10 @@ fn read<'a>(
         Format::Protobuf => protobuf::read(body, &mut admission)?,
         Format::Json => json::read(body, scratch, &mut admission)?,
         Format::JsonLines(fields) => lines::read(body, scratch, fields, &mut admission)?,
+        Format::OtlpProtobuf | Format::OtlpJson => {
+            let settings = &rules.limits().otlp;
+            otlp::logs::read(body, scratch, settings, &mut admission)?;
+        }
     }
     Ok(admission.finish())
 }

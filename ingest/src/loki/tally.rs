@@ -39,6 +39,8 @@ pub struct Tally {
     /// Refusals with other texts than these.
     untold: u64,
     blocked: Option<String>,
+    /// Something was refused because there is too much of it now.
+    limited: bool,
 }
 
 impl Tally {
@@ -62,6 +64,12 @@ impl Tally {
     pub(crate) fn accept(&mut self, bytes: usize) {
         self.accepted_lines += 1;
         self.accepted_bytes += bytes as u64;
+    }
+
+    /// Takes back that entries were accepted.
+    pub(crate) fn withdraw(&mut self, lines: u64, bytes: u64) {
+        self.accepted_lines -= lines;
+        self.accepted_bytes = self.accepted_bytes.saturating_sub(bytes);
     }
 
     pub(crate) fn cut(&mut self, bytes: usize) {
@@ -89,6 +97,10 @@ impl Tally {
             self.blocked = Some(refusal.text.clone());
             return;
         }
+        self.limited |= matches!(
+            refusal.reason,
+            Reason::StreamLimit | Reason::StreamRateLimit | Reason::RateLimited
+        );
         let known = self
             .texts
             .iter()
@@ -117,6 +129,11 @@ impl Tally {
             told.push_str(&format!("; and {} errors more", self.untold));
         }
         (!told.is_empty()).then_some(told)
+    }
+
+    /// Tells whether something was refused because there is too much of it now.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limited
     }
 
     /// Returns what is said where nothing is accepted now.

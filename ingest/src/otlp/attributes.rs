@@ -1,5 +1,7 @@
 //! Attributes: names with values of many kinds, which labels have as text.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use kymo_storage::compat::{float, json};
@@ -58,6 +60,24 @@ impl<'a> Attribute<'a> {
         Ok(attribute)
     }
 
+    /// Returns the entries of a map, `None` where the value is none.
+    pub(super) fn entries(
+        &self,
+    ) -> Option<impl Iterator<Item = Result<&'a [u8], DecodeError>> + use<'a>> {
+        match self.value {
+            Value::Map(bytes) => Some(super::view::messages(bytes, "KeyValueList", 1, "Values")),
+            _ => None,
+        }
+    }
+
+    /// As [`Attribute::text`], without a copy of what is text already.
+    pub(super) fn value_text(&self) -> Result<Cow<'a, str>, DecodeError> {
+        match self.value {
+            Value::Text(text) => Ok(text.into()),
+            _ => self.text().map(Cow::Owned),
+        }
+    }
+
     /// Returns the value as text. What lies too deep, or has numbers that JSON cannot
     /// have, is left out as a whole.
     pub(super) fn text(&self) -> Result<String, DecodeError> {
@@ -78,6 +98,16 @@ impl<'a> Attribute<'a> {
         }
         Ok(out)
     }
+}
+
+/// Returns an `AnyValue` as text, as [`Attribute::text`] does.
+pub(super) fn text_of_value(bytes: &[u8]) -> Result<Cow<'_, str>, DecodeError> {
+    let mut attribute = Attribute {
+        key: "",
+        value: Value::Empty,
+    };
+    attribute.value.read(bytes)?;
+    attribute.value_text()
 }
 
 /// How deep values may lie in each other: as deep as the check of messages lets them.

@@ -1,4 +1,4 @@
-//! JSON of OTLP metrics, turned into protobuf on the way.
+//! JSON of OTLP, turned into protobuf on the way.
 //!
 //! So there is one reader of requests, whatever they are written in. The JSON is that of
 //! protobuf with OTLP's own rules: ids are hexadecimal, numbers may be strings, names may
@@ -17,7 +17,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::error::DecodeError;
 use super::schema::{Field, Kind, Message};
-use crate::wire::{BYTES, FIXED64, VARINT};
+use crate::wire::{BYTES, FIXED32, FIXED64, VARINT};
 
 /// Begins the text of the error that says that the output is full.
 const FULL: &str = "output limit";
@@ -368,6 +368,12 @@ impl ScalarVisitor<'_, '_> {
             Kind::Double => return fixed(writer, number.double::<E>()?.to_le_bytes()),
             Kind::Fixed64 => return fixed(writer, number.unsigned::<E>()?.to_le_bytes()),
             Kind::SignedFixed64 => return fixed(writer, number.signed::<E>()?.to_le_bytes()),
+            Kind::Fixed32 => {
+                let value = number.unsigned::<E>()?;
+                let value = u32::try_from(value).map_err(|_| no_number::<E>(value))?;
+                writer.tag(field, FIXED32)?;
+                return writer.push(&value.to_le_bytes());
+            }
             Kind::Uint32 => {
                 let value = number.unsigned::<E>()?;
                 u64::from(u32::try_from(value).map_err(|_| no_number::<E>(value))?)

@@ -1,4 +1,5 @@
-//! OTLP: metrics that OpenTelemetry pushes.
+//! OTLP: metrics that OpenTelemetry pushes, and its logs (`logs`), which go the way of those
+//! that are pushed otherwise.
 //!
 //! A request is one transaction and stored whole or not at all. It comes as protobuf or as
 //! JSON, which is turned into protobuf first ([`Receiver`]); a translation walks its bytes
@@ -15,6 +16,7 @@ mod buckets;
 mod error;
 mod json;
 mod labels;
+pub(crate) mod logs;
 mod names;
 mod receiver;
 mod schema;
@@ -28,12 +30,14 @@ mod warnings;
 
 pub use crate::unpack::Reserve;
 pub use error::{DecodeError, PointError, PushError};
+pub use logs::settings::{AttributeAction, AttributeRule, DEFAULT_INDEX_ATTRIBUTES, LogAttributes};
 pub(crate) use names::sanitized_label_name;
 pub use receiver::{Encoding, Format, Limits, Receipt, Receiver, ReceiverStats};
 pub use schema::check_request;
 pub use settings::{Promotion, Settings, Strategy};
 pub use sink::{Family, Sample, SampleValue, Sink};
 pub use translate::{Translated, translate};
+pub(crate) use unpack::logs_from_json;
 pub use unpack::{from_json, gunzip};
 pub use warnings::{WarningCategory, Warnings};
 

@@ -1,4 +1,4 @@
-//! The messages of OTLP metrics as tables: for reading their JSON, and for checking
+//! The messages of OTLP as tables: for reading their JSON, and for checking
 //! that bytes are one.
 //!
 //! A field has one name here, that of the generated Go code. Its two names in JSON follow:
@@ -7,7 +7,7 @@
 
 use super::error::DecodeError;
 use crate::wire::WireError;
-use crate::wire::{BYTES, FIXED64, Reader, Tag, VARINT};
+use crate::wire::{BYTES, FIXED32, FIXED64, Reader, Tag, VARINT};
 
 /// How deep messages may lie in each other. Only values of attributes go deeper than a
 /// dozen, and each level of theirs is two messages.
@@ -37,6 +37,7 @@ pub(super) enum Kind {
     /// An id of so many bytes, or none; in JSON in hexadecimal digits.
     Id(usize),
     Fixed64,
+    Fixed32,
     SignedFixed64,
     Double,
     Uint32,
@@ -53,7 +54,7 @@ pub(super) enum Kind {
     Uint64s,
 }
 
-const fn field(number: u32, name: &'static str, kind: Kind) -> Field {
+pub(super) const fn field(number: u32, name: &'static str, kind: Kind) -> Field {
     Field { number, name, kind }
 }
 
@@ -393,6 +394,9 @@ fn check_field(
             FIXED64,
         ) => {
             reader.fixed64()?;
+        }
+        (Kind::Fixed32, FIXED32) => {
+            reader.fixed32()?;
         }
         (Kind::Text, BYTES) => {
             let bytes = reader.bytes()?;

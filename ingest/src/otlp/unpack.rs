@@ -48,6 +48,24 @@ pub fn from_json(
     Ok(out)
 }
 
+/// Turns a request of logs from JSON into protobuf; `None` where there is no memory for it.
+///
+/// # Errors
+///
+/// It is no request, or takes more than `limit_bytes` as protobuf.
+pub(crate) fn logs_from_json(
+    body: &[u8],
+    limit_bytes: usize,
+    reserve: Reserve<'_>,
+) -> Result<Option<Vec<u8>>, DecodeError> {
+    let Some(most) = reserve_for_json(body, limit_bytes, reserve) else {
+        return Ok(None);
+    };
+    let mut out = Vec::new();
+    json::transcode(body, &super::logs::schema::REQUEST, &mut out, most)?;
+    Ok(Some(out))
+}
+
 /// Asks for memory for what JSON becomes, and returns how much.
 fn reserve_for_json(body: &[u8], limit_bytes: usize, reserve: Reserve<'_>) -> Option<usize> {
     // What is written of a message is hardly ever longer than its JSON; lists of short

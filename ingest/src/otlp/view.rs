@@ -582,7 +582,7 @@ fn read_quantile(bytes: &[u8]) -> Result<(f64, f64), DecodeError> {
 }
 
 /// Reads an id; one of zeros is none.
-fn id<'a>(
+pub(super) fn id<'a>(
     reader: &mut Reader<'a>,
     tag: Tag,
     field: &'static str,
@@ -599,7 +599,7 @@ fn id<'a>(
     })
 }
 
-fn text_field<'a>(
+pub(super) fn text_field<'a>(
     reader: &mut Reader<'a>,
     tag: Tag,
     field: &'static str,
@@ -609,12 +609,20 @@ fn text_field<'a>(
 }
 
 #[inline]
-fn fixed(reader: &mut Reader<'_>, tag: Tag, field: &'static str) -> Result<u64, WireError> {
+pub(super) fn fixed(
+    reader: &mut Reader<'_>,
+    tag: Tag,
+    field: &'static str,
+) -> Result<u64, WireError> {
     tag.expect(FIXED64, field)?;
     reader.fixed64()
 }
 
-fn varint(reader: &mut Reader<'_>, tag: Tag, field: &'static str) -> Result<u64, WireError> {
+pub(super) fn varint(
+    reader: &mut Reader<'_>,
+    tag: Tag,
+    field: &'static str,
+) -> Result<u64, WireError> {
     tag.expect(VARINT, field)?;
     reader.varint()
 }

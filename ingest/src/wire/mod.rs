@@ -17,7 +17,7 @@ pub mod write_request;
 pub mod write_request_v2;
 pub mod writer;
 
-pub(crate) use reader::{BYTES, FIXED64, VARINT};
+pub(crate) use reader::{BYTES, FIXED32, FIXED64, VARINT};
 pub use reader::{Reader, Tag, WireError};
 
 #[cfg(test)]

@@ -191,6 +191,20 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(*eight))
     }
 
+    /// Reads four bytes.
+    ///
+    /// # Errors
+    ///
+    /// There are fewer.
+    pub fn fixed32(&mut self) -> Result<u32, WireError> {
+        let four = self.bytes.get(self.pos..).and_then(<[u8]>::first_chunk);
+        let Some(four) = four else {
+            return Err(WireError::UnexpectedEof);
+        };
+        self.pos += 4;
+        Ok(u32::from_le_bytes(*four))
+    }
+
     /// Reads a length and that many bytes.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod call;
 mod federate;
+mod log_push;
 mod loki;
 mod openapi;
 mod operate;
@@ -9,4 +10,5 @@ mod pages;
 mod prometheus;
 mod routes;
 
+pub(crate) use loki::Tails;
 pub(crate) use routes::router;

@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter};
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
-use super::{loki, openapi, operate, pages, prometheus};
+use super::{log_push, loki, openapi, operate, pages, prometheus};
 use crate::access::{Caller, Scope};
 use crate::app::App;
 use crate::clock;
@@ -61,6 +61,7 @@ impl Table {
         table.pages();
         table.prometheus();
         table.loki();
+        table.log_push();
         table
     }
 
@@ -164,16 +165,50 @@ impl Table {
         self.api("/admin/tsdb/snapshot", POST_PUT, admin::snapshot);
     }
 
+    /// Adds the paths that logs are pushed to.
+    fn log_push(&mut self) {
+        self.scope = Scope::Write;
+        self.add("/loki/api/v1/push", POST, log_push::push);
+        self.add("/api/prom/push", POST, log_push::push);
+        self.add("/otlp/v1/logs", POST, log_push::otlp);
+        // Where OpenTelemetry itself puts it.
+        self.add("/v1/logs", POST, log_push::otlp);
+        self.add("/insert/jsonline", POST, log_push::json_lines);
+    }
+
     fn loki(&mut self) {
-        use loki::status;
+        use loki::{detected, format, index, labels, legacy, patterns, query, status, tail};
         self.scope = Scope::Read;
-        self.add("/loki/api/v1/status/buildinfo", GET, status::buildinfo);
+        let v1 = |path: &str| format!("/loki/api/v1{path}");
+        self.add(&v1("/query"), GET_POST, query::instant);
+        self.add(&v1("/query_range"), GET_POST, query::range);
+        self.add(&v1("/labels"), GET_POST, labels::names);
+        self.add(&v1("/label"), GET_POST, labels::names);
+        self.add(&v1("/label/{name}/values"), GET_POST, labels::values);
+        self.add(&v1("/series"), GET_POST, labels::series);
+        self.add(&v1("/index/stats"), GET_POST, index::stats);
+        self.add(&v1("/index/shards"), GET_POST, index::shards);
+        self.add(&v1("/index/volume"), GET_POST, index::volume);
+        self.add(&v1("/index/volume_range"), GET_POST, index::volume_range);
+        self.add(&v1("/patterns"), GET_POST, patterns::patterns);
+        self.add(&v1("/detected_labels"), GET_POST, detected::detected_labels);
+        self.add(&v1("/detected_fields"), GET_POST, detected::detected_fields);
         self.add(
-            "/loki/api/v1/drilldown-limits",
+            &v1("/detected_field/{name}/values"),
             GET_POST,
-            status::drilldown_limits,
+            detected::detected_values,
         );
+        self.add(&v1("/tail"), GET, tail::tail);
+        self.add(&v1("/format_query"), GET_POST, format::format_query);
+        self.add(&v1("/status/buildinfo"), GET, status::buildinfo);
+        self.add(&v1("/drilldown-limits"), GET_POST, status::drilldown_limits);
         self.add("/config/tenant/v1/limits", GET, status::tenant_limits);
+        // As these calls were before there was a version.
+        self.add("/api/prom/query", GET_POST, legacy::query);
+        self.add("/api/prom/label", GET_POST, legacy::names);
+        self.add("/api/prom/label/{name}/values", GET_POST, legacy::values);
+        self.add("/api/prom/series", GET_POST, labels::series);
+        self.add("/api/prom/tail", GET, tail::legacy);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.
@@ -288,6 +323,7 @@ fn not_found(request: &Request, prefix: &str) -> Response {
 /// Counts a request under its route's name.
 async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let began = clock::monotonic();
+    let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     if response.extensions().get::<OutOfScope>().is_some() {
@@ -297,9 +333,10 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
         let path = path.as_str();
         let path = path.strip_prefix(&app.urls.prefix).unwrap_or(path);
         let size = http_body::Body::size_hint(response.body()).exact();
-        app.metrics
-            .http
-            .observe(path, response.status(), began.elapsed(), size);
+        let (status, took) = (response.status(), began.elapsed());
+        app.metrics.http.observe(path, status, took, size);
+        let of_logs = &app.metrics.log_queries;
+        of_logs.answered(&method, path, status, took);
     }
     response
 }

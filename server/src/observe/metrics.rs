@@ -15,6 +15,7 @@ use super::build;
 use super::discovery;
 use super::exposition::{Format, Kind, TextWriter};
 use super::families::Family;
+use super::log_queries::LogQueryMetrics;
 use super::process;
 use super::rules;
 use super::scrape;
@@ -23,6 +24,7 @@ use super::summary::{Histogram, Summary};
 use crate::access::Access;
 use crate::app::App;
 use crate::forward;
+use crate::logs;
 use crate::notices::NoticeStats;
 use crate::notify;
 use crate::work::memory::{Memory, Refused};
@@ -36,6 +38,7 @@ pub(crate) struct Metrics {
     pub(crate) http: HttpMetrics,
     pub(crate) federation: FederationMetrics,
     pub(crate) queries: QueryMetrics,
+    pub(crate) log_queries: LogQueryMetrics,
     pub(crate) reload: ReloadMetrics,
     pub(crate) store: StoreMetrics,
 }
@@ -295,6 +298,7 @@ fn write(app: &App, writer: &mut TextWriter) {
     app.metrics.http.write(writer);
     app.metrics.federation.write(writer);
     app.metrics.queries.write(writer, app);
+    app.metrics.log_queries.write(writer, &app.tails);
     writer.gauge(
         "prometheus_remote_read_handler_queries",
         "The current number of remote read queries that are either in execution or queued on the handler.",
@@ -307,6 +311,8 @@ fn write(app: &App, writer: &mut TextWriter) {
     if app.flags.web.enable_otlp {
         scrape::write_otlp(writer, &app.otlp.stats());
     }
+    let log_stats = core.ok().map(|core| core.logs.stats());
+    logs::write_metrics(writer, &app.logs, log_stats.as_ref());
     if let Ok(core) = core {
         cache(writer, &core.cache.stats());
         store::write(writer, &core.store.stats(), app);

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kymo_storage::StorageError;
+use kymo_storage::logs::LogStore;
 use kymo_storage::metrics::MetricStore;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -17,24 +19,41 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Pause between two looks at the memory of the store.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
-/// Measures the memory of the store until `stop` becomes true.
-pub(crate) async fn measure(
-    memory: Arc<Memory>,
-    store: Arc<MetricStore>,
-    mut stop: watch::Receiver<bool>,
-) {
+/// The stores of a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Stores {
+    pub(crate) metrics: Arc<MetricStore>,
+    pub(crate) logs: Arc<LogStore>,
+}
+
+impl Stores {
+    /// Returns the memory that they hold, in bytes.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.metrics.memory_bytes() + self.logs.memory_bytes()
+    }
+
+    /// Forces what was written to the disk, of each store whatever becomes of the other.
+    fn sync(&self) -> Result<(), StorageError> {
+        let of_metrics = self.metrics.sync();
+        self.logs.sync()?;
+        of_metrics
+    }
+}
+
+/// Measures the memory of the stores until `stop` becomes true.
+pub(crate) async fn measure(memory: Arc<Memory>, stores: Stores, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(MEASURE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = tick.tick() => memory.measured(store.memory_bytes()),
+            _ = tick.tick() => memory.measured(stores.memory_bytes()),
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }
 }
 
-/// Syncs the log until `stop` becomes true.
-pub(crate) async fn sync(store: Arc<MetricStore>, mut stop: watch::Receiver<bool>) {
+/// Syncs the logs of the stores until `stop` becomes true.
+pub(crate) async fn sync(stores: Stores, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(SYNC_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // One complaint per failure that lasts, not one per second.
@@ -44,8 +63,8 @@ pub(crate) async fn sync(store: Arc<MetricStore>, mut stop: watch::Receiver<bool
             _ = tick.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        let store = Arc::clone(&store);
-        match tokio::task::spawn_blocking(move || store.sync()).await {
+        let stores = stores.clone();
+        match tokio::task::spawn_blocking(move || stores.sync()).await {
             Ok(Ok(())) => failing = false,
             Ok(Err(error)) if !failing => {
                 failing = true;

@@ -24,12 +24,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use kymo_storage::StorageError;
+use kymo_storage::logs::LogStore;
 use kymo_storage::metrics::{Compacted, Damage, MetricStore};
 use parking_lot::{Condvar, Mutex};
 use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::clock;
+use crate::work::background::Stores;
 
 /// Pause between two looks at what is due.
 const TICK: Duration = Duration::from_millis(250);
@@ -69,7 +71,7 @@ pub(crate) struct Signal {
 
 impl Signal {
     /// Waits for at most `limit`; true when it is time to stop.
-    fn wait(&self, limit: Duration) -> bool {
+    pub(crate) fn wait(&self, limit: Duration) -> bool {
         let mut stopping = self.stopping.lock();
         if !*stopping {
             self.changed.wait_for(&mut stopping, limit);
@@ -77,7 +79,7 @@ impl Signal {
         *stopping
     }
 
-    fn stop(&self) {
+    pub(crate) fn stop(&self) {
         *self.stopping.lock() = true;
         self.changed.notify_all();
     }
@@ -88,9 +90,9 @@ impl Maintenance {
     ///
     /// # Errors
     /// The system refused a thread.
-    pub(crate) fn start(app: Arc<App>, store: Arc<MetricStore>) -> std::io::Result<Maintenance> {
+    pub(crate) fn start(app: Arc<App>, stores: Stores) -> std::io::Result<Maintenance> {
         let signal = Arc::new(Signal::default());
-        let mut caretaker = Caretaker::new(app, store, Arc::clone(&signal));
+        let mut caretaker = Caretaker::new(app, stores, Arc::clone(&signal));
         let thread = std::thread::Builder::new()
             .name("maintenance".to_owned())
             .spawn(move || caretaker.run())?;
@@ -110,6 +112,7 @@ impl Maintenance {
 struct Caretaker {
     app: Arc<App>,
     store: Arc<MetricStore>,
+    logs: Arc<LogStore>,
     signal: Arc<Signal>,
     next_snapshot: Instant,
     /// End of the last compaction.
@@ -120,11 +123,12 @@ struct Caretaker {
 }
 
 impl Caretaker {
-    fn new(app: Arc<App>, store: Arc<MetricStore>, signal: Arc<Signal>) -> Caretaker {
+    fn new(app: Arc<App>, stores: Stores, signal: Arc<Signal>) -> Caretaker {
         let now = clock::monotonic();
         Caretaker {
             app,
-            store,
+            store: stores.metrics,
+            logs: stores.logs,
             signal,
             next_snapshot: now,
             compacted: None,
@@ -217,7 +221,9 @@ impl Caretaker {
     fn relieve(&mut self) -> Result<(), StorageError> {
         let store = Arc::clone(&self.store);
         store.flush_before(clock::now_ms() - SETTLED_AFTER_MS, &mut self.pace())?;
-        self.app.memory.measured(store.memory_bytes());
+        self.app
+            .memory
+            .measured(store.memory_bytes() + self.logs.memory_bytes());
         Ok(())
     }
 
@@ -258,7 +264,7 @@ impl Caretaker {
 }
 
 /// Sleeps as long as the work took, and breaks off when it is time to stop.
-fn pace(signal: Arc<Signal>) -> impl FnMut() -> ControlFlow<()> {
+pub(crate) fn pace(signal: Arc<Signal>) -> impl FnMut() -> ControlFlow<()> {
     let mut awake_since = clock::monotonic();
     move || {
         let worked = awake_since.elapsed();
@@ -308,7 +314,7 @@ fn describe(done: &Compacted, took: Duration) {
 }
 
 /// Niceness is a matter of threads on Linux, where the order of disk requests follows it.
-fn lower_priority() {
+pub(crate) fn lower_priority() {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         warn!(%error, "the maintenance of the store runs with ordinary priority");
     }

@@ -161,6 +161,12 @@ fn message(message: &'static Message, chance: &mut Chance<'_>, depth: usize) -> 
                 out.extend(value.to_le_bytes());
                 number(&value.to_string(), chance)
             }
+            Kind::Fixed32 => {
+                let value = chance.number() as u32;
+                tag(&mut out, field, 5);
+                out.extend(value.to_le_bytes());
+                number(&value.to_string(), chance)
+            }
             Kind::SignedFixed64 => {
                 let value = chance.number().cast_signed();
                 tag(&mut out, field, 1);
@@ -326,6 +332,17 @@ proptest! {
         transcode(json.as_bytes(), &REQUEST, &mut out, 1 << 20).unwrap();
         prop_assert_eq!(&out, &protobuf, "{}", json);
         translate_anything(&protobuf, &settings(bits));
+    }
+
+    #[test]
+    fn json_of_logs_becomes_their_protobuf(choices in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let mut chance = Chance { bytes: choices.iter() };
+        let logs = &crate::otlp::logs::schema::REQUEST;
+        let (protobuf, json) = message(logs, &mut chance, 8);
+        let mut out = Vec::new();
+        transcode(json.as_bytes(), logs, &mut out, 1 << 20).unwrap();
+        prop_assert_eq!(&out, &protobuf, "{}", json);
+        prop_assert_eq!(check(&protobuf, logs), Ok(()));
     }
 
     #[test]

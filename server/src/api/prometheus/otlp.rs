@@ -69,7 +69,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, request: Request) -> Re
         tokio::task::block_in_place(store)
     };
     if app.memory.received(unpacked_bytes) {
-        app.memory.measured(core.store.memory_bytes());
+        app.memory.measured(core.store_bytes());
     }
     match outcome {
         Ok(_receipt) => StatusCode::OK.into_response(),

@@ -69,12 +69,12 @@ pub(crate) async fn write(State(app): State<Arc<App>>, request: Request) -> Resp
         tokio::task::block_in_place(store)
     };
     if app.memory.received(unpacked_bytes) {
-        app.memory.measured(core.store.memory_bytes());
+        app.memory.measured(core.store_bytes());
     }
     respond(outcome.reply())
 }
 
-pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+pub(crate) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -109,7 +109,7 @@ fn respond(reply: Reply) -> Response {
 
 /// Tells a sender when to come back. Prometheus repeats what is answered with 5xx, but
 /// 429 only where it was told to.
-pub(super) fn try_later(mut response: Response) -> Response {
+pub(crate) fn try_later(mut response: Response) -> Response {
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, RETRY_AFTER);
