@@ -15,6 +15,7 @@ use kymo_storage::model::{Labels, NanoRange};
 
 use super::LogQlError;
 use super::ast::LogExpr;
+use super::columnar::Plan;
 use super::engine::{Direction, LogQueryOptions, LogRangeQuery};
 use super::label_set::LabelSet;
 use super::pipeline::{LineLabels, Pipeline};
@@ -65,6 +66,7 @@ impl EntryQuery<'_> {
         } = *self.query;
         let mut pipeline = Pipeline::new(expr)?.with_now(self.options.now_ns);
         let needles = pipeline.needles();
+        let plan = Plan::of_entries(&expr.stages, &pipeline);
         let selection = LogSelection {
             needles: &needles,
             ..LogSelection::new(&expr.matchers, NanoRange { start_ns, end_ns })
@@ -86,7 +88,9 @@ impl EntryQuery<'_> {
                 break;
             }
             self.cancel.check("query execution")?;
-            set.read(*group, &mut batch).map_err(QueryError::from)?;
+            if !plan.read_columns(&*set, *group, &mut batch) {
+                set.read(*group, &mut batch).map_err(QueryError::from)?;
+            }
             self.budget.touch_bytes(batch.memory_bytes())?;
             let streams = (set.streams(), ranks.as_slice());
             self.take(&mut pipeline, &batch, *group, streams, &mut found)?;

@@ -4,7 +4,7 @@
 //! mean), and its stages are checked (`check`) before anybody sees it: see [`parse`].
 //! `print` and `pretty` write it down again.
 //! `pipeline` runs its stages over entries, `eval` computes numbers from what they leave, and
-//! the [`LogEngine`] puts it together. [`ast`] is the tree of a query; [`LogSource`]
+//! the [`LogEngine`] puts it together; `columnar` spares it rows and parts of lines. [`ast`] is the tree of a query; [`LogSource`]
 //! is what a store, or an embedder, implements.
 
 pub mod ast;
@@ -13,6 +13,7 @@ pub mod script;
 mod address;
 mod build;
 mod check;
+mod columnar;
 mod engine;
 mod entries;
 mod error;
@@ -37,6 +38,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use columnar::ColumnGroup;
 pub use engine::{Direction, LogEngine, LogEngineOptions, LogQueryOptions, LogRangeQuery};
 pub use error::{LogQlError, ParseError};
 pub use label_set::LabelSet;
