@@ -5,7 +5,7 @@ import { type KeyboardEvent, useCallback, useEffect, useRef, useState } from 're
 import { type Entry, levelOf, millis } from '../../api/loki';
 import { useSettings } from '../../shell/settings';
 import { formatClock, formatDate } from '../../time/format';
-import { Details, type OnFilter } from './details';
+import { Details, type Field, type OnFilter } from './details';
 import { LineText } from './line';
 import { levelColor } from './volume';
 import './logs.css';
@@ -15,7 +15,7 @@ interface Props {
   find: RegExp | undefined;
   wrap: boolean;
   onFilter: OnFilter;
-  idHref: (id: string) => string;
+  idHref: (field: Field) => string;
   /** Is called when the end comes into sight. */
   onEnd?: () => void;
   foot?: string;
