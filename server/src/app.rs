@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kymo_ingest::discovery::{Discovery, SourceStats};
-use kymo_ingest::loki;
 use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
 use kymo_query::logql::{LogEngine, LogEngineOptions};
+use kymo_query::rules::SourceLogs;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
 use kymo_storage::logs::LogStore;
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
@@ -35,12 +35,11 @@ use crate::forward::{BacklogLimits, Forwarder};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
-use crate::logs::{self, Logs};
+use crate::logs::{self, LogMaintenance, Logs};
 use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
-use crate::rules::file::Accepted;
 use crate::rules::{self, Evaluator};
 use crate::scraping;
 use crate::urls::Urls;
@@ -294,13 +293,8 @@ pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failu
     let watched = Watched::new(&flags);
     let config = Configured::load(flags.config_file())
         .map_err(|problem| Failure::new(2, "error loading config", problem))?;
-    let rule_files = &config.current().rule_files;
-    let accepted = Accepted {
-        names: config.current().global.name_validation,
-        promql: flags.promql_features(),
-        ..Accepted::default()
-    };
-    rules::files::read(rule_files, &accepted).map_err(|problems| Failure {
+    let rules = rules::files::of_config(&config.current(), flags.promql_features());
+    rules.map_err(|problems| Failure {
         code: 2,
         context: "error loading rule files",
         problems,
@@ -361,7 +355,7 @@ async fn serve(
         live: Live::default(),
         tails: api::Tails::default(),
         otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
-        logs: Logs::new(loki::Limits::default()),
+        logs: Logs::new(config.current().logs.limits.clone()),
         memory,
         config,
         started_ms: clock::now_ms(),
@@ -411,6 +405,7 @@ async fn serve(
     let syncing = (policy == SyncPolicy::Interval)
         .then(|| tokio::spawn(background::sync(stores.clone(), stopped.clone())));
     let maintenance = Maintenance::start(Arc::clone(&app), stores)?;
+    let log_maintenance = LogMaintenance::start(Arc::clone(&app), Arc::clone(&log_store))?;
     let surroundings = scraping::surroundings(&app.flags);
     let notifier = Arc::new(Notifier::new(
         app.flags.rules.notify_options(),
@@ -423,6 +418,14 @@ async fn serve(
     };
     let rules = Evaluator::new(rules::Setup {
         store: Arc::clone(&store),
+        logs: Some(Arc::new(SourceLogs::new(
+            LogEngine::new(LogEngineOptions {
+                max_memory_bytes: app.memory.query_share(),
+                memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+                ..LogEngineOptions::default()
+            }),
+            Arc::clone(&logs),
+        ))),
         // Rules are many and small, and get no help from the threads of queries.
         engine: Engine::new(engine_options.clone()),
         memory: Arc::clone(&app.memory),
@@ -431,6 +434,7 @@ async fn serve(
         options: app.flags.rule_options(),
         external_url: app.urls.external().to_owned(),
         path_prefix: app.urls.external_path().to_owned(),
+        data: app.flags.storage.path.clone(),
     })?;
     let core = Arc::new(Core {
         source_stats: Arc::clone(&surroundings.stats),
@@ -504,6 +508,7 @@ async fn serve(
     // Nothing is stored any more.
     core.forwarder.stop(app.flags.storage.flush_deadline).await;
     tokio::task::spawn_blocking(move || {
+        log_maintenance.stop();
         maintenance.stop();
         store.settle()?;
         log_store.sync()

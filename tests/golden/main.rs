@@ -16,6 +16,7 @@ mod exposition;
 mod format;
 mod gotemplate_loki;
 mod http_api;
+mod logql;
 mod matchers;
 mod otlp;
 mod promql;
@@ -29,6 +30,9 @@ const RUNNERS: &[&str] = &[
     "format",
     "gotemplate_loki",
     "http-api",
+    "logql",
+    // In a target of its own.
+    "logqltest",
     "matchers",
     "otlp",
     "promql",

@@ -8,6 +8,7 @@
 //! is what a store, or an embedder, implements.
 
 pub mod ast;
+pub mod script;
 
 mod address;
 mod build;

@@ -101,8 +101,8 @@ impl Cell for Moments {
         Moments {
             n: 1.0,
             mean: value,
-            // Zero, or NaN for what has no distances.
-            squares: value - value,
+            // What is not finite has no distances.
+            squares: if value.is_finite() { 0.0 } else { f64::NAN },
         }
     }
 

@@ -122,7 +122,7 @@ impl Evaluator<'_> {
             grown += (cells.capacity() - before) * size_of::<(u32, C)>();
             grown
         })?;
-        self.to_rows(extractor, windows, series, |cells, row| {
+        self.make_rows(extractor, windows, series, |cells, row| {
             slide(cells, windows, |window, cell| {
                 row[window] = value(cell, window)
             });
@@ -142,7 +142,7 @@ impl Evaluator<'_> {
             samples.push((segment, (t_ns, value)));
             grown + size_of::<(u32, (i64, f64))>()
         })?;
-        self.to_rows(extractor, windows, series, |samples, row| {
+        self.make_rows(extractor, windows, series, |samples, row| {
             samples.sort_by_key(|(_, (t_ns, _))| *t_ns);
             let mut cells: Vec<(u32, Counter)> = Vec::new();
             for (segment, (t_ns, value)) in samples.iter() {
@@ -168,7 +168,7 @@ impl Evaluator<'_> {
             samples.push((segment, value));
             grown + size_of::<(u32, f64)>()
         })?;
-        self.to_rows(extractor, windows, series, |samples, row| {
+        self.make_rows(extractor, windows, series, |samples, row| {
             quantile::slide(samples, windows, parameter, |window, value| {
                 row[window] = value
             });
@@ -176,7 +176,7 @@ impl Evaluator<'_> {
     }
 
     /// Turns what was kept of each series into its row.
-    fn to_rows<T>(
+    fn make_rows<T>(
         &mut self,
         extractor: &Extractor,
         windows: &Windows,

@@ -250,9 +250,12 @@ fn by<'a>(labels: &'a EntryLabels, names: &[NameId]) -> Vec<(NameId, &'a [u8])> 
 }
 
 fn keeps_all(filters: &[Arc<LabelFilter>], labels: &mut EntryLabels) -> bool {
-    // All are looked at, as those of one condition are: each may leave its error.
-    let results = filters.iter().map(|filter| filter.keeps(labels));
-    results.fold(true, |all, one| all && one)
+    let mut keeps = true;
+    for filter in filters {
+        // All are looked at, as those of one condition are: each may leave its error.
+        keeps &= filter.keeps(labels);
+    }
+    keeps
 }
 
 /// Reads a number.

@@ -1,6 +1,6 @@
-//! Rules and alerts as they are at this moment.
+//! Rules over metrics and their alerts as they are at this moment.
 
-use kymo_query::rules::{Alert, Health, Pairs, Rule};
+use kymo_query::rules::{Alert, Health, Language, Pairs, Rule};
 use kymo_storage::compat::float;
 use kymo_storage::compat::quote::quote;
 use kymo_storage::compat::time::Instant;
@@ -141,7 +141,7 @@ impl Serialize for Seconds {
 /// `/api/v1/rules`
 pub(crate) async fn rules(call: Call) -> ApiResult {
     let asked = Asked::of(&call)?;
-    let groups = call.core()?.rules.groups();
+    let groups = call.core()?.rules.groups_of(Language::PromQl);
     // There may be ten thousand rules, which is too much for a connection's thread.
     let found = call.app.queries.lookup(move || asked.groups(&groups)).await;
     let found = found.map_err(|stopped| ApiError::internal(stopped.to_string()))?;
@@ -150,7 +150,7 @@ pub(crate) async fn rules(call: Call) -> ApiResult {
 
 /// `/api/v1/alerts`
 pub(crate) async fn alerts(call: Call) -> ApiResult {
-    let groups = call.core()?.rules.groups();
+    let groups = call.core()?.rules.groups_of(Language::PromQl);
     let found = call.app.queries.lookup(move || {
         let rules = groups.iter().flat_map(|running| running.group().rules());
         let alerting = rules.filter(|rule| rule.alert_settings().is_some());
