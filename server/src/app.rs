@@ -425,11 +425,7 @@ async fn serve(
     let rules = Evaluator::new(rules::Setup {
         store: Arc::clone(&store),
         logs: Some(Arc::new(SourceLogs::new(
-            LogEngine::new(LogEngineOptions {
-                max_memory_bytes: app.memory.query_share(),
-                memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
-                ..LogEngineOptions::default()
-            }),
+            LogEngine::new(log_engine_options.clone()),
             Arc::clone(&log_store),
         ))),
         // Rules are many and small, and get no help from the threads of queries.
