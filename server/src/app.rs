@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kymo_ingest::discovery::{Discovery, SourceStats};
-use kymo_ingest::loki;
 use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
@@ -36,7 +35,7 @@ use crate::forward::{BacklogLimits, Forwarder};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
-use crate::logs::{self, Logs};
+use crate::logs::{self, LogMaintenance, Logs};
 use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
@@ -356,7 +355,7 @@ async fn serve(
         live: Live::default(),
         tails: api::Tails::default(),
         otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
-        logs: Logs::new(loki::Limits::default()),
+        logs: Logs::new(config.current().logs.limits.clone()),
         memory,
         config,
         started_ms: clock::now_ms(),
@@ -406,6 +405,7 @@ async fn serve(
     let syncing = (policy == SyncPolicy::Interval)
         .then(|| tokio::spawn(background::sync(stores.clone(), stopped.clone())));
     let maintenance = Maintenance::start(Arc::clone(&app), stores)?;
+    let log_maintenance = LogMaintenance::start(Arc::clone(&app), Arc::clone(&log_store))?;
     let surroundings = scraping::surroundings(&app.flags);
     let notifier = Arc::new(Notifier::new(
         app.flags.rules.notify_options(),
@@ -508,6 +508,7 @@ async fn serve(
     // Nothing is stored any more.
     core.forwarder.stop(app.flags.storage.flush_deadline).await;
     tokio::task::spawn_blocking(move || {
+        log_maintenance.stop();
         maintenance.stop();
         store.settle()?;
         log_store.sync()

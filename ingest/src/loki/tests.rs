@@ -435,6 +435,16 @@ fn limits_are_those_that_are_set() {
         limits.ingestion_burst_bytes = 20;
     });
     assert!(rate.starts_with("429 ingestion rate limit exceeded for user fake (limit: 10 bytes/sec) while attempting to ingest '2' lines totaling '21' bytes"), "{rate}");
+    let stream_rate = text(&|limits| {
+        limits.per_stream_rate_limit = 10;
+        limits.per_stream_rate_limit_burst = 20;
+    });
+    assert!(
+        stream_rate.starts_with(
+            "429 Per stream rate limit exceeded (limit: 10B/sec) while attempting to ingest for stream '{a="
+        ),
+        "{stream_rate}"
+    );
     let cut = with(&|limits| {
         limits.max_line_size = 8;
         limits.max_line_size_truncate = true;

@@ -1,7 +1,8 @@
 //! The log store as a source of log queries.
 
 use kymo_storage::StorageError;
-use kymo_storage::logs::{EntryGroup, LogStore, Selection};
+use kymo_storage::logs::part::Needle;
+use kymo_storage::logs::{EntryGroup, LogStore, SelectOptions, Selection};
 use kymo_storage::model::Labels;
 
 use super::source::{EntryBatch, LogGroup, LogSelection, LogSet, LogSource};
@@ -9,7 +10,14 @@ use crate::source::SourceError;
 
 impl LogSource for LogStore {
     fn select(&self, selection: &LogSelection<'_>) -> Result<Box<dyn LogSet>, SourceError> {
-        let selected = LogStore::select(self, selection.matchers, selection.range);
+        let needles = selection.needles.iter();
+        let needles = needles.map(|any| any.any_of.iter().map(|text| Needle::new(text)).collect());
+        let options = SelectOptions {
+            needles: needles.collect(),
+            lines: selection.lines,
+            metadata: selection.metadata,
+        };
+        let selected = self.select_with(selection.matchers, selection.range, options);
         let selected = selected.map_err(|error| source_error(&error))?;
         Ok(Box::new(StoreSet {
             groups: selected.groups().iter().map(group).collect(),
@@ -75,10 +83,13 @@ fn source_error(error: &dyn std::error::Error) -> SourceError {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use kymo_storage::logs::LogStoreOptions;
     use kymo_storage::model::{LogEntry, NanoRange, StreamBatch};
 
     use super::*;
+    use crate::logql::LineNeedles;
 
     #[test]
     fn a_store_is_read_as_a_source_of_entries() {
@@ -115,5 +126,19 @@ mod tests {
         let set = source.select(&without).unwrap();
         set.read(0, &mut batch).unwrap();
         assert!(batch.entry(0).line.is_empty() && batch.entry(0).metadata.is_empty());
+        // The same from a part, and only what has one of the texts.
+        store.flush(&mut || ControlFlow::Continue(())).unwrap();
+        let any_of = ["tw", "absent"].map(|text| text.as_bytes().to_vec());
+        let needles = [LineNeedles {
+            any_of: any_of.to_vec(),
+        }];
+        let selection = LogSelection {
+            needles: &needles,
+            ..LogSelection::new(&[], range)
+        };
+        let set = source.select(&selection).unwrap();
+        set.read(0, &mut batch).unwrap();
+        let lines: Vec<_> = batch.iter().map(|entry| entry.line).collect();
+        assert_eq!(lines, [b"two"]);
     }
 }

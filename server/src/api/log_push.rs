@@ -1,4 +1,4 @@
-//! Logs that are pushed: Loki's push in its two places, and JSON lines.
+//! Logs that are pushed: Loki's push in its two places, OpenTelemetry's, and JSON lines.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use kymo_ingest::loki::{Buffers, Encoding, Format, LineFields, PushError};
+use kymo_ingest::wire::writer::put_bytes;
 use kymo_storage::StorageError;
 use kymo_storage::logs;
 
@@ -25,13 +26,50 @@ const SHORT_BYTES: usize = 128 << 10;
 /// `/loki/api/v1/push` and `/api/prom/push`.
 pub(crate) async fn push(State(app): State<Arc<App>>, request: Request) -> Response {
     let format = Format::from_content_type(text(request.headers(), header::CONTENT_TYPE));
-    receive(&app, format, request).await
+    respond(receive(&app, format, request).await)
+}
+
+/// `/otlp/v1/logs` and `/v1/logs`. Errors are a message of protobuf, and a sender repeats
+/// what is answered with 503.
+pub(crate) async fn otlp(State(app): State<Arc<App>>, request: Request) -> Response {
+    let outcome = match otlp_format(request.headers()) {
+        Ok(format) => receive(&app, format, request).await,
+        Err(text) => Err(Refusal::new(StatusCode::BAD_REQUEST, text)),
+    };
+    let Err(refusal) = outcome else {
+        return StatusCode::NO_CONTENT.into_response();
+    };
+    let mut body = Vec::new();
+    put_bytes(&mut body, 2, refusal.text.as_bytes());
+    let status = match refusal.status {
+        StatusCode::INTERNAL_SERVER_ERROR => StatusCode::SERVICE_UNAVAILABLE,
+        status => status,
+    };
+    let octets = [(header::CONTENT_TYPE, "application/octet-stream")];
+    with_retry(status, (status, octets, body).into_response())
+}
+
+fn otlp_format(headers: &HeaderMap) -> Result<Format<'static>, String> {
+    match encoding_text(headers).unwrap_or("") {
+        "" | "identity" | "gzip" | "zstd" | "lz4" => {}
+        other => {
+            return Err(format!(
+                "unsupported content encoding {other}: only gzip, lz4 and zstd are supported"
+            ));
+        }
+    }
+    let content_type = text(headers, header::CONTENT_TYPE).unwrap_or("");
+    match content_type.split(';').next().unwrap_or("").trim() {
+        "application/x-protobuf" => Ok(Format::OtlpProtobuf),
+        "application/json" => Ok(Format::OtlpJson),
+        _ => Err(format!("content type: {content_type} is not supported")),
+    }
 }
 
 /// `/insert/jsonline`.
 pub(crate) async fn json_lines(State(app): State<Arc<App>>, request: Request) -> Response {
     match line_fields(&request) {
-        Ok(fields) => receive(&app, Format::JsonLines(&fields), request).await,
+        Ok(fields) => respond(receive(&app, Format::JsonLines(&fields), request).await),
         Err(text) => plain(StatusCode::BAD_REQUEST, &text),
     }
 }
@@ -64,44 +102,83 @@ const HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("vl-ignore-fields"),
 ];
 
-async fn receive(app: &Arc<App>, format: Format<'_>, request: Request) -> Response {
-    let core = match app.core() {
-        Ok(core) => core,
-        Err(not_ready) => return not_ready.into_response(),
-    };
-    if let Err(full) = app.memory.admit(Refused::Write) {
-        return try_later(plain(StatusCode::SERVICE_UNAVAILABLE, &full.to_string()));
+/// Why a push was not stored, or not all of it.
+struct Refusal {
+    status: StatusCode,
+    text: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, text: impl ToString) -> Refusal {
+        Refusal {
+            status,
+            text: text.to_string(),
+        }
     }
-    let (parts, body) = request.into_parts();
-    let encoding = match Encoding::from_content_encoding(encoding_text(&parts.headers)) {
-        Ok(encoding) => encoding,
-        Err(error) => return refused(&error),
-    };
-    let limit = app.logs.receiver.body_limits().body_bytes;
-    let body = match app.bodies.read(&parts.headers, body, limit).await {
-        Ok(body) => body,
-        Err(error) => return unread(app, &parts.headers, &error),
-    };
-    let short = body.len() <= SHORT_BYTES && app.flags.storage.wal_sync != WalSync::Always;
-    let store = || store(app, core, (format, encoding), &body);
-    let outcome = match short {
-        true => store(),
-        false => tokio::task::block_in_place(store),
-    };
+}
+
+impl From<PushError> for Refusal {
+    fn from(error: PushError) -> Refusal {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        Refusal::new(status, error)
+    }
+}
+
+/// A full disk empties and a failed one is replaced: the sender shall keep its data and try
+/// again.
+impl From<logs::PushError> for Refusal {
+    fn from(error: logs::PushError) -> Refusal {
+        let status = match &error {
+            logs::PushError::Storage(
+                StorageError::DiskFull { .. } | StorageError::Poisoned { .. },
+            ) => StatusCode::SERVICE_UNAVAILABLE,
+            logs::PushError::Storage(StorageError::TooLarge { .. }) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        match std::error::Error::source(&error) {
+            Some(source) => Refusal::new(status, format!("{error}: {source}")),
+            None => Refusal::new(status, error),
+        }
+    }
+}
+
+fn respond(outcome: Result<(), Refusal>) -> Response {
     match outcome {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(Failure::Push(error)) => refused(&error),
-        Err(Failure::Store(error)) => not_stored(&error),
+        Err(Refusal { status, text }) => with_retry(status, plain(status, &text)),
     }
 }
 
-enum Failure {
-    Push(PushError),
-    Store(logs::PushError),
+fn with_retry(status: StatusCode, response: Response) -> Response {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => try_later(response),
+        _ => response,
+    }
 }
 
+async fn receive(app: &Arc<App>, format: Format<'_>, request: Request) -> Result<(), Refusal> {
+    let busy = StatusCode::SERVICE_UNAVAILABLE;
+    let core = app
+        .core()
+        .map_err(|_not_ready| Refusal::new(busy, "Service Unavailable"))?;
+    let admitted = app.memory.admit(Refused::Write);
+    admitted.map_err(|full| Refusal::new(busy, full))?;
+    let (parts, body) = request.into_parts();
+    let encoding = Encoding::from_content_encoding(encoding_text(&parts.headers))?;
+    let limit = app.logs.receiver.body_limits().body_bytes;
+    let body = app.bodies.read(&parts.headers, body, limit).await;
+    let body = body.map_err(|error| unread(app, &parts.headers, &error))?;
+    let short = body.len() <= SHORT_BYTES && app.flags.storage.wal_sync != WalSync::Always;
+    let store = || store(app, core, (format, encoding), &body);
+    match short {
+        true => store(),
+        false => tokio::task::block_in_place(store),
+    }
+}
 /// Stores a body as it was sent.
-fn store(app: &App, core: &Core, form: (Format<'_>, Encoding), body: &[u8]) -> Result<(), Failure> {
+fn store(app: &App, core: &Core, form: (Format<'_>, Encoding), body: &[u8]) -> Result<(), Refusal> {
     let mut held = Vec::new();
     let mut taken_bytes = body.len();
     let mut reserve = |bytes: usize| match app.memory.body(bytes as u64) {
@@ -118,66 +195,38 @@ fn store(app: &App, core: &Core, form: (Format<'_>, Encoding), body: &[u8]) -> R
     if app.memory.received(taken_bytes) {
         app.memory.measured(core.store_bytes());
     }
-    let mut admitted = admitted.map_err(Failure::Push)?;
+    let mut admitted = admitted?;
     if !admitted.batches.is_empty() {
-        let pushed = core.logs.push(&admitted.batches).map_err(Failure::Store)?;
+        let pushed = core.logs.push(&admitted.batches)?;
         app.live.offer(&admitted.batches);
         receiver.stored(&mut admitted, &pushed);
     }
     let rules = receiver.rules();
-    admitted.outcome(rules.limits()).map_err(Failure::Push)
+    Ok(admitted.outcome(rules.limits())?)
 }
 
 fn encoding_text(headers: &HeaderMap) -> Option<&str> {
     text(headers, header::CONTENT_ENCODING)
 }
 
-/// Answers where the body was not read.
-fn unread(app: &App, headers: &HeaderMap, error: &BodyError) -> Response {
-    match *error {
+/// Says why the body was not read.
+fn unread(app: &App, headers: &HeaderMap, error: &BodyError) -> Refusal {
+    let status = match *error {
         BodyError::TooLarge { limit_bytes } => {
             let announced = text(headers, header::CONTENT_LENGTH);
             let announced = announced.and_then(|length| length.parse().ok());
             let found = announced.unwrap_or(limit_bytes + 1);
             app.logs.receiver.too_large(found);
-            refused(&PushError::TooLarge {
+            return PushError::TooLarge {
                 what: "message",
                 found,
                 limit: limit_bytes,
-            })
+            }
+            .into();
         }
-        BodyError::TooSlow { .. } => plain(StatusCode::REQUEST_TIMEOUT, &error.to_string()),
-        BodyError::Busy => try_later(plain(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())),
-        BodyError::Broken(_) => plain(StatusCode::BAD_REQUEST, &error.to_string()),
-    }
-}
-
-fn refused(error: &PushError) -> Response {
-    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let response = plain(status, &error.to_string());
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => try_later(response),
-        _ => response,
-    }
-}
-
-/// Answers where the store took nothing. A full disk empties and a failed one is replaced:
-/// the sender shall keep its data and try again.
-fn not_stored(error: &logs::PushError) -> Response {
-    let status = match error {
-        logs::PushError::Storage(StorageError::DiskFull { .. } | StorageError::Poisoned { .. }) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        logs::PushError::Storage(StorageError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+        BodyError::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        BodyError::Broken(_) => StatusCode::BAD_REQUEST,
     };
-    let text = match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
-    let response = plain(status, &text);
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => try_later(response),
-        _ => response,
-    }
+    Refusal::new(status, error)
 }

@@ -165,6 +165,17 @@ impl Table {
         self.api("/admin/tsdb/snapshot", POST_PUT, admin::snapshot);
     }
 
+    /// Adds the paths that logs are pushed to.
+    fn log_push(&mut self) {
+        self.scope = Scope::Write;
+        self.add("/loki/api/v1/push", POST, log_push::push);
+        self.add("/api/prom/push", POST, log_push::push);
+        self.add("/otlp/v1/logs", POST, log_push::otlp);
+        // Where OpenTelemetry itself puts it.
+        self.add("/v1/logs", POST, log_push::otlp);
+        self.add("/insert/jsonline", POST, log_push::json_lines);
+    }
+
     fn loki(&mut self) {
         use loki::{detected, format, index, labels, legacy, patterns, query, status, tail};
         self.scope = Scope::Read;
@@ -198,14 +209,6 @@ impl Table {
         self.add("/api/prom/label/{name}/values", GET_POST, legacy::values);
         self.add("/api/prom/series", GET_POST, labels::series);
         self.add("/api/prom/tail", GET, tail::legacy);
-    }
-
-    /// Adds the paths that logs are pushed to.
-    fn log_push(&mut self) {
-        self.scope = Scope::Write;
-        self.add("/loki/api/v1/push", POST, log_push::push);
-        self.add("/api/prom/push", POST, log_push::push);
-        self.add("/insert/jsonline", POST, log_push::json_lines);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.

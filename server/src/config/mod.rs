@@ -21,6 +21,7 @@ mod global;
 mod http_client;
 mod kubeconfig;
 mod kubernetes;
+mod limits_config;
 mod otlp;
 mod print;
 mod print_client;
@@ -50,6 +51,7 @@ pub use discovery::parse_groups as parse_target_groups;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
 pub use kubeconfig::parse_kubeconfig;
+pub use limits_config::{LogsConfig, RetentionStream};
 pub use relabel::parse_rules as parse_relabel_rules;
 pub use remote_write::{MetadataConfig, QueueConfig, RemoteWrite, WriteMessage};
 pub use storage::{Retention, StorageConfig};
@@ -77,6 +79,8 @@ pub struct Config {
     pub remote_write: Vec<RemoteWrite>,
     /// How long samples are kept, and what else the store is told.
     pub storage: StorageConfig,
+    /// What of logs is accepted, and how long it is kept.
+    pub logs: LogsConfig,
     /// What is allowed but worth a line in the log.
     pub warnings: Vec<String>,
 }
@@ -145,6 +149,9 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     }
     if let Some(node) = fields.take("storage") {
         config.storage = storage::read(node, problems);
+    }
+    if let Some(node) = fields.take("limits_config") {
+        config.logs = limits_config::read(node, problems, &mut config.warnings);
     }
     if let Some(node) = fields.take("alerting") {
         config.alerting = alerting::read(node, config.global.name_validation, dir, problems);

@@ -86,6 +86,11 @@ impl Index {
         Arc::clone(&self.dictionary)
     }
 
+    /// Returns the ids of all series.
+    pub(crate) fn ids(&self) -> &RoaringBitmap {
+        &self.live
+    }
+
     /// Counts the series.
     pub(crate) fn len(&self) -> usize {
         self.canonical.len()

@@ -9,14 +9,22 @@
 //! `wal`, the label index of `index`, the directories of `fs`.
 //!
 //! - `table`: entries in memory, in blocks that readers share.
+//! - `flush`, [`part`], `parts`, `manifest`: files of entries, and which of them count.
+//! - `merging`, `retention`, `deletion`, `maintenance`: what becomes of parts later.
 //! - `store`, `push`, `selection`, `streams`: the store, writing it and reading it.
-//! - [`part`]: the files that entries end in.
 //! - `recovery`: what a restart finds.
 
+mod deletion;
+mod flush;
+mod maintenance;
+mod manifest;
+mod merging;
 mod options;
 pub mod part;
+mod parts;
 mod push;
 mod recovery;
+mod retention;
 mod selection;
 mod stats;
 mod store;
@@ -24,11 +32,20 @@ mod streams;
 mod table;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod life_tests;
+#[cfg(test)]
 mod tests;
 
+pub use deletion::{
+    Cancelled, DeleteProgress, DeleteRequest, DeleteStatus, EntryFilter, FilterCompiler,
+};
+pub use maintenance::Maintained;
 pub use options::LogStoreOptions;
 pub use push::{PushError, Pushed, Rejected, Rejection};
-pub use selection::{EntryGroup, Selection, StoredEntry};
+pub use retention::{LogRetention, StreamRetention};
+pub use selection::{EntryGroup, PartGroup, SelectOptions, Selection, StoredEntry};
 pub use stats::{LogRecovery, LogStats};
 pub use store::LogStore;
 pub use streams::StreamVolume;

@@ -2,13 +2,20 @@
 
 use std::path::PathBuf;
 
+use super::deletion::FilterCompiler;
 use crate::options::SyncPolicy;
 
 /// Default size of a WAL segment, 16 MiB.
 const WAL_SEGMENT_BYTES: u64 = 16 << 20;
 
+/// Default for the bytes of memory of the entries of a flush, 24 MiB.
+const FLUSH_BYTES: usize = 24 << 20;
+
+/// Default for the time that entries stay in memory, 10 min.
+const FLUSH_AGE_NS: i64 = 600 * 1_000_000_000;
+
 /// Options of a [`LogStore`](super::LogStore).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LogStoreOptions {
     /// The data directory. The store writes below `logs/` in it, which is created if
     /// absent; a metrics store may have the same one.
@@ -22,6 +29,13 @@ pub struct LogStoreOptions {
     pub behind_limit_ns: i64,
     /// Most streams held at one time; entries of one more are rejected. 0 is no limit.
     pub max_streams: usize,
+    /// Bytes of memory after which the entries in it are to be flushed; where nobody does,
+    /// a push does it before there are twice as many.
+    pub flush_bytes: usize,
+    /// How long entries stay in memory at most, in nanoseconds.
+    pub flush_age_ns: i64,
+    /// Makes the filters of deletions again that were not processed before a restart.
+    pub filters: Option<FilterCompiler>,
 }
 
 impl LogStoreOptions {
@@ -33,6 +47,9 @@ impl LogStoreOptions {
             wal_segment_bytes: WAL_SEGMENT_BYTES,
             behind_limit_ns: 0,
             max_streams: 0,
+            flush_bytes: FLUSH_BYTES,
+            flush_age_ns: FLUSH_AGE_NS,
+            filters: None,
         }
     }
 }

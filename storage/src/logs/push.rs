@@ -4,13 +4,20 @@
 //! which streams are new and which entries are left out, the frames are written, and their
 //! bytes are copied into the table. Only where entries are left out frames are made again.
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::store::{LogStore, State};
+use parking_lot::MutexGuard;
+
+use super::deletion;
+use super::store::{LogStore, State, labels_of};
+use super::table::Block;
 use crate::error::StorageError;
-use crate::model::StreamBatch;
+use crate::model::{Metadata, StreamBatch};
 use crate::options::SyncPolicy;
-use crate::wal::EntriesFrame;
+use crate::wal::{EntriesFrame, EntryRow};
 
 /// Buffers of ended pushes that are kept for the next ones.
 const KEPT_SCRATCHES: usize = 8;
@@ -19,6 +26,8 @@ const KEPT_FRAMES: usize = 4;
 /// Longest line, and most metadata of one entry, in bytes: a frame of the log takes no
 /// more.
 const MAX_ENTRY_BYTES: usize = 15 << 20;
+/// Most names of metadata of one entry: a row group of a part takes not many more.
+const MAX_NAMES: usize = 512;
 
 /// What a push did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,6 +73,11 @@ pub enum Rejection {
         /// The limit in bytes.
         limit: usize,
     },
+    /// It has more names of metadata than a part takes.
+    TooManyNames {
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// A push failed, and nothing of it is stored.
@@ -106,9 +120,11 @@ impl Scratch {
                     }
                     self.used += 1;
                 }
-                let metadata = entry.metadata.iter();
+                let frame = &mut self.frames[self.used - 1];
+                let metadata = in_order(&entry.metadata);
+                let metadata = metadata.iter();
                 let metadata = metadata.map(|(name, value)| (name.as_ref(), value.as_ref()));
-                self.frames[self.used - 1].push(batch as u32, entry.t_ns, &entry.line, metadata);
+                frame.push(batch as u32, entry.t_ns, &entry.line, metadata);
             }
         }
     }
@@ -163,7 +179,7 @@ impl LogStore {
         let places = pushed.rejected.iter();
         scratch.left_out = places.map(|r| (r.batch as u32, r.entry as u32)).collect();
         scratch.encode(batches);
-        let mut state = self.state.lock();
+        let mut state = self.state_with_room()?;
         self.choose(&mut state, batches, scratch, &mut pushed);
         if scratch.frames().is_empty() {
             return Ok(pushed);
@@ -180,6 +196,23 @@ impl LogStore {
             self.sync()?;
         }
         Ok(pushed)
+    }
+
+    /// Locks the state when there is room in memory. Where nobody flushes in time whoever
+    /// pushes does, so that pushes come no faster than parts are written.
+    fn state_with_room(&self) -> Result<MutexGuard<'_, State>, StorageError> {
+        let limit = self.options.flush_bytes.saturating_mul(2);
+        loop {
+            let state = self.state.lock();
+            if state.table_bytes() < limit {
+                return Ok(state);
+            }
+            drop(state);
+            let _alone = self.flushing.lock();
+            if self.state.lock().table_bytes() >= limit {
+                self.flush_alone(&mut || ControlFlow::Continue(()))?;
+            }
+        }
     }
 
     /// Gives the batches ids and finds the entries that are left out; where there are any,
@@ -239,7 +272,7 @@ impl LogStore {
                     continue;
                 }
                 let content = row.content(frame.payload());
-                if state.has(id, row.t_ns, content) {
+                if self.has(state, id, row.t_ns, content) {
                     left_out.push(at);
                     pushed.duplicates += 1;
                 }
@@ -253,6 +286,22 @@ impl LogStore {
             pushed.rejected.sort_unstable_by_key(|r| (r.batch, r.entry));
             scratch.encode(batches);
         }
+    }
+
+    /// Tells whether an equal entry is in memory, and visible.
+    fn has(&self, state: &State, id: u32, t_ns: i64, content: &[u8]) -> bool {
+        let flushing = state.flushing.iter().map(|flushing| &*flushing.table);
+        let mut tables = flushing.chain([&state.table]);
+        tables.any(|table| {
+            let found = table.find(id, t_ns, content);
+            found.is_some_and(|(block, row)| !self.is_hidden(state, block, row))
+        })
+    }
+
+    fn is_hidden(&self, state: &State, block: &Block, row: EntryRow) -> bool {
+        deletion::is_hidden(&state.deletions, block, row, |id| {
+            labels_of(&self.index.read(), id)
+        })
     }
 
     /// Writes the frames with one commit.
@@ -296,10 +345,14 @@ impl LogStore {
     fn apply(&self, state: &mut State, scratch: &Scratch, pushed: &mut Pushed) {
         for frame in scratch.frames() {
             let (rows, payload) = (frame.rows(), frame.payload());
-            let appended =
-                state
-                    .table
-                    .append(rows, payload, |batch| scratch.id(batch), |_, _| false);
+            let deletions = Arc::clone(&state.deletions);
+            let is_hidden = |block: &Block, row| {
+                deletion::is_hidden(&deletions, block, row, |id| {
+                    labels_of(&self.index.read(), id)
+                })
+            };
+            let id = |batch| scratch.id(batch);
+            let appended = state.table.append(rows, payload, id, is_hidden);
             pushed.entries += appended.entries;
             pushed.bytes += appended.bytes;
             pushed.duplicates += appended.duplicates;
@@ -315,27 +368,36 @@ impl LogStore {
     }
 }
 
-impl State {
-    /// Tells whether an equal entry is in memory.
-    fn has(&self, id: u32, t_ns: i64, content: &[u8]) -> bool {
-        self.table.find(id, t_ns, content).is_some()
+/// Returns metadata in order of the names, no name twice: of several the first one.
+fn in_order<'m, 'a>(metadata: &'m Metadata<'a>) -> Cow<'m, [(Cow<'a, str>, Cow<'a, str>)]> {
+    if metadata.is_sorted_by(|one, next| one.0 < next.0) {
+        return Cow::Borrowed(metadata);
     }
+    let mut sorted = metadata.to_vec();
+    sorted.sort_by(|one, other| one.0.cmp(&other.0));
+    sorted.dedup_by(|next, kept| next.0 == kept.0);
+    Cow::Owned(sorted)
 }
 
-/// Finds the entries that no frame could hold.
+/// Finds the entries that no frame, or no part, could hold.
 fn reject_long(batches: &[StreamBatch<'_>], pushed: &mut Pushed) {
     let limit = MAX_ENTRY_BYTES;
     for (batch, of) in batches.iter().enumerate() {
         for (at, entry) in of.entries.iter().enumerate() {
             let metadata = entry.metadata.iter();
             let len: usize = metadata.map(|(n, v)| n.len() + v.len() + 20).sum();
-            if entry.line.len().saturating_add(len) > limit {
-                pushed.rejected.push(Rejected {
-                    batch,
-                    entry: at,
-                    reason: Rejection::TooLong { limit },
-                });
-            }
+            let reason = if entry.line.len().saturating_add(len) > limit {
+                Rejection::TooLong { limit }
+            } else if entry.metadata.len() > MAX_NAMES {
+                Rejection::TooManyNames { limit: MAX_NAMES }
+            } else {
+                continue;
+            };
+            pushed.rejected.push(Rejected {
+                batch,
+                entry: at,
+                reason,
+            });
         }
     }
 }

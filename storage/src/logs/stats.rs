@@ -17,6 +17,8 @@ pub struct LogRecovery {
     pub segments: u64,
     /// Their bytes.
     pub wal_bytes: u64,
+    /// Parts that are served.
+    pub parts: u64,
     /// What could not be read, and an unfinished commit at the end of the log.
     pub damages: Vec<Damage>,
 }
@@ -54,6 +56,32 @@ pub struct LogStats {
     pub wal_failures_total: u64,
     /// Syncs of the log.
     pub wal_syncs_total: u64,
+    /// Parts on disk.
+    pub parts: u64,
+    /// Bytes of their files.
+    pub parts_bytes: u64,
+    /// Entries in them.
+    pub parts_entries: u64,
+    /// Bytes of the lines of these.
+    pub parts_line_bytes: u64,
+    /// Time of the oldest entry of a part in nanoseconds, `None` while there is none.
+    pub parts_first_ns: Option<i64>,
+    /// Flushes of memory to parts.
+    pub flushes_total: u64,
+    /// Flushes that failed.
+    pub flush_failures_total: u64,
+    /// Entries that went to parts.
+    pub flushed_total: u64,
+    /// Merges of parts.
+    pub merges_total: u64,
+    /// Parts written anew because of deletions or retention.
+    pub cleanings_total: u64,
+    /// Parts dropped because of their age.
+    pub dropped_by_time_total: u64,
+    /// Parts dropped for want of allowed space.
+    pub dropped_by_size_total: u64,
+    /// Deletions that hide entries that are still there.
+    pub deletions_pending: u64,
     /// Damages found.
     pub damages_total: u64,
     /// Why writes are refused, where they are.
@@ -70,7 +98,13 @@ pub(super) struct Counters {
     pub(super) rejected: AtomicU64,
     pub(super) wal_failures: AtomicU64,
     pub(super) syncs: AtomicU64,
-    pub(super) damages: AtomicU64,
+    pub(super) flushes: AtomicU64,
+    pub(super) flush_failures: AtomicU64,
+    pub(super) flushed: AtomicU64,
+    pub(super) merges: AtomicU64,
+    pub(super) cleanings: AtomicU64,
+    pub(super) dropped_by_time: AtomicU64,
+    pub(super) dropped_by_size: AtomicU64,
 }
 
 impl LogStore {
@@ -87,14 +121,34 @@ impl LogStore {
             memory_bytes: self.memory_bytes(),
             wal_failures_total: load(&counters.wal_failures),
             wal_syncs_total: load(&counters.syncs),
-            damages_total: load(&counters.damages),
+            flushes_total: load(&counters.flushes),
+            flush_failures_total: load(&counters.flush_failures),
+            flushed_total: load(&counters.flushed),
+            merges_total: load(&counters.merges),
+            cleanings_total: load(&counters.cleanings),
+            dropped_by_time_total: load(&counters.dropped_by_time),
+            dropped_by_size_total: load(&counters.dropped_by_size),
+            damages_total: self.damages.total(),
             poisoned: self.poisoned(),
             ..LogStats::default()
         };
         stats.streams = self.index.read().len() as u64;
         let state = self.state.lock();
         let wal = state.wal.stats();
-        stats.memory_entries = state.table.len() as u64;
+        let flushing = state.flushing.as_ref();
+        let flushing = flushing.map_or(0, |flushing| flushing.table.len());
+        stats.memory_entries = (state.table.len() + flushing) as u64;
+        for part in state.parts.iter() {
+            let meta = part.meta();
+            stats.parts += 1;
+            stats.parts_bytes += meta.file_bytes;
+            stats.parts_entries += meta.rows;
+            stats.parts_line_bytes += meta.line_bytes;
+            let first_ns = stats.parts_first_ns.unwrap_or(i64::MAX);
+            stats.parts_first_ns = Some(first_ns.min(meta.first_ns));
+        }
+        let pending = state.deletions.iter().filter(|deletion| deletion.hides());
+        stats.deletions_pending = pending.count() as u64;
         stats.wal_segments = wal.segments;
         stats.wal_bytes = wal.len_bytes;
         stats.wal_written_bytes_total = wal.written_bytes;
@@ -111,6 +165,6 @@ impl LogStore {
         };
         let state = self.state.lock();
         let notes = state.notes.capacity() * size_of::<super::store::StreamNote>();
-        (index + notes + state.table.memory_bytes()) as u64
+        (index + notes + state.table_bytes()) as u64
     }
 }

@@ -1,11 +1,14 @@
 //! The parts of the store and how they are locked.
 //!
-//! **Locks**, in the order in which one thread may take them: the state, the index, the
-//! dictionary of the index. The state is held while a push is written to the log and put
-//! into the table, and for a moment when a reader takes a snapshot: so a reader sees whole
-//! pushes, and every one that returned before it began.
+//! **Locks**, in the order in which one thread may take them: `maintaining`, `flushing`, the
+//! manifest, the state, the index, the dictionary of the index. The state is held while a
+//! push is written to the log and put into the table, and for a moment when a reader takes
+//! a snapshot: so a reader sees whole pushes, and every one that returned before it began.
+//! Parts are written under `maintaining` or `flushing` alone, the manifest under its own
+//! lock.
 //!
-//! A reader looks streams up in the index and takes its snapshot one after the other.
+//! What is in memory and in parts changes in one step, after the manifest says so: nothing
+//! is seen twice or not at all while a part takes over from a table. A reader looks streams up in the index and takes its snapshot one after the other.
 //! Streams that go in between, and whose ids could be given again, are told by a counter:
 //! the reader then begins anew.
 
@@ -14,7 +17,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::deletion::Deletions;
+use super::flush::Flushing;
+use super::manifest::{Manifest, PartId, WriteFailure};
 use super::options::LogStoreOptions;
+use super::parts::{Damages, Served};
 use super::push::Scratch;
 use super::recovery;
 use super::stats::{Counters, LogRecovery};
@@ -31,12 +38,20 @@ use crate::wal::{Wal, WalError};
 #[derive(Debug)]
 pub struct LogStore {
     pub(super) options: LogStoreOptions,
+    pub(super) dir: Arc<dyn Dir>,
+    pub(super) parts_dir: Arc<dyn Dir>,
+    /// Held by whoever changes parts that there are.
+    pub(super) maintaining: Mutex<()>,
+    /// Held by the one flush there is at a time.
+    pub(super) flushing: Mutex<()>,
+    pub(super) manifest: Mutex<Manifest>,
     pub(super) state: Mutex<State>,
     pub(super) index: RwLock<Index>,
     /// Counts how often streams were removed.
     pub(super) removals: AtomicU64,
     pub(super) scratches: Mutex<Vec<Scratch>>,
     pub(super) counters: Counters,
+    pub(super) damages: Arc<Damages>,
     poison: Mutex<Option<String>>,
     _lock: DirLock,
 }
@@ -46,6 +61,14 @@ pub struct LogStore {
 pub(super) struct State {
     pub(super) wal: Wal,
     pub(super) table: Table,
+    /// When the table was first seen not to be empty.
+    pub(super) filling_since_ns: Option<i64>,
+    /// The table that is being written to parts.
+    pub(super) flushing: Option<Flushing>,
+    /// By day, then by number.
+    pub(super) parts: Arc<Vec<Arc<Served>>>,
+    /// By number; those that hide nothing any more are among them.
+    pub(super) deletions: Arc<Deletions>,
     /// By id of the stream.
     pub(super) notes: Vec<StreamNote>,
     /// The log defines the streams that were noted with this number; a segment of its own
@@ -87,10 +110,33 @@ impl State {
         }
     }
 
-    /// Returns the blocks in order of arrival.
-    pub(super) fn blocks(&self) -> Vec<Arc<Block>> {
-        self.table.blocks().cloned().collect()
+    /// Returns all there is at this moment.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let flushing = self
+            .flushing
+            .iter()
+            .flat_map(|flushing| flushing.table.blocks());
+        Snapshot {
+            parts: Arc::clone(&self.parts),
+            blocks: flushing.chain(self.table.blocks()).cloned().collect(),
+            deletions: Arc::clone(&self.deletions),
+        }
     }
+
+    /// Returns the bytes of memory of the entries.
+    pub(super) fn table_bytes(&self) -> usize {
+        let flushing = self.flushing.as_ref();
+        self.table.memory_bytes() + flushing.map_or(0, |flushing| flushing.table.memory_bytes())
+    }
+}
+
+/// What a store has at one moment.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) parts: Arc<Vec<Arc<Served>>>,
+    /// In order of arrival.
+    pub(super) blocks: Vec<Arc<Block>>,
+    pub(super) deletions: Arc<Deletions>,
 }
 
 impl LogStore {
@@ -111,8 +157,16 @@ impl LogStore {
         options: &LogStoreOptions,
     ) -> Result<(LogStore, LogRecovery), StorageError> {
         let opened = recovery::open(dir, options)?;
+        let n_damages = opened.recovery.damages.len() as u64;
+        let damages = Damages::new(Arc::clone(&opened.parts_dir), n_damages);
         let store = LogStore {
             options: options.clone(),
+            dir: opened.dir,
+            parts_dir: opened.parts_dir,
+            maintaining: Mutex::default(),
+            flushing: Mutex::default(),
+            manifest: Mutex::new(opened.manifest),
+            damages: Arc::new(damages),
             state: Mutex::new(opened.state),
             index: RwLock::new(opened.index),
             removals: AtomicU64::new(0),
@@ -121,8 +175,6 @@ impl LogStore {
             poison: Mutex::default(),
             _lock: opened.lock,
         };
-        let damages = opened.recovery.damages.len() as u64;
-        store.counters.damages.store(damages, Ordering::Relaxed);
         Ok((store, opened.recovery))
     }
 
@@ -164,13 +216,74 @@ impl LogStore {
     /// disk unknown the store takes no more writes.
     pub(super) fn log_failed(&self, error: WalError) -> StorageError {
         if !matches!(error, WalError::DiskFull { .. } | WalError::TooLarge { .. }) {
-            let mut poison = self.poison.lock();
-            if poison.is_none() {
-                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-                *poison = Some(format!("{error}{}", cause.unwrap_or_default()));
-            }
+            self.poison(&error);
         }
         error.into()
+    }
+
+    fn poison(&self, error: &dyn std::error::Error) {
+        let mut poison = self.poison.lock();
+        if poison.is_none() {
+            let cause = error.source().map(|cause| format!(": {cause}"));
+            *poison = Some(format!("{error}{}", cause.unwrap_or_default()));
+        }
+    }
+
+    /// Refuses to write after a failure that left the state on disk unknown.
+    pub(super) fn check_poison(&self) -> Result<(), StorageError> {
+        match self.poisoned() {
+            Some(reason) => Err(StorageError::Poisoned { reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces the manifest by what `change` makes of it, and then shows readers `new` in
+    /// place of the parts `old`. `settle` changes the state in the same step. The files of
+    /// `old` are removed.
+    pub(super) fn publish(
+        &self,
+        new: Vec<Arc<Served>>,
+        old: &[PartId],
+        change: impl FnOnce(&mut Manifest),
+        settle: impl FnOnce(&mut State),
+    ) -> Result<(), StorageError> {
+        self.check_poison()?;
+        let mut manifest = self.manifest.lock();
+        let mut next = manifest.clone();
+        next.parts.retain(|part| !old.contains(&part.id));
+        next.parts.extend(new.iter().map(|part| part.entry));
+        next.parts.sort_unstable_by_key(|part| part.id);
+        change(&mut next);
+        self.write_manifest(&next)?;
+        *manifest = next;
+        {
+            let mut state = self.state.lock();
+            let mut parts = Vec::clone(&state.parts);
+            parts.retain(|part| !old.contains(&part.id()));
+            parts.extend(new);
+            parts.sort_unstable_by_key(|part| part.id());
+            state.parts = Arc::new(parts);
+            settle(&mut state);
+        }
+        let kept: Vec<PartId> = manifest.parts.iter().map(|part| part.id).collect();
+        drop(manifest);
+        for id in old.iter().filter(|id| !kept.contains(id)) {
+            match self.parts_dir.remove(&id.file_name()) {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a manifest. After a failure that leaves it unknown which one stands the store
+    /// takes no more writes.
+    pub(super) fn write_manifest(&self, next: &Manifest) -> Result<(), StorageError> {
+        let written = next.write(&*self.dir);
+        if let Err(WriteFailure::Unknown(error)) = &written {
+            self.poison(error);
+        }
+        Ok(written?)
     }
 
     /// Tells why the store takes no more writes, if it does not. It stays that way until

@@ -1,8 +1,11 @@
 //! What there is in a range: streams, their label names and values, how much each has.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::part::{MINUTE_NS, PartError};
+use super::parts::Served;
 use super::store::{LogStore, labels_of};
 use crate::error::StorageError;
 use crate::index::Row;
@@ -14,7 +17,7 @@ use crate::model::{Labels, Matcher, NanoRange};
 pub struct StreamVolume {
     /// The stream.
     pub labels: Labels,
-    /// Bytes of lines and metadata.
+    /// Bytes of lines.
     pub bytes: u64,
     /// Entries.
     pub entries: u64,
@@ -96,7 +99,7 @@ impl LogStore {
     }
 
     /// Returns how much each stream has in a range that satisfies all matchers, sorted by
-    /// stream. What is in memory is counted exactly.
+    /// stream. Entries that a deletion hides are counted until they are gone.
     ///
     /// # Errors
     /// What is on disk could not be read.
@@ -107,7 +110,7 @@ impl LogStore {
     ) -> Result<Vec<StreamVolume>, StorageError> {
         let mut found = loop {
             let removals = self.removals.load(Ordering::Acquire);
-            let volumes = self.count(range);
+            let volumes = self.count(range)?;
             let index = self.index.read();
             let ids = index.resolve(matchers);
             let found = ids.into_iter().filter_map(|id| {
@@ -129,22 +132,30 @@ impl LogStore {
         Ok(found)
     }
 
-    fn count(&self, range: NanoRange) -> HashMap<u32, Volume> {
-        let blocks = self.state.lock().blocks();
+    fn count(&self, range: NanoRange) -> Result<HashMap<u32, Volume>, StorageError> {
+        let snapshot = self.state.lock().snapshot();
         let mut volumes: HashMap<u32, Volume> = HashMap::new();
-        let overlapping = blocks
-            .iter()
-            .filter(|block| range.overlaps(block.first_ns, block.last_ns));
-        for block in overlapping {
-            for row in block.rows().iter().filter(|row| range.contains(row.t_ns)) {
-                let volume = volumes.entry(row.stream).or_default();
-                volume.bytes += u64::from(row.line_len) + u64::from(row.metadata_len);
-                volume.entries += 1;
-                // All that is in memory counts as one piece.
-                volume.chunks = 1;
+        let is_in = |first_ns, last_ns| !range.is_empty() && range.overlaps(first_ns, last_ns);
+        for part in snapshot.parts.iter().filter(|part| !part.is_damaged()) {
+            for (group, info) in part.groups().iter().enumerate() {
+                if is_in(info.first_ns, info.last_ns) {
+                    count_group(part, group, range, &mut volumes)
+                        .map_err(|error| self.damages.failed(part, error))?;
+                }
             }
         }
-        volumes
+        let blocks = snapshot.blocks.iter();
+        let mut in_memory = HashSet::new();
+        for block in blocks.filter(|block| is_in(block.first_ns, block.last_ns)) {
+            for row in block.rows().iter().filter(|row| range.contains(row.t_ns)) {
+                let volume = volumes.entry(row.stream).or_default();
+                volume.bytes += u64::from(row.line_len);
+                volume.entries += 1;
+                // All that is in memory counts as one piece.
+                volume.chunks += u64::from(in_memory.insert(row.stream));
+            }
+        }
+        Ok(volumes)
     }
 
     /// Calls `read` with the index and the ids of the streams that satisfy all matchers
@@ -155,14 +166,26 @@ impl LogStore {
         range: NanoRange,
         read: impl Fn(&crate::index::Index, &[u32]) -> T,
     ) -> Result<T, StorageError> {
+        let is_in = |first_ns, last_ns| !range.is_empty() && range.overlaps(first_ns, last_ns);
         loop {
             let removals = self.removals.load(Ordering::Acquire);
             let mut present = Vec::new();
-            {
+            let parts = {
                 let state = self.state.lock();
-                let spans = state.table.spans();
-                let inside = spans.filter(|(_, s)| range.overlaps(s.first_ns, s.last_ns));
+                let flushing = state.flushing.iter().map(|flushing| &*flushing.table);
+                let tables = flushing.chain([&state.table]);
+                let spans = tables.flat_map(|table| table.spans());
+                let inside = spans.filter(|(_, s)| is_in(s.first_ns, s.last_ns));
                 present.extend(inside.map(|(id, _)| id));
+                Arc::clone(&state.parts)
+            };
+            for part in parts.iter().filter(|part| !part.is_damaged()) {
+                let groups = part.groups().iter();
+                let groups = groups.filter(|info| is_in(info.first_ns, info.last_ns));
+                let numbers: BTreeSet<u32> =
+                    groups.flat_map(|info| &info.streams).copied().collect();
+                let ids = numbers.into_iter();
+                present.extend(ids.filter_map(|number| part.ids().get(number as usize)));
             }
             present.sort_unstable();
             present.dedup();
@@ -176,4 +199,33 @@ impl LogStore {
             }
         }
     }
+}
+
+/// Adds what a row group has in a range: exact by the minute, in proportion where a minute
+/// is in the range in part.
+fn count_group(
+    part: &Served,
+    group: usize,
+    range: NanoRange,
+    volumes: &mut HashMap<u32, Volume>,
+) -> Result<(), PartError> {
+    let counts = part.reader().counts(group)?;
+    let mut last = None;
+    for count in &counts.counts {
+        let Some(&id) = part.ids().get(count.stream as usize) else {
+            continue;
+        };
+        let start_ns = count.minute.saturating_mul(MINUTE_NS);
+        let end_ns = start_ns.saturating_add(MINUTE_NS).min(range.end_ns);
+        let inside_ns = end_ns.saturating_sub(start_ns.max(range.start_ns));
+        if inside_ns <= 0 {
+            continue;
+        }
+        let share = |n: u64| (u128::from(n) * inside_ns as u128 / MINUTE_NS as u128) as u64;
+        let volume = volumes.entry(id).or_default();
+        volume.bytes += share(count.bytes);
+        volume.entries += share(count.rows);
+        volume.chunks += u64::from(last.replace(id) != Some(id));
+    }
+    Ok(())
 }

@@ -125,6 +125,16 @@ impl Table {
         }
     }
 
+    /// Tells whether there is no entry.
+    pub(super) fn is_empty(&self) -> bool {
+        self.n_rows == 0
+    }
+
+    /// Returns the number of the newest deletion that was marked.
+    pub(super) fn born(&self) -> u64 {
+        self.born
+    }
+
     /// Counts the entries.
     pub(super) fn len(&self) -> usize {
         self.n_rows as usize
@@ -155,8 +165,13 @@ impl Table {
         (hash >> 32) as u32 ^ hash as u32
     }
 
-    /// Finds an entry that is equal to this one, and the block it is in.
-    pub(super) fn find(&self, stream: u32, t_ns: i64, content: &[u8]) -> Option<&Block> {
+    /// Finds the newest entry that is equal to this one, and the block it is in.
+    pub(super) fn find(
+        &self,
+        stream: u32,
+        t_ns: i64,
+        content: &[u8],
+    ) -> Option<(&Block, EntryRow)> {
         let hash = self.hash(stream, t_ns, content);
         let is_same = |known: &&Known| {
             known.hash == hash
@@ -164,9 +179,9 @@ impl Table {
                     row.stream == stream && row.t_ns == t_ns && row.content(&block.bytes) == content
                 })
         };
-        let mut found = self.known.iter_hash(spread(hash)).filter(is_same);
-        let (block, _) = found.next().and_then(|known| self.at(known.row))?;
-        Some(block)
+        let found = self.known.iter_hash(spread(hash)).filter(is_same);
+        let newest = found.map(|known| known.row).max()?;
+        self.at(newest)
     }
 
     fn at(&self, row: u32) -> Option<(&Block, EntryRow)> {

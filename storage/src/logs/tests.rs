@@ -1,5 +1,7 @@
 //! The store on a directory in memory.
 
+mod parts;
+
 use super::*;
 use crate::StorageError;
 use crate::fs::memory::MemoryDir;

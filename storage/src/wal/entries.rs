@@ -246,6 +246,14 @@ impl Wal {
         let n = frame.rows.len() as u16;
         self.record_of(FrameKind::Entries, n, &[&head, &frame.payload]);
     }
+
+    /// Collects the mark of a deletion: what stands before it was there when the deletion
+    /// of this number was asked for, what follows was not.
+    pub fn deletion(&mut self, number: u64) {
+        let mut body = Vec::new();
+        varint::write_u64(&mut body, number);
+        self.record(FrameKind::Deletion, 1, &body);
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,31 @@
+//! How long logs are kept, and how much of them.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::{parse_duration, parse_size};
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Storage of logs")]
+pub(crate) struct LogFlags {
+    /// How long logs are kept, such as 36h or 15d, unless limits_config.retention_period says
+    /// something; 0: for ever.
+    #[arg(
+        long = "storage.logs.retention.time",
+        value_name = "DURATION",
+        default_value = "200h",
+        value_parser = parse_duration
+    )]
+    pub(crate) retention_time: Duration,
+
+    /// How many bytes logs may take on disk, such as 512MB or 40GiB; the oldest go first.
+    /// 0: no limit.
+    #[arg(
+        long = "storage.logs.retention.size",
+        value_name = "SIZE",
+        default_value = "0B",
+        value_parser = parse_size
+    )]
+    pub(crate) retention_size: u64,
+}
