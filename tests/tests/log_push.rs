@@ -69,8 +69,8 @@ fn stored(data: &Path) -> Vec<(String, String, Vec<(String, String)>)> {
             .read(group, &mut |entry| {
                 let labels = selection.streams()[entry.stream as usize].to_string();
                 let line = String::from_utf8_lossy(entry.line).into_owned();
-                let metadata = entry.metadata.clone();
-                let pairs = metadata.map(|(n, v)| (n.to_owned(), v.to_owned()));
+                let pairs = entry.metadata.iter();
+                let pairs = pairs.map(|&(n, v)| (n.to_owned(), v.to_owned()));
                 found.push((labels, line, pairs.collect()));
             })
             .unwrap();

@@ -174,6 +174,8 @@ impl Table {
         // Where OpenTelemetry itself puts it.
         self.add("/v1/logs", POST, log_push::otlp);
         self.add("/insert/jsonline", POST, log_push::json_lines);
+        self.scope = Scope::Admin;
+        self.add("/flush", POST, log_push::flush);
     }
 
     fn loki(&mut self) {
