@@ -424,7 +424,7 @@ async fn serve(
                 memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
                 ..LogEngineOptions::default()
             }),
-            Arc::clone(&logs),
+            Arc::clone(&log_store),
         ))),
         // Rules are many and small, and get no help from the threads of queries.
         engine: Engine::new(engine_options.clone()),
