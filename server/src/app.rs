@@ -416,14 +416,16 @@ async fn serve(
         memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
         ..app.flags.engine_options()
     };
+    let log_engine_options = LogEngineOptions {
+        max_series: app.flags.log_queries.max_log_series,
+        max_memory_bytes: app.memory.query_share(),
+        memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+        workers: None,
+    };
     let rules = Evaluator::new(rules::Setup {
         store: Arc::clone(&store),
         logs: Some(Arc::new(SourceLogs::new(
-            LogEngine::new(LogEngineOptions {
-                max_memory_bytes: app.memory.query_share(),
-                memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
-                ..LogEngineOptions::default()
-            }),
+            LogEngine::new(log_engine_options.clone()),
             Arc::clone(&log_store),
         ))),
         // Rules are many and small, and get no help from the threads of queries.
@@ -446,10 +448,8 @@ async fn serve(
             ..engine_options
         }),
         log_engine: LogEngine::new(LogEngineOptions {
-            max_series: app.flags.log_queries.max_log_series,
-            max_memory_bytes: app.memory.query_share(),
-            memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
             workers: Some(app.queries.helpers()),
+            ..log_engine_options
         }),
         cache: ResultCache::new(CacheOptions {
             max_bytes: app.flags.query.cache_size.min(app.memory.query_share() / 8),

@@ -9,7 +9,7 @@ use kymo_ingest::loki::{Buffers, Limits, Rules, admit_json};
 use kymo_query::Cancel;
 use kymo_query::logql::{
     Direction, LabelSet, LogEngine, LogEngineOptions, LogQlError, LogQueryOptions, LogRangeQuery,
-    LogValue, MemoryLogSource, parse,
+    LogValue, MemoryLogSource, parse, text_of,
 };
 use kymo_storage::compat::{float, time};
 use serde_json::{Value, json};
@@ -156,7 +156,7 @@ fn to_json(value: &LogValue) -> (&'static str, Value) {
         LogValue::Streams(streams) => {
             let streams = streams.iter().map(|stream| {
                 let entry = |line: &kymo_query::logql::LogLine| {
-                    json!([line.t_ns.to_string(), String::from_utf8_lossy(&line.line)])
+                    json!([line.t_ns.to_string(), text_of(&line.line)])
                 };
                 let values: Vec<Value> = stream.entries.iter().map(entry).collect();
                 json!({ "stream": labels(&stream.labels), "values": values })

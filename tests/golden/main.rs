@@ -17,6 +17,7 @@ mod format;
 mod gotemplate_loki;
 mod http_api;
 mod logql;
+mod logql_http;
 mod matchers;
 mod otlp;
 mod promql;

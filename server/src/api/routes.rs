@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
@@ -22,6 +23,7 @@ const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const GET_POST_PUT_DELETE: &[Method] = &[Method::GET, Method::POST, Method::PUT, Method::DELETE];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
 
 /// Builds the router of all APIs.
@@ -179,7 +181,9 @@ impl Table {
     }
 
     fn loki(&mut self) {
-        use loki::{detected, format, index, labels, legacy, patterns, query, status, tail};
+        use loki::{
+            delete, detected, format, index, labels, legacy, patterns, query, rules, status, tail,
+        };
         self.scope = Scope::Read;
         let v1 = |path: &str| format!("/loki/api/v1{path}");
         self.add(&v1("/query"), GET_POST, query::instant);
@@ -211,6 +215,28 @@ impl Table {
         self.add("/api/prom/label/{name}/values", GET_POST, legacy::values);
         self.add("/api/prom/series", GET_POST, labels::series);
         self.add("/api/prom/tail", GET, tail::legacy);
+        for root in ["/loki/api/v1/rules", "/api/prom/rules"] {
+            self.add(root, GET, rules::all);
+            // Whoever changes rules has to be an admin, which the handlers look at.
+            let one = answering(GET, rules::namespace)
+                .on(MethodFilter::POST, rules::put)
+                .on(MethodFilter::DELETE, rules::delete_namespace);
+            self.put(&format!("{root}/{{name}}"), one);
+            let group = answering(GET, rules::group).on(MethodFilter::DELETE, rules::delete_group);
+            self.put(&format!("{root}/{{name}}/{{group}}"), group);
+        }
+        self.add(
+            "/prometheus/api/v1/rules",
+            GET,
+            prometheus::rules::log_rules,
+        );
+        self.add(
+            "/prometheus/api/v1/alerts",
+            GET,
+            prometheus::rules::log_alerts,
+        );
+        self.scope = Scope::Admin;
+        self.add("/loki/api/v1/delete", GET_POST_PUT_DELETE, delete::delete);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.
@@ -289,14 +315,37 @@ where
 /// Lets those pass who have a scope. A request without a caller has not passed the edge,
 /// which cannot be; it has none.
 async fn checked(scope: Scope, request: Request, next: Next) -> Response {
-    let caller = request.extensions().get::<Caller>();
-    if caller.is_some_and(|caller| caller.scopes.allow(scope)) {
-        return next.run(request).await;
+    match has_scope(request.extensions(), scope) {
+        true => next.run(request).await,
+        false => forbidden(scope),
     }
+}
+
+fn has_scope(extensions: &http::Extensions, scope: Scope) -> bool {
+    let caller = extensions.get::<Caller>();
+    caller.is_some_and(|caller| caller.scopes.allow(scope))
+}
+
+fn forbidden(scope: Scope) -> Response {
     let text = format!("Forbidden: this call needs the scope \"{scope}\"");
     let mut response = plain(StatusCode::FORBIDDEN, &text);
     response.extensions_mut().insert(OutOfScope);
     response
+}
+
+/// Lets those pass who may do everything, where the route asks for less.
+#[derive(Debug)]
+pub(crate) struct Admin;
+
+impl<S: Sync> FromRequestParts<S> for Admin {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Admin, Response> {
+        match has_scope(&parts.extensions, Scope::Admin) {
+            true => Ok(Admin),
+            false => Err(forbidden(Scope::Admin)),
+        }
+    }
 }
 
 /// Extension of an answer that was refused for want of a scope, to be counted.

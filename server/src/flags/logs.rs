@@ -12,6 +12,7 @@ pub(crate) struct LogFlags {
     /// How long logs are kept, such as 36h or 15d, unless limits_config.retention_period says
     /// something; 0: for ever.
     #[arg(
+        id = "logs_retention_time",
         long = "storage.logs.retention.time",
         value_name = "DURATION",
         default_value = "200h",
@@ -22,6 +23,7 @@ pub(crate) struct LogFlags {
     /// How many bytes logs may take on disk, such as 512MB or 40GiB; the oldest go first.
     /// 0: no limit.
     #[arg(
+        id = "logs_retention_size",
         long = "storage.logs.retention.size",
         value_name = "SIZE",
         default_value = "0B",

@@ -1,5 +1,6 @@
 //! Logs in the server: what receives them, and the opening of their store.
 
+pub(crate) mod filter;
 mod maintenance;
 mod metrics;
 mod open;

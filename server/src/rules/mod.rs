@@ -23,21 +23,18 @@
 //! `running` (one group), `sink` (results), `stats`. Beside the server: `dry_run`
 //! (times that are over) and `command` (`kymo rules`).
 
-#[allow(dead_code, reason = "the calls of Loki's API that use it follow")]
 mod clients;
 pub(crate) mod command;
 pub(crate) mod dry_run;
 mod evaluator;
 pub(crate) mod file;
 pub(crate) mod files;
-#[allow(dead_code, reason = "the calls of Loki's API that use it follow")]
 mod namespaces;
 mod running;
 mod sink;
 mod stats;
 
 pub(crate) use evaluator::{Evaluator, RuleOptions, Setup};
-#[allow(unused_imports, reason = "the calls of Loki's API that use it follow")]
 pub(crate) use namespaces::{NamespaceError, print_group, print_namespaces};
 pub(crate) use running::Running;
 pub(crate) use stats::GroupFigures;

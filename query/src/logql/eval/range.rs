@@ -9,9 +9,10 @@ use super::grid::Windows;
 use super::{Evaluator, Row, absent, is_present, quantile};
 use crate::logql::LogQlError;
 use crate::logql::ast::{Grouping, RangeExpr, RangeOp};
+use crate::logql::columnar::{ColumnGroup, Counted, Plan};
 use crate::logql::label_set::LabelSet;
-use crate::logql::pipeline::{ERROR_NAME, Extractor, PRESERVE_ERROR_NAME, SeriesId};
-use crate::logql::source::{EntryBatch, LogSelection};
+use crate::logql::pipeline::{ERROR_NAME, Extractor, PRESERVE_ERROR_NAME, SeriesId, needed};
+use crate::logql::source::{EntryBatch, EntryRef, LogSelection, MetadataRef};
 
 impl Evaluator<'_> {
     /// Evaluates a function. A grouping from outside stands in for its own.
@@ -62,7 +63,7 @@ impl Evaluator<'_> {
         range: &RangeExpr,
         extractor: &mut Extractor,
         windows: &Windows,
-        mut take: impl FnMut(SeriesId, u32, i64, f64) -> usize,
+        mut take: impl FnMut(SeriesId, u32, i64, f64, u64) -> usize,
     ) -> Result<(), LogQlError> {
         let (start_ns, end_ns) = windows.bounds();
         let needles = extractor.needles();
@@ -80,30 +81,106 @@ impl Evaluator<'_> {
         let set_bytes = set.memory_bytes();
         self.budget.hold_bytes(set_bytes)?;
         let streams: &[Labels] = set.streams();
+        let stages = needed(&range.log.stages, range.op);
+        let plan = Plan::of_samples(&stages, range.op, extractor);
         let mut batch = EntryBatch::default();
+        let mut samples: Vec<(SeriesId, u32, i64, f64)> = Vec::new();
         for index in 0..set.groups().len() {
             self.cancel.check("query execution")?;
-            set.read(index, &mut batch)
-                .map_err(crate::QueryError::from)?;
-            self.budget.touch_bytes(batch.memory_bytes())?;
-            let mut grown = 0;
-            for entry in batch.iter() {
-                self.stats.count(&entry);
-                let (Some(segment), Some(stream)) = (
-                    windows.segment(entry.t_ns),
-                    streams.get(entry.stream as usize),
-                ) else {
-                    continue;
-                };
-                if let Some((series, value)) = extractor.sample(stream, &entry) {
-                    self.stats.post_filter_lines += 1;
-                    grown += take(series, segment, entry.t_ns, value);
+            if let Some(columns) = set.columns(index)
+                && self.counts(&plan, &columns, streams, extractor, windows, &mut take)?
+            {
+                continue;
+            }
+            let mut from_columns = plan.read_columns(&*set, index, &mut batch);
+            loop {
+                if !from_columns {
+                    set.read(index, &mut batch)
+                        .map_err(crate::QueryError::from)?;
                 }
+                self.budget.touch_bytes(batch.memory_bytes())?;
+                samples.clear();
+                let mut has_error = false;
+                for entry in batch.iter() {
+                    let (Some(segment), Some(stream)) = (
+                        windows.segment(entry.t_ns),
+                        streams.get(entry.stream as usize),
+                    ) else {
+                        continue;
+                    };
+                    if let Some((series, value)) = extractor.sample(stream, &entry) {
+                        has_error |= extractor.has_error();
+                        samples.push((series, segment, entry.t_ns, value));
+                    }
+                }
+                // With an error all labels are in the answer, also those left out here.
+                if from_columns && has_error {
+                    from_columns = false;
+                    continue;
+                }
+                break;
+            }
+            batch.iter().for_each(|entry| self.stats.count(&entry));
+            self.stats.post_filter_lines += samples.len() as u64;
+            let mut grown = 0;
+            for &(series, segment, t_ns, value) in &samples {
+                grown += take(series, segment, t_ns, value, 1);
             }
             self.budget.hold_bytes(grown)?;
         }
         self.budget.release_bytes(set_bytes);
         Ok(())
+    }
+
+    /// Takes the samples of a group from counts of its entries, where that is possible.
+    fn counts(
+        &mut self,
+        plan: &Plan,
+        columns: &ColumnGroup<'_>,
+        streams: &[Labels],
+        extractor: &mut Extractor,
+        windows: &Windows,
+        take: &mut impl FnMut(SeriesId, u32, i64, f64, u64) -> usize,
+    ) -> Result<bool, LogQlError> {
+        let Some(counted) = plan.counted() else {
+            return Ok(false);
+        };
+        let is_one = |first_ns, last_ns| {
+            let segment = windows.segment(first_ns);
+            segment.is_some() && segment == windows.segment(last_ns)
+        };
+        // Damage is told by the one who reads the entries.
+        let Ok(Some(buckets)) = plan.counts(columns, is_one) else {
+            return Ok(false);
+        };
+        let mut grown = 0;
+        for bucket in buckets {
+            let (Some(segment), Some(stream)) = (
+                windows.segment(bucket.first_ns),
+                streams.get(bucket.stream as usize),
+            ) else {
+                continue;
+            };
+            // Of one entry of the stream the series is that of all of them.
+            let entry = EntryRef {
+                stream: bucket.stream,
+                t_ns: bucket.first_ns,
+                line: &[],
+                metadata: MetadataRef::NONE,
+            };
+            let Some((series, _)) = extractor.sample(stream, &entry) else {
+                continue;
+            };
+            self.stats.lines += bucket.entries;
+            self.stats.bytes += bucket.bytes;
+            self.stats.post_filter_lines += bucket.entries;
+            grown += match counted {
+                Counted::Entries => take(series, segment, bucket.first_ns, 1.0, bucket.entries),
+                Counted::Bytes => take(series, segment, bucket.first_ns, bucket.bytes as f64, 1),
+            };
+        }
+        self.budget.hold_bytes(grown)?;
+        Ok(true)
     }
 
     /// Evaluates a function whose windows are joins of cells.
@@ -115,10 +192,12 @@ impl Evaluator<'_> {
         value: impl Fn(C, usize) -> f64,
     ) -> Result<Vec<Row>, LogQlError> {
         let mut series: Vec<Vec<(u32, C)>> = Vec::new();
-        self.read(range, extractor, windows, |id, segment, t_ns, value| {
+        self.read(range, extractor, windows, |id, segment, t_ns, value, n| {
             let (cells, mut grown) = series_at(&mut series, id);
             let before = cells.capacity();
-            push(cells, segment, t_ns, value);
+            for _ in 0..n {
+                push(cells, segment, t_ns, value);
+            }
             grown += (cells.capacity() - before) * size_of::<(u32, C)>();
             grown
         })?;
@@ -137,7 +216,7 @@ impl Evaluator<'_> {
         windows: &Windows,
     ) -> Result<Vec<Row>, LogQlError> {
         let mut series: Vec<Vec<(u32, (i64, f64))>> = Vec::new();
-        self.read(range, extractor, windows, |id, segment, t_ns, value| {
+        self.read(range, extractor, windows, |id, segment, t_ns, value, _| {
             let (samples, grown) = series_at(&mut series, id);
             samples.push((segment, (t_ns, value)));
             grown + size_of::<(u32, (i64, f64))>()
@@ -163,7 +242,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Row>, LogQlError> {
         let parameter = range.parameter.unwrap_or(f64::NAN);
         let mut series: Vec<Vec<(u32, f64)>> = Vec::new();
-        self.read(range, extractor, windows, |id, segment, _, value| {
+        self.read(range, extractor, windows, |id, segment, _, value, _| {
             let (samples, grown) = series_at(&mut series, id);
             samples.push((segment, value));
             grown + size_of::<(u32, f64)>()

@@ -118,9 +118,13 @@ proptest! {
             _ => "| logfmt | unwrap v",
         };
         let text = format!(r#"{name}({parameter}{{app="a"}} {unwrap} [1m])"#);
-        let Ok(Expr::Metric(MetricExpr::Range(mut function))) = parse(&text) else {
+        let Ok(Expr::Metric(parsed)) = parse(&text) else {
             return Err(TestCaseError::fail(text));
         };
+        let MetricExpr::Range(function) = &parsed else {
+            return Err(TestCaseError::fail(text));
+        };
+        let mut function = function.clone();
         function.range_ns = range;
         function.offset_ns = offset;
         let mut source = MemoryLogSource::new();

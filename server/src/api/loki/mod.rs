@@ -8,7 +8,9 @@
 //! - `query`, `result`, `stats`: queries and their answers.
 //! - `labels`, `index`, `volume`, `detected`, `patterns`: what there is.
 //! - `tail`: following logs.
+//! - `delete`, `rules`: what clients change beside pushing.
 
+pub(super) mod delete;
 pub(super) mod detected;
 pub(super) mod format;
 pub(super) mod index;
@@ -16,6 +18,7 @@ pub(super) mod labels;
 pub(super) mod legacy;
 pub(super) mod patterns;
 pub(super) mod query;
+pub(super) mod rules;
 pub(super) mod status;
 pub(super) mod tail;
 

@@ -316,7 +316,7 @@ groups:
              line 1, col 19: syntax error: unexpected $end, expecting )",
             "l.yml: 5:23: could not parse expression for record 'r' in group 'g': only sample \
              expression supported; count the entries, as in count_over_time({...}[5m])",
-            "l.yml: 6:55: group \"g\", rule 3, \"B\": annotation \"x\": template: __alert_B:1: \
+            "l.yml: 6:49: group \"g\", rule 3, \"B\": annotation \"x\": template: __alert_B:1: \
              undefined variable \"$lines\"",
         ]
     );

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compareNanos, entriesOf, levelName } from '../api/loki';
+import { categorized, compareNanos, entriesOf, levelName, levelOf } from '../api/loki';
 import { problemOf } from '../editor/problem';
 import { lineFields } from './fields';
 import {
@@ -91,6 +91,15 @@ describe('entries', () => {
     expect(entriesOf(streams, 'backward').map((one) => one.line)).toEqual(['y', 'z', 'x']);
     expect(entriesOf(streams, 'forward').map((one) => one.line)).toEqual(['x', 'z', 'y']);
     expect(compareNanos('9', '10')).toBeLessThan(0);
+  });
+  it('of a tail have labels and metadata in one, and are told apart', () => {
+    const [one] = entriesOf(
+      [{ stream: { a: '1', detected_level: 'error' }, values: [['1', 'x']] }],
+      'forward',
+    );
+    const apart = one && categorized(one, new Set(['a']));
+    expect(apart).toMatchObject({ labels: { a: '1' }, metadata: { detected_level: 'error' } });
+    expect(apart && levelOf(apart)).toBe('error');
   });
   it('have one name for each severity', () => {
     expect(levelName('WARNING')).toBe('warn');

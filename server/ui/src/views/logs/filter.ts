@@ -2,9 +2,9 @@
 
 import { useQuery } from '@tanstack/react-query';
 import { logLabels } from '../../api/loki';
-import { broadSelector, withField, withMatcher } from '../../logql/query';
+import { broadSelector, withField, withMatcher, withNeedle } from '../../logql/query';
 import type { Interval } from '../../time/range';
-import type { OnFilter } from './details';
+import type { Field, OnFilter } from './details';
 
 /** A query with one more condition. */
 export function filtered(query: string, ...[field, side]: Parameters<OnFilter>): string {
@@ -21,4 +21,9 @@ export function useBroadSelector(interval: Interval): string {
     retry: false,
   });
   return broadSelector(labels.data?.data ?? []);
+}
+
+/** The query of all lines with an id: beside the line it is compared, in the line searched for. */
+export function withId(selector: string, { name, value, kind }: Field): string {
+  return kind === 'field' ? withField(selector, name, value, 'in') : withNeedle(selector, value);
 }

@@ -4,11 +4,11 @@ import { PauseIcon, PlayIcon } from '@radix-ui/react-icons';
 import { useCallback, useMemo } from 'react';
 import { count } from '../../chart/values';
 import { Empty } from '../../kit/states';
-import { needleRegex, needles, withNeedle } from '../../logql/query';
+import { needleRegex, needles } from '../../logql/query';
 import { logsHref } from '../../url/state';
-import type { OnFilter } from './details';
+import type { Field, OnFilter } from './details';
 import { useLive } from './entries';
-import { filtered, useBroadSelector } from './filter';
+import { filtered, useBroadSelector, withId } from './filter';
 import { LogList } from './list';
 
 export default function LivePane(props: {
@@ -22,7 +22,7 @@ export default function LivePane(props: {
   const now = useMemo(() => ({ start: Date.now() - 3_600_000, end: Date.now() }), []);
   const broad = useBroadSelector(now);
   const idHref = useCallback(
-    (id: string) => logsHref(withNeedle(broad, id), { from: 'now-1h', to: 'now' }),
+    (field: Field) => logsHref(withId(broad, field), { from: 'now-1h', to: 'now' }),
     [broad],
   );
   const onFilter = useCallback<OnFilter>(

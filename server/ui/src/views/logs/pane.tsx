@@ -11,14 +11,14 @@ import { gridTimes, onGrid } from '../../chart/series';
 import { bytes, count } from '../../chart/values';
 import { Progress } from '../../kit/progress';
 import { Empty, Failed, Loading } from '../../kit/states';
-import { isMetricQuery, needleRegex, needles, withNeedle } from '../../logql/query';
+import { isMetricQuery, needleRegex, needles } from '../../logql/query';
 import { useSettings } from '../../shell/settings';
 import { span } from '../../time/format';
 import { absolute, autoStep, type Interval, type TimeRange } from '../../time/range';
 import { logsHref } from '../../url/state';
-import type { OnFilter } from './details';
+import type { Field, OnFilter } from './details';
 import { type EntriesAsked, useEntries } from './entries';
-import { filtered, useBroadSelector } from './filter';
+import { filtered, useBroadSelector, withId } from './filter';
 import { LogList } from './list';
 import { Volume } from './volume';
 
@@ -52,7 +52,7 @@ function LinesPane(props: Props) {
   const find = useMemo(() => needleRegex(needles(query)), [query]);
   const broad = useBroadSelector(interval);
   const idHref = useCallback(
-    (id: string) => logsHref(withNeedle(broad, id), absolute(interval.start, interval.end)),
+    (field: Field) => logsHref(withId(broad, field), absolute(interval.start, interval.end)),
     [broad, interval],
   );
   const onFilter = useCallback<OnFilter>(

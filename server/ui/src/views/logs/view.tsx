@@ -160,7 +160,7 @@ export function LogQuery(props: {
     [props.problem],
   );
   return (
-    <div className="query-row">
+    <div className="query-row alone">
       <Suspense
         fallback={
           <textarea
