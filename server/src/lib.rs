@@ -34,6 +34,7 @@ mod query;
 mod reload;
 mod rules;
 mod scraping;
+mod tailing;
 mod terminal;
 mod text_format;
 mod tsdb;

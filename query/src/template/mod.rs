@@ -36,12 +36,14 @@ mod parse;
 mod print;
 mod prometheus;
 mod regexes;
+mod stamp;
 mod time;
 mod unicode;
 mod value;
 
 pub use function::{Body, Compiled, Function, Functions, Host, NoHost};
 pub use prometheus::Sample;
+pub use stamp::TimeLayout;
 pub use time::Time;
 pub(crate) use unicode::{is_digit, is_letter};
 pub use value::{
