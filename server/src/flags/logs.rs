@@ -18,7 +18,7 @@ pub(crate) struct LogFlags {
         default_value = "200h",
         value_parser = parse_duration
     )]
-    pub(crate) retention_time: Duration,
+    pub(crate) logs_retention_time: Duration,
 
     /// How many bytes logs may take on disk, such as 512MB or 40GiB; the oldest go first.
     /// 0: no limit.
@@ -29,5 +29,5 @@ pub(crate) struct LogFlags {
         default_value = "0B",
         value_parser = parse_size
     )]
-    pub(crate) retention_size: u64,
+    pub(crate) logs_retention_size: u64,
 }

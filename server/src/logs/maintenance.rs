@@ -165,8 +165,8 @@ impl App {
             }
         });
         LogRetention {
-            time_ns: config.retention_ns(flags.retention_time),
-            size_bytes: (flags.retention_size > 0).then_some(flags.retention_size),
+            time_ns: config.retention_ns(flags.logs_retention_time),
+            size_bytes: (flags.logs_retention_size > 0).then_some(flags.logs_retention_size),
             streams: streams.collect(),
         }
     }
