@@ -42,6 +42,7 @@ use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
 use crate::rules::{self, Evaluator};
 use crate::scraping;
+use crate::tailing::{self, Tailing};
 use crate::urls::Urls;
 use crate::work::active_queries::ActiveQueries;
 use crate::work::auto_reload::{self, Watched};
@@ -106,6 +107,8 @@ pub(crate) struct Core {
     pub(crate) rules: Evaluator,
     /// What hands samples on.
     pub(crate) forwarder: Forwarder,
+    /// What follows logs.
+    pub(crate) tailing: Tailing,
     /// What all sources of targets count together.
     pub(crate) source_stats: Arc<SourceStats>,
 }
@@ -291,7 +294,7 @@ pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failu
         warn!(flag, reason, "a flag has no effect");
     }
     let watched = Watched::new(&flags);
-    let config = Configured::load(flags.config_file())
+    let config = Configured::load(flags.config_file(), flags.tailing.promtail())
         .map_err(|problem| Failure::new(2, "error loading config", problem))?;
     let rules = rules::files::of_config(&config.current(), flags.promql_features());
     rules.map_err(|problems| Failure {
@@ -440,6 +443,7 @@ async fn serve(
     })?;
     let core = Arc::new(Core {
         source_stats: Arc::clone(&surroundings.stats),
+        tailing: Tailing::new(&app, Arc::clone(&log_store), surroundings.clone()),
         notifier,
         rules,
         discovery: scraping::discovery(surroundings),
@@ -477,6 +481,7 @@ async fn serve(
     let discovering = [
         tokio::spawn(scraping::discover(Arc::clone(&core), pace)),
         tokio::spawn(Arc::clone(&core.notifier).discover()),
+        tokio::spawn(tailing::discover(Arc::clone(&core), pace)),
     ];
 
     wait_for(stopped).await;
@@ -488,6 +493,7 @@ async fn serve(
     }
     core.discovery.stop();
     core.scraping.shutdown().await;
+    core.tailing.stop().await;
     // Last of those that make alerts or may send them.
     core.notifier.stop().await;
     app.queries.close();

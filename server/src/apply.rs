@@ -12,6 +12,7 @@ use crate::forward::Clients;
 use crate::notify::Sections;
 use crate::rules::files::FileGroup;
 use crate::scraping::{self, Jobs};
+use crate::tailing;
 use crate::work::query_log::LogFile;
 
 /// A configuration that is ready to be put in force. A part that could not be made is
@@ -23,6 +24,7 @@ pub(crate) struct Ready {
     receivers: Option<Clients>,
     jobs: Jobs,
     rules: Option<Vec<FileGroup>>,
+    logs: Option<tailing::Ready>,
 }
 
 impl Core {
@@ -44,6 +46,7 @@ impl Core {
         let sections = self.notifier.prepare(config).map_err(&mut noted).ok();
         let receivers = self.forwarder.prepare(config).map_err(&mut noted).ok();
         let rules = self.rules.prepare(config).await.map_err(&mut noted).ok();
+        let logs = self.tailing.prepare(config).map_err(&mut noted).ok();
         let log = open_query_log(&config.global.query_log_file);
         let ready = Ready {
             query_log: log.map_err(&mut noted).ok(),
@@ -51,6 +54,7 @@ impl Core {
             receivers,
             jobs,
             rules,
+            logs,
         };
         match mistakes.is_empty() {
             true => (ready, Ok(())),
@@ -81,6 +85,11 @@ impl Core {
         scraping::commit(self, ready.jobs).await;
         if let Some(rules) = ready.rules {
             self.rules.commit(config, rules).await;
+        }
+        if let Some(logs) = ready.logs
+            && let Err(problem) = self.tailing.commit(logs).await
+        {
+            error!(problem, "some logs are not followed");
         }
     }
 }

@@ -35,6 +35,7 @@ mod query;
 mod reload;
 mod rules;
 mod scraping;
+mod tailing;
 mod terminal;
 mod text_format;
 mod tsdb;

@@ -17,6 +17,8 @@ use crate::observe::metrics::ReloadMetrics;
 #[derive(Debug)]
 pub(crate) struct Configured {
     file: Option<PathBuf>,
+    /// A file of Promtail, and whether variables of the environment stand in it.
+    promtail: Option<(PathBuf, bool)>,
     current: ArcSwap<Config>,
     /// Held while a reload is under way; a second one waits.
     turn: tokio::sync::Mutex<()>,
@@ -27,14 +29,16 @@ impl Configured {
     ///
     /// # Errors
     /// The file cannot be read or has a mistake.
-    pub(crate) fn load(file: Option<&Path>) -> Result<Configured, ConfigError> {
-        let config = match file {
-            Some(file) => config::load(file)?,
-            None => config::parse(BUILT_IN, Path::new(""))?,
-        };
+    pub(crate) fn load(
+        file: Option<&Path>,
+        promtail: Option<(&Path, bool)>,
+    ) -> Result<Configured, ConfigError> {
+        let promtail = promtail.map(|(file, expand)| (file.to_owned(), expand));
+        let config = read(file, promtail.as_ref())?;
         log_warnings(&config);
         Ok(Configured {
             file: file.map(Path::to_owned),
+            promtail,
             current: ArcSwap::from_pointee(config),
             turn: tokio::sync::Mutex::new(()),
         })
@@ -61,11 +65,12 @@ impl Configured {
         apply: impl AsyncFnOnce(&Config) -> Result<(), String>,
     ) -> Result<(), String> {
         let _turn = self.turn.lock().await;
-        let Some(file) = &self.file else {
+        let named = self.file.as_ref();
+        let Some(file) = named.or(self.promtail.as_ref().map(|(file, _)| file)) else {
             info!("nothing to reload: there is no --config.file");
             return Ok(());
         };
-        let outcome = match config::load(file) {
+        let outcome = match read(self.file.as_deref(), self.promtail.as_ref()) {
             Ok(config) => {
                 log_warnings(&config);
                 let applied = apply(&config).await.map_err(|problem| {
@@ -94,6 +99,18 @@ impl Configured {
         }
         outcome
     }
+}
+
+/// Reads all files that make the configuration.
+fn read(file: Option<&Path>, promtail: Option<&(PathBuf, bool)>) -> Result<Config, ConfigError> {
+    let mut config = match file {
+        Some(file) => config::load(file)?,
+        None => config::parse(BUILT_IN, Path::new(""))?,
+    };
+    if let Some((promtail, expand)) = promtail {
+        config::add_promtail(&mut config, promtail, *expand)?;
+    }
+    Ok(config)
 }
 
 /// What is in force without a file: every target is one of Kymo's own.

@@ -118,8 +118,28 @@ fn judge(answer: &Answer, case: &Value, shift_s: i64) -> Result<(), String> {
     match pairs.into_iter().find(|(got, wanted)| !same(got, wanted)) {
         None if got.len() == wanted.len() => Ok(()),
         None => Err(format!("{} items instead of {}", got.len(), wanted.len())),
-        Some((got, wanted)) => Err(format!("{got:.600}\ninstead of {wanted:.600}")),
+        Some((got, wanted)) => Err(difference(got, wanted)),
     }
+}
+
+/// Says where two items part: in their labels, or from which value on.
+fn difference(got: &Value, wanted: &Value) -> String {
+    if labels_of(got) != labels_of(wanted) {
+        return format!("{}\ninstead of {}", labels_of(got), labels_of(wanted));
+    }
+    let values = |item: &Value| item["values"].as_array().cloned().unwrap_or_default();
+    let (got, wanted) = (values(got), values(wanted));
+    let at = got
+        .iter()
+        .zip(&wanted)
+        .position(|(got, wanted)| !same(got, wanted));
+    let at = at.unwrap_or(got.len().min(wanted.len()));
+    let shown = |values: &[Value]| {
+        values
+            .get(at)
+            .map_or("nothing".to_owned(), Value::to_string)
+    };
+    format!("at {at}: {}\ninstead of {}", shown(&got), shown(&wanted))
 }
 
 fn labels_of(item: &Value) -> &Value {

@@ -127,6 +127,8 @@ pub(super) struct TailedFile {
     options: LineOptions,
     /// The first bytes.
     head: Vec<u8>,
+    /// What an earlier process knew of them.
+    was: Print,
     /// The last bytes that were read.
     tail: Vec<u8>,
     pieces: VecDeque<Piece>,
@@ -138,6 +140,8 @@ pub(super) struct TailedFile {
     next_ns: i64,
     /// Whether what is on disk about it is out of date.
     pub(super) dirty: bool,
+    /// When it was last written down.
+    pub(super) recorded_ns: i64,
     pub(super) stats: Arc<FileStats>,
     /// When it is looked at again, and how long after the time before.
     pub(super) due_ns: i64,
@@ -159,6 +163,8 @@ pub(super) struct Opening {
     pub(super) labels: LabelSet,
     pub(super) pipeline: Pipeline,
     pub(super) options: LineOptions,
+    /// What an earlier process knew of the first bytes.
+    pub(super) head: Print,
     /// Where reading starts.
     pub(super) at: u64,
     /// What an earlier process read from there on.
@@ -170,14 +176,11 @@ impl TailedFile {
     pub(super) fn open(opening: Opening) -> io::Result<TailedFile> {
         let mut content = opening.content;
         let at = opening.at;
-        let (head, tail) = match at {
-            0 => (Vec::new(), Vec::new()),
-            at => {
-                let head = content
-                    .read_at(0, HEAD_BYTES.min(usize::try_from(at).unwrap_or(usize::MAX)))?;
-                let back = TAIL_BYTES.min(usize::try_from(at).unwrap_or(usize::MAX));
-                (head, content.read_at(at - back as u64, back)?)
-            }
+        let head = content.read_at(0, HEAD_BYTES)?;
+        let back = TAIL_BYTES.min(usize::try_from(at).unwrap_or(usize::MAX));
+        let tail = match back {
+            0 => Vec::new(),
+            back => content.read_at(at - back as u64, back)?,
         };
         let pieces: VecDeque<Piece> = opening.pieces.into();
         let stats = Arc::new(FileStats::new(&opening.path));
@@ -196,11 +199,13 @@ impl TailedFile {
             pipeline: opening.pipeline,
             options: opening.options,
             head,
+            was: opening.head,
             tail,
             pieces,
             acked: at,
             durable: at,
             dirty: true,
+            recorded_ns: opening.now_ns,
             stats,
             due_ns: i64::MIN,
             idle_ns: 0,
@@ -213,6 +218,11 @@ impl TailedFile {
     /// Returns the first bytes, as far as they are read.
     pub(super) fn head(&self) -> &[u8] {
         &self.head
+    }
+
+    /// Tells whether it is at what an earlier process read.
+    pub(super) fn is_replaying(&self) -> bool {
+        self.replay > 0
     }
 
     /// Tells whether a name still leads to the file.
@@ -233,7 +243,12 @@ impl TailedFile {
         let budget = self.budget(budget, at);
         let new = match &mut self.content {
             Content::Plain(file) => {
-                if size < at {
+                // What an earlier process read must still be there.
+                let read_to = match self.replay {
+                    0 => at,
+                    _ => self.pieces.back().map_or(at, |piece| piece.to.max(at)),
+                };
+                if size < read_to {
                     return Ok(Turn::Cut);
                 }
                 if size == at {
@@ -242,7 +257,9 @@ impl TailedFile {
                     let left = usize::try_from(size - at).unwrap_or(usize::MAX);
                     let back = self.tail.len();
                     let mut bytes = read_at(file, at - back as u64, back + budget.min(left))?;
-                    if !bytes.starts_with(&self.tail) {
+                    // After the bytes, so that they were read from the same file.
+                    let same = read_at(file, 0, self.head.len())? == self.head;
+                    if !same || !bytes.starts_with(&self.tail) {
                         return Ok(Turn::Cut);
                     }
                     bytes.drain(..back);
@@ -298,9 +315,14 @@ impl TailedFile {
 
     fn take(&mut self, new: &[u8], now_ns: i64, out: &mut Vec<Entry>) {
         let at = self.lines.end();
-        if self.head.len() < HEAD_BYTES && self.head.len() as u64 == at {
-            let missing = (HEAD_BYTES - self.head.len()).min(new.len());
-            self.head.extend_from_slice(&new[..missing]);
+        if self.head.len() < HEAD_BYTES
+            && let Some(known) = (self.head.len() as u64).checked_sub(at)
+            && let Some(more) = usize::try_from(known)
+                .ok()
+                .and_then(|known| new.get(known..))
+        {
+            let missing = (HEAD_BYTES - self.head.len()).min(more.len());
+            self.head.extend_from_slice(&more[..missing]);
         }
         let kept = TAIL_BYTES.saturating_sub(new.len()).min(self.tail.len());
         self.tail.drain(..self.tail.len() - kept);
@@ -401,22 +423,31 @@ impl TailedFile {
     /// was held back to `out`.
     pub(super) fn begin_anew(&mut self, now_ns: i64, out: &mut Vec<Entry>) -> Record {
         let unread = usize::try_from(self.lines.end() - self.lines.start()).unwrap_or(usize::MAX);
-        let tail_len = self.tail.len().saturating_sub(unread);
+        let tail = match self.durable == self.lines.start() {
+            true => &self.tail[..self.tail.len().saturating_sub(unread)],
+            // They are gone with the file.
+            false => &[],
+        };
+        let tail = Print::of(tail);
+        // What is given now is written down as behind the last piece before it is stored.
+        self.flush(out);
         let before = Record {
             key: Key {
                 before: Some(now_ns.cast_unsigned()),
                 ..self.key.clone()
             },
             path: self.path.clone(),
-            head: Print::of(&self.head),
-            tail: Print::of(&self.tail[..tail_len]),
-            at: self.lines.start(),
-            pieces: Vec::new(),
+            head: match self.replay {
+                0 => Print::of(&self.head),
+                _ => self.was,
+            },
+            tail,
+            at: self.durable,
+            pieces: self.pieces.iter().copied().collect(),
             seen_ns: now_ns,
             gone: false,
         };
         self.stats.cut(self.lines.end() - self.lines.start());
-        self.flush(out);
         self.lines = Lines::new(&self.options, 0);
         self.pipeline = self.pipeline.fresh();
         self.head.clear();
@@ -464,6 +495,7 @@ impl TailedFile {
 
     /// Returns what is to be on disk about the file.
     pub(super) fn record(&mut self, now_ns: i64) -> Record {
+        self.recorded_ns = now_ns;
         let back = TAIL_BYTES.min(usize::try_from(self.durable).unwrap_or(usize::MAX));
         let tail = match &mut self.content {
             Content::Plain(file) => read_at(file, self.durable - back as u64, back).ok(),

@@ -17,8 +17,8 @@ use super::compressed::Compression;
 use super::config::{FilesConfig, StartAt, TailOptions};
 use super::file::{Content, Opening, TAIL_BYTES, TailedFile, Turn};
 use super::glob::Glob;
-use super::identity::{FileId, HEAD_BYTES};
-use super::outlet::{Outlet, Stopped};
+use super::identity::{FileId, HEAD_BYTES, Print};
+use super::outlet::{Novelty, Outlet, Stopped};
 use super::positions::{Key, Piece, Positions, Record};
 use super::stats::FileStats;
 use super::watch::Hints;
@@ -26,6 +26,8 @@ use crate::pipeline::{Entry, LabelSet, Pipeline};
 
 /// Bytes that are read of one file before it is another one's turn.
 const TURN_BYTES: usize = 256 << 10;
+/// How long changes are gathered where there is not much to do.
+const GATHER: Duration = Duration::from_millis(2);
 /// Bytes that are read in one round.
 const ROUND_BYTES: usize = 2 << 20;
 /// How often the store is told to sync what was pushed.
@@ -39,6 +41,10 @@ const COPY_WAIT_NS: i64 = 30_000_000_000;
 const SHORT_WAIT_NS: i64 = 1_000_000_000;
 /// Longest time between looks for files while some wait.
 const WAIT_PERIOD: Duration = Duration::from_millis(200);
+/// How long a file that is not there any more is remembered.
+const KEEP_NS: i64 = 7 * 24 * 3_600_000_000_000;
+/// How often it is written down that a file is still there.
+const SEEN_NS: i64 = 24 * 3_600_000_000_000;
 /// How long the state of a file before it was cut is remembered.
 const BEFORE_NS: i64 = 3_600_000_000_000;
 /// Least part of a file that must be the same for it to be a copy. A shorter one may be a
@@ -91,9 +97,20 @@ impl Follow {
     /// Works until it is stopped.
     pub(super) fn run(mut self) {
         let mut scan_due_ns = i64::MIN;
+        let mut last_ns = i64::MIN;
         while !self.outlet.signal.is_stopped() {
             let now_ns = self.now();
-            if now_ns >= scan_due_ns || self.hints.take_scan() {
+            // The clock was set back: what was due then is due now.
+            if now_ns < last_ns {
+                scan_due_ns = i64::MIN;
+                self.synced_ns = i64::MIN;
+                for file in self.files.values_mut() {
+                    file.due_ns = i64::MIN;
+                }
+            }
+            last_ns = now_ns;
+            let asked = self.hints.take_scan() | self.outlet.signal.take_look();
+            if now_ns >= scan_due_ns || asked {
                 self.scan();
                 scan_due_ns = now_ns.saturating_add(nanos(match self.copies.is_empty() {
                     true => self.options.sync_period,
@@ -104,10 +121,12 @@ impl Follow {
                 break;
             };
             let now_ns = self.now();
-            if self.unsynced && (!busy || now_ns >= self.synced_ns.saturating_add(SYNC_NS)) {
+            if self.unsynced && now_ns >= self.synced_ns.saturating_add(SYNC_NS) {
                 self.sync();
             }
             if !busy {
+                // Many small changes are one.
+                self.outlet.signal.sleep(GATHER);
                 self.outlet.signal.wait(self.options.min_poll);
             }
         }
@@ -130,6 +149,7 @@ impl Follow {
         let start = self.next % ids.len().max(1);
         let mut looked = 0;
         let mut ended = Vec::new();
+        let mut novelty = Novelty::New;
         for id in ids.iter().cycle().skip(start).take(ids.len()) {
             if read_bytes >= ROUND_BYTES {
                 break;
@@ -142,6 +162,9 @@ impl Follow {
                 continue;
             }
             let before = (entries.len(), file.dirty);
+            if file.is_replaying() {
+                novelty = Novelty::Again;
+            }
             match file.read(TURN_BYTES, now_ns, &mut entries) {
                 Ok(Turn::More(bytes)) => {
                     read_bytes += bytes;
@@ -184,7 +207,8 @@ impl Follow {
                     );
                     file.due_ns = now_ns;
                     touched.insert(*id);
-                    self.write(vec![was])?;
+                    let anew = file.record(now_ns);
+                    self.write(vec![was, anew])?;
                     self.hints.scan();
                 }
                 Err(error) => {
@@ -208,7 +232,7 @@ impl Follow {
         }
         self.next = start + looked;
         let busy = read_bytes > 0 || !ended.is_empty();
-        self.store(entries, &touched, now_ns)?;
+        self.store(entries, novelty, &touched, now_ns)?;
         self.end(&ended, now_ns)?;
         Ok(busy)
     }
@@ -217,6 +241,7 @@ impl Follow {
     fn store(
         &mut self,
         entries: Vec<Entry>,
+        novelty: Novelty,
         touched: &BTreeSet<FileId>,
         now_ns: i64,
     ) -> Result<(), Stopped> {
@@ -231,7 +256,7 @@ impl Follow {
             });
             let records = records.collect();
             self.write(records)?;
-            self.outlet.push(entries)?;
+            self.outlet.push(entries, novelty)?;
         }
         let mut many = false;
         for id in touched {
@@ -361,6 +386,10 @@ impl Follow {
                     Some(file) => {
                         file.unseen_since_ns = None;
                         file.place = path;
+                        if now_ns >= file.recorded_ns.saturating_add(SEEN_NS) {
+                            file.dirty = true;
+                            self.unsynced = true;
+                        }
                     }
                     None => self.found(&path, id, target, now_ns),
                 }
@@ -381,12 +410,19 @@ impl Follow {
         self.show();
     }
 
-    /// Forgets states of files from before they were cut, after a while.
+    /// Forgets files that are gone, and states of files from before they were cut, after a
+    /// while.
     fn forget_old(&self, now_ns: i64) {
         let oldest_ns = now_ns.saturating_sub(BEFORE_NS);
         let mut positions = self.positions.lock();
+        let gone_ns = now_ns.saturating_sub(KEEP_NS);
         let old = positions.records().filter(|record| {
-            record.key.job == self.job && record.key.before.is_some() && record.seen_ns < oldest_ns
+            let oldest_ns = match record.key.before {
+                Some(_) => oldest_ns,
+                None if self.files.contains_key(&record.key.id) => i64::MIN,
+                None => gone_ns,
+            };
+            record.key.job == self.job && record.seen_ns < oldest_ns
         });
         let old: Vec<Record> = old
             .map(|record| Record {
@@ -442,7 +478,7 @@ impl Follow {
         let record = self.known(id);
         let same = record
             .as_ref()
-            .is_some_and(|record| record.head.begins(&head) && record.at <= size);
+            .is_some_and(|record| record.head.begins(&head) && record.end() <= size);
         let start = match record {
             Some(record) if same => Start::from(&record),
             // It was cut, or written anew, while nobody looked.
@@ -528,16 +564,21 @@ impl Follow {
             );
             let mut gone = record.clone();
             gone.gone = true;
-            if self.write(vec![gone]).is_err() {
+            let mut own = record.clone();
+            own.key = self.key(id);
+            own.seen_ns = now_ns;
+            // In one piece: one of both has the position, whatever happens.
+            if self.write(vec![gone, own]).is_err() {
                 return Adoption::Wait;
             }
             self.copies.remove(&id);
             return Adoption::Start(Start::from(&record));
         }
-        let longest_ns = match (wait, self.is_short(id, path, head)) {
-            (true, _) => COPY_WAIT_NS,
-            (false, true) => SHORT_WAIT_NS,
-            (false, false) => 0,
+        let longest_ns = match self.likeness(id, path, head) {
+            _ if wait => COPY_WAIT_NS,
+            Likeness::Same => COPY_WAIT_NS,
+            Likeness::Short => SHORT_WAIT_NS,
+            Likeness::None => 0,
         };
         if longest_ns > 0 {
             let since_ns = *self.copies.entry(id).or_insert(now_ns);
@@ -549,15 +590,24 @@ impl Follow {
         Adoption::New
     }
 
-    /// Tells whether a new file may be the first part of a copy of another one.
-    fn is_short(&self, id: FileId, path: &Path, head: &[u8]) -> bool {
-        self.files.iter().any(|(other, file)| {
-            *other != id
-                && file.path.parent() == path.parent()
-                && file.head().len() >= LEAST_COPY_BYTES
-                && file.head().len() > head.len()
-                && file.head().starts_with(head)
-        })
+    /// Tells whether a new file may be a copy of one that is followed, or the first part of
+    /// such a copy.
+    fn likeness(&self, id: FileId, path: &Path, head: &[u8]) -> Likeness {
+        let mut likeness = Likeness::None;
+        for (other, file) in &self.files {
+            let theirs = file.head();
+            let beside = *other != id && file.path.parent() == path.parent();
+            if !beside || theirs.len() < LEAST_COPY_BYTES {
+                continue;
+            }
+            if head.starts_with(theirs) {
+                return Likeness::Same;
+            }
+            if theirs.starts_with(head) {
+                likeness = Likeness::Short;
+            }
+        }
+        likeness
     }
 
     /// Tells whether the file of a record is still the one it was.
@@ -616,6 +666,7 @@ impl Follow {
             labels,
             pipeline: self.pipeline.fresh(),
             options: self.config.lines.clone(),
+            head: start.head,
             at: start.at,
             pieces: start.pieces,
             now_ns,
@@ -655,7 +706,7 @@ impl Follow {
             let mut content = Content::new(file, Compression::of_path(&record.path));
             let head = content.read_at(0, HEAD_BYTES).unwrap_or_default();
             let unread = record.at < size || !record.pieces.is_empty();
-            if unread && record.head.begins(&head) && record.at <= size {
+            if unread && record.head.begins(&head) && record.end() <= size {
                 let (id, start) = (record.key.id, Start::from(&record));
                 self.follow(&place, id, content, target, start, now_ns);
                 if let Some(file) = self.files.get_mut(&id) {
@@ -669,6 +720,7 @@ impl Follow {
 /// Where reading starts.
 #[derive(Debug, Default)]
 struct Start {
+    head: Print,
     at: u64,
     pieces: Vec<Piece>,
     /// The path that the file was known by.
@@ -678,6 +730,7 @@ struct Start {
 impl Start {
     fn from(record: &Record) -> Start {
         Start {
+            head: record.head,
             at: record.at,
             pieces: record.pieces.clone(),
             path: Some(record.path.clone()),
@@ -691,6 +744,15 @@ enum Adoption {
     /// That is not known yet.
     Wait,
     New,
+}
+
+/// How a new file looks beside one that is followed.
+enum Likeness {
+    None,
+    /// It is too short to tell.
+    Short,
+    /// It begins with the same bytes.
+    Same,
 }
 
 /// Tells whether the path of a file leads to another one.

@@ -16,17 +16,20 @@
 //!
 //! Invariant: a position on disk is never ahead of what the store has on disk.
 
+mod arrivals;
 mod compressed;
 mod config;
 mod file;
 mod follow;
 mod glob;
 mod identity;
+mod journal;
 mod lines;
 mod outlet;
 mod positions;
 mod sink;
 mod stats;
+mod syslog;
 mod tailer;
 mod targets;
 #[cfg(test)]

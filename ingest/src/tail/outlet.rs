@@ -23,6 +23,9 @@ const RATE_REASON: &str = "global_rate_limiter_drop";
 pub(super) struct Signal {
     state: Mutex<State>,
     changed: Condvar,
+    /// Tells of the end alone, so that nothing else ends a wait early.
+    stopping: Condvar,
+    looks: std::sync::atomic::AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -35,11 +38,23 @@ impl Signal {
     pub(super) fn stop(&self) {
         self.state.lock().stopped = true;
         self.changed.notify_all();
+        self.stopping.notify_all();
     }
 
     pub(super) fn wake(&self) {
         self.state.lock().woken = true;
         self.changed.notify_all();
+    }
+
+    /// Asks for a look for new files.
+    pub(super) fn look(&self) {
+        self.looks.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Tells whether a look was asked for since the last call.
+    pub(super) fn take_look(&self) -> bool {
+        self.looks.swap(false, std::sync::atomic::Ordering::Relaxed)
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -58,12 +73,9 @@ impl Signal {
     /// Waits for a time, or until it is stopped.
     pub(super) fn sleep(&self, time: Duration) {
         let mut state = self.state.lock();
-        let mut left = time;
-        // A wake ends a wait early; what is left of a second counts as a step.
-        while !state.stopped && !left.is_zero() {
-            let step = left.min(Duration::from_millis(100));
-            if self.changed.wait_for(&mut state, step).timed_out() {
-                left -= step;
+        while !state.stopped {
+            if self.stopping.wait_for(&mut state, time).timed_out() {
+                return;
             }
         }
     }
@@ -97,13 +109,21 @@ pub(super) struct Outlet {
     pub(super) clock: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
 
+/// Whether entries may be stored already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Novelty {
+    New,
+    /// An earlier process read them, too.
+    Again,
+}
+
 /// The job was stopped before entries were stored.
 #[derive(Debug)]
 pub(super) struct Stopped;
 
 impl Outlet {
     /// Stores entries, however long it takes.
-    pub(super) fn push(&self, mut entries: Vec<Entry>) -> Result<(), Stopped> {
+    pub(super) fn push(&self, mut entries: Vec<Entry>, novelty: Novelty) -> Result<(), Stopped> {
         self.limit(&mut entries);
         let count = entries.len() as u64;
         let bytes = entries.iter().map(|entry| entry.line.len() as u64).sum();
@@ -112,8 +132,14 @@ impl Outlet {
         }
         let batches = batches(entries);
         let mut wait = FIRST_RETRY;
+        // After an attempt that failed, a part of them may be stored, too.
+        let mut again = novelty == Novelty::Again;
         loop {
-            match self.sink.push(&batches) {
+            let pushed = match std::mem::replace(&mut again, true) {
+                false => self.sink.push(&batches),
+                true => self.sink.push_again(&batches),
+            };
+            match pushed {
                 Ok(pushed) => {
                     let mut refused = 0;
                     for (reason, count) in pushed.rejected {

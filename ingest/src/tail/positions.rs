@@ -3,9 +3,9 @@
 //! A record is written *before* the entries that it is about are given to the store: it
 //! names the place up to which the store has everything on disk, and the pieces read behind
 //! it, with the time that each was read at. After a kill these pieces are read again, and
-//! their lines get the very same times; what the store has of them it knows as what it has
-//! (entries of a stream that are equal in time, line and metadata count once). So nothing
-//! is lost and nothing comes twice.
+//! their lines get the very same times; what the store has of them is known by that and is
+//! not stored again ([`LogSink::push_again`](super::LogSink::push_again)). So nothing is
+//! lost and nothing comes twice.
 //!
 //! Each line of the file is a checksum and a JSON object. A line that is cut or damaged ends
 //! the file; it is cut off there. When most lines are out of date, a new file takes the
@@ -25,8 +25,8 @@ use super::identity::{FileId, Print};
 const LEAST_REWRITE_BYTES: u64 = 1 << 20;
 /// Longest file that is read at the start.
 const MAX_BYTES: u64 = 1 << 30;
-/// How long a file that is not found is remembered.
-const KEEP_NS: i64 = 7 * 24 * 3_600_000_000_000;
+/// How long a record is kept that nobody asks for: its job is gone.
+const KEEP_NS: i64 = 90 * 24 * 3_600_000_000_000;
 
 /// A part of a file that was read at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,12 +13,17 @@ use crate::pipeline::{Entry, LabelSet};
 pub trait LogSink: Send + Sync {
     /// Stores entries. When it returns, they survive the end of the process.
     ///
-    /// An entry that is pushed again, equal in stream, time, line and metadata, must count
-    /// once: that is how nothing comes twice after a crash.
-    ///
     /// # Errors
     /// Nothing, or not all, is stored for now; the same entries are pushed again later.
     fn push(&self, batches: &[StreamBatch<'_>]) -> Result<Pushed, SinkError>;
+
+    /// Stores entries of which some or all may be stored already, by a process that was
+    /// killed: those that are equal to one that is there, in stream, time, line and metadata,
+    /// are not stored again. That is how nothing comes twice after a crash.
+    ///
+    /// # Errors
+    /// As those of [`LogSink::push`].
+    fn push_again(&self, batches: &[StreamBatch<'_>]) -> Result<Pushed, SinkError>;
 
     /// Makes all that was pushed survive a loss of power.
     ///

@@ -1,18 +1,24 @@
 //! All jobs that follow logs: started, replaced, stopped, looked at.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+use super::arrivals::{self, Arrival, Arrivals};
 use super::config::{FilesConfig, LogJob, LogSourceConfig, TailOptions};
 use super::follow::{FileTarget, Follow, Shown};
-use super::outlet::{CommonLimit, Outlet, Signal};
+use super::journal::{self, Cursor, Journal};
+use super::outlet::{CommonLimit, Novelty, Outlet, Signal};
 use super::positions::Positions;
 use super::sink::{LogSink, SinkStats};
 use super::stats::FileCounts;
+use super::syslog::{self, Receiving};
 use super::targets::{self, Dropped};
 use super::watch::Hints;
 use crate::pipeline::metrics::LogMetrics;
@@ -31,6 +37,8 @@ pub struct TailSetup {
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// The name of this host.
     pub host: String,
+    /// The tool that reads the journal of systemd.
+    pub journalctl: PathBuf,
 }
 
 /// Everything that follows logs.
@@ -56,7 +64,11 @@ struct Jobs {
 struct Running {
     job: LogJob,
     signal: Arc<Signal>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
+    /// The tool that reads the journal, where one does.
+    child: Option<Arc<Mutex<Option<Child>>>>,
+    /// Where syslog is received.
+    address: Option<SocketAddr>,
     shown: Arc<Shown>,
     targets: Arc<Mutex<Arc<Vec<FileTarget>>>>,
     dropped: Vec<Dropped>,
@@ -65,7 +77,7 @@ struct Running {
 /// Jobs that are ready to run.
 #[derive(Debug)]
 pub struct PreparedJobs {
-    jobs: Vec<(LogJob, Pipeline)>,
+    jobs: Vec<LogJob>,
     options: TailOptions,
 }
 
@@ -86,6 +98,8 @@ pub struct JobStatus {
     pub past: Vec<FileCounts>,
     /// What went wrong last, by file.
     pub failures: BTreeMap<PathBuf, String>,
+    /// Where messages are received.
+    pub address: Option<SocketAddr>,
 }
 
 impl std::fmt::Debug for Tailer {
@@ -114,10 +128,14 @@ impl Tailer {
         let mut prepared = Vec::with_capacity(jobs.len());
         for job in jobs {
             let signal = Arc::new(Signal::default());
-            let pipeline = Pipeline::new(&job.stages, &self.tools(&signal));
-            let pipeline =
-                pipeline.map_err(|error| format!("log job {}: {error}", job.job_name))?;
-            prepared.push((job.clone(), pipeline));
+            // For a try: metrics of stages are not to be seen before they are in force.
+            let tools = Tools {
+                metrics: Arc::default(),
+                ..self.tools(&signal)
+            };
+            let tried = Pipeline::new(&job.stages, &tools);
+            tried.map_err(|error| format!("log job {}: {error}", job.job_name))?;
+            prepared.push(job.clone());
         }
         Ok(PreparedJobs {
             jobs: prepared,
@@ -140,7 +158,7 @@ impl Tailer {
     /// may wait for the store; it is no call for an asynchronous task.
     ///
     /// # Errors
-    /// Positions cannot be kept, so that nothing is followed; or a thread cannot be started.
+    /// Positions cannot be kept, so that nothing is followed; or some jobs cannot be started.
     pub fn commit(&self, prepared: PreparedJobs) -> Result<(), String> {
         let mut jobs = self.jobs.lock();
         let PreparedJobs {
@@ -150,7 +168,7 @@ impl Tailer {
         let same_options = jobs.options.as_ref() == Some(&options);
         let mut kept = BTreeMap::new();
         for (name, running) in std::mem::take(&mut jobs.running) {
-            let stays = same_options && wanted.iter().any(|(job, _)| *job == running.job);
+            let stays = same_options && wanted.contains(&running.job);
             match stays {
                 true => {
                     kept.insert(name, running);
@@ -164,7 +182,7 @@ impl Tailer {
         }
         let files = wanted
             .iter()
-            .any(|(job, _)| !matches!(job.source, LogSourceConfig::Syslog(_)));
+            .any(|job| matches!(job.source, LogSourceConfig::Files(_)));
         if jobs.positions.is_none() && files {
             let path = self.setup.dir.join("positions");
             let positions = Positions::open(&path, (self.setup.clock)());
@@ -177,31 +195,37 @@ impl Tailer {
             jobs.positions = Some(Arc::new(Mutex::new(positions)));
         }
         if let Some(positions) = &jobs.positions {
-            let names = wanted.iter().map(|(job, _)| job.job_name.clone());
+            let names = wanted.iter().map(|job| job.job_name.clone());
             positions.lock().set_jobs(names.collect());
         }
         let imported = imported(options.promtail_positions.as_deref());
-        for (job, pipeline) in wanted {
+        let mut mistakes = Vec::new();
+        for job in wanted {
             if jobs.running.contains_key(&job.job_name) {
                 continue;
             }
-            let running = self.start(&jobs, job, pipeline, &options, &imported)?;
-            jobs.running.insert(running.job.job_name.clone(), running);
+            match self.start(&jobs, job, &options, &imported) {
+                Ok(running) => {
+                    jobs.running.insert(running.job.job_name.clone(), running);
+                }
+                Err(mistake) => mistakes.push(mistake),
+            }
         }
         jobs.options = Some(options);
-        Ok(())
+        match mistakes.is_empty() {
+            true => Ok(()),
+            false => Err(mistakes.join("; ")),
+        }
     }
 
     fn start(
         &self,
         jobs: &Jobs,
         job: LogJob,
-        _pipeline: Pipeline,
         options: &TailOptions,
         imported: &BTreeMap<PathBuf, u64>,
     ) -> Result<Running, String> {
         let signal = Arc::new(Signal::default());
-        // Made anew, so that its stages wait for the signal of this job.
         let pipeline = Pipeline::new(&job.stages, &self.tools(&signal));
         let pipeline = pipeline.map_err(|error| format!("log job {}: {error}", job.job_name))?;
         let shown = Arc::new(Shown::default());
@@ -214,23 +238,34 @@ impl Tailer {
             signal: Arc::clone(&signal),
             clock: Arc::clone(&self.setup.clock),
         };
-        let (targets, dropped, thread) = match &job.source {
+        let mut running = Running {
+            signal,
+            threads: Vec::new(),
+            child: None,
+            address: None,
+            shown,
+            targets: Arc::default(),
+            dropped: Vec::new(),
+            job,
+        };
+        match &running.job.source {
             LogSourceConfig::Files(files) => {
                 let Some(positions) = &jobs.positions else {
                     return Err("positions of log files are not kept".to_owned());
                 };
-                let (found, dropped) = self.targets_of(&job, files);
-                let targets = Arc::new(Mutex::new(Arc::new(found)));
+                let (found, dropped) = self.targets_of(&running.job, files);
+                *running.targets.lock() = Arc::new(found);
+                running.dropped = dropped;
                 let follow = Follow {
-                    job: job.job_name.clone(),
+                    job: running.job.job_name.clone(),
                     config: (**files).clone(),
                     options: options.clone(),
-                    targets: Arc::clone(&targets),
+                    targets: Arc::clone(&running.targets),
                     pipeline,
                     positions: Arc::clone(positions),
-                    hints: Arc::new(Hints::new(Arc::clone(&signal))),
+                    hints: Arc::new(Hints::new(Arc::clone(&running.signal))),
                     outlet,
-                    shown: Arc::clone(&shown),
+                    shown: Arc::clone(&running.shown),
                     imported: imported.clone(),
                     files: BTreeMap::new(),
                     copies: BTreeMap::new(),
@@ -239,21 +274,84 @@ impl Tailer {
                     synced_ns: 0,
                     next: 0,
                 };
-                let thread = spawn(&job.job_name, move || follow.run())?;
-                (targets, dropped, thread)
+                running.spawn(move || follow.run())?;
             }
-            LogSourceConfig::Journal(_) | LogSourceConfig::Syslog(_) => {
-                return Err(format!("log job {} cannot be started", job.job_name));
+            LogSourceConfig::Journal(config) => {
+                let (sender, queue) = arrivals::queue();
+                let cursor = Arc::new(Cursor::open(&self.setup.dir, &running.job.job_name));
+                let child = Arc::new(Mutex::new(None));
+                let journal = Journal {
+                    config: config.clone(),
+                    job: running.job.job_name.clone(),
+                    program: self.setup.journalctl.clone(),
+                    cursor: Arc::clone(&cursor),
+                    queue: sender,
+                    signal: Arc::clone(&running.signal),
+                    child: Arc::clone(&child),
+                };
+                running.child = Some(child);
+                let arrivals = self.arrivals(&running.job, queue, pipeline, outlet);
+                running.spawn(move || journal.run())?;
+                running.spawn(move || {
+                    arrivals.run(|mark| {
+                        if let Err(error) = cursor.set(mark) {
+                            tracing::warn!(%error, "the place in the journal cannot be kept");
+                        }
+                    });
+                })?;
             }
-        };
-        Ok(Running {
-            job,
-            signal,
-            thread: Some(thread),
-            shown,
-            targets,
-            dropped,
-        })
+            LogSourceConfig::Syslog(config) => {
+                let (sender, queue) = arrivals::queue();
+                let socket = syslog::bind(config)?;
+                running.address = socket.address();
+                let receiving = Receiving {
+                    config: Arc::new(config.clone()),
+                    queue: sender,
+                    signal: Arc::clone(&running.signal),
+                    dropped: Arc::clone(&self.pipelines),
+                    clock: Arc::clone(&self.setup.clock),
+                };
+                let arrivals = self.arrivals(&running.job, queue, pipeline, outlet);
+                running.spawn(move || receiving.run(socket))?;
+                running.spawn(move || arrivals.run(|_| {}))?;
+            }
+        }
+        Ok(running)
+    }
+
+    fn arrivals(
+        &self,
+        job: &LogJob,
+        queue: Receiver<Arrival>,
+        pipeline: Pipeline,
+        outlet: Outlet,
+    ) -> Arrivals {
+        Arrivals {
+            queue,
+            relabel: job.relabel.clone(),
+            pipeline,
+            outlet,
+            novelty: Novelty::Again,
+        }
+    }
+
+    /// Gives jobs the targets that discovery finds for them: labels of each, by job.
+    pub fn discovered(&self, found: &BTreeMap<String, Vec<Vec<(String, String)>>>) {
+        let mut jobs = self.jobs.lock();
+        for (name, running) in &mut jobs.running {
+            let LogSourceConfig::Files(files) = &running.job.source else {
+                continue;
+            };
+            if files.discovery.is_empty() {
+                continue;
+            }
+            let mut all = targets::listed(&files.static_configs);
+            all.extend(found.get(name).into_iter().flatten().cloned());
+            let (targets, dropped) = targets::targets(&all, &running.job.relabel, &self.setup.host);
+            *running.targets.lock() = Arc::new(targets);
+            running.dropped = dropped;
+            running.signal.look();
+        }
     }
 
     fn targets_of(&self, job: &LogJob, files: &FilesConfig) -> (Vec<FileTarget>, Vec<Dropped>) {
@@ -298,10 +396,28 @@ impl Tailer {
 impl Running {
     fn stop(mut self) {
         self.signal.stop();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!(job = self.job.job_name, "a log job ended in a panic");
+        if let Some(child) = &self.child {
+            journal::end(child);
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!(job = self.job.job_name, "a log job ended in a panic");
+            }
+        }
+    }
+
+    fn spawn(&mut self, work: impl FnOnce() + Send + 'static) -> Result<(), String> {
+        let thread = std::thread::Builder::new().name("kymo-tail".to_owned());
+        match thread.spawn(work) {
+            Ok(thread) => {
+                self.threads.push(thread);
+                Ok(())
+            }
+            Err(error) => {
+                self.signal.stop();
+                let job = &self.job.job_name;
+                Err(format!("log job {job} cannot be started: {error}"))
+            }
         }
     }
 
@@ -324,6 +440,7 @@ impl Running {
             files: self.shown.files.lock().iter().map(|f| f.counts()).collect(),
             past: self.shown.past.lock().values().cloned().collect(),
             failures: self.shown.failures.lock().clone(),
+            address: self.address,
         }
     }
 }
@@ -332,12 +449,6 @@ impl Drop for Tailer {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn spawn(job: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
-    let thread = std::thread::Builder::new().name("kymo-tail".to_owned());
-    let thread = thread.spawn(work);
-    thread.map_err(|error| format!("log job {job} cannot be started: {error}"))
 }
 
 /// Reads positions that Promtail kept by path: `positions:` and lines of a path and an

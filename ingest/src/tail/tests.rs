@@ -35,10 +35,10 @@ impl Languages for NoLanguages {
     }
 }
 
-/// A store with the rule that equal entries of a stream count once.
+/// A store that looks for equal entries only where it is told that there may be some.
 #[derive(Default)]
 struct Memory {
-    entries: Mutex<BTreeSet<(String, i64, Vec<u8>)>>,
+    entries: Mutex<Vec<(String, i64, Vec<u8>)>>,
     /// What the next pushes come to.
     fate: Mutex<Fate>,
 }
@@ -55,22 +55,10 @@ enum Fate {
 
 impl LogSink for Memory {
     fn push(&self, batches: &[StreamBatch<'_>]) -> Result<Pushed, SinkError> {
-        let mut fate = self.fate.lock();
-        if *fate == Fate::Dead {
-            return Err(SinkError("dead".to_owned()));
-        }
-        let mut entries = self.entries.lock();
-        for batch in batches {
-            let stream = batch.labels.to_metric_string();
-            for entry in &batch.entries {
-                entries.insert((stream.clone(), entry.t_ns, entry.line.to_vec()));
-            }
-        }
-        if *fate == Fate::DiesAfter {
-            *fate = Fate::Dead;
-            return Err(SinkError("died".to_owned()));
-        }
-        Ok(Pushed::default())
+        self.store(batches, false)
+    }
+    fn push_again(&self, batches: &[StreamBatch<'_>]) -> Result<Pushed, SinkError> {
+        self.store(batches, true)
     }
 
     fn sync(&self) -> Result<(), SinkError> {
@@ -82,6 +70,28 @@ impl LogSink for Memory {
 }
 
 impl Memory {
+    fn store(&self, batches: &[StreamBatch<'_>], again: bool) -> Result<Pushed, SinkError> {
+        let mut fate = self.fate.lock();
+        if *fate == Fate::Dead {
+            return Err(SinkError("dead".to_owned()));
+        }
+        let mut entries = self.entries.lock();
+        for batch in batches {
+            let stream = batch.labels.to_metric_string();
+            for entry in &batch.entries {
+                let entry = (stream.clone(), entry.t_ns, entry.line.to_vec());
+                if !again || !entries.contains(&entry) {
+                    entries.push(entry);
+                }
+            }
+        }
+        if *fate == Fate::DiesAfter {
+            *fate = Fate::Dead;
+            return Err(SinkError("died".to_owned()));
+        }
+        Ok(Pushed::default())
+    }
+
     /// Returns how often each line is there.
     fn lines(&self) -> BTreeMap<String, usize> {
         let mut lines = BTreeMap::new();
@@ -170,6 +180,7 @@ impl World {
             languages: Arc::new(NoLanguages),
             clock: Arc::new(now_ns),
             host: "here".to_owned(),
+            journalctl: self.dir.path().join("journalctl"),
         });
         let jobs = tailer.prepare(std::slice::from_ref(&self.job), &self.options);
         tailer.commit(jobs.unwrap()).unwrap();
@@ -409,6 +420,7 @@ fn what_is_wrong_is_told() {
         languages: Arc::new(NoLanguages),
         clock: Arc::new(now_ns),
         host: "here".to_owned(),
+        journalctl: PathBuf::new(),
     }));
     let tailer = world.tailer.as_ref().unwrap();
     let error = tailer
@@ -418,6 +430,133 @@ fn what_is_wrong_is_told() {
         error,
         "log job j: invalid template stage config: no templates"
     );
+}
+
+/// Stands in for the tool of the journal: entries behind the cursor, or all.
+const JOURNALCTL: &str = r#"#!/bin/sh
+from=0
+for word in "$@"; do
+  case "$word" in
+    --after-cursor=c*) from=${word#--after-cursor=c} ;;
+    --since=-3600s) from=0 ;;
+  esac
+done
+n=$((from + 1))
+while [ $n -le 5 ]; do
+  echo "{\"__CURSOR\":\"c$n\",\"__REALTIME_TIMESTAMP\":\"100000$n\",\"MESSAGE\":\"entry $n\",\"PRIORITY\":\"3\",\"_SYSTEMD_UNIT\":\"a.service\",\"X\":[\"y\",\"z\"]}"
+  n=$((n + 1))
+done
+echo '{"__CURSOR":"c5","X":"no message"}'
+exec sleep 60
+"#;
+
+#[test]
+fn the_journal_is_read_from_where_it_was_left() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut world = World::new("unused", Vec::new());
+    let tool = world.dir.path().join("journalctl");
+    std::fs::write(&tool, JOURNALCTL).unwrap();
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+    world.job.source = LogSourceConfig::Journal(JournalConfig {
+        labels: vec![("job".to_owned(), "journal".to_owned())],
+        max_age: Duration::from_secs(3600),
+        path: PathBuf::new(),
+        matches: Vec::new(),
+        json: false,
+    });
+    world.job.relabel = [
+        "__journal__systemd_unit",
+        "__journal_priority_keyword",
+        "__journal_x",
+    ]
+    .into_iter()
+    .map(|source| {
+        let config = kymo_storage::model::RelabelConfig {
+            source_labels: Some(vec![source.to_owned()]),
+            target_label: source.rsplit('_').next().unwrap().to_owned(),
+            ..kymo_storage::model::RelabelConfig::default()
+        };
+        kymo_storage::model::RelabelRule::new(config).unwrap()
+    })
+    .collect();
+    world.check(&["entry 1", "entry 2", "entry 3", "entry 4", "entry 5"]);
+    let streams: Vec<String> = world.sink.streams().into_iter().collect();
+    assert_eq!(
+        streams,
+        ["{job=\"journal\", keyword=\"error\", unit=\"a.service\", x=\"y\"}"]
+    );
+    let first = world.sink.entries.lock().first().unwrap().1;
+    assert_eq!(first, 1_000_001_000);
+    world.tailer = None;
+    world.sink.entries.lock().clear();
+    world.start();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(world.sink.lines().is_empty(), "{:?}", world.sink.lines());
+}
+
+fn syslog(
+    world: &mut World,
+    protocol: SyslogProtocol,
+    format: SyslogFormat,
+) -> std::net::SocketAddr {
+    world.job.source = LogSourceConfig::Syslog(SyslogConfig {
+        listen_address: "127.0.0.1:0".to_owned(),
+        protocol,
+        format,
+        labels: vec![("job".to_owned(), "syslog".to_owned())],
+        idle_timeout: Duration::from_secs(60),
+        max_message_bytes: 200,
+        label_structured_data: true,
+        use_incoming_timestamp: true,
+        use_rfc5424_message: false,
+    });
+    let rule = |source: &str, target: &str| {
+        let config = kymo_storage::model::RelabelConfig {
+            source_labels: Some(vec![format!("__syslog_{source}")]),
+            target_label: target.to_owned(),
+            ..kymo_storage::model::RelabelConfig::default()
+        };
+        kymo_storage::model::RelabelRule::new(config).unwrap()
+    };
+    world.job.relabel = vec![
+        rule("message_severity", "level"),
+        rule("message_hostname", "host"),
+        rule("message_sd_meta_1_seq", "seq"),
+        rule("connection_ip_address", "peer"),
+    ];
+    world.start();
+    world.tailer.as_ref().unwrap().status()[0].address.unwrap()
+}
+
+#[test]
+fn syslog_is_received_over_connections_and_in_datagrams() {
+    let mut world = World::new("unused", Vec::new());
+    let address = syslog(&mut world, SyslogProtocol::Tcp, SyslogFormat::Rfc5424);
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream
+        .write_all(b"<11>1 2026-01-02T03:04:05Z web app - - [meta@1 seq=\"7\"] one\n65 <11>1 2026-01-02T03:04:05Z web app - - [meta@1 seq=\"7\"] two\nlines<bad\n")
+        .unwrap();
+    drop(stream);
+    world.check(&["one", "two\nlines"]);
+    let streams: Vec<String> = world.sink.streams().into_iter().collect();
+    assert_eq!(
+        streams,
+        ["{host=\"web\", job=\"syslog\", level=\"error\", peer=\"127.0.0.1\", seq=\"7\"}"]
+    );
+    assert_eq!(
+        world.sink.entries.lock().first().unwrap().1,
+        1_767_323_045_000_000_000
+    );
+    let dropped = world.tailer.as_ref().unwrap().pipelines().counts().dropped;
+    assert_eq!(dropped["syslog_parsing_error"], 1);
+    world.tailer = None;
+    world.sink.entries.lock().clear();
+    let address = syslog(&mut world, SyslogProtocol::Udp, SyslogFormat::Rfc3164);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .send_to(b"<13>Jan  2 03:04:05 db cron[7]: three\n", address)
+        .unwrap();
+    world.check(&["three"]);
 }
 
 #[derive(Debug, Clone)]

@@ -137,6 +137,12 @@ impl Functions {
         tables: &[super::logs::FUNCTIONS],
     };
 
+    /// Those of pipelines of followed logs: `Hash` and `Sha2Hash`, which the host carries
+    /// out, besides those of log lines.
+    pub const PIPELINE: Functions = Functions {
+        tables: &[super::logs::FUNCTIONS, super::logs::HASHES],
+    };
+
     /// Returns the function of a name; later tables hide earlier ones and Go's own.
     pub(super) fn find(self, name: &str) -> Option<&'static Function> {
         let tables = self.tables.iter().rev().copied();

@@ -36,6 +36,7 @@ mod parse;
 mod print;
 mod prometheus;
 mod regexes;
+mod stamp;
 mod time;
 mod unicode;
 mod value;
@@ -43,6 +44,7 @@ mod value;
 pub(crate) use fields::PlainPart;
 pub use function::{Body, Compiled, Function, Functions, Host, NoHost};
 pub use prometheus::Sample;
+pub use stamp::TimeLayout;
 pub use time::Time;
 pub(crate) use unicode::{is_digit, is_letter};
 pub use value::{

@@ -113,9 +113,9 @@ impl Table {
     fn prometheus(&mut self) {
         use prometheus::{
             admin, alertmanagers::alertmanagers, config, exemplars, explain, features::features,
-            flags::flags, labels, notices, otlp, parse, query, read::read,
-            relabel_steps::relabel_steps, rules, search, self_metrics::self_metrics, status,
-            targets, write,
+            flags::flags, labels, log_targets::log_targets, notices, otlp, parse, query,
+            read::read, relabel_steps::relabel_steps, rules, search, self_metrics::self_metrics,
+            status, targets, write,
         };
         self.scope = Scope::Read;
         self.api("/query", GET_POST, query::instant);
@@ -138,6 +138,7 @@ impl Table {
         self.api("/scrape_pools/config", GET, config::scrape_pool);
         self.api("/rules", GET, rules::rules);
         self.api("/alerts", GET, rules::alerts);
+        self.api("/log_targets", GET, log_targets);
         self.api("/alertmanagers", GET, alertmanagers);
         self.api("/read", POST, read);
         self.api("/status/buildinfo", GET, status::buildinfo);

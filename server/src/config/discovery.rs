@@ -109,6 +109,22 @@ pub(super) fn take_sources(
     sources
 }
 
+/// Takes the kinds of discovery that find files of logs. Paths are relative to `dir`.
+pub(super) fn take_sources_of_files(
+    fields: &mut Fields<'_>,
+    dir: &Path,
+    problems: &mut Problems,
+) -> Vec<SourceConfig> {
+    let mut sources = Vec::new();
+    for node in fields.list("file_sd_configs", "[]*file.SDConfig", problems) {
+        sources.push(file(node, dir, problems));
+    }
+    for node in fields.list("kubernetes_sd_configs", "[]*kubernetes.SDConfig", problems) {
+        sources.push(kubernetes::read(node, dir, problems));
+    }
+    sources
+}
+
 fn dns(node: &Node, _dir: &Path, problems: &mut Problems) -> SourceConfig {
     let mut fields = Fields::open(node, "dns.plain", problems);
     let names = names(&mut fields, "names", problems);

@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(retention_streams[1].period_ns(), Some(86_400_000_000_000));
         let warned = &config.warnings[0];
         assert!(
-            warned.contains("line 12: limits_config.max_query_length has no effect"),
+            warned.contains("line 11: limits_config.max_query_length has no effect"),
             "{warned}"
         );
     }

@@ -22,6 +22,7 @@ mod http_client;
 mod kubeconfig;
 mod kubernetes;
 mod limits_config;
+mod logs;
 mod otlp;
 mod print;
 mod print_client;
@@ -38,6 +39,7 @@ use std::path::Path;
 
 use kymo_ingest::otlp::Settings as OtlpSettings;
 use kymo_ingest::scrape::ScrapeConfig;
+use kymo_ingest::tail::{LogJob, TailOptions};
 use kymo_storage::compat::quote::quote;
 
 use fields::{Fields, Problems};
@@ -81,6 +83,12 @@ pub struct Config {
     pub storage: StorageConfig,
     /// What of logs is accepted, and how long it is kept.
     pub logs: LogsConfig,
+    /// Logs that are followed, those of a file of Promtail last; names are unique.
+    pub log_configs: Vec<LogJob>,
+    /// What all followed logs share.
+    pub log_options: TailOptions,
+    /// The section `log_configs` as it was written, secrets hidden.
+    log_configs_shown: Option<emit::Yaml>,
     /// What is allowed but worth a line in the log.
     pub warnings: Vec<String>,
 }
@@ -117,6 +125,36 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
         cause: Box::new(cause),
     })?;
     Ok(config)
+}
+
+/// Adds what a file of Promtail follows to a configuration. Where `expand` is set,
+/// variables of the environment stand in it.
+///
+/// # Errors
+/// The file cannot be read, something in it is wrong, or a job has the name of another.
+pub(crate) fn add_promtail(
+    config: &mut Config,
+    path: &Path,
+    expand: bool,
+) -> Result<(), ConfigError> {
+    let promtail = logs::load_promtail(path, expand)?;
+    for job in promtail.jobs {
+        let known = config.log_configs.iter();
+        if known.clone().any(|known| known.job_name == job.job_name) {
+            let name = quote(&job.job_name);
+            let mut problems = Problems::default();
+            let text = format!("found multiple log configs with job name {name}");
+            problems.value(Position { line: 1, column: 1 }, text);
+            return Err(ConfigError::Invalid {
+                path: Some(path.to_owned()),
+                problems: problems.into_sorted(),
+            });
+        }
+        config.log_configs.push(job);
+    }
+    config.log_options = promtail.options;
+    config.warnings.extend(promtail.warnings);
+    Ok(())
 }
 
 /// Checks a configuration given as text, without the files that it names. Relative paths
@@ -171,6 +209,10 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     }
     let nodes = fields.list("remote_write", "[]*config.RemoteWriteConfig", problems);
     config.remote_write = remote_write::read(nodes, config.global.name_validation, dir, problems);
+    if let Some(node) = root.get("log_configs").filter(|node| !node.is_empty()) {
+        config.log_configs_shown = Some(logs::shown(node));
+    }
+    config.log_configs = logs::take_jobs(&mut fields, "log_configs", dir, problems);
     let remedy = "remove the section, or leave it empty";
     fields.unsupported(&["remote_read", "tracing"], remedy, problems);
     fields.finish(problems);

@@ -44,6 +44,9 @@ impl Config {
                 self.remote_write.iter().map(remote_write::print).collect(),
             )
             .map("otlp", otlp(&self.otlp));
+        if let Some(logs) = &self.log_configs_shown {
+            top.put("log_configs", logs.clone());
+        }
         top.done().document()
     }
 

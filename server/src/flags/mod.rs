@@ -16,6 +16,7 @@ mod remote_read;
 mod rules;
 mod scrape;
 mod storage;
+mod tailing;
 mod values;
 mod web;
 
@@ -69,6 +70,9 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     pub(crate) log_queries: LogQueryFlags,
+
+    #[command(flatten)]
+    pub(crate) tailing: tailing::TailingFlags,
 
     #[command(flatten)]
     pub(crate) remote_read: remote_read::RemoteReadFlags,

@@ -27,6 +27,7 @@ use crate::forward;
 use crate::logs;
 use crate::notices::NoticeStats;
 use crate::notify;
+use crate::tailing;
 use crate::work::memory::{Memory, Refused};
 
 const DURATION_BOUNDS: &[f64] = &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
@@ -325,6 +326,7 @@ fn write(app: &App, writer: &mut TextWriter) {
         discovery::write(writer, &discoveries, &sources);
         notify::write_metrics(writer, &core.notifier);
         rules::write(writer, &core.rules);
+        tailing::write_metrics(writer, &core.tailing);
         let newest_ms = core.store.newest_time_ms();
         forward::write_metrics(writer, &core.forwarder, newest_ms);
     }

@@ -70,6 +70,10 @@ const fn sized(
     }
 }
 
+/// Hashes of a salt and a text, which the host computes.
+pub(super) const HASHES: &[Function] =
+    &[Function::host("Hash", TWO), Function::host("Sha2Hash", TWO)];
+
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::host("__line__", &[]),
     Function::host("__timestamp__", &[]),

@@ -102,6 +102,11 @@ impl Time {
         }
     }
 
+    /// Returns the time that the clock of the same zone shows, with the same nanoseconds.
+    pub(super) fn at_civil(&self, civil: &Civil) -> Time {
+        Time::from_civil(civil, self.nanos, self.zone.clone())
+    }
+
     /// Returns the same moment in another zone.
     pub(super) fn in_zone(&self, zone: Zone) -> Time {
         Time {

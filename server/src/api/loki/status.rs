@@ -56,7 +56,7 @@ fn limits(app: &App) -> Value {
         format_prometheus(i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX))
     };
     let kept = app.config.current().logs.retention;
-    let kept = kept.unwrap_or_else(|| app.retention().time);
+    let kept = kept.unwrap_or(app.flags.logs.logs_retention_time);
     json!({
         "discover_log_levels": pushed.discover_log_levels,
         "discover_service_name": pushed.discover_service_name,

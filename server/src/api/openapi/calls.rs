@@ -242,6 +242,7 @@ pub(super) const CALLS: &[Described] = &[
     call("/scrape_pools/config", GET, "targets", "Shows the configuration of a job.", &[THE_POOL], Data("object")),
     call("/rules", GET, "rules", "Lists rules with their state.", &[may("type", Kind::Text, "`alert` or `record`."), may("rule_name[]", Kind::Texts, "Names of rules."), may("rule_group[]", Kind::Texts, "Names of groups."), may("file[]", Kind::Texts, "Files of rules."), MATCH, may("exclude_alerts", Kind::Bool, "Whether alerts are left out."), may("group_limit", Kind::Number, "Most groups."), may("group_next_token", Kind::Text, "Where the list before ended.")], Data("object")),
     call("/alerts", GET, "alerts", "Lists alerts.", &[], Data("object")),
+    call("/log_targets", GET, "targets", "Lists logs that are followed, and how far.", &[], Data("object")),
     call("/alertmanagers", GET, "alerts", "Lists Alertmanagers.", &[], Data("object")),
     call("/status/config", GET, "status", "Shows the configuration in force.", &[], Data("object")),
     call("/status/flags", GET, "status", "Shows the command line in force.", &[may("all", Kind::Bool, "Whether Kymo's own flags are shown, too.")], Data("object")),

@@ -8,6 +8,7 @@ pub(super) mod explain;
 pub(super) mod features;
 pub(super) mod flags;
 pub(super) mod labels;
+pub(super) mod log_targets;
 pub(super) mod notices;
 pub(super) mod otlp;
 pub(super) mod parse;

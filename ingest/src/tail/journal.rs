@@ -1,0 +1,221 @@
+//! The journal of systemd, read by its own tool: `journalctl --follow --output=json`.
+//!
+//! The tool knows every format that journals have had, and asks nobody for a library. It is
+//! told where to go on by the cursor of the last entry that the store has, which is kept in
+//! a file of its own; entries that come again after a kill have the same time and line, and
+//! count once.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use super::arrivals::Arrival;
+use super::config::JournalConfig;
+use super::outlet::Signal;
+
+/// Longest entry of the journal, all its fields as JSON, in bytes.
+const MAX_ENTRY_BYTES: u64 = 8 << 20;
+/// How long it is waited before the tool is started again.
+const RESTART: Duration = Duration::from_secs(5);
+/// Names of priorities, from the most urgent.
+const PRIORITIES: [&str; 8] = [
+    "emerg", "alert", "crit", "error", "warning", "notice", "info", "debug",
+];
+
+/// Reads the journal.
+pub(super) struct Journal {
+    pub(super) config: JournalConfig,
+    pub(super) job: String,
+    /// The tool.
+    pub(super) program: PathBuf,
+    pub(super) cursor: Arc<Cursor>,
+    pub(super) queue: SyncSender<Arrival>,
+    pub(super) signal: Arc<Signal>,
+    /// The tool at work, so that it can be ended.
+    pub(super) child: Arc<Mutex<Option<Child>>>,
+}
+
+/// The place in the journal up to which the store has everything.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    path: PathBuf,
+    current: Mutex<Option<String>>,
+}
+
+impl Cursor {
+    /// Reads what is kept of a job.
+    pub(super) fn open(dir: &Path, job: &str) -> Cursor {
+        let name = format!(
+            "journal-{:016x}",
+            xxhash_rust::xxh3::xxh3_64(job.as_bytes())
+        );
+        let path = dir.join(name);
+        let text = std::fs::read_to_string(&path).ok();
+        let current = text.map(|text| text.trim().to_owned());
+        Cursor {
+            path,
+            current: Mutex::new(current.filter(|cursor| !cursor.is_empty())),
+        }
+    }
+
+    fn get(&self) -> Option<String> {
+        self.current.lock().clone()
+    }
+
+    /// Keeps a place.
+    pub(super) fn set(&self, cursor: &str) -> std::io::Result<()> {
+        *self.current.lock() = Some(cursor.to_owned());
+        if let Some(dir) = self.path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        let beside = self.path.with_extension("new");
+        std::fs::write(&beside, format!("{cursor}\n"))?;
+        std::fs::rename(&beside, &self.path)
+    }
+}
+
+impl Journal {
+    /// Reads until it is stopped, and starts the tool again where it ends.
+    pub(super) fn run(self) {
+        let mut told = false;
+        while !self.signal.is_stopped() {
+            if let Err(error) = self.follow()
+                && !self.signal.is_stopped()
+                && !std::mem::replace(&mut told, true)
+            {
+                let program = self.program.display();
+                tracing::error!(job = self.job, %program, error, "the journal cannot be read");
+            }
+            self.signal.sleep(RESTART);
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args([
+            "--follow",
+            "--output=json",
+            "--all",
+            "--no-pager",
+            "--no-tail",
+            "--quiet",
+        ]);
+        if !self.config.path.as_os_str().is_empty() {
+            command.arg("--directory").arg(&self.config.path);
+        }
+        match self.cursor.get() {
+            Some(cursor) => command.arg(format!("--after-cursor={cursor}")),
+            None => command.arg(format!("--since=-{}s", self.config.max_age.as_secs())),
+        };
+        command.args(&self.config.matches);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(Stdio::null());
+        command
+    }
+
+    fn follow(&self) -> Result<(), String> {
+        let mut child = self.command().spawn().map_err(|error| error.to_string())?;
+        let Some(output) = child.stdout.take() else {
+            return Err("it has no output".to_owned());
+        };
+        *self.child.lock() = Some(child);
+        // It may have been stopped in between.
+        if self.signal.is_stopped() {
+            end(&self.child);
+            return Ok(());
+        }
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        let outcome = loop {
+            line.clear();
+            let read = output
+                .by_ref()
+                .take(MAX_ENTRY_BYTES)
+                .read_until(b'\n', &mut line);
+            match read {
+                Ok(0) => break Err("the tool ended".to_owned()),
+                Ok(_) => {}
+                Err(error) => break Err(error.to_string()),
+            }
+            if let Some(arrival) = self.arrival(&line)
+                && self.queue.send(arrival).is_err()
+            {
+                break Ok(());
+            }
+        };
+        end(&self.child);
+        outcome
+    }
+
+    /// Makes an entry of one of the journal; `None` for one that says nothing.
+    fn arrival(&self, line: &[u8]) -> Option<Arrival> {
+        let Ok(Value::Object(fields)) = serde_json::from_slice(line) else {
+            return None;
+        };
+        let get = |name: &str| fields.get(name).and_then(text);
+        let message = get("MESSAGE")?;
+        let mut labels = self.config.labels.clone();
+        for (name, value) in &fields {
+            if let Some(value) = text(value)
+                && name != "MESSAGE"
+            {
+                labels.push((format!("__journal_{}", name.to_lowercase()), value));
+            }
+        }
+        let priority = get("PRIORITY").and_then(|text| text.parse::<usize>().ok());
+        if let Some(keyword) = priority.and_then(|priority| PRIORITIES.get(priority)) {
+            let name = "__journal_priority_keyword".to_owned();
+            labels.push((name, (*keyword).to_owned()));
+        }
+        let micros = get("__REALTIME_TIMESTAMP").and_then(|text| text.parse::<i64>().ok());
+        let line = match self.config.json {
+            true => trimmed(line).to_vec(),
+            false => message.into_bytes(),
+        };
+        Some(Arrival {
+            t_ns: micros.and_then(|micros| micros.checked_mul(1000)),
+            line,
+            labels,
+            mark: get("__CURSOR"),
+        })
+    }
+}
+
+/// Ends the tool where it is at work.
+pub(super) fn end(child: &Mutex<Option<Child>>) {
+    if let Some(mut child) = child.lock().take() {
+        // It may have ended by itself.
+        let _ended = child.kill();
+        let _status = child.wait();
+    }
+}
+
+fn trimmed(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\n").unwrap_or(line)
+}
+
+/// Returns the text of a field: a text, bytes that are no text, or the first of several.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(items) => {
+            let bytes: Option<Vec<u8>> = items
+                .iter()
+                .map(|item| item.as_u64().and_then(|byte| u8::try_from(byte).ok()))
+                .collect();
+            match bytes {
+                Some(bytes) if !bytes.is_empty() => {
+                    Some(String::from_utf8_lossy(&bytes).into_owned())
+                }
+                _ => items.first().and_then(text),
+            }
+        }
+        _ => None,
+    }
+}

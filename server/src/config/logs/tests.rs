@@ -1,0 +1,287 @@
+use std::path::Path;
+
+use super::super::{Config, parse};
+use super::promtail;
+use kymo_ingest::tail::{LogSourceConfig, LongLines};
+
+fn config(text: &str) -> Config {
+    parse(text, Path::new("/etc")).unwrap()
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    let error = parse(text, Path::new("/etc")).unwrap_err();
+    let problems = error.problems().iter();
+    problems
+        .map(|p| format!("{}:{} {}", p.at.line, p.at.column, p.message))
+        .collect()
+}
+
+const PROMTAIL: &str = r#"
+server:
+  http_listen_port: 9080
+positions:
+  filename: /tmp/positions.yaml
+clients:
+  - url: http://loki:3100/loki/api/v1/push
+limits_config:
+  readline_rate_enabled: true
+  readline_rate: 500
+  max_line_size: 64KB
+  max_line_size_truncate: true
+target_config:
+  sync_period: 5s
+scrape_configs:
+  - job_name: system
+    static_configs:
+      - targets: [localhost]
+        labels:
+          job: varlogs
+          __path__: /var/log/**/*.log
+          __path_exclude__: /var/log/private/*
+    pipeline_stages:
+      - match:
+          selector: '{job="varlogs"} |= "level"'
+          stages:
+            - regex:
+                expression: '^(?P<ts>\S+) (?P<level>\w+) (?P<msg>.*)$'
+            - template:
+                source: level
+                template: '{{ ToLower .Value }}'
+            - labels:
+                level:
+            - timestamp:
+                source: ts
+                format: RFC3339Nano
+                fallback_formats: ["2006-01-02T15:04:05"]
+                location: Europe/Berlin
+      - drop:
+          expression: "healthz"
+          older_than: 24h
+      - multiline:
+          firstline: '^\d'
+          max_wait_time: 1s
+      - metrics:
+          lines_total:
+            type: Counter
+            description: lines
+            source: level
+            config: {value: error, action: inc}
+          bytes:
+            type: Histogram
+            config: {buckets: [1, 10.5]}
+      - replace:
+          expression: '(\d{4})'
+          replace: '{{ .Value | Hash "salt" }}'
+      - structured_metadata:
+          trace_id: id
+      - limit: {rate: 10, burst: 20, drop: true}
+      - sampling: {rate: 0.5}
+      - pack: {labels: [level]}
+      - tenant: {value: x}
+      - cri: {}
+      - docker: {}
+      - decolorize:
+      - labeldrop: [filename]
+      - scrub:
+          json_keys: [user]
+          mode: hash
+          hash_key: 0123456789abcdef0
+  - job_name: journal
+    journal:
+      max_age: 12h
+      labels: {job: systemd-journal}
+      matches: _TRANSPORT=kernel PRIORITY=3
+    relabel_configs:
+      - source_labels: ['__journal__systemd_unit']
+        target_label: unit
+  - job_name: syslog
+    syslog:
+      listen_address: 0.0.0.0:1514
+      label_structured_data: yes
+      labels: {job: syslog}
+"#;
+
+#[test]
+fn a_file_of_promtail_is_read_whole() {
+    let read = promtail::parse(PROMTAIL, Path::new("/etc")).unwrap();
+    let names: Vec<&str> = read.jobs.iter().map(|job| job.job_name.as_str()).collect();
+    assert_eq!(names, ["system", "journal", "syslog"]);
+    let stages: Vec<&str> = read.jobs[0]
+        .stages
+        .iter()
+        .map(|stage| stage.name())
+        .collect();
+    assert_eq!(
+        stages,
+        [
+            "match",
+            "drop",
+            "multiline",
+            "metrics",
+            "replace",
+            "structured_metadata",
+            "limit",
+            "sampling",
+            "pack",
+            "tenant",
+            "cri",
+            "docker",
+            "decolorize",
+            "labeldrop",
+            "scrub",
+        ]
+    );
+    let LogSourceConfig::Files(files) = &read.jobs[0].source else {
+        panic!("no files");
+    };
+    assert_eq!(
+        (files.lines.longest, files.lines.long),
+        (65536, LongLines::Truncate)
+    );
+    assert_eq!(read.options.rate.unwrap().lines, 500.0);
+    assert_eq!(read.options.sync_period.as_secs(), 5);
+    assert_eq!(
+        read.options.promtail_positions.as_deref(),
+        Some(Path::new("/tmp/positions.yaml"))
+    );
+    assert_eq!(read.warnings.len(), 2, "{:?}", read.warnings);
+    let LogSourceConfig::Journal(journal) = &read.jobs[1].source else {
+        panic!("no journal");
+    };
+    assert_eq!(journal.matches, ["_TRANSPORT=kernel", "PRIORITY=3"]);
+}
+
+#[test]
+fn its_jobs_can_be_pasted_and_show_no_secret() {
+    let (_, jobs) = PROMTAIL.split_once("scrape_configs:").unwrap();
+    let config = config(&format!("log_configs:{jobs}"));
+    assert_eq!(config.log_configs.len(), 3);
+    let shown = config.yaml(&config.storage.retention);
+    assert!(
+        shown.contains("log_configs:\n- job_name: system\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("hash_key: <secret>") && !shown.contains("0123456789abcdef0"));
+    // What is shown is read as the same.
+    let again = parse(
+        &shown.replace("<secret>", "0123456789abcdef0"),
+        Path::new("/etc"),
+    );
+    assert_eq!(again.unwrap().log_configs, config.log_configs);
+}
+
+#[test]
+fn mistakes_are_told_with_their_places() {
+    for (stages, expected) in [
+        (
+            "- regex: {expression: '('}",
+            "6:7 invalid regex stage config: could not compile regular expression: error parsing regexp: missing closing ): `(`",
+        ),
+        ("- jsn: {}", "6:7 Unknown stage type: jsn"),
+        (
+            "- text",
+            "6:7 invalid YAML config, make sure each stage of your pipeline is a YAML object (must end with a `:`)",
+        ),
+        (
+            "- {json: {expressions: {a: }}, regex: {}}",
+            "6:7 pipeline stage must contain only one key",
+        ),
+        (
+            "- geoip: {db: /x}",
+            "6:7 stage geoip is not supported yet by this version of Kymo",
+        ),
+        (
+            "- timestamp: {source: a, format: RFC3339, action_on_failure: x}",
+            "6:62 invalid action on failure (supported values are [skip fudge])",
+        ),
+        (
+            "- match: {selector: '{a=', stages: [docker: ]}",
+            "6:7 invalid match stage config: invalid selector syntax for match stage: ",
+        ),
+        (
+            "- match: {selector: '{a=\"b\"}', stages: [{x: }]}",
+            "6:44 Unknown stage type: x",
+        ),
+        (
+            "- template: {source: a, template: '{{'}",
+            "6:7 invalid template stage config: template: pipeline_template:1",
+        ),
+        (
+            "- scrub: {kinds: [email, phone]}",
+            "6:29 \"phone\" is no kind of the scrub stage",
+        ),
+        (
+            "- scrub: {mode: hash}",
+            "6:17 `mode: hash` needs a hash_key",
+        ),
+        (
+            "- json: {expressions: {a: }, sources: b}",
+            "6:36 field sources not found in type stages.JSONConfig",
+        ),
+        (
+            "- metrics: {a: {type: Counter, config: {action: set}}}",
+            "6:48 action set is not valid",
+        ),
+    ] {
+        let text = format!(
+            "log_configs:\n  - job_name: a\n    static_configs:\n      - labels: {{__path__: /x}}\n    pipeline_stages:\n    {stages}\n"
+        );
+        let found = mistakes(&text);
+        assert!(
+            found.iter().any(|one| one.starts_with(expected)),
+            "{stages}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn sources_that_are_not_there_are_refused_by_name() {
+    for source in [
+        "kafka",
+        "gcplog",
+        "gelf",
+        "docker_sd_configs",
+        "windows_events",
+    ] {
+        let found = mistakes(&format!(
+            "log_configs:\n  - job_name: a\n    {source}: {{a: b}}\n"
+        ));
+        assert_eq!(
+            found,
+            [format!(
+                "3:5 {source} is not supported yet by this version of Kymo"
+            )]
+        );
+    }
+    for (job, expected) in [
+        ("{job_name: a}", "2:5 a log config needs static_configs"),
+        (
+            "{job_name: a, journal: {}, syslog: {listen_address: x}}",
+            "2:5 a log config has one kind of source",
+        ),
+        (
+            "{job_name: a, syslog: {}}",
+            "2:27 syslog needs a listen_address",
+        ),
+        (
+            "{job_name: a, journal: {matches: --file=x}}",
+            "2:29 \"--file=x\" is no condition of the journal",
+        ),
+        (
+            "{job_name: a, static_configs: [labels: {__path__: '/x['}]}",
+            "2:19 __path__ \"/x[\" is no pattern",
+        ),
+        (
+            "{job_name: a, encoding: klingon, static_configs: [labels: {__path__: /x}]}",
+            "2:29 there is no encoding named \"klingon\"",
+        ),
+    ] {
+        let found = mistakes(&format!("log_configs:\n  - {job}\n"));
+        assert!(found[0].starts_with(expected), "{found:?}");
+    }
+    let twice = "log_configs:\n- {job_name: a, journal: {}}\n- {job_name: a, journal: {}}\n";
+    assert_eq!(
+        mistakes(twice),
+        ["3:4 found multiple log configs with job name \"a\""]
+    );
+}
