@@ -657,9 +657,8 @@ fn drilldown_l65_to_l69() {
         r#"| drop __error__, __error_details__ | user_id!="" [1m]))"#,
     );
     assert_eq!(logs.matrix(by_user).len(), 4);
-    let average = concat!(
-        r#"avg_over_time({app="shop"} | json | unwrap duration(took) | __error__="" [1h]) by ()"#,
-    );
+    let average =
+        r#"avg_over_time({app="shop"} | json | unwrap duration(took) | __error__="" [1h]) by ()"#;
     let series = logs.matrix(average);
     assert_eq!(series.len(), 1);
     assert_eq!(series[0]["metric"], json!({}));
