@@ -9,6 +9,7 @@ export default defineConfig({
   // A machine that tests may be busy.
   timeout: 60_000,
   expect: { timeout: 20_000 },
+  retries: 2,
   reporter: [['list']],
   use: {
     viewport: { width: 1440, height: 900 },

@@ -9,6 +9,7 @@ mod aggregate;
 mod binary;
 mod cell;
 mod grid;
+mod groups;
 mod matching;
 mod quantile;
 mod range;

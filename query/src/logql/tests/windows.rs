@@ -1,14 +1,16 @@
 //! Sliding windows against a model that looks at each window by itself.
 
+use std::sync::Arc;
+
 use kymo_storage::model::Labels;
 use proptest::prelude::*;
 
-use crate::Cancel;
 use crate::logql::ast::{Expr, MetricExpr, RangeOp};
 use crate::logql::{
     Direction, LogEngine, LogEngineOptions, LogQueryOptions, LogRangeQuery, LogValue,
     MemoryLogSource, parse,
 };
+use crate::{Cancel, Workers};
 
 const OPS: [(&str, RangeOp); 13] = [
     ("count_over_time", RangeOp::Count),
@@ -167,5 +169,60 @@ proptest! {
         for (got, wanted) in got.iter().zip(&wanted) {
             prop_assert!(is_close(*got, *wanted), "{} got {} want {}", name, got, wanted);
         }
+    }
+}
+
+/// Lends threads that begin at once.
+#[derive(Debug)]
+struct Threads(usize);
+
+impl Workers for Threads {
+    fn idle(&self) -> usize {
+        self.0
+    }
+
+    fn start(&self, help: Box<dyn FnOnce() + Send>) {
+        std::thread::spawn(help);
+    }
+}
+
+#[test]
+fn answers_do_not_depend_on_who_helps() {
+    let mut source = MemoryLogSource::new();
+    for t_ns in 0..30_000i64 {
+        let stream = Labels::from_pairs([("app", if t_ns % 3 == 0 { "a" } else { "b" })]);
+        let line = format!("v={} k={}", t_ns * 7 % 101, t_ns % 5);
+        source.push(&stream, t_ns, line.as_bytes(), []);
+    }
+    let query = LogRangeQuery {
+        start_ns: 0,
+        end_ns: 30_000,
+        step_ns: 700,
+        interval_ns: 0,
+        limit: 1,
+        direction: Direction::Forward,
+    };
+    for (name, op) in OPS {
+        let parameter = if op == RangeOp::Quantile { "0.3, " } else { "" };
+        let unwrap = match op {
+            RangeOp::Count | RangeOp::Bytes => "",
+            _ => "| unwrap v",
+        };
+        let text = format!(r#"{name}({parameter}{{app=~".+"}} | logfmt {unwrap} [1ms])"#);
+        let expr = parse(&text).unwrap();
+        let answer = |workers: Option<Arc<dyn Workers>>| {
+            let engine = LogEngine::new(LogEngineOptions {
+                workers,
+                max_series: 0,
+                ..LogEngineOptions::default()
+            });
+            let options = LogQueryOptions::default();
+            let result = engine.range(&source, &expr, &query, &options, &Cancel::new());
+            result.unwrap()
+        };
+        let alone = answer(None);
+        let helped = answer(Some(Arc::new(Threads(3))));
+        assert_eq!(alone.value, helped.value, "{text}");
+        assert_eq!(alone.stats, helped.stats, "{text}");
     }
 }

@@ -69,14 +69,18 @@ export function LogList(props: Props) {
     <div
       className={wrap ? 'log-list wrap' : 'log-list'}
       ref={place}
-      role="feed"
-      aria-label="Log lines"
-      aria-busy={foot !== undefined}
+      role="group"
+      aria-label="Lines, to be scrolled"
       // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keys
       tabIndex={0}
       onKeyDown={move}
     >
-      <div style={{ height: virtual.getTotalSize(), position: 'relative' }}>
+      <div
+        role="feed"
+        aria-label="Log lines"
+        aria-busy={foot !== undefined}
+        style={{ height: virtual.getTotalSize(), position: 'relative' }}
+      >
         {items.map((item) => {
           const entry = entries[item.index];
           if (!entry) return null;
