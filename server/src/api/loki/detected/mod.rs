@@ -65,7 +65,7 @@ pub(crate) async fn detected_labels(call: Call) -> LokiResult {
     }
     let shown = found.into_iter().filter_map(|(label, values)| {
         let values: Vec<String> = values.into_iter().collect();
-        labels::is_shown(&label, &values).then(|| Label {
+        labels::is_shown(&label, &values).then_some(Label {
             label,
             cardinality: values.len(),
         })
