@@ -8,7 +8,7 @@ use std::io::Write as _;
 
 /// How the lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LineKind {
+pub(crate) enum LineKind {
     /// An object of fourteen fields.
     Json,
     /// The same fields as pairs.
@@ -21,7 +21,7 @@ pub enum LineKind {
 
 impl LineKind {
     /// Returns its name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             LineKind::Json => "json",
             LineKind::Logfmt => "logfmt",
@@ -32,7 +32,7 @@ impl LineKind {
 }
 
 /// Names of the applications.
-pub const APPS: [&str; 10] = [
+pub(crate) const APPS: [&str; 10] = [
     "analytics",
     "api",
     "auth",
@@ -46,19 +46,19 @@ pub const APPS: [&str; 10] = [
 ];
 
 /// Instances of an application.
-pub const INSTANCES: u64 = 3;
+pub(crate) const INSTANCES: u64 = 3;
 
 /// Number of the streams.
-pub const STREAMS: u64 = APPS.len() as u64 * INSTANCES;
+pub(crate) const STREAMS: u64 = APPS.len() as u64 * INSTANCES;
 
 /// Nanoseconds from one line to the next, on average.
-pub const STEP_NS: i64 = 3_600_000;
+pub(crate) const STEP_NS: i64 = 3_600_000;
 
 /// Time of the first line.
-pub const START_NS: i64 = 1_785_578_400_000_000_000;
+pub(crate) const START_NS: i64 = 1_785_578_400_000_000_000;
 
 /// Returns the labels of a stream.
-pub fn labels(stream: u64) -> [(&'static str, String); 3] {
+pub(crate) fn labels(stream: u64) -> [(&'static str, String); 3] {
     let app = APPS[(stream / INSTANCES) as usize % APPS.len()];
     let instance = stream % INSTANCES;
     [
@@ -70,13 +70,13 @@ pub fn labels(stream: u64) -> [(&'static str, String); 3] {
 
 /// A line without its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LineHead {
+pub(crate) struct LineHead {
     /// Number of its stream.
-    pub stream: u64,
+    pub(crate) stream: u64,
     /// When it happened, in nanoseconds since the epoch.
-    pub t_ns: i64,
+    pub(crate) t_ns: i64,
     /// Its level, in small letters.
-    pub level: &'static str,
+    pub(crate) level: &'static str,
 }
 
 /// Numbers that look random and are the same in every run.
@@ -101,7 +101,7 @@ impl Random {
 }
 
 /// Returns the id of the trace of line `number`, as it stands in the line.
-pub fn trace_id(number: u64) -> String {
+pub(crate) fn trace_id(number: u64) -> String {
     let mut random = Random(number.wrapping_mul(0x5851_f42d_4c95_7f2d));
     format!("{:016x}{:016x}", random.next(), random.next())
 }
@@ -148,7 +148,7 @@ const AGENTS: [&str; 4] = [
 ];
 
 /// Appends line `number` and returns the rest of it.
-pub fn write(kind: LineKind, number: u64, out: &mut Vec<u8>) -> LineHead {
+pub(crate) fn write(kind: LineKind, number: u64, out: &mut Vec<u8>) -> LineHead {
     let mut random = Random(number ^ 0x1234_5678);
     let stream = random.below(STREAMS);
     let t_ns = START_NS + number as i64 * STEP_NS + random.below(STEP_NS as u64) as i64;

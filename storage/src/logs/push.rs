@@ -183,6 +183,8 @@ impl LogStore {
         let mut state = self.state_with_room()?;
         self.choose(&mut state, batches, scratch, &mut pushed);
         if scratch.frames().is_empty() {
+            let duplicates = &self.counters.duplicates;
+            duplicates.fetch_add(pushed.duplicates, Ordering::Relaxed);
             return Ok(pushed);
         }
         self.write(&mut state, batches, scratch)?;
