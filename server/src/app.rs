@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kymo_ingest::discovery::{Discovery, SourceStats};
-use kymo_ingest::loki;
 use kymo_ingest::otlp;
 use kymo_ingest::remote_write::{self, Receiver};
 use kymo_ingest::scrape::ScrapePools;
+use kymo_query::logql::{LogEngine, LogEngineOptions};
+use kymo_query::rules::SourceLogs;
 use kymo_query::{CacheOptions, Engine, EngineOptions, MemoryPool, ResultCache};
 use kymo_storage::logs::LogStore;
 use kymo_storage::metrics::{self, MetricStore, OpenProgress, Recovery};
@@ -34,12 +35,11 @@ use crate::forward::{BacklogLimits, Forwarder};
 use crate::http::body::BodyLimits;
 use crate::http::edge::Edge;
 use crate::http::listener::{Handshake, Limits, Listener};
-use crate::logs::{self, Logs};
+use crate::logs::{self, LogMaintenance, Logs};
 use crate::notices::{self, Notices};
 use crate::notify::{AlertSink, Notifier};
 use crate::observe::metrics::Metrics;
 use crate::reload::Configured;
-use crate::rules::file::Accepted;
 use crate::rules::{self, Evaluator};
 use crate::scraping;
 use crate::tailing::{self, Tailing};
@@ -73,6 +73,8 @@ pub(crate) struct App {
     pub(crate) notices: Notices,
     /// Entries of logs as they are stored.
     pub(crate) live: Live,
+    /// Those who follow logs.
+    pub(crate) tails: api::Tails,
     pub(crate) remote_reads: RemoteReads,
     pub(crate) otlp: otlp::Receiver,
     pub(crate) logs: Logs,
@@ -94,6 +96,7 @@ pub(crate) struct Core {
     pub(crate) store: Arc<MetricStore>,
     pub(crate) logs: Arc<LogStore>,
     pub(crate) engine: Engine,
+    pub(crate) log_engine: LogEngine,
     /// Of answers of the engine over the store.
     pub(crate) cache: ResultCache,
     pub(crate) active_queries: Arc<ActiveQueries>,
@@ -293,13 +296,8 @@ pub(crate) fn run_in(surrounding: Surrounding, flags: Flags) -> Result<(), Failu
     let watched = Watched::new(&flags);
     let config = Configured::load(flags.config_file(), flags.tailing.promtail())
         .map_err(|problem| Failure::new(2, "error loading config", problem))?;
-    let rule_files = &config.current().rule_files;
-    let accepted = Accepted {
-        names: config.current().global.name_validation,
-        promql: flags.promql_features(),
-        ..Accepted::default()
-    };
-    rules::files::read(rule_files, &accepted).map_err(|problems| Failure {
+    let rules = rules::files::of_config(&config.current(), flags.promql_features());
+    rules.map_err(|problems| Failure {
         code: 2,
         context: "error loading rule files",
         problems,
@@ -358,8 +356,9 @@ async fn serve(
         remote_reads: RemoteReads::new(flags.remote_read.concurrency),
         notices: Notices::new(flags.web.max_notification_listeners),
         live: Live::default(),
+        tails: api::Tails::default(),
         otlp: otlp::Receiver::new(otlp::Limits::default(), flags.push_extras().start_zeros),
-        logs: Logs::new(loki::Limits::default()),
+        logs: Logs::new(config.current().logs.limits.clone()),
         memory,
         config,
         started_ms: clock::now_ms(),
@@ -409,6 +408,7 @@ async fn serve(
     let syncing = (policy == SyncPolicy::Interval)
         .then(|| tokio::spawn(background::sync(stores.clone(), stopped.clone())));
     let maintenance = Maintenance::start(Arc::clone(&app), stores)?;
+    let log_maintenance = LogMaintenance::start(Arc::clone(&app), Arc::clone(&log_store))?;
     let surroundings = scraping::surroundings(&app.flags);
     let notifier = Arc::new(Notifier::new(
         app.flags.rules.notify_options(),
@@ -419,8 +419,18 @@ async fn serve(
         memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
         ..app.flags.engine_options()
     };
+    let log_engine_options = LogEngineOptions {
+        max_series: app.flags.log_queries.max_log_series,
+        max_memory_bytes: app.memory.query_share(),
+        memory: Some(Arc::clone(&app.memory) as Arc<dyn MemoryPool>),
+        workers: None,
+    };
     let rules = Evaluator::new(rules::Setup {
         store: Arc::clone(&store),
+        logs: Some(Arc::new(SourceLogs::new(
+            LogEngine::new(log_engine_options.clone()),
+            Arc::clone(&log_store),
+        ))),
         // Rules are many and small, and get no help from the threads of queries.
         engine: Engine::new(engine_options.clone()),
         memory: Arc::clone(&app.memory),
@@ -429,6 +439,7 @@ async fn serve(
         options: app.flags.rule_options(),
         external_url: app.urls.external().to_owned(),
         path_prefix: app.urls.external_path().to_owned(),
+        data: app.flags.storage.path.clone(),
     })?;
     let core = Arc::new(Core {
         source_stats: Arc::clone(&surroundings.stats),
@@ -439,6 +450,10 @@ async fn serve(
         engine: Engine::new(EngineOptions {
             workers: Some(app.queries.helpers()),
             ..engine_options
+        }),
+        log_engine: LogEngine::new(LogEngineOptions {
+            workers: Some(app.queries.helpers()),
+            ..log_engine_options
         }),
         cache: ResultCache::new(CacheOptions {
             max_bytes: app.flags.query.cache_size.min(app.memory.query_share() / 8),
@@ -499,6 +514,7 @@ async fn serve(
     // Nothing is stored any more.
     core.forwarder.stop(app.flags.storage.flush_deadline).await;
     tokio::task::spawn_blocking(move || {
+        log_maintenance.stop();
         maintenance.stop();
         store.settle()?;
         log_store.sync()

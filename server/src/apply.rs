@@ -66,6 +66,7 @@ impl Core {
     /// as a configuration says from now on.
     pub(crate) async fn commit(&self, app: &App, config: &Config, ready: Ready) {
         let storage = &config.storage;
+        app.logs.receiver.set_limits(config.logs.limits.clone());
         let max = app.flags.max_exemplars(storage.max_exemplars);
         self.store.set_max_exemplars(max);
         let window_ms = storage.out_of_order_window_ms();

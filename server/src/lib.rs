@@ -23,6 +23,7 @@ mod flags;
 mod forward;
 mod grafana;
 mod http;
+mod log_client;
 mod logs;
 mod migrate;
 mod notices;

@@ -4,11 +4,12 @@ export default defineConfig({
   testDir: 'e2e',
   outputDir: 'test-results',
   globalSetup: './e2e/setup.ts',
-  // One server and two processors: one flow after the other.
-  workers: 1,
-  fullyParallel: false,
-  timeout: 30_000,
-  expect: { timeout: 10_000 },
+  workers: 2,
+  fullyParallel: true,
+  // A machine that tests may be busy.
+  timeout: 60_000,
+  expect: { timeout: 20_000 },
+  retries: 2,
   reporter: [['list']],
   use: {
     viewport: { width: 1440, height: 900 },

@@ -16,6 +16,8 @@ mod exposition;
 mod format;
 mod gotemplate_loki;
 mod http_api;
+mod logql;
+mod logql_http;
 mod matchers;
 mod otlp;
 mod promql;
@@ -29,6 +31,9 @@ const RUNNERS: &[&str] = &[
     "format",
     "gotemplate_loki",
     "http-api",
+    "logql",
+    // In a target of its own.
+    "logqltest",
     "matchers",
     "otlp",
     "promql",

@@ -91,7 +91,7 @@ fn every_route_is_shut_to_callers_without_its_scope() {
         assert_ne!(status("GET", path, &bearer(READER)), 401, "{path}");
     }
     for (path, scope) in routes() {
-        let path = path.replace("{name}", "job");
+        let path = path.replace("{name}", "job").replace("{group}", "g");
         let open = matches!(path.as_str(), "/-/healthy" | "/-/ready");
         for method in ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"] {
             let anonymous = status(method, &path, "");

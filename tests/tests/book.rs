@@ -19,10 +19,11 @@ use kymo_tests::{Kymo, program};
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The chapters with blocks that a reader types, in the order of the book.
-const CHAPTERS: [&str; 3] = [
+const CHAPTERS: [&str; 4] = [
     include_str!("../../docs/start.md"),
     include_str!("../../docs/migrate.md"),
     include_str!("../../docs/security.md"),
+    include_str!("../../docs/logs.md"),
 ];
 
 /// Returns these blocks, one after the other.

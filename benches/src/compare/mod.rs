@@ -1,6 +1,6 @@
 //! The same bytes to every system, one system after the other.
 
-mod client;
+pub(crate) mod client;
 mod dataset;
 mod disk;
 mod growth;

@@ -274,7 +274,7 @@ fn spawn(system: System, program: &Path, dir: &Path, port: u16) -> anyhow::Resul
 }
 
 /// Returns the CPU seconds that a process has used so far, user and system.
-pub(super) fn cpu_seconds_of(pid: u32) -> anyhow::Result<f64> {
+pub(crate) fn cpu_seconds_of(pid: u32) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let after_name = stat.rsplit_once(')').context("no name in stat")?.1;
     let mut ticks = 0u64;
@@ -285,7 +285,7 @@ pub(super) fn cpu_seconds_of(pid: u32) -> anyhow::Result<f64> {
 }
 
 /// Adds up allocated blocks, not lengths: files may be preallocated or sparse.
-pub(super) fn folder_bytes(dir: &Path) -> anyhow::Result<u64> {
+pub(crate) fn folder_bytes(dir: &Path) -> anyhow::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut sum = 0;
     for entry in fs::read_dir(dir)? {

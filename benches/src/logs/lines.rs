@@ -7,7 +7,7 @@
 use std::io::Write as _;
 
 /// How the lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LineKind {
     /// An object of fourteen fields.
     Json,
@@ -17,6 +17,18 @@ pub enum LineKind {
     Nginx,
     /// Sentences with numbers in them.
     Plain,
+}
+
+impl LineKind {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            LineKind::Json => "json",
+            LineKind::Logfmt => "logfmt",
+            LineKind::Nginx => "nginx",
+            LineKind::Plain => "plain",
+        }
+    }
 }
 
 /// Names of the applications.

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use hashbrown::HashMap;
+use kymo_storage::model::Labels;
 use parking_lot::Mutex;
 
 use super::admission::{Admission, Admitted, Rules};
 use super::encoding::{self, Encoding};
 use super::error::PushError;
-use super::limits::{Limits, Reason, TENANT};
+use super::limits::{Limits, Reason, Refusal, TENANT};
 use super::lines::LineFields;
 use super::tally::{Discarded, Tally};
-use super::{json, lines, protobuf};
+use super::{json, lines, metadata, protobuf};
 use crate::otlp;
 use crate::unpack::Reserve;
 
@@ -87,12 +89,17 @@ pub struct ReceiverStats {
     pub discarded: [Discarded; Reason::ALL.len()],
 }
 
+/// Streams whose bytes a second are remembered.
+const MAX_STREAM_BUCKETS: usize = 100_000;
+
 /// Receives pushes. Shared by all connections.
 #[derive(Debug, Default)]
 pub struct Receiver {
     body_limits: BodyLimits,
     rules: ArcSwap<Rules>,
     bucket: Mutex<Bucket>,
+    /// Where streams have a limit each.
+    stream_buckets: Mutex<HashMap<Labels, Bucket>>,
     lines: AtomicU64,
     line_bytes: AtomicU64,
     metadata_bytes: AtomicU64,
@@ -173,9 +180,12 @@ impl Receiver {
     pub(crate) fn settle<'a>(
         &self,
         limits: &Limits,
-        admitted: Admitted<'a>,
+        mut admitted: Admitted<'a>,
         now_ns: i64,
     ) -> Result<Admitted<'a>, PushError> {
+        if limits.per_stream_rate_limit > 0 {
+            self.limit_streams(limits, &mut admitted, now_ns);
+        }
         let mut tally = admitted.tally.clone_counts();
         let outcome = self.check_rate(limits, &admitted, &mut tally, now_ns);
         let add = |counter: &AtomicU64, n| counter.fetch_add(n, Ordering::Relaxed);
@@ -194,6 +204,37 @@ impl Receiver {
             true => Ok(admitted),
             false => Err(PushError::NoStreams),
         }
+    }
+
+    /// Leaves out streams of which more came in a second than may.
+    fn limit_streams(&self, limits: &Limits, admitted: &mut Admitted<'_>, now_ns: i64) {
+        let (rate, burst) = (
+            limits.per_stream_rate_limit,
+            limits.per_stream_rate_limit_burst,
+        );
+        let mut buckets = self.stream_buckets.lock();
+        if buckets.len() >= MAX_STREAM_BUCKETS {
+            // Each begins anew with a full bucket.
+            buckets.clear();
+        }
+        let tally = &mut admitted.tally;
+        admitted.batches.retain(|batch| {
+            let sizes = batch.entries.iter();
+            let sizes = sizes.map(|entry| entry.line.len() + metadata::size(&entry.metadata).1);
+            let bytes: usize = sizes.sum();
+            let bucket = buckets.entry_ref(&batch.labels).or_default();
+            if bucket.take(bytes as u64, rate, burst, now_ns) {
+                return true;
+            }
+            let reason = Reason::StreamRateLimit;
+            let stream = batch.labels.to_string();
+            let text = format!(
+                "Per stream rate limit exceeded (limit: {rate}B/sec) while attempting to ingest for stream '{stream}' totaling {bytes}B, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased"
+            );
+            tally.refuse(&Refusal { reason, text }, batch.entries.len() as u64, bytes);
+            tally.withdraw(batch.entries.len() as u64, bytes as u64);
+            false
+        });
     }
 
     fn check_rate(

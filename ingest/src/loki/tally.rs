@@ -66,6 +66,12 @@ impl Tally {
         self.accepted_bytes += bytes as u64;
     }
 
+    /// Takes back that entries were accepted.
+    pub(crate) fn withdraw(&mut self, lines: u64, bytes: u64) {
+        self.accepted_lines -= lines;
+        self.accepted_bytes = self.accepted_bytes.saturating_sub(bytes);
+    }
+
     pub(crate) fn cut(&mut self, bytes: usize) {
         self.cut_lines += 1;
         self.cut_bytes += bytes as u64;

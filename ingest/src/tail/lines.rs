@@ -162,7 +162,7 @@ impl Lines {
     /// Returns where lines end in what is left, and where the next ones start.
     fn ends(&self) -> Vec<(usize, usize)> {
         let new = &self.rest[self.searched..];
-        let wide = |end: usize| (end % 2 == 0).then_some((end, end + 2));
+        let wide = |end: usize| end.is_multiple_of(2).then_some((end, end + 2));
         match self.encoding {
             Some(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => {
                 // Both bytes of the end must be there, and the first at an even place.

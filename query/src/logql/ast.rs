@@ -227,6 +227,19 @@ impl CompareOp {
             CompareOp::LessOrEqual => "<=",
         }
     }
+
+    /// Compares.
+    #[inline]
+    pub(crate) fn holds<T: PartialOrd>(self, value: &T, operand: &T) -> bool {
+        match self {
+            CompareOp::Equal => value == operand,
+            CompareOp::NotEqual => value != operand,
+            CompareOp::Greater => value > operand,
+            CompareOp::GreaterOrEqual => value >= operand,
+            CompareOp::Less => value < operand,
+            CompareOp::LessOrEqual => value <= operand,
+        }
+    }
 }
 
 /// One assignment of `label_format`.

@@ -140,7 +140,7 @@ impl LogEngine {
         self.metric(
             source,
             expr,
-            steps,
+            (steps, true),
             options,
             cancel,
             |outcome| match outcome {
@@ -199,7 +199,7 @@ impl LogEngine {
             }
         };
         let steps = Steps::new(query.start_ns, query.end_ns, query.step_ns)?;
-        self.metric(source, expr, steps, options, cancel, |outcome| {
+        self.metric(source, expr, (steps, false), options, cancel, |outcome| {
             let points = |values: Vec<f64>| {
                 let values = values.into_iter().enumerate();
                 let present = values.filter(|(_, value)| is_present(*value));
@@ -234,7 +234,7 @@ impl LogEngine {
         &self,
         source: &dyn LogSource,
         expr: &MetricExpr,
-        steps: Steps,
+        (steps, is_instant): (Steps, bool),
         options: &LogQueryOptions,
         cancel: &Cancel,
         to_value: impl FnOnce(Outcome) -> LogValue,
@@ -242,6 +242,7 @@ impl LogEngine {
         let mut evaluator = Evaluator {
             source,
             steps,
+            is_instant,
             options: &self.options,
             query: options,
             cancel,

@@ -3,8 +3,9 @@
 //! Groups are read from the wanted end of time. Reading stops as soon as those that are
 //! left cannot have an entry before the ones that are found.
 //!
-//! Entries are ordered by time, then by stream, then by arrival; backward is the exact
-//! reverse.
+//! Which entries of one time are in the answer follows from the text of their labels, then
+//! from their stream, then from their arrival. Within a stream of the answer they are in
+//! order of arrival, or backward in the exact reverse.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use kymo_storage::model::{Labels, NanoRange};
 
 use super::LogQlError;
 use super::ast::LogExpr;
+use super::columnar::Plan;
 use super::engine::{Direction, LogQueryOptions, LogRangeQuery};
 use super::label_set::LabelSet;
 use super::pipeline::{LineLabels, Pipeline};
@@ -22,8 +24,22 @@ use super::value::{LogLine, LogStats, LogStream, LogValue};
 use crate::error::QueryError;
 use crate::limits::{Budget, Cancel};
 
-/// Place of an entry in the order of the answer.
-type Key = (i64, u32, u64);
+/// Place of an entry in the order of the answer: smaller ones come first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    /// The time, negated where the newest come first.
+    time: i64,
+    /// The text of the labels.
+    labels: Arc<str>,
+    /// Stream and arrival, negated where the newest come first.
+    arrival: (u32, u64),
+}
+
+/// Time of an entry, and stream and arrival.
+type Place = (i64, (u32, u64));
+
+/// Labels of entries with their text.
+type Known = (Arc<LineLabels>, Arc<str>);
 
 /// A query for entries, on its way.
 pub(super) struct EntryQuery<'q> {
@@ -39,7 +55,7 @@ pub(super) struct EntryQuery<'q> {
 struct Found {
     entries: BTreeMap<Key, LogLine>,
     /// Distinct labels of entries.
-    labels: HashMap<LineLabels, Arc<LineLabels>>,
+    labels: HashMap<LineLabels, Known>,
 }
 
 impl EntryQuery<'_> {
@@ -50,6 +66,7 @@ impl EntryQuery<'_> {
         } = *self.query;
         let mut pipeline = Pipeline::new(expr)?.with_now(self.options.now_ns);
         let needles = pipeline.needles();
+        let plan = Plan::of_entries(&expr.stages, &pipeline);
         let selection = LogSelection {
             needles: &needles,
             ..LogSelection::new(&expr.matchers, NanoRange { start_ns, end_ns })
@@ -63,7 +80,7 @@ impl EntryQuery<'_> {
             entries: BTreeMap::new(),
             labels: HashMap::new(),
         };
-        let mut kept: Vec<LogLine> = Vec::new();
+        let mut kept: Vec<(Key, LogLine)> = Vec::new();
         let mut thinning = Thinning::new(self.query);
         let mut batch = EntryBatch::default();
         for (at, group) in order.iter().enumerate() {
@@ -71,7 +88,9 @@ impl EntryQuery<'_> {
                 break;
             }
             self.cancel.check("query execution")?;
-            set.read(*group, &mut batch).map_err(QueryError::from)?;
+            if !plan.read_columns(&*set, *group, &mut batch) {
+                set.read(*group, &mut batch).map_err(QueryError::from)?;
+            }
             self.budget.touch_bytes(batch.memory_bytes())?;
             let streams = (set.streams(), ranks.as_slice());
             self.take(&mut pipeline, &batch, *group, streams, &mut found)?;
@@ -91,11 +110,11 @@ impl EntryQuery<'_> {
         self.query.direction == Direction::Backward
     }
 
-    /// Returns the place of an entry: smaller ones come first in the answer.
-    fn key(&self, t_ns: i64, rank: u32, arrival: u64) -> Key {
+    /// Returns time, stream and arrival of an entry as they count in its place.
+    fn place(&self, t_ns: i64, rank: u32, arrival: u64) -> Place {
         match self.is_backward() {
-            true => (!t_ns, !rank, !arrival),
-            false => (t_ns, rank, arrival),
+            true => (!t_ns, (!rank, !arrival)),
+            false => (t_ns, (rank, arrival)),
         }
     }
 
@@ -121,7 +140,7 @@ impl EntryQuery<'_> {
     fn is_decided(&self, found: &Found, group: &LogGroup) -> bool {
         let is_full = self.query.interval_ns <= 0 && found.entries.len() >= self.query.limit;
         let last = found.entries.last_key_value();
-        is_full && last.is_none_or(|((t, ..), _)| self.first_of(group) > *t)
+        is_full && last.is_none_or(|(key, _)| self.first_of(group) > key.time)
     }
 
     /// Runs the entries of a group through the stages, those that come first in the answer
@@ -134,27 +153,23 @@ impl EntryQuery<'_> {
         (streams, ranks): (&[Labels], &[u32]),
         found: &mut Found,
     ) -> Result<(), LogQlError> {
-        let mut keys: Vec<(Key, usize)> = Vec::with_capacity(batch.len());
+        let mut places: Vec<(Place, usize)> = Vec::with_capacity(batch.len());
         for (index, entry) in batch.iter().enumerate() {
             let rank = ranks
                 .get(entry.stream as usize)
                 .copied()
                 .unwrap_or(u32::MAX);
             let arrival = ((group as u64) << 32) | index as u64;
-            keys.push((self.key(entry.t_ns, rank, arrival), index));
+            places.push((self.place(entry.t_ns, rank, arrival), index));
         }
-        if !keys.is_sorted() {
-            keys.sort_unstable();
+        if !places.is_sorted() {
+            places.sort_unstable();
         }
         let is_bounded = self.query.interval_ns <= 0;
-        for (key, index) in keys {
+        for ((time, arrival), index) in places {
             let is_full = is_bounded && found.entries.len() >= self.query.limit;
-            if is_full
-                && found
-                    .entries
-                    .last_key_value()
-                    .is_none_or(|(last, _)| *last < key)
-            {
+            let last = found.entries.last_key_value();
+            if is_full && last.is_none_or(|(last, _)| last.time < time) {
                 break;
             }
             let entry = batch.entry(index);
@@ -170,16 +185,22 @@ impl EntryQuery<'_> {
             self.stats.post_filter_lines += 1;
             let mut bytes = line.len() + size_of::<(Key, LogLine)>();
             let labels = pipeline.line_labels();
-            let labels = match found.labels.get(&labels) {
-                Some(known) => Arc::clone(known),
+            let (labels, text) = match found.labels.get(&labels) {
+                Some(known) => known.clone(),
                 None => {
-                    bytes += 2 * labels.memory_bytes();
-                    let shared = Arc::new(labels.clone());
-                    found.labels.insert(labels, Arc::clone(&shared));
-                    shared
+                    let text: Arc<str> = labels.merged().to_string().into();
+                    bytes += 2 * labels.memory_bytes() + text.len();
+                    let known = (Arc::new(labels.clone()), text);
+                    found.labels.insert(labels, known.clone());
+                    known
                 }
             };
             self.budget.hold_bytes(bytes)?;
+            let key = Key {
+                time,
+                labels: text,
+                arrival,
+            };
             let t_ns = entry.t_ns;
             found.entries.insert(key, LogLine { t_ns, line, labels });
             if is_full && let Some((_, out)) = found.entries.pop_last() {
@@ -196,26 +217,27 @@ impl EntryQuery<'_> {
         found: &mut Found,
         next: Option<&LogGroup>,
         thinning: &mut Thinning,
-        kept: &mut Vec<LogLine>,
+        kept: &mut Vec<(Key, LogLine)>,
     ) {
         let open_from = next.map(|next| self.first_of(next));
         while kept.len() < self.query.limit
             && let Some(first) = found.entries.first_entry()
-            && open_from.is_none_or(|open| first.key().0 < open)
+            && open_from.is_none_or(|open| first.key().time < open)
         {
-            let line = first.remove();
+            let (key, line) = first.remove_entry();
             if thinning.keeps(line.t_ns) {
-                kept.push(line);
+                kept.push((key, line));
             }
         }
     }
 
     /// Sorts entries into streams.
-    fn streams(&self, kept: Vec<LogLine>) -> Vec<LogStream> {
+    fn streams(&self, mut kept: Vec<(Key, LogLine)>) -> Vec<LogStream> {
+        kept.sort_by_key(|(key, _)| (key.time, key.arrival));
         let mut streams: Vec<LogStream> = Vec::new();
         let mut by_labels: HashMap<LabelSet, usize> = HashMap::new();
         let mut by_line: HashMap<*const LineLabels, usize> = HashMap::new();
-        for line in kept {
+        for (_, line) in kept {
             let known = by_line.get(&Arc::as_ptr(&line.labels)).copied();
             let at = known.unwrap_or_else(|| {
                 let labels = match self.options.categorize_labels {

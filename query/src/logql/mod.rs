@@ -4,14 +4,16 @@
 //! mean), and its stages are checked (`check`) before anybody sees it: see [`parse`].
 //! `print` and `pretty` write it down again.
 //! `pipeline` runs its stages over entries, `eval` computes numbers from what they leave, and
-//! the [`LogEngine`] puts it together. [`ast`] is the tree of a query; [`LogSource`]
+//! the [`LogEngine`] puts it together; `columnar` spares it rows and parts of lines. [`ast`] is the tree of a query; [`LogSource`]
 //! is what a store, or an embedder, implements.
 
 pub mod ast;
+pub mod script;
 
 mod address;
 mod build;
 mod check;
+mod columnar;
 mod engine;
 mod entries;
 mod error;
@@ -30,11 +32,13 @@ mod print;
 mod size;
 mod source;
 mod store;
+mod text;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
+pub use columnar::ColumnGroup;
 pub use engine::{Direction, LogEngine, LogEngineOptions, LogQueryOptions, LogRangeQuery};
 pub use error::{LogQlError, ParseError};
 pub use label_set::LabelSet;
@@ -48,4 +52,5 @@ pub use source::{
     EntryBatch, EntryRef, LineNeedles, LogGroup, LogSelection, LogSet, LogSource, MemoryLogSource,
     MetadataRef,
 };
+pub use text::text_of;
 pub use value::{LogLine, LogResult, LogSample, LogSeries, LogStats, LogStream, LogValue};

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use kymo_storage::model::{Labels, LogEntry, Matcher, NanoRange};
 
+use super::columnar::ColumnGroup;
 use crate::source::SourceError;
 
 /// Log streams that a query can read.
@@ -75,6 +76,13 @@ pub trait LogSet: Send + Sync {
     /// # Errors
     /// The entries could not be read.
     fn read(&self, index: usize, into: &mut EntryBatch) -> Result<(), SourceError>;
+
+    /// Returns the columns that group `index` is read from, where it has some and all of its
+    /// entries in range and streams are selected.
+    fn columns(&self, index: usize) -> Option<ColumnGroup<'_>> {
+        let _ = index;
+        None
+    }
 
     /// Returns how much memory the set holds beside what its source holds anyway, in bytes.
     fn memory_bytes(&self) -> usize {

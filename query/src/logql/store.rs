@@ -5,6 +5,7 @@ use kymo_storage::logs::part::Needle;
 use kymo_storage::logs::{EntryGroup, LogStore, SelectOptions, Selection};
 use kymo_storage::model::Labels;
 
+use super::columnar::ColumnGroup;
 use super::source::{EntryBatch, LogGroup, LogSelection, LogSet, LogSource};
 use crate::source::SourceError;
 
@@ -63,6 +64,16 @@ impl LogSet for StoreSet {
             into.push(entry.stream, entry.t_ns, line, pairs.iter().copied());
         });
         read.map_err(|error: StorageError| source_error(&error))
+    }
+
+    fn columns(&self, index: usize) -> Option<ColumnGroup<'_>> {
+        let group = self.selected.part_group(index)?;
+        Some(ColumnGroup {
+            part: group.part,
+            group: group.group,
+            streams: group.streams,
+            range: group.range,
+        })
     }
 
     fn memory_bytes(&self) -> usize {

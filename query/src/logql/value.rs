@@ -124,6 +124,15 @@ pub struct LogStats {
 }
 
 impl LogStats {
+    /// Adds what another part of the query has cost.
+    pub(crate) fn add(&mut self, other: &LogStats) {
+        self.lines += other.lines;
+        self.bytes += other.bytes;
+        self.metadata_bytes += other.metadata_bytes;
+        self.post_filter_lines += other.post_filter_lines;
+        self.entries += other.entries;
+    }
+
     /// Counts an entry that is looked at.
     pub(crate) fn count(&mut self, entry: &EntryRef<'_>) {
         let metadata = entry.metadata.len_bytes() as u64;

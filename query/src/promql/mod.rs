@@ -12,7 +12,7 @@ mod check;
 mod common;
 mod engine;
 mod error;
-mod eval;
+pub(crate) mod eval;
 mod explain;
 mod features;
 mod functions;

@@ -30,7 +30,8 @@ impl Dependencies {
         let mut is_known = true;
         let names = Names::of(rules);
         for (at, rule) in rules.iter().enumerate() {
-            for selector in selectors(&rule.expr) {
+            // Rules over logs read no series.
+            for selector in rule.expr.as_metrics().into_iter().flat_map(selectors) {
                 let Some(reads) = Reads::of(selector) else {
                     is_known = false;
                     waits_for[at] = at.checked_sub(1);
@@ -255,7 +256,7 @@ mod tests {
     fn rules(rules: &[NameAndExpr]) -> Vec<RuleDefinition> {
         let rule = |(name, expr): &NameAndExpr| RuleDefinition {
             name: name.trim_start_matches('!').to_owned(),
-            expr: parse_expr(*expr, &Features::default()).unwrap(),
+            expr: parse_expr(*expr, &Features::default()).unwrap().into(),
             labels: Vec::new(),
             kind: match name.starts_with('!') {
                 true => RuleKind::Alerting(AlertSettings::default()),

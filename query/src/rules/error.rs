@@ -1,6 +1,7 @@
 //! Why a rule gave no result.
 
 use crate::error::QueryError;
+use crate::logql::LogQlError;
 
 /// A rule could not be evaluated, or not all of its result could be stored. The texts
 /// are Prometheus' own.
@@ -10,6 +11,12 @@ pub enum RuleError {
     /// The query has failed.
     #[error("{0}")]
     Query(#[from] QueryError),
+    /// The query over logs has failed.
+    #[error("{0}")]
+    Logs(#[from] LogQlError),
+    /// The rule reads logs, and there are none here.
+    #[error("the rule reads logs, which are not available here")]
+    NoLogs,
     /// The expression gives a text or a range vector.
     #[error("rule result is not a vector or scalar")]
     NoVector,
@@ -43,6 +50,9 @@ pub enum RuleError {
 impl RuleError {
     /// Tells whether the evaluation was broken off from outside.
     pub fn is_canceled(&self) -> bool {
-        matches!(self, RuleError::Query(QueryError::Canceled(_)))
+        matches!(
+            self,
+            RuleError::Query(QueryError::Canceled(_)) | RuleError::Logs(LogQlError::Canceled(_))
+        )
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use super::definition::RuleExpr;
 use super::group::{Evaluation, GroupSettings};
 use crate::promql::{PointValue, QueryOptions, Value, VectorSample};
 use crate::template::Sample;
@@ -13,22 +14,27 @@ const NS_PER_MS: i64 = 1_000_000;
 /// What the texts of one alert may refer to.
 pub(super) struct Expansion<'a> {
     alert: &'a str,
+    expr: &'a RuleExpr,
     settings: &'a GroupSettings,
     evaluation: &'a Evaluation<'a>,
     sample: &'a VectorSample,
     /// Made for the first text that is a template; most labels are none.
     data: OnceCell<AlertData>,
+    /// Looked for when the first text wants it.
+    line: OnceCell<AlertData>,
 }
 
 impl<'a> Expansion<'a> {
     pub(super) fn new(
-        alert: &'a str,
+        (alert, expr): (&'a str, &'a RuleExpr),
         settings: &'a GroupSettings,
         evaluation: &'a Evaluation<'a>,
         sample: &'a VectorSample,
     ) -> Expansion<'a> {
         Expansion {
             alert,
+            expr,
+            line: OnceCell::new(),
             settings,
             evaluation,
             sample,
@@ -50,14 +56,10 @@ impl<'a> Expansion<'a> {
         if !text.contains("{{") {
             return Cow::Borrowed(text);
         }
-        let data = self.data.get_or_init(|| {
-            AlertData::new(
-                &self.sample.labels,
-                &self.settings.external_labels,
-                &self.settings.external_url,
-                sample_value(&self.sample.value),
-            )
-        });
+        let data = match wants_line(text) {
+            true => self.line.get_or_init(|| self.data(self.line())),
+            false => self.data.get_or_init(|| self.data(String::new())),
+        };
         let expander = Expander {
             name: &format!("__alert_{}", self.alert),
             text,
@@ -66,12 +68,36 @@ impl<'a> Expansion<'a> {
             external_url: &self.settings.external_url,
             path_prefix: &self.settings.path_prefix,
             query: &|query, t_ms| self.query(query, t_ms),
-            prefix: Prefix::Alert,
+            prefix: match self.expr {
+                RuleExpr::Metrics(_) => Prefix::Alert,
+                RuleExpr::Logs(_) => Prefix::LogAlert,
+            },
         };
         Cow::Owned(match expander.expand() {
             Ok(expanded) => expanded,
             Err(error) => format!("<error expanding template: {error}>"),
         })
+    }
+
+    fn data(&self, line: String) -> AlertData {
+        let (labels, settings) = (&self.sample.labels, self.settings);
+        let (external, url) = (&settings.external_labels, &settings.external_url);
+        let value = sample_value(&self.sample.value);
+        match self.expr {
+            RuleExpr::Metrics(_) => AlertData::new(labels, external, url, value),
+            RuleExpr::Logs(_) => AlertData::with_line(labels, external, url, value, &line),
+        }
+    }
+
+    /// Looks for a line that the alert is about.
+    fn line(&self) -> String {
+        let (RuleExpr::Logs(logs), Some(source)) = (self.expr, self.evaluation.logs) else {
+            return String::new();
+        };
+        let t_ns = self.sample.t_ms.saturating_mul(NS_PER_MS);
+        let cancel = self.evaluation.cancel;
+        let line = source.line(logs.expr(), &self.sample.labels, t_ns, cancel);
+        line.unwrap_or_default()
     }
 
     /// Answers a query of a template.
@@ -103,6 +129,11 @@ impl<'a> Expansion<'a> {
             }
         }
     }
+}
+
+/// Tells whether a template may read the line of an alert. Looking for it costs a query.
+fn wants_line(text: &str) -> bool {
+    text.contains("$line") || text.contains(".Line")
 }
 
 /// Returns a value as templates see it.

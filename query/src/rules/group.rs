@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use super::definition::{GroupDefinition, Pairs};
 use super::dependencies::Dependencies;
 use super::error::RuleError;
+use super::logs::RuleLogs;
 use super::rule::Rule;
 use super::schedule::Schedule;
 use super::sink::RuleSink;
@@ -56,6 +57,8 @@ pub struct Evaluation<'a> {
     pub engine: &'a Engine,
     /// What they read.
     pub source: &'a dyn Source,
+    /// Answers the queries of rules over logs, where there are logs.
+    pub logs: Option<&'a dyn RuleLogs>,
     /// Stops it.
     pub cancel: &'a Cancel,
     /// The time, in nanoseconds since the epoch.

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! It is rules as Prometheus evaluates them, and no more: there is no clock, no file
-//! and no thread here. Whoever evaluates a [`Group`] passes the time, and chooses
+//! and no thread here. A rule reads metrics, in PromQL, or logs, in LogQL ([`RuleLogs`]);
+//! what becomes of the result is the same. Whoever evaluates a [`Group`] passes the time, and chooses
 //! times by its [`Schedule`]. A rule's results are committed before the next rule is
 //! evaluated, so that it can read them. State lives in the group; its rules can be
 //! looked at while it is evaluated.
@@ -18,20 +19,21 @@
 //! ```
 //! use kymo_query::promql::{Features, parse_expr};
 //! use kymo_query::rules::{
-//!     AlertSettings, Evaluation, Group, GroupDefinition, GroupSettings, MemoryRules, Restore,
-//!     RuleDefinition, RuleKind,
+//!     AlertSettings, Evaluation, Group, GroupDefinition, GroupSettings, Language, MemoryRules,
+//!     Restore, RuleDefinition, RuleKind,
 //! };
 //! use kymo_query::{Cancel, Engine, EngineOptions};
 //! use kymo_storage::model::Labels;
 //!
 //! let rule = |name: &str, expr: &str, kind| RuleDefinition {
 //!     name: name.to_owned(),
-//!     expr: parse_expr(expr, &Features::default()).expect("a valid expression"),
+//!     expr: parse_expr(expr, &Features::default()).expect("a valid expression").into(),
 //!     labels: Vec::new(),
 //!     kind,
 //! };
 //! let definition = GroupDefinition {
 //!     name: "site".to_owned(),
+//!     language: Language::PromQl,
 //!     interval_ms: Some(15_000),
 //!     query_offset_ms: None,
 //!     limit: 0,
@@ -59,6 +61,7 @@
 //!     let evaluation = Evaluation {
 //!         engine: &engine,
 //!         source: &data,
+//!         logs: None,
 //!         cancel: &cancel,
 //!         at_ns: step * 15_000_000_000,
 //!     };
@@ -83,6 +86,7 @@ mod dependencies;
 mod error;
 mod expand;
 mod group;
+mod logs;
 mod memory;
 mod recording;
 mod restore;
@@ -94,9 +98,12 @@ mod sink;
 mod tests;
 
 pub use alert::{Alert, AlertState};
-pub use definition::{AlertSettings, GroupDefinition, Pairs, RuleDefinition, RuleKind};
+pub use definition::{
+    AlertSettings, GroupDefinition, Language, LogsExpr, Pairs, RuleDefinition, RuleExpr, RuleKind,
+};
 pub use error::RuleError;
 pub use group::{Evaluation, Group, GroupSettings, Restore};
+pub use logs::{RuleLogs, SourceLogs};
 pub use memory::MemoryRules;
 pub use restore::RestoreOptions;
 pub use rule::{Health, Rule, RuleStatus};

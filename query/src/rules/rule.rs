@@ -9,13 +9,17 @@ use parking_lot::Mutex;
 
 use super::alert::{Alert, AlertState};
 use super::alerting::{ALERT_NAME, Alerts, Found, Turn};
-use super::definition::{AlertSettings, Pairs, RuleDefinition, RuleKind};
+use super::definition::{AlertSettings, Pairs, RuleDefinition, RuleExpr, RuleKind};
 use super::error::RuleError;
 use super::expand::Expansion;
 use super::group::{Evaluation, GroupSettings};
 use super::recording::Recorder;
 use super::sink::{RuleSink, RuleWriter};
+use crate::promql::ast::Expr;
 use crate::promql::{PointValue, QueryOptions, Value, VectorSample};
+use crate::stats::QueryStats;
+
+const NS_PER_MS: i64 = 1_000_000;
 
 /// Whether a rule can be evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,7 +112,7 @@ impl Rule {
         &self.definition.name
     }
 
-    /// Returns the expression as PromQL prints it.
+    /// Returns the expression as its language prints it.
     pub fn query(&self) -> &str {
         &self.query
     }
@@ -238,24 +242,41 @@ impl Rule {
         sink: &dyn RuleSink,
         t_ms: i64,
     ) -> Result<Vec<VectorSample>, RuleError> {
+        let result = match &self.definition.expr {
+            RuleExpr::Metrics(expr) => self.ask_metrics(expr, evaluation, t_ms),
+            RuleExpr::Logs(logs) => match evaluation.logs {
+                Some(source) => source.query(logs.expr(), t_ms * NS_PER_MS, evaluation.cancel),
+                None => Err(RuleError::NoLogs),
+            },
+        };
+        sink.queried(self, t_ms, result.as_ref().map(|(_, stats)| *stats));
+        Ok(result?.0)
+    }
+
+    fn ask_metrics(
+        &self,
+        expr: &Expr,
+        evaluation: &Evaluation<'_>,
+        t_ms: i64,
+    ) -> Result<(Vec<VectorSample>, QueryStats), RuleError> {
         let result = evaluation.engine.instant_parsed(
             evaluation.source,
             &self.query,
-            &self.definition.expr,
+            expr,
             t_ms,
             &QueryOptions::default(),
             evaluation.cancel,
-        );
-        sink.queried(self, t_ms, result.as_ref().map(|result| result.stats));
-        match result?.value {
-            Value::Vector(samples) => Ok(samples),
-            Value::Scalar { t_ms, value } => Ok(vec![VectorSample {
+        )?;
+        let samples = match result.value {
+            Value::Vector(samples) => samples,
+            Value::Scalar { t_ms, value } => vec![VectorSample {
                 labels: Labels::empty(),
                 t_ms,
                 value: PointValue::Float(value),
-            }]),
-            Value::String { .. } | Value::Matrix(_) => Err(RuleError::NoVector),
-        }
+            }],
+            Value::String { .. } | Value::Matrix(_) => return Err(RuleError::NoVector),
+        };
+        Ok((samples, result.stats))
     }
 
     /// Makes alerts of samples: labels and annotations are expanded.
@@ -269,7 +290,8 @@ impl Rule {
         let mut found = BTreeMap::new();
         let mut builder = LabelsBuilder::new();
         for sample in samples {
-            let expansion = Expansion::new(self.name(), settings, evaluation, sample);
+            let rule = (self.name(), &self.definition.expr);
+            let expansion = Expansion::new(rule, settings, evaluation, sample);
             builder.reset(&sample.labels);
             builder.remove(METRIC_NAME);
             for (name, text) in &self.labels {

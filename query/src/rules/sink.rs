@@ -4,8 +4,8 @@ use kymo_storage::metrics::SeriesRef;
 use kymo_storage::model::Labels;
 
 use super::alert::Alert;
+use super::error::RuleError;
 use super::rule::Rule;
-use crate::error::QueryError;
 use crate::promql::PointValue;
 use crate::stats::QueryStats;
 
@@ -18,7 +18,7 @@ pub trait RuleSink: Sync {
 
     /// Is told of each query of a rule: its time in milliseconds, and what it has cost or
     /// why it failed.
-    fn queried(&self, _rule: &Rule, _t_ms: i64, _outcome: Result<QueryStats, &QueryError>) {}
+    fn queried(&self, _rule: &Rule, _t_ms: i64, _outcome: Result<QueryStats, &RuleError>) {}
 
     /// Takes alerts that are to be sent, in order of their labels.
     fn send(&self, _rule: &Rule, _alerts: Vec<Alert>) {}

@@ -41,6 +41,7 @@ impl Bench {
         let evaluation = Evaluation {
             engine: &engine,
             source: &self.data,
+            logs: None,
             cancel: &cancel,
             at_ns: now_s * NS,
         };
@@ -113,7 +114,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Pairs {
 fn rule(name: &str, expr: &str, labels: &[(&str, &str)], kind: RuleKind) -> RuleDefinition {
     RuleDefinition {
         name: name.to_owned(),
-        expr: parse_expr(expr, &Features::default()).unwrap(),
+        expr: parse_expr(expr, &Features::default()).unwrap().into(),
         labels: pairs(labels),
         kind,
     }
@@ -135,6 +136,7 @@ fn alert(name: &str, expr: &str, for_s: i64, keep_s: i64) -> RuleDefinition {
 fn definition(rules: Vec<RuleDefinition>) -> GroupDefinition {
     GroupDefinition {
         name: "g".to_owned(),
+        language: Language::PromQl,
         interval_ms: Some(STEP_S * 1_000),
         query_offset_ms: None,
         limit: 0,
@@ -677,6 +679,7 @@ fn samples_that_are_not_stored_make_a_rule_bad_and_others_are_kept() {
     let evaluation = Evaluation {
         engine: &engine,
         source: &bench.data,
+        logs: None,
         cancel: &cancel,
         at_ns: 0,
     };

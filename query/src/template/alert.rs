@@ -17,6 +17,11 @@ use super::{Functions, Limits, MissingKey, Sample, Template, TemplateError};
 pub const PREFIX: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
                           {{$externalURL := .ExternalURL}}{{$value := .Value}}";
 
+/// What stands there for alerts of rules over logs: the same and `$line`.
+pub const LOG_PREFIX: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
+                              {{$externalURL := .ExternalURL}}{{$value := .Value}}\
+                              {{$line := .Line}}";
+
 static DATA: NamedType = NamedType::plain(
     "struct { Labels map[string]string; ExternalLabels map[string]string; \
      ExternalURL string; Value interface {} }",
@@ -25,6 +30,18 @@ static DATA: NamedType = NamedType::plain(
         ("ExternalLabels", Type::Named(&STRING_MAP)),
         ("ExternalURL", Type::String),
         ("Value", Type::Any),
+    ]),
+);
+
+static LOG_DATA: NamedType = NamedType::plain(
+    "struct { Labels map[string]string; ExternalLabels map[string]string; \
+     ExternalURL string; Value interface {}; Line string }",
+    Shape::Struct(&[
+        ("Labels", Type::Named(&STRING_MAP)),
+        ("ExternalLabels", Type::Named(&STRING_MAP)),
+        ("ExternalURL", Type::String),
+        ("Value", Type::Any),
+        ("Line", Type::String),
     ]),
 );
 
@@ -57,7 +74,29 @@ impl AlertData {
             Value::from(external_url),
             value.into().0,
         ];
-        let data = Struct::new(&DATA, values, None);
+        AlertData::of(&DATA, values)
+    }
+
+    /// The same with a line of a log that the alert is about; it may be empty.
+    pub fn with_line(
+        labels: &Labels,
+        external_labels: &Labels,
+        external_url: &str,
+        value: impl Into<SampleValue>,
+        line: &str,
+    ) -> AlertData {
+        let values = vec![
+            string_map(labels),
+            string_map(external_labels),
+            Value::from(external_url),
+            value.into().0,
+            Value::from(line),
+        ];
+        AlertData::of(&LOG_DATA, values)
+    }
+
+    fn of(shape: &'static NamedType, values: Vec<Value>) -> AlertData {
+        let data = Struct::new(shape, values, None);
         AlertData(data.map_or(Value::Invalid, |data| Value::Struct(Arc::new(data))))
     }
 }
@@ -112,6 +151,8 @@ pub enum Prefix {
     /// [`PREFIX`], as for alerts.
     #[default]
     Alert,
+    /// [`LOG_PREFIX`], as for alerts of rules over logs.
+    LogAlert,
     /// Nothing.
     None,
 }
@@ -135,6 +176,7 @@ impl Expander<'_> {
         let name = self.name;
         let text = match self.prefix {
             Prefix::Alert => Cow::Owned(format!("{PREFIX}{}", self.text)),
+            Prefix::LogAlert => Cow::Owned(format!("{LOG_PREFIX}{}", self.text)),
             Prefix::None => Cow::Borrowed(self.text),
         };
         let template = Template::parse(name, &text, Functions::PROMETHEUS).map_err(|error| {
@@ -160,8 +202,12 @@ impl Expander<'_> {
 ///
 /// # Errors
 /// What is wrong with the text, without words around it.
-pub fn check(name: &str, text: &str) -> Result<(), TemplateError> {
-    let text = format!("{PREFIX}{text}");
+pub fn check(name: &str, text: &str, prefix: Prefix) -> Result<(), TemplateError> {
+    let text = match prefix {
+        Prefix::Alert => format!("{PREFIX}{text}"),
+        Prefix::LogAlert => format!("{LOG_PREFIX}{text}"),
+        Prefix::None => text.to_owned(),
+    };
     Template::parse(name, &text, Functions::PROMETHEUS).map(|_| ())
 }
 

@@ -22,27 +22,40 @@ impl Template {
         unique
     }
 
-    /// Returns the field that the template prints, where it does nothing else.
-    pub(crate) fn only_field(&self) -> Option<&str> {
+    /// Returns texts and fields that the template prints, where it does nothing else.
+    pub(crate) fn plain_parts(&self) -> Option<Vec<PlainPart<'_>>> {
         let (_, list) = self.lookup(&self.name)?;
-        let [Node::Action(pipe)] = list.nodes.as_slice() else {
-            return None;
-        };
-        let ([command], []) = (pipe.commands.as_slice(), pipe.variables.as_slice()) else {
-            return None;
-        };
-        match command.operands.as_slice() {
-            [
-                Operand {
-                    kind: OperandKind::Field(fields),
-                    ..
-                },
-            ] => match fields.as_slice() {
-                [field] => Some(field),
-                _ => None,
-            },
+        let parts = list.nodes.iter().map(|node| match node {
+            Node::Text(text) => Some(PlainPart::Text(text)),
+            Node::Action(pipe) => only_field(pipe).map(PlainPart::Field),
             _ => None,
-        }
+        });
+        parts.collect()
+    }
+}
+
+/// What a template prints that computes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlainPart<'t> {
+    Text(&'t str),
+    Field(&'t str),
+}
+
+fn only_field(pipe: &Pipe) -> Option<&str> {
+    let ([command], []) = (pipe.commands.as_slice(), pipe.variables.as_slice()) else {
+        return None;
+    };
+    match command.operands.as_slice() {
+        [
+            Operand {
+                kind: OperandKind::Field(fields),
+                ..
+            },
+        ] => match fields.as_slice() {
+            [field] => Some(field),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -89,13 +102,14 @@ mod tests {
         let text = "{{.a}}{{if eq .b (lower .c)}}{{.d.e}}{{else}}{{range .f}}{{.a}}{{end}}{{end}}{{$x := 1}}";
         let template = Template::parse("line", text, Functions::LOGS).unwrap();
         assert_eq!(template.fields(), ["a", "b", "c", "d", "e", "f"]);
-        assert_eq!(template.only_field(), None);
-        let only = |text| {
+        assert_eq!(template.plain_parts(), None);
+        let parts = |text| {
             let template = Template::parse("line", text, Functions::LOGS).unwrap();
-            template.only_field().map(str::to_owned)
+            template.plain_parts().map(|parts| format!("{parts:?}"))
         };
-        assert_eq!(only("{{ .msg }}").as_deref(), Some("msg"));
-        assert_eq!(only("{{.msg}} "), None);
-        assert_eq!(only("{{.a.b}}"), None);
+        let plain = parts("{{ .msg }}: {{.a}}").unwrap();
+        assert_eq!(plain, r#"[Field("msg"), Text(": "), Field("a")]"#);
+        assert_eq!(parts("{{.a.b}}"), None);
+        assert_eq!(parts("{{.a | lower}}"), None);
     }
 }

@@ -41,6 +41,7 @@ mod time;
 mod unicode;
 mod value;
 
+pub(crate) use fields::PlainPart;
 pub use function::{Body, Compiled, Function, Functions, Host, NoHost};
 pub use prometheus::Sample;
 pub use stamp::TimeLayout;

@@ -86,13 +86,18 @@ fn annotations_read_as_they_do_in_prometheus() {
         count += 1;
         if let Some(want) = case["parse_error"].as_str() {
             let name = format!("__alert_{}", case["alert"].as_str().unwrap());
-            assert_eq!(alert::check(&name, text).unwrap_err().to_string(), want);
+            assert_eq!(
+                alert::check(&name, text, Prefix::Alert)
+                    .unwrap_err()
+                    .to_string(),
+                want
+            );
             continue;
         }
         let want = case["annotation"].as_str().unwrap();
         assert_eq!(expand(&case, &source), want, "{text}");
         // What fails while it is carried out is a template all the same.
-        alert::check("__alert_x", text).unwrap();
+        alert::check("__alert_x", text, Prefix::Alert).unwrap();
     }
     assert!(count >= 100, "only {count} annotations are recorded");
 }

@@ -74,6 +74,22 @@ pub(crate) async fn json_lines(State(app): State<Arc<App>>, request: Request) ->
     }
 }
 
+/// `/flush`: what is in memory goes to parts on disk.
+pub(crate) async fn flush(State(app): State<Arc<App>>) -> Response {
+    let core = match app.core() {
+        Ok(core) => Arc::clone(core),
+        Err(not_ready) => return not_ready.into_response(),
+    };
+    let flushed = tokio::task::spawn_blocking(move || {
+        core.logs.flush(&mut || std::ops::ControlFlow::Continue(()))
+    });
+    match flushed.await {
+        Ok(Ok(_entries)) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(error)) => respond(Err(logs::PushError::from(error).into())),
+        Err(panic) => plain(StatusCode::INTERNAL_SERVER_ERROR, &panic.to_string()),
+    }
+}
+
 /// Returns what the parameters, or headers in their place, say of the fields of lines.
 fn line_fields(request: &Request) -> Result<LineFields, String> {
     let params = Params::decode(request.uri().query(), None);

@@ -10,4 +10,5 @@ mod pages;
 mod prometheus;
 mod routes;
 
+pub(crate) use loki::Tails;
 pub(crate) use routes::router;

@@ -26,7 +26,10 @@ pub(crate) async fn healthy(method: Method) -> Response {
 /// `GET /-/ready`: the store is open and takes writes.
 pub(crate) async fn ready(State(app): State<Arc<App>>, method: Method) -> Response {
     match app.core() {
-        Ok(core) => readiness(core.store.poisoned(), &method),
+        Ok(core) => {
+            let poisoned = core.store.poisoned().or_else(|| core.logs.poisoned());
+            readiness(poisoned, &method)
+        }
         Err(not_ready) => not_ready.into_response(),
     }
 }

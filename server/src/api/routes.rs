@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter};
+use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::federate::federate;
@@ -22,6 +23,7 @@ const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const GET_POST_PUT_DELETE: &[Method] = &[Method::GET, Method::POST, Method::PUT, Method::DELETE];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
 
 /// Builds the router of all APIs.
@@ -175,18 +177,67 @@ impl Table {
         // Where OpenTelemetry itself puts it.
         self.add("/v1/logs", POST, log_push::otlp);
         self.add("/insert/jsonline", POST, log_push::json_lines);
+        self.scope = Scope::Admin;
+        self.add("/flush", POST, log_push::flush);
     }
 
     fn loki(&mut self) {
-        use loki::status;
+        use loki::{
+            delete, detected, format, index, labels, legacy, patterns, query, rules, status, tail,
+        };
         self.scope = Scope::Read;
-        self.add("/loki/api/v1/status/buildinfo", GET, status::buildinfo);
+        let v1 = |path: &str| format!("/loki/api/v1{path}");
+        self.add(&v1("/query"), GET_POST, query::instant);
+        self.add(&v1("/query_range"), GET_POST, query::range);
+        self.add(&v1("/labels"), GET_POST, labels::names);
+        self.add(&v1("/label"), GET_POST, labels::names);
+        self.add(&v1("/label/{name}/values"), GET_POST, labels::values);
+        self.add(&v1("/series"), GET_POST, labels::series);
+        self.add(&v1("/index/stats"), GET_POST, index::stats);
+        self.add(&v1("/index/shards"), GET_POST, index::shards);
+        self.add(&v1("/index/volume"), GET_POST, index::volume);
+        self.add(&v1("/index/volume_range"), GET_POST, index::volume_range);
+        self.add(&v1("/patterns"), GET_POST, patterns::patterns);
+        self.add(&v1("/detected_labels"), GET_POST, detected::detected_labels);
+        self.add(&v1("/detected_fields"), GET_POST, detected::detected_fields);
         self.add(
-            "/loki/api/v1/drilldown-limits",
+            &v1("/detected_field/{name}/values"),
             GET_POST,
-            status::drilldown_limits,
+            detected::detected_values,
         );
+        self.add(&v1("/tail"), GET, tail::tail);
+        self.add(&v1("/format_query"), GET_POST, format::format_query);
+        self.add(&v1("/status/buildinfo"), GET, status::buildinfo);
+        self.add(&v1("/drilldown-limits"), GET_POST, status::drilldown_limits);
         self.add("/config/tenant/v1/limits", GET, status::tenant_limits);
+        // As these calls were before there was a version.
+        self.add("/api/prom/query", GET_POST, legacy::query);
+        self.add("/api/prom/label", GET_POST, legacy::names);
+        self.add("/api/prom/label/{name}/values", GET_POST, legacy::values);
+        self.add("/api/prom/series", GET_POST, labels::series);
+        self.add("/api/prom/tail", GET, tail::legacy);
+        for root in ["/loki/api/v1/rules", "/api/prom/rules"] {
+            self.add(root, GET, rules::all);
+            // Whoever changes rules has to be an admin, which the handlers look at.
+            let one = answering(GET, rules::namespace)
+                .on(MethodFilter::POST, rules::put)
+                .on(MethodFilter::DELETE, rules::delete_namespace);
+            self.put(&format!("{root}/{{name}}"), one);
+            let group = answering(GET, rules::group).on(MethodFilter::DELETE, rules::delete_group);
+            self.put(&format!("{root}/{{name}}/{{group}}"), group);
+        }
+        self.add(
+            "/prometheus/api/v1/rules",
+            GET,
+            prometheus::rules::log_rules,
+        );
+        self.add(
+            "/prometheus/api/v1/alerts",
+            GET,
+            prometheus::rules::log_alerts,
+        );
+        self.scope = Scope::Admin;
+        self.add("/loki/api/v1/delete", GET_POST_PUT_DELETE, delete::delete);
     }
 
     /// Adds a path of `/api/v1`, with and without the slash at its end.
@@ -265,14 +316,37 @@ where
 /// Lets those pass who have a scope. A request without a caller has not passed the edge,
 /// which cannot be; it has none.
 async fn checked(scope: Scope, request: Request, next: Next) -> Response {
-    let caller = request.extensions().get::<Caller>();
-    if caller.is_some_and(|caller| caller.scopes.allow(scope)) {
-        return next.run(request).await;
+    match has_scope(request.extensions(), scope) {
+        true => next.run(request).await,
+        false => forbidden(scope),
     }
+}
+
+fn has_scope(extensions: &http::Extensions, scope: Scope) -> bool {
+    let caller = extensions.get::<Caller>();
+    caller.is_some_and(|caller| caller.scopes.allow(scope))
+}
+
+fn forbidden(scope: Scope) -> Response {
     let text = format!("Forbidden: this call needs the scope \"{scope}\"");
     let mut response = plain(StatusCode::FORBIDDEN, &text);
     response.extensions_mut().insert(OutOfScope);
     response
+}
+
+/// Lets those pass who may do everything, where the route asks for less.
+#[derive(Debug)]
+pub(crate) struct Admin;
+
+impl<S: Sync> FromRequestParts<S> for Admin {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Admin, Response> {
+        match has_scope(&parts.extensions, Scope::Admin) {
+            true => Ok(Admin),
+            false => Err(forbidden(Scope::Admin)),
+        }
+    }
 }
 
 /// Extension of an answer that was refused for want of a scope, to be counted.
@@ -301,6 +375,7 @@ fn not_found(request: &Request, prefix: &str) -> Response {
 /// Counts a request under its route's name.
 async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let began = clock::monotonic();
+    let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let response = next.run(request).await;
     if response.extensions().get::<OutOfScope>().is_some() {
@@ -310,9 +385,10 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
         let path = path.as_str();
         let path = path.strip_prefix(&app.urls.prefix).unwrap_or(path);
         let size = http_body::Body::size_hint(response.body()).exact();
-        app.metrics
-            .http
-            .observe(path, response.status(), began.elapsed(), size);
+        let (status, took) = (response.status(), began.elapsed());
+        app.metrics.http.observe(path, status, took, size);
+        let of_logs = &app.metrics.log_queries;
+        of_logs.answered(&method, path, status, took);
     }
     response
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use kymo_query::rules::Language;
 use kymo_storage::compat::duration::format_prometheus;
 
 use super::lint;
@@ -87,7 +88,7 @@ pub(super) fn check(
         say(&format!("WARNING: unknown lint option: {unknown:?}\n"));
     }
     let looks_at_intervals = !own.is_empty() || args.lint.iter().any(|name| name == "all");
-    let rules = RuleCheck {
+    let mut rules = RuleCheck {
         accepted: Accepted {
             promql: promql.features(),
             unknown_keys: args.ignore_unknown_fields,
@@ -112,7 +113,10 @@ pub(super) fn check(
             }
         }
         reports.push(report);
-        reports.extend(rule_files.iter().map(|name| rules.file(name)));
+        for (language, name) in rule_files {
+            rules.accepted.language = language;
+            reports.push(rules.file(&name));
+        }
     }
     Ok(report::finish(args.format, &reports, args.lint_fatal))
 }
@@ -135,7 +139,12 @@ fn refuse(format: Format, name: &str, error: &ConfigError, report: &mut Report) 
 }
 
 /// Checks the files that a right one names, and returns the rule files.
-fn accept(args: &ConfigArgs, name: &str, config: &Config, report: &mut Report) -> Vec<String> {
+fn accept(
+    args: &ConfigArgs,
+    name: &str,
+    config: &Config,
+    report: &mut Report,
+) -> Vec<(Language, String)> {
     let format = args.format;
     let found = match args.syntax_only {
         true => references::Found::default(),
@@ -149,21 +158,24 @@ fn accept(args: &ConfigArgs, name: &str, config: &Config, report: &mut Report) -
         format.warn(&format!("  FAILED: {mistake}\n"));
         report.findings.push(Finding::error(mistake.clone()));
     }
-    report.rule_files = Some(found.rule_files.len());
+    let n_rule_files = found.rule_files.len() + found.log_rule_files.len();
+    report.rule_files = Some(n_rule_files);
     if found.mistakes.is_empty() {
-        if !found.rule_files.is_empty() {
-            let n = found.rule_files.len();
-            format.tell(&format!("  SUCCESS: {n} rule files found\n"));
+        if n_rule_files > 0 {
+            format.tell(&format!("  SUCCESS: {n_rule_files} rule files found\n"));
         }
         format.tell(&format!(
             " SUCCESS: {name} is valid prometheus config file syntax\n"
         ));
     }
     format.tell("\n");
-    match found.mistakes.is_empty() {
-        true => found.rule_files,
-        false => Vec::new(),
+    if !found.mistakes.is_empty() {
+        return Vec::new();
     }
+    let of = |language, names: Vec<String>| names.into_iter().map(move |name| (language, name));
+    of(Language::PromQl, found.rule_files)
+        .chain(of(Language::LogQl, found.log_rule_files))
+        .collect()
 }
 
 /// Looks for jobs whose samples are stale before the next ones come.

@@ -91,7 +91,7 @@ impl Lint {
     pub(super) fn run(self, file: &RuleFile) -> Vec<Found> {
         match self {
             Lint::DuplicateRules => duplicates(file),
-            Lint::RawCounter => each(file, |rule, _| raw_counter(&rule.expr)),
+            Lint::RawCounter => each(file, |rule, _| rule.expr.as_metrics().and_then(raw_counter)),
             Lint::UnusedLabel => each(file, unused_label),
             Lint::NoFor => each(file, no_for),
         }
@@ -199,7 +199,7 @@ fn unused_label(rule: &RuleDefinition, labels: &Pairs) -> Option<String> {
     let RuleKind::Alerting(settings) = &rule.kind else {
         return None;
     };
-    let kept = kept_labels(&rule.expr)?;
+    let kept = kept_labels(rule.expr.as_metrics()?)?;
     let texts = settings.annotations.iter().chain(&rule.labels);
     for (_, text) in texts {
         for name in labels_read(text) {
@@ -268,7 +268,8 @@ fn no_for(rule: &RuleDefinition, _labels: &Pairs) -> Option<String> {
     let RuleKind::Alerting(settings) = &rule.kind else {
         return None;
     };
-    let waits = settings.for_ms > 0 || looks_back(&rule.expr);
+    // Rules over logs always look at a range.
+    let waits = settings.for_ms > 0 || rule.expr.as_metrics().is_none_or(looks_back);
     (!waits).then(|| {
         "there is no 'for', so that a single sample fires the alert; wait for a few \
          evaluations, or look at a range"

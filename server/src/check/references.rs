@@ -20,6 +20,8 @@ use crate::rules::file::read_bounded;
 pub(crate) struct Found {
     /// The rule files, in order of patterns and names.
     pub(crate) rule_files: Vec<String>,
+    /// The same of those over logs.
+    pub(crate) log_rule_files: Vec<String>,
     /// What a server would stumble over.
     pub(crate) mistakes: Vec<String>,
     /// What may be meant so.
@@ -30,7 +32,12 @@ pub(crate) struct Found {
 pub(crate) fn check(config: &Config) -> Found {
     let mut found = Found::default();
     for pattern in &config.rule_files {
-        found.rules(pattern);
+        let names = found.rules(pattern);
+        found.rule_files.extend(names);
+    }
+    for pattern in &config.log_rule_files {
+        let names = found.rules(pattern);
+        found.log_rule_files.extend(names);
     }
     for job in config.jobs() {
         let name = quote(&job.job_name);
@@ -50,10 +57,14 @@ pub(crate) fn check(config: &Config) -> Found {
 }
 
 impl Found {
-    fn rules(&mut self, pattern: &str) {
+    /// Returns the rule files of a pattern.
+    fn rules(&mut self, pattern: &str) -> Vec<String> {
         let paths = match glob(pattern) {
             Ok(paths) => paths,
-            Err(error) => return self.mistakes.push(error.to_string()),
+            Err(error) => {
+                self.mistakes.push(error.to_string());
+                return Vec::new();
+            }
         };
         if paths.is_empty() && !pattern.contains('*') {
             let quoted = quote(pattern);
@@ -61,7 +72,7 @@ impl Found {
             self.mistakes.push(text);
         }
         let names = paths.iter().map(|path| path.display().to_string());
-        self.rule_files.extend(names);
+        names.collect()
     }
 
     /// Looks at certificates, keys and credentials of an HTTP client.

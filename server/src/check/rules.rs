@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
+use kymo_query::rules::Language;
 
 use super::lint::{self, Lint};
 use super::report::{self, Finding, Format, Report};
@@ -36,6 +37,10 @@ pub(super) struct RulesArgs {
     #[arg(long)]
     ignore_unknown_fields: bool,
 
+    /// The files have rules over logs, with expressions in LogQL.
+    #[arg(long)]
+    logql: bool,
+
     /// How to print: as promtool does, or as JSON with the place of each finding.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -57,6 +62,10 @@ pub(super) fn check(args: &RulesArgs, program: Program, promql: &PromqlFlags) ->
     }
     let check = RuleCheck {
         accepted: Accepted {
+            language: match args.logql {
+                true => Language::LogQl,
+                false => Language::PromQl,
+            },
             promql: promql.features(),
             unknown_keys: args.ignore_unknown_fields,
             ..Accepted::default()

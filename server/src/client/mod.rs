@@ -6,6 +6,7 @@
 //! read them.
 
 mod api;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub(crate) struct Server {
     client: HttpClient,
     headers: HeaderMap,
     runtime: Runtime,
+    /// Who asks, for what does not go through the client.
+    auth: Option<Auth>,
 }
 
 /// An answer of any status.
@@ -97,6 +100,7 @@ impl Server {
             client,
             headers: extra,
             runtime,
+            auth: options.auth,
         })
     }
 

@@ -24,7 +24,9 @@ use kymo_query::promql::Features;
 use crate::flags::{self, Exit, promql_features};
 use crate::observe::build;
 use crate::terminal::say;
-use crate::{check, debug, grafana, migrate, promql, push, query, rules, tsdb, unit_test};
+use crate::{
+    check, debug, grafana, log_client, migrate, promql, push, query, rules, tsdb, unit_test,
+};
 
 /// A name that the program has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +142,7 @@ struct Entry {
 }
 
 /// All commands, in the order of help.
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: [Entry; 13] = [
     Entry {
         name: "check",
         of_promtool: true,
@@ -182,6 +184,12 @@ const COMMANDS: [Entry; 12] = [
         of_promtool: true,
         line: tsdb::CommandLine::command,
         run: tsdb::run,
+    },
+    Entry {
+        name: "logs",
+        of_promtool: false,
+        line: log_client::CommandLine::command,
+        run: log_client::run,
     },
     Entry {
         name: "rules",

@@ -5,7 +5,7 @@ use super::fields::{yaml_bool, yaml_float, yaml_int};
 
 /// A value to write.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Yaml {
+pub(crate) enum Yaml {
     /// Written as it is: a number, a boolean, a text known to need no quotes.
     Plain(String),
     /// A text, quoted where needed.
@@ -20,7 +20,7 @@ pub(super) enum Yaml {
 
 impl Yaml {
     /// Returns the document, each line ended.
-    pub(super) fn document(&self) -> String {
+    pub(crate) fn document(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, 0);
         out
@@ -90,22 +90,22 @@ impl Yaml {
 
 /// Collects the pairs of a map, leaving out what says nothing, as Go's `omitempty`.
 #[derive(Debug, Default)]
-pub(super) struct MapWriter(Vec<(String, Yaml)>);
+pub(crate) struct MapWriter(Vec<(String, Yaml)>);
 
 impl MapWriter {
     /// Adds a pair whatever it says.
-    pub(super) fn put(&mut self, key: &str, value: Yaml) -> &mut MapWriter {
+    pub(crate) fn put(&mut self, key: &str, value: Yaml) -> &mut MapWriter {
         self.0.push((key.to_owned(), value));
         self
     }
 
     /// Adds a boolean.
-    pub(super) fn flag(&mut self, key: &str, on: bool) -> &mut MapWriter {
+    pub(crate) fn flag(&mut self, key: &str, on: bool) -> &mut MapWriter {
         self.put(key, Yaml::Plain(on.to_string()))
     }
 
     /// Adds a text that is not empty.
-    pub(super) fn text(&mut self, key: &str, text: &str) -> &mut MapWriter {
+    pub(crate) fn text(&mut self, key: &str, text: &str) -> &mut MapWriter {
         if !text.is_empty() {
             self.put(key, Yaml::Text(text.to_owned()));
         }
@@ -113,7 +113,7 @@ impl MapWriter {
     }
 
     /// Adds a number that is not 0.
-    pub(super) fn number(&mut self, key: &str, number: u64) -> &mut MapWriter {
+    pub(crate) fn number(&mut self, key: &str, number: u64) -> &mut MapWriter {
         if number != 0 {
             self.put(key, Yaml::Plain(number.to_string()));
         }
@@ -121,7 +121,7 @@ impl MapWriter {
     }
 
     /// Adds a list that is not empty.
-    pub(super) fn list(&mut self, key: &str, items: Vec<Yaml>) -> &mut MapWriter {
+    pub(crate) fn list(&mut self, key: &str, items: Vec<Yaml>) -> &mut MapWriter {
         if !items.is_empty() {
             self.put(key, Yaml::List(items));
         }
@@ -129,7 +129,7 @@ impl MapWriter {
     }
 
     /// Adds a map that is not empty.
-    pub(super) fn map(&mut self, key: &str, map: MapWriter) -> &mut MapWriter {
+    pub(crate) fn map(&mut self, key: &str, map: MapWriter) -> &mut MapWriter {
         if !map.0.is_empty() {
             self.put(key, map.done());
         }
@@ -137,7 +137,7 @@ impl MapWriter {
     }
 
     /// Returns the map.
-    pub(super) fn done(self) -> Yaml {
+    pub(crate) fn done(self) -> Yaml {
         Yaml::Map(self.0)
     }
 }

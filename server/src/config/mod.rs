@@ -13,7 +13,7 @@ mod alerting;
 mod auth;
 mod client_file;
 mod discovery;
-mod emit;
+pub(crate) mod emit;
 mod error;
 mod expand;
 pub(crate) mod fields;
@@ -21,6 +21,7 @@ mod global;
 mod http_client;
 mod kubeconfig;
 mod kubernetes;
+mod limits_config;
 mod logs;
 mod otlp;
 mod print;
@@ -52,6 +53,7 @@ pub use discovery::parse_groups as parse_target_groups;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use global::Global;
 pub use kubeconfig::parse_kubeconfig;
+pub use limits_config::{LogsConfig, RetentionStream};
 pub use relabel::parse_rules as parse_relabel_rules;
 pub use remote_write::{MetadataConfig, QueueConfig, RemoteWrite, WriteMessage};
 pub use storage::{Retention, StorageConfig};
@@ -65,6 +67,8 @@ pub struct Config {
     pub alerting: Alerting,
     /// Patterns of the files that rules are read from.
     pub rule_files: Vec<String>,
+    /// Patterns of the files that rules over logs are read from.
+    pub log_rule_files: Vec<String>,
     /// The jobs of the file itself, in its order.
     pub scrape_configs: Vec<ScrapeConfig>,
     /// Patterns of the files that more jobs are read from.
@@ -77,6 +81,8 @@ pub struct Config {
     pub remote_write: Vec<RemoteWrite>,
     /// How long samples are kept, and what else the store is told.
     pub storage: StorageConfig,
+    /// What of logs is accepted, and how long it is kept.
+    pub logs: LogsConfig,
     /// Logs that are followed, those of a file of Promtail last; names are unique.
     pub log_configs: Vec<LogJob>,
     /// What all followed logs share.
@@ -182,10 +188,14 @@ fn read(root: &yaml::Node, dir: &Path, problems: &mut Problems) -> Config {
     if let Some(node) = fields.take("storage") {
         config.storage = storage::read(node, problems);
     }
+    if let Some(node) = fields.take("limits_config") {
+        config.logs = limits_config::read(node, problems, &mut config.warnings);
+    }
     if let Some(node) = fields.take("alerting") {
         config.alerting = alerting::read(node, config.global.name_validation, dir, problems);
     }
     config.rule_files = patterns(&mut fields, "rule_files", "rule", dir, problems);
+    config.log_rule_files = patterns(&mut fields, "log_rule_files", "rule", dir, problems);
     let what = "scrape config";
     config.scrape_config_files = patterns(&mut fields, "scrape_config_files", what, dir, problems);
     for (job, at) in read_jobs(&mut fields, dir, &config.global, problems) {

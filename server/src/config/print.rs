@@ -30,6 +30,10 @@ impl Config {
                 self.rule_files.iter().map(|p| text(p)).collect(),
             )
             .list(
+                "log_rule_files",
+                self.log_rule_files.iter().map(|p| text(p)).collect(),
+            )
+            .list(
                 "scrape_config_files",
                 self.scrape_config_files.iter().map(|p| text(p)).collect(),
             )

@@ -10,6 +10,7 @@ mod config;
 mod features;
 mod ignored;
 mod log_queries;
+mod logs;
 mod query;
 mod remote_read;
 mod rules;
@@ -57,6 +58,9 @@ pub(crate) struct Flags {
 
     #[command(flatten)]
     pub(crate) storage: storage::StorageFlags,
+
+    #[command(flatten)]
+    pub(crate) logs: logs::LogFlags,
 
     #[command(flatten)]
     pub(crate) web: web::WebFlags,

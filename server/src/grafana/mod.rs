@@ -1,7 +1,7 @@
 //! `kymo grafana provisioning`: files that make a Grafana know a Kymo from its start on.
 //!
 //! Grafana reads `provisioning/datasources/*.yaml` and `provisioning/dashboards/*.yaml`
-//! when it starts. Written are a data source of the type Prometheus, a provider of
+//! when it starts. Written are data sources of the types Prometheus and Loki, a provider of
 //! dashboards, and the dashboards: one of Kymo's own health, one of the hosts.
 
 mod dashboards;
@@ -22,6 +22,10 @@ use dashboards::Dashboard;
 
 /// The identifier of the data source, which the dashboards name.
 const SOURCE_UID: &str = "kymo";
+/// The identifier of the data source of logs, to which trace ids link.
+const LOGS_UID: &str = "kymo-logs";
+/// All lines with an id, in any stream; `$` stands twice for itself in such a file.
+const LINES_OF_TRACE: &str = "{service_name=~\".+\"} |= `$${__value.raw}`";
 
 /// The command line behind `kymo grafana`.
 #[derive(Debug, Parser)]
@@ -91,7 +95,7 @@ pub(crate) fn run(call: Call) -> Result<ExitCode, Exit> {
 fn provision(args: &ProvisioningArgs) -> Result<(), String> {
     let folder = absolute(&args.dir)?.join("dashboards/kymo");
     let mut files = vec![
-        (PathBuf::from("datasources/kymo.yaml"), source(args)),
+        (PathBuf::from("datasources/kymo.yaml"), sources(args)),
         (PathBuf::from("dashboards/kymo.yaml"), provider(&folder)),
     ];
     for dashboard in Dashboard::all(SOURCE_UID) {
@@ -126,8 +130,20 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// JSON is YAML, too: nothing has to be quoted by hand.
-fn source(args: &ProvisioningArgs) -> String {
-    let mut source = json!({
+fn sources(args: &ProvisioningArgs) -> String {
+    let mut sources = [metrics_source(args), logs_source(args)];
+    if let Some(user) = &args.user {
+        for source in &mut sources {
+            source["basicAuth"] = true.into();
+            source["basicAuthUser"] = user.as_str().into();
+            source["secureJsonData"] = json!({ "basicAuthPassword": "$KYMO_PASSWORD" });
+        }
+    }
+    document(&json!({ "apiVersion": 1, "datasources": sources }))
+}
+
+fn metrics_source(args: &ProvisioningArgs) -> serde_json::Value {
+    json!({
         "name": "Kymo",
         "uid": SOURCE_UID,
         "type": "prometheus",
@@ -142,13 +158,34 @@ fn source(args: &ProvisioningArgs) -> String {
             "prometheusVersion": "3.0.0",
             "cacheLevel": "Low",
         },
-    });
-    if let Some(user) = &args.user {
-        source["basicAuth"] = true.into();
-        source["basicAuthUser"] = user.as_str().into();
-        source["secureJsonData"] = json!({ "basicAuthPassword": "$KYMO_PASSWORD" });
-    }
-    document(&json!({ "apiVersion": 1, "datasources": [source] }))
+    })
+}
+
+fn logs_source(args: &ProvisioningArgs) -> serde_json::Value {
+    let link = |matcher: &str, regex: &str| {
+        json!({
+            "name": "trace_id",
+            "matcherType": matcher,
+            "matcherRegex": regex,
+            "datasourceUid": LOGS_UID,
+            "url": LINES_OF_TRACE,
+            "urlDisplayLabel": "All lines of this trace",
+        })
+    };
+    json!({
+        "name": "Kymo logs",
+        "uid": LOGS_UID,
+        "type": "loki",
+        "access": "proxy",
+        "url": args.url.as_str().trim_end_matches('/'),
+        "jsonData": {
+            "maxLines": 1000,
+            "derivedFields": [
+                link("label", "^trace_?id$"),
+                link("regex", "trace_?[iI][dD]\\\\?\"?[=:]\\s*\\\\?\"?(\\w+)"),
+            ],
+        },
+    })
 }
 
 fn provider(folder: &Path) -> String {
@@ -195,6 +232,33 @@ mod tests {
             "http://kymo.test:9090/prefix"
         );
         assert_eq!(source["datasources"][0]["jsonData"]["timeInterval"], "5s");
+        let logs = &source["datasources"][1];
+        assert_eq!(
+            (&logs["type"], &logs["url"]),
+            (&json!("loki"), &source["datasources"][0]["url"])
+        );
+        assert_eq!(logs["basicAuthUser"], "grafana");
+        let query = LINES_OF_TRACE.replace("$${__value.raw}", "4bf92f35");
+        assert!(kymo_query::logql::parse_log(&query).is_ok(), "{query}");
+        let links = logs["jsonData"]["derivedFields"].as_array().unwrap();
+        let finds = |link: &serde_json::Value, text: &str| {
+            let pattern = format!(".*{}.*", link["matcherRegex"].as_str().unwrap());
+            let matcher = kymo_storage::model::Matcher::new(
+                kymo_storage::model::MatchOp::Regex,
+                "line",
+                &pattern,
+            );
+            matcher.unwrap().matches(text)
+        };
+        assert!(finds(&links[0], "trace_id") && !finds(&links[0], "traces"));
+        for line in [
+            "level=info traceID=4bf92f35 x=y",
+            "trace_id=\"4bf92f35\"",
+            "{\"trace_id\": \"4bf92f35\"}",
+            "{\"m\":\"{\\\"traceid\\\":\\\"4bf92f35\\\"}\"}",
+        ] {
+            assert!(finds(&links[1], line), "{line}");
+        }
         let provider: serde_json::Value =
             serde_json::from_str(&read("dashboards/kymo.yaml")).unwrap();
         let path = provider["providers"][0]["options"]["path"]

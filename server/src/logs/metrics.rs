@@ -103,6 +103,27 @@ fn stored(writer: &mut TextWriter, stats: &LogStats) {
             stats.wal_segments,
         ),
         ("kymo_logs_wal_bytes", "Bytes of these.", stats.wal_bytes),
+        ("kymo_logs_parts", "Parts on disk.", stats.parts),
+        (
+            "kymo_logs_parts_bytes",
+            "Bytes of the files of parts.",
+            stats.parts_bytes,
+        ),
+        (
+            "kymo_logs_parts_entries",
+            "Entries in parts.",
+            stats.parts_entries,
+        ),
+        (
+            "kymo_logs_parts_line_bytes",
+            "Bytes of the lines of these, as they came.",
+            stats.parts_line_bytes,
+        ),
+        (
+            "kymo_logs_deletions_pending",
+            "Deletions that hide entries that are still on disk.",
+            stats.deletions_pending,
+        ),
         (
             "kymo_logs_poisoned",
             "Whether the store of logs takes no more writes because the disk failed.",
@@ -151,6 +172,36 @@ fn stored(writer: &mut TextWriter, stats: &LogStats) {
             "kymo_logs_wal_syncs_total",
             "How often the log was forced to the disk.",
             stats.wal_syncs_total,
+        ),
+        (
+            "kymo_logs_flushes_total",
+            "Flushes of memory to parts.",
+            stats.flushes_total,
+        ),
+        (
+            "kymo_logs_flush_failures_total",
+            "Flushes that failed.",
+            stats.flush_failures_total,
+        ),
+        (
+            "kymo_logs_merges_total",
+            "Merges of parts.",
+            stats.merges_total,
+        ),
+        (
+            "kymo_logs_cleanings_total",
+            "Parts written anew because of deletions or retention.",
+            stats.cleanings_total,
+        ),
+        (
+            "kymo_logs_dropped_by_time_total",
+            "Parts dropped because of their age.",
+            stats.dropped_by_time_total,
+        ),
+        (
+            "kymo_logs_dropped_by_size_total",
+            "Parts dropped for want of allowed space.",
+            stats.dropped_by_size_total,
         ),
         (
             "kymo_logs_damages_total",

@@ -1,10 +1,13 @@
 //! Logs in the server: what receives them, and the opening of their store.
 
+pub(crate) mod filter;
+mod maintenance;
 mod metrics;
 mod open;
 
 use kymo_ingest::loki::{BodyLimits, Limits, Receiver};
 
+pub(crate) use maintenance::LogMaintenance;
 pub(crate) use metrics::write as write_metrics;
 pub(crate) use open::open;
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use kymo_storage::logs::{LogRecovery, LogStore, LogStoreOptions};
+use kymo_storage::logs::{FilterCompiler, LogRecovery, LogStore, LogStoreOptions};
 use tracing::info;
 
+use super::filter;
 use crate::app::App;
 use crate::clock;
 use crate::work::maintenance;
@@ -17,6 +18,13 @@ pub(crate) async fn open(app: &App) -> anyhow::Result<Arc<LogStore>> {
     let storage = &app.flags.storage;
     let mut options = LogStoreOptions::new(storage.path.clone());
     options.wal_sync = storage.wal_sync.into();
+    let limits = &app.config.current().logs.limits;
+    options.behind_limit_ns = limits.max_behind_newest_ns;
+    options.max_streams = limits.max_streams;
+    options.filters = Some(FilterCompiler::new(filter::compile));
+    // A small machine has small parts.
+    let share = usize::try_from(app.memory.limit() / 16).unwrap_or(usize::MAX);
+    options.flush_bytes = options.flush_bytes.min(share);
     let began = clock::monotonic();
     let opened = tokio::task::spawn_blocking(move || LogStore::open(&options));
     let (store, recovery) = opened.await??;
@@ -25,6 +33,7 @@ pub(crate) async fn open(app: &App) -> anyhow::Result<Arc<LogStore>> {
         entries,
         segments,
         wal_bytes,
+        parts,
         damages,
         ..
     } = &recovery;
@@ -37,6 +46,7 @@ pub(crate) async fn open(app: &App) -> anyhow::Result<Arc<LogStore>> {
         entries,
         segments,
         wal_bytes,
+        parts,
         ?took,
         "store of logs is open"
     );

@@ -15,6 +15,7 @@ use super::build;
 use super::discovery;
 use super::exposition::{Format, Kind, TextWriter};
 use super::families::Family;
+use super::log_queries::LogQueryMetrics;
 use super::process;
 use super::rules;
 use super::scrape;
@@ -38,6 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) http: HttpMetrics,
     pub(crate) federation: FederationMetrics,
     pub(crate) queries: QueryMetrics,
+    pub(crate) log_queries: LogQueryMetrics,
     pub(crate) reload: ReloadMetrics,
     pub(crate) store: StoreMetrics,
 }
@@ -297,6 +299,7 @@ fn write(app: &App, writer: &mut TextWriter) {
     app.metrics.http.write(writer);
     app.metrics.federation.write(writer);
     app.metrics.queries.write(writer, app);
+    app.metrics.log_queries.write(writer, &app.tails);
     writer.gauge(
         "prometheus_remote_read_handler_queries",
         "The current number of remote read queries that are either in execution or queued on the handler.",

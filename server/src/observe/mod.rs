@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod exposition;
 pub(crate) mod families;
+pub(crate) mod log_queries;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod summary;

@@ -15,6 +15,7 @@ use crate::client::{ApiError, HttpFlags, Server, form, parse_pair};
 use crate::clock;
 use crate::commands::{Call, PromqlFlags};
 use crate::flags::{Exit, parse_duration};
+use crate::log_client;
 use crate::terminal::{complain, say};
 use data::Data;
 use print::Format;
@@ -70,6 +71,8 @@ enum Command {
     Labels(LabelsArgs),
     /// Show how many buckets the histograms of selectors use.
     Analyze(analyze::AnalyzeArgs),
+    /// Show entries of logs, or numbers made of them.
+    Logs(Box<log_client::LogsArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -173,6 +176,7 @@ pub(crate) fn run(call: Call) -> Result<ExitCode, Exit> {
         Command::Series(args) => series(args, &line),
         Command::Labels(args) => labels(args, &line),
         Command::Analyze(args) => analyze::run(args, &line.http),
+        Command::Logs(args) => log_client::query(args, &line.http),
     };
     match done {
         Ok(()) => Ok(ExitCode::SUCCESS),

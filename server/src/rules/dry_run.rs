@@ -140,6 +140,7 @@ impl DryRun {
             let evaluation = Evaluation {
                 engine: &self.engine,
                 source: &self.data,
+                logs: None,
                 cancel: &cancel,
                 at_ns: t_ms.saturating_mul(NS_PER_MS),
             };

@@ -1,12 +1,13 @@
 //! All groups: started from a configuration, changed by the next one, stopped.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use kymo_query::Engine;
-use kymo_query::rules::{Group, GroupSettings, Restore, RestoreOptions};
+use kymo_query::rules::{Group, GroupSettings, Language, Restore, RestoreOptions, RuleLogs};
 use kymo_storage::metrics::MetricStore;
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -14,6 +15,7 @@ use tracing::{error, info};
 
 use super::file::Accepted;
 use super::files::{self, FileGroup};
+use super::namespaces::Namespaces;
 use super::running::Running;
 use super::stats::RuleDurations;
 use crate::clock;
@@ -46,6 +48,8 @@ pub(crate) struct RuleOptions {
 /// What all groups share.
 pub(crate) struct Context {
     pub(super) store: Arc<MetricStore>,
+    /// Answers the queries of rules over logs; `None` where there are no logs.
+    pub(super) logs: Option<Arc<dyn RuleLogs>>,
     pub(super) engine: Engine,
     pub(super) memory: Arc<Memory>,
     pub(super) alerts: Arc<dyn AlertSink>,
@@ -57,12 +61,16 @@ pub(crate) struct Context {
     pub(super) evaluated_beside: AtomicUsize,
     external_url: String,
     path_prefix: String,
-    accepted: Accepted,
+    /// What rules that clients write may hold.
+    pub(super) accepted: Accepted,
+    pub(super) namespaces: Namespaces,
 }
 
 /// What an [`Evaluator`] works with.
 pub(crate) struct Setup {
     pub(crate) store: Arc<MetricStore>,
+    /// Answers the queries of rules over logs.
+    pub(crate) logs: Option<Arc<dyn RuleLogs>>,
     pub(crate) engine: Engine,
     pub(crate) memory: Arc<Memory>,
     pub(crate) alerts: Arc<dyn AlertSink>,
@@ -71,15 +79,17 @@ pub(crate) struct Setup {
     /// The server's URL from outside, without a slash at its end, and its path.
     pub(crate) external_url: String,
     pub(crate) path_prefix: String,
+    /// The data directory, for rules that clients write.
+    pub(crate) data: PathBuf,
 }
 
 /// Evaluates the rules of a configuration.
 pub(crate) struct Evaluator {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     groups: RwLock<Groups>,
     /// Held while groups change.
-    turn: tokio::sync::Mutex<Turn>,
-    stop: watch::Sender<bool>,
+    pub(super) turn: tokio::sync::Mutex<Turn>,
+    pub(super) stop: watch::Sender<bool>,
 }
 
 /// Groups by file and name.
@@ -87,9 +97,10 @@ type Groups = BTreeMap<(String, String), Arc<Running>>;
 
 /// What must not be done twice at a time.
 #[derive(Debug, Default)]
-struct Turn {
-    /// Only groups of the first configuration look for the state of an earlier run.
-    is_begun: bool,
+pub(super) struct Turn {
+    /// The groups of the last configuration and what counts for them. Only groups of the
+    /// first one look for the state of an earlier run.
+    configured: Option<(Vec<FileGroup>, GroupSettings)>,
 }
 
 impl std::fmt::Debug for Evaluator {
@@ -115,6 +126,7 @@ impl Evaluator {
         let promql = setup.engine.options().enable;
         let context = Context {
             store: setup.store,
+            logs: setup.logs,
             engine: setup.engine,
             memory: setup.memory,
             alerts: setup.alerts,
@@ -126,9 +138,11 @@ impl Evaluator {
             external_url: setup.external_url,
             path_prefix: setup.path_prefix,
             accepted: Accepted {
+                language: Language::LogQl,
                 promql,
                 ..Accepted::default()
             },
+            namespaces: Namespaces::below(&setup.data),
         };
         Ok(Evaluator {
             context: Arc::new(context),
@@ -143,6 +157,13 @@ impl Evaluator {
         self.groups.read().values().cloned().collect()
     }
 
+    /// Returns the groups whose expressions are in one language.
+    pub(crate) fn groups_of(&self, language: Language) -> Vec<Arc<Running>> {
+        let mut groups = self.groups();
+        groups.retain(|running| running.group().definition().language == language);
+        groups
+    }
+
     /// Returns durations of all rules and groups.
     pub(crate) fn durations(&self) -> &RuleDurations {
         &self.context.durations
@@ -155,11 +176,40 @@ impl Evaluator {
         if *self.stop.borrow() {
             return;
         }
-        let restore = match std::mem::replace(&mut turn.is_begun, true) {
-            false => Restore::Later,
-            true => Restore::Nothing,
+        let defaults = self.defaults(config);
+        let restore = match turn.configured.replace((groups, defaults)) {
+            None => Restore::Later,
+            Some(_) => Restore::Nothing,
         };
-        self.replace(groups, &self.defaults(config), restore).await;
+        let read = |namespaces: &Namespaces, accepted: &Accepted| namespaces.read(accepted);
+        self.renew(&turn, restore, read).await;
+    }
+
+    /// Does something with the rules that clients write, then runs all groups as they are
+    /// after it.
+    pub(super) async fn renew<T: Send + 'static>(
+        &self,
+        turn: &Turn,
+        restore: Restore,
+        work: impl FnOnce(&Namespaces, &Accepted) -> T + Send + 'static,
+    ) -> Option<T> {
+        let context = Arc::clone(&self.context);
+        let on_disk = tokio::task::spawn_blocking(move || {
+            let Context {
+                namespaces,
+                accepted,
+                ..
+            } = &*context;
+            (work(namespaces, accepted), namespaces.read(accepted))
+        });
+        // It does not panic, and is not stopped.
+        let (done, written) = on_disk.await.ok()?;
+        if let Some((groups, defaults)) = &turn.configured {
+            let mut groups = groups.clone();
+            groups.extend(written);
+            self.replace(groups, defaults, restore).await;
+        }
+        Some(done)
     }
 
     /// Reads the rules of a configuration, and changes nothing.
@@ -167,12 +217,8 @@ impl Evaluator {
     /// # Errors
     /// A file has a mistake.
     pub(crate) async fn prepare(&self, config: &Config) -> Result<Vec<FileGroup>, String> {
-        let patterns = config.rule_files.clone();
-        let accepted = Accepted {
-            names: config.global.name_validation,
-            ..self.context.accepted.clone()
-        };
-        let read = tokio::task::spawn_blocking(move || files::read(&patterns, &accepted)).await;
+        let (config, promql) = (config.clone(), self.context.accepted.promql);
+        let read = tokio::task::spawn_blocking(move || files::of_config(&config, promql)).await;
         let mistakes = match read {
             Ok(Ok(groups)) => return Ok(groups),
             Ok(Err(mistakes)) => mistakes,

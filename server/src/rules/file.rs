@@ -10,8 +10,11 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
+use kymo_query::logql;
 use kymo_query::promql::{Features, parse_expr};
-use kymo_query::rules::{AlertSettings, GroupDefinition, Pairs, RuleDefinition, RuleKind};
+use kymo_query::rules::{
+    AlertSettings, GroupDefinition, Language, LogsExpr, Pairs, RuleDefinition, RuleExpr, RuleKind,
+};
 use kymo_query::template::alert;
 use kymo_storage::compat::duration::parse_prometheus;
 use kymo_storage::compat::name::NameValidation;
@@ -30,7 +33,9 @@ pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
 pub(crate) struct Accepted {
     /// Which names are allowed.
     pub(crate) names: NameValidation,
-    /// Which optional parts of PromQL are.
+    /// What the expressions are written in.
+    pub(crate) language: Language,
+    /// Which optional parts of PromQL are allowed.
     pub(crate) promql: Features,
     /// Whether keys that nobody knows are passed over.
     pub(crate) unknown_keys: bool,
@@ -111,6 +116,35 @@ pub(crate) fn parse(
         Ok(read)
     } else {
         Err(failed(reader.problems.into_sorted()))
+    }
+}
+
+/// Checks the text of one group, which stands alone; `name` is what its mistakes name.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn parse_group(
+    name: &str,
+    text: &str,
+    accepted: &Accepted,
+) -> Result<GroupDefinition, RuleFileError> {
+    let failed = |problems| RuleFileError {
+        file: name.to_owned(),
+        problems,
+    };
+    let document = yaml::parse(text).map_err(|error| failed(vec![error.into()]))?;
+    let mut reader = Reader {
+        accepted,
+        problems: Problems::default(),
+    };
+    let (group, place) = reader.group(&document.root);
+    if group.name.is_empty() && reader.problems.is_empty() {
+        let text = "Groupname must not be empty";
+        reader.problems.value(place.at, text);
+    }
+    match reader.problems.is_empty() {
+        true => Ok(group),
+        false => Err(failed(reader.problems.into_sorted())),
     }
 }
 
@@ -260,6 +294,7 @@ impl Reader<'_> {
         }
         let group = GroupDefinition {
             name,
+            language: self.accepted.language,
             // Zero, too, means the interval of the configuration.
             interval_ms: interval_ms.filter(|&ms| ms > 0),
             query_offset_ms,
@@ -284,7 +319,7 @@ impl Reader<'_> {
             alert => alert.to_owned(),
         };
         let place = format!("group {}, rule {number}, {}: ", quote(group), quote(&name));
-        let expr = self.check_expr(&draft, &place);
+        let expr = self.check_expr(&draft, group, &place);
         self.check_kind(&draft, &place);
         self.check_labels(&draft.labels, &place);
         for (at, name, _) in &draft.annotations {
@@ -375,17 +410,30 @@ impl Reader<'_> {
         }
     }
 
-    fn check_expr(&mut self, draft: &Draft, place: &str) -> Option<kymo_query::promql::ast::Expr> {
+    fn check_expr(&mut self, draft: &Draft, group: &str, place: &str) -> Option<RuleExpr> {
         let (text, at) = &draft.expr;
         if text.is_empty() {
             let text = format!("{place}field 'expr' must be set in rule");
             self.problems.value(*at, text);
             return None;
         }
-        match parse_expr(text, &self.accepted.promql) {
+        let read = match self.accepted.language {
+            Language::PromQl => parse_expr(text, &self.accepted.promql)
+                .map(RuleExpr::Metrics)
+                .map_err(|error| format!("{place}could not parse expression: {error}")),
+            Language::LogQl => logs_expr(text).map_err(|error| {
+                let (kind, name) = match draft.alert.0.as_str() {
+                    "" => ("record", draft.record.0.as_str()),
+                    alert => ("alert", alert),
+                };
+                format!(
+                    "could not parse expression for {kind} '{name}' in group '{group}': {error}"
+                )
+            }),
+        };
+        match read {
             Ok(expr) => Some(expr),
-            Err(error) => {
-                let text = format!("{place}could not parse expression: {error}");
+            Err(text) => {
                 self.problems.value(*at, text);
                 None
             }
@@ -408,9 +456,13 @@ impl Reader<'_> {
             return;
         }
         let template = format!("__alert_{}", draft.alert.0);
+        let prefix = match self.accepted.language {
+            Language::PromQl => alert::Prefix::Alert,
+            Language::LogQl => alert::Prefix::LogAlert,
+        };
         for (what, pairs) in [("label", &draft.labels), ("annotation", &draft.annotations)] {
             for (at, name, text) in pairs {
-                if let Err(error) = alert::check(&template, text) {
+                if let Err(error) = alert::check(&template, text, prefix) {
                     let name = quote(name);
                     let text = format!("{place}{what} {name}: {error}");
                     self.problems.value(*at, text);
@@ -440,6 +492,19 @@ impl Reader<'_> {
                 Some((at, name, value))
             })
             .collect()
+    }
+}
+
+/// Reads an expression over logs, which has to give numbers.
+fn logs_expr(text: &str) -> Result<RuleExpr, String> {
+    let expr = logql::parse(text).map_err(|error| error.to_string())?;
+    match expr.as_metric() {
+        Some(_) => Ok(RuleExpr::Logs(LogsExpr::new(text, expr))),
+        None => Err(
+            "only sample expression supported; count the entries, as in \
+                     count_over_time({...}[5m])"
+                .to_owned(),
+        ),
     }
 }
 

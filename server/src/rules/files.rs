@@ -1,14 +1,46 @@
 //! All rule files of a configuration.
 
 use kymo_ingest::discovery::glob;
-use kymo_query::rules::GroupDefinition;
+use kymo_query::promql::Features;
+use kymo_query::rules::{GroupDefinition, Language};
 use kymo_storage::compat::quote::quote;
 use tracing::warn;
 
 use super::file::{self, Accepted};
+use crate::config::Config;
 
 /// A group and the file it stands in, as the patterns name it.
 pub(crate) type FileGroup = (String, GroupDefinition);
+
+/// Reads all rule files of a configuration: those over metrics, then those over logs.
+/// Blocks on the disk.
+///
+/// # Errors
+/// Everything that is wrong with any of them.
+pub(crate) fn of_config(config: &Config, promql: Features) -> Result<Vec<FileGroup>, Vec<String>> {
+    let accepted = Accepted {
+        names: config.global.name_validation,
+        promql,
+        ..Accepted::default()
+    };
+    let over_logs = Accepted {
+        language: Language::LogQl,
+        ..accepted.clone()
+    };
+    let metrics = read(&config.rule_files, &accepted);
+    let logs = read(&config.log_rule_files, &over_logs);
+    match (metrics, logs) {
+        (Ok(mut groups), Ok(more)) => {
+            groups.extend(more);
+            Ok(groups)
+        }
+        (Err(mut mistakes), Err(more)) => {
+            mistakes.extend(more);
+            Err(mistakes)
+        }
+        (Err(mistakes), Ok(_)) | (Ok(_), Err(mistakes)) => Err(mistakes),
+    }
+}
 
 /// Reads the files that fit the patterns, each pattern's files in order of name. Blocks
 /// on the disk.

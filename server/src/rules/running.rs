@@ -359,6 +359,7 @@ impl Round<'_> {
         let evaluation = Evaluation {
             engine: &context.engine,
             source: &*context.store,
+            logs: context.logs.as_deref(),
             cancel: &cancel,
             at_ns: self.at_ns,
         };

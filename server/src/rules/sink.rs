@@ -1,7 +1,7 @@
 //! Results of rules on their way into the store, and alerts on theirs to receivers.
 
-use kymo_query::rules::{Alert, Rule, RuleSink, RuleWriter};
-use kymo_query::{PointValue, QueryError, QueryStats};
+use kymo_query::rules::{Alert, Rule, RuleError, RuleExpr, RuleSink, RuleWriter};
+use kymo_query::{PointValue, QueryStats};
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, SeriesRef};
 use kymo_storage::model::histogram::{FloatHistogram, Histogram};
@@ -110,7 +110,7 @@ impl RuleSink for StoreSink<'_> {
         })
     }
 
-    fn queried(&self, rule: &Rule, t_ms: i64, outcome: Result<QueryStats, &QueryError>) {
+    fn queried(&self, rule: &Rule, t_ms: i64, outcome: Result<QueryStats, &RuleError>) {
         let log = &self.context.query_log;
         if !log.is_on() {
             return;
@@ -132,11 +132,12 @@ impl RuleSink for StoreSink<'_> {
     }
 
     fn send(&self, rule: &Rule, alerts: Vec<Alert>) {
-        let generator_url = format!(
-            "{}/graph?g0.expr={}&g0.tab=1",
-            self.running.group().settings().external_url,
-            query_escape(rule.query())
-        );
+        let external = &self.running.group().settings().external_url;
+        let query = query_escape(rule.query());
+        let generator_url = match &rule.definition().expr {
+            RuleExpr::Metrics(_) => format!("{external}/graph?g0.expr={query}&g0.tab=1"),
+            RuleExpr::Logs(_) => format!("{external}/logs?q={query}"),
+        };
         let outgoing = alerts.into_iter().map(|alert| OutgoingAlert {
             starts_at_ms: alert.fired_at_ns.unwrap_or_default().div_euclid(NS_PER_MS),
             ends_at_ms: alert.ends_at_ns().unwrap_or_default().div_euclid(NS_PER_MS),

@@ -216,6 +216,7 @@ impl<'a> Running<'a> {
         let evaluation = Evaluation {
             engine: &self.engine,
             source: &self.data,
+            logs: None,
             cancel: &Cancel::new(),
             at_ns: self.test.start_ms * NS_PER_MS + at_ns,
         };

@@ -92,10 +92,12 @@ fn checksum(file: &Path) -> Result<Checksum, String> {
     let config = config::parse(&String::from_utf8_lossy(&text), dir).unwrap_or_default();
     let Config {
         rule_files,
+        log_rule_files,
         scrape_config_files,
         ..
     } = config;
-    for pattern in rule_files.iter().chain(&scrape_config_files) {
+    let all = [rule_files, log_rule_files, scrape_config_files];
+    for pattern in all.iter().flatten() {
         for path in glob(pattern).map_err(|error| format!("{pattern}: {error}"))? {
             context.update(path.as_os_str().as_encoded_bytes());
             context.update(&read(&path)?);

@@ -71,7 +71,7 @@ pub(crate) struct Signal {
 
 impl Signal {
     /// Waits for at most `limit`; true when it is time to stop.
-    fn wait(&self, limit: Duration) -> bool {
+    pub(crate) fn wait(&self, limit: Duration) -> bool {
         let mut stopping = self.stopping.lock();
         if !*stopping {
             self.changed.wait_for(&mut stopping, limit);
@@ -79,7 +79,7 @@ impl Signal {
         *stopping
     }
 
-    fn stop(&self) {
+    pub(crate) fn stop(&self) {
         *self.stopping.lock() = true;
         self.changed.notify_all();
     }
@@ -264,7 +264,7 @@ impl Caretaker {
 }
 
 /// Sleeps as long as the work took, and breaks off when it is time to stop.
-fn pace(signal: Arc<Signal>) -> impl FnMut() -> ControlFlow<()> {
+pub(crate) fn pace(signal: Arc<Signal>) -> impl FnMut() -> ControlFlow<()> {
     let mut awake_since = clock::monotonic();
     move || {
         let worked = awake_since.elapsed();
@@ -314,7 +314,7 @@ fn describe(done: &Compacted, took: Duration) {
 }
 
 /// Niceness is a matter of threads on Linux, where the order of disk requests follows it.
-fn lower_priority() {
+pub(crate) fn lower_priority() {
     if let Err(error) = rustix::process::setpriority_process(None, NICE) {
         warn!(%error, "the maintenance of the store runs with ordinary priority");
     }

@@ -4,7 +4,6 @@ pub(crate) mod active_queries;
 pub(crate) mod auto_reload;
 pub(crate) mod background;
 pub(crate) mod helpers;
-#[allow(dead_code, reason = "tails follow")]
 pub(crate) mod live;
 pub(crate) mod machine;
 pub(crate) mod maintenance;

@@ -14,6 +14,9 @@ const views: Record<string, string> = {
   heatmap: './query?q=rate(checkout_duration_seconds[5m])&from=now-45m',
   table: './query?q=fleet_load&tab=table',
   error: './query?q=sum(rate(orders_total[5m]) by',
+  logs: './logs?q={service_name="shop"} |= "checkout"&from=now-50m',
+  explore:
+    './explore?m=sum by (shop) (rate(orders_total[5m]))&l={service_name="shop"}&from=now-45m',
   targets: './targets',
   discovery: './service-discovery',
   alerts: './alerts',

@@ -139,6 +139,61 @@ async function send(url: string, times: readonly number[], start: number) {
   if (!answer.ok) throw new Error(`metrics were refused: ${answer.status} ${await answer.text()}`);
 }
 
+type Line = [ms: number, text: string, metadata?: Record<string, string>];
+
+/** Sends lines of one stream; those of one millisecond keep their order. */
+export async function pushLines(url: string, stream: Record<string, string>, lines: Line[]) {
+  const values = lines.map(([ms, text, metadata], n) => {
+    const time = `${Math.round(ms)}${String(n % 1_000_000).padStart(6, '0')}`;
+    return metadata ? [time, text, metadata] : [time, text];
+  });
+  const answer = await fetch(`${url}loki/api/v1/push`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify({ streams: [{ stream, values }] }),
+  });
+  if (!answer.ok) throw new Error(`lines were refused: ${answer.status} ${await answer.text()}`);
+}
+
+/** Lines of the minutes that the metrics are of: a shop, the payment behind it, and one with many. */
+export async function seedLogs(url: string, start: number) {
+  const severity = ['info', 'info', 'info', 'info', 'debug', 'warn', 'info', 'error'];
+  const pods: Line[][] = [[], [], []];
+  const payment: Line[] = [];
+  for (let n = 0; n < 1500; n += 1) {
+    const ms = start + n * 2000;
+    const level = severity[n % severity.length] ?? 'info';
+    // Each second of the metrics has a trace, so exemplars have lines.
+    const trace_id = traceId(Math.round((ms - start) / 1000));
+    const status = level === 'error' ? 502 : 200;
+    const text = JSON.stringify({
+      level,
+      msg: `order ${n} ${level === 'error' ? 'failed' : 'taken'} in checkout`,
+      status,
+      took_ms: 20 + ((n * 37) % 400),
+      customer: { id: 1000 + (n % 90), country: ['de', 'fr', 'it'][n % 3] },
+      trace_id,
+    });
+    pods[n % 3]?.push([ms, text]);
+    payment.push([
+      ms + 500,
+      `level=${level} msg="charged" order=${n} trace_id=${trace_id}`,
+      { span_id: trace_id.slice(16) },
+    ]);
+  }
+  for (const [n, lines] of pods.entries()) {
+    await pushLines(url, { service_name: 'shop', pod: `pod-${n}` }, lines);
+  }
+  await pushLines(url, { service_name: 'payment', pod: 'pod-9' }, payment);
+  const many = Array.from({ length: 10_000 }, (_, n): Line => {
+    return [
+      start + n * 250,
+      `line ${n} of many, with some words so that it is about as long as usual`,
+    ];
+  });
+  await pushLines(url, { service_name: 'many' }, many);
+}
+
 /** Rules with an alert that fires and one that does not. */
 export const rules = `
 groups:

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::flush::DAY_NS;
 use super::*;
 use crate::fs::crash::{CrashDir, Cut, Faults, Loss};
 use crate::model::{Labels, LogEntry, NanoRange, StreamBatch};
@@ -18,12 +19,15 @@ fn on() -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
+/// Nanoseconds between two entries: days end soon, and their parts are merged.
+const STEP_NS: i64 = DAY_NS / 4;
+
 /// Pushes entry number `n` of three streams.
 fn write(store: &LogStore, n: i64) -> Result<Pushed, PushError> {
     let batches = ["a", "b", "c"].map(|app| StreamBatch {
         labels: Labels::from_pairs([("app", app)]),
         entries: vec![LogEntry {
-            t_ns: n,
+            t_ns: n * STEP_NS,
             line: format!("{app} {n}").into_bytes().into(),
             metadata: Default::default(),
         }],
@@ -40,8 +44,9 @@ fn read(store: &LogStore) -> Vec<i64> {
             let app = selection.streams()[entry.stream as usize]
                 .get("app")
                 .unwrap();
-            assert_eq!(entry.line, format!("{app} {}", entry.t_ns).as_bytes());
-            found.push(entry.t_ns);
+            let n = entry.t_ns / STEP_NS;
+            assert_eq!(entry.line, format!("{app} {n}").as_bytes());
+            found.push(n);
         });
         read.unwrap();
     }
@@ -93,43 +98,43 @@ fn a_full_disk_refuses_pushes_until_there_is_space() {
 /// A flush, a merge and a deletion that run out of space at every place they can.
 #[test]
 fn a_full_disk_loses_nothing_wherever_it_is_met() {
-    for room_bytes in (0..3000).step_by(37) {
+    for room_bytes in (0..9000).step_by(149) {
         let dir = CrashDir::new("/test");
         let options = options(SyncPolicy::Never);
         let (store, _) = LogStore::open_in(&dir, &options).unwrap();
-        for n in 1..=4 {
+        for n in 1..=10 {
             write(&store, n).unwrap();
             store.flush(&mut on).unwrap();
         }
-        write(&store, 5).unwrap();
+        write(&store, 11).unwrap();
         dir.set_faults(Faults {
             capacity_bytes: Some(dir.written_bytes() + room_bytes),
             ..Faults::default()
         });
         let _ = store.flush(&mut on);
-        assert_eq!(read(&store), all(1..=5));
+        assert_eq!(read(&store), all(1..=11));
         let _ = store.maintain(0, &LogRetention::default(), &mut on);
-        assert_eq!(read(&store), all(1..=5));
+        assert_eq!(read(&store), all(1..=11));
         let request = DeleteRequest {
             matchers: Vec::new(),
             range: NanoRange {
-                start_ns: 2,
-                end_ns: 4,
+                start_ns: 2 * STEP_NS,
+                end_ns: 4 * STEP_NS,
             },
             query: "{}".to_owned(),
             filter: None,
             created_ns: 0,
         };
         let left = match store.delete(request) {
-            Ok(_) => vec![1, 4, 5],
-            Err(_) => all(1..=5),
+            Ok(_) => [vec![1], all(4..=11)].concat(),
+            Err(_) => all(1..=11),
         };
         assert_eq!(read(&store), left, "room for {room_bytes} bytes");
         dir.set_faults(Faults::default());
         assert_eq!(store.poisoned(), None);
-        write(&store, 6).unwrap();
+        write(&store, 12).unwrap();
         let mut left = left;
-        left.push(6);
+        left.push(12);
         store.flush(&mut on).unwrap();
         store
             .maintain(0, &LogRetention::default(), &mut on)
@@ -189,7 +194,7 @@ fn acknowledged_pushes_survive_a_crash_anywhere() {
         for n in 1..=30 {
             write(&store, n).unwrap();
             acknowledged.push((dir.ops(), n));
-            if n % 5 == 0 {
+            if n % 2 == 0 {
                 store.flush(&mut on).unwrap();
             }
             if n % 10 == 0 {

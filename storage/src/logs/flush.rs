@@ -44,6 +44,10 @@ impl LogStore {
     /// Tells whether there is so much in memory, or so long, that [`LogStore::flush`]
     /// is to be called.
     pub fn flush_is_due(&self, now_ns: i64) -> bool {
+        if self.flushing.try_lock().is_none() {
+            // Somebody is at it.
+            return false;
+        }
         let mut state = self.state.lock();
         if state.table.is_empty() {
             return state.flushing.is_some();
@@ -180,7 +184,8 @@ impl LogStore {
         let mut state = self.state.lock();
         let removed = state.wal.remove_before(flushing.wal_from);
         drop(state);
-        removed.map_err(|error| self.log_failed(error))
+        // What is left is removed by the next flush, or at the next start.
+        removed.map_err(StorageError::from)
     }
 
     /// Returns the labels of the streams of a table, by id.

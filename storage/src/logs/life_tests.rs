@@ -15,9 +15,9 @@ use crate::fs::crash::{CrashDir, Cut, Loss};
 use crate::model::{Labels, LogEntry, MatchOp, Matcher, NanoRange, StreamBatch};
 
 /// Lives in an ordinary test run.
-const LIVES: u64 = 24;
+const LIVES: u64 = 16;
 /// Crashes that are tried of each.
-const CUTS_PER_LIFE: usize = 16;
+const CUTS_PER_LIFE: usize = 12;
 /// Operations of a life.
 const STEPS: usize = 60;
 /// Streams.
@@ -198,8 +198,13 @@ impl Life {
         };
         let found = read(self.store());
         let kept_from_ns = self.now_ns - time_ns;
-        let is_gone = |key: &(u64, i64)| key.1 < kept_from_ns && !found.contains_key(key);
-        self.content.retain(|key, _| !is_gone(key));
+        let none = Vec::new();
+        for (key, lines) in &mut self.content {
+            if key.1 < kept_from_ns {
+                let left = found.get(key).unwrap_or(&none);
+                lines.retain(|line| left.contains(line));
+            }
+        }
     }
 
     fn restart(&mut self) {

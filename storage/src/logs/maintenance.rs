@@ -16,6 +16,9 @@ use crate::metrics::{Damage, Pace};
 /// Processed deletions that are remembered.
 const KEPT_DELETIONS: usize = 1000;
 
+/// Row groups, the newest ones, of which readers may remember what they are.
+const KEPT_GROUPS: usize = 256;
+
 /// What a call of [`LogStore::maintain`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -89,7 +92,22 @@ impl LogStore {
         }
         self.settle_deletions()?;
         self.forget_streams();
+        self.release_groups();
         Ok(())
+    }
+
+    /// Frees what readers of old parts remember of row groups they have read.
+    fn release_groups(&self) {
+        let parts = self.state.lock().snapshot().parts;
+        let mut newest_first: Vec<_> = parts.iter().collect();
+        newest_first.sort_by_key(|part| std::cmp::Reverse(part.meta().last_ns));
+        let mut n_groups = 0;
+        for part in newest_first {
+            n_groups += part.groups().len();
+            if n_groups > KEPT_GROUPS {
+                part.reader().release();
+            }
+        }
     }
 
     /// Forgets the streams that have no entry any more.
@@ -97,7 +115,10 @@ impl LogStore {
         let mut state = self.state.lock();
         let mut live = RoaringBitmap::new();
         for part in state.parts.iter() {
-            live.extend(part.ids().iter().copied());
+            // A part may name streams of which nothing was kept.
+            let numbers: RoaringBitmap = part.groups().iter().flat_map(|g| &g.streams).collect();
+            let ids = numbers.into_iter();
+            live.extend(ids.filter_map(|number| part.ids().get(number as usize)));
         }
         live.extend(state.table.spans().map(|(id, _)| id));
         if let Some(flushing) = &state.flushing {

@@ -20,13 +20,16 @@ use crate::error::StorageError;
 use crate::index::Search;
 use crate::metrics::Pace;
 
-/// Most parts that are merged at once.
-const MAX_PARTS: usize = 16;
+/// Most parts that are merged at once: a row group of each may be in memory.
+const MAX_PARTS: usize = 8;
 /// Parts are not merged to more than this, in bytes of the file.
 const MAX_BYTES: u64 = 1 << 30;
-/// Parts of the newest day are merged when together they are so many times the largest of
-/// them; those of days that are over when they are so many times it.
-const GAIN: f64 = 4.0;
+/// Parts of the newest day are merged when there are more than this: rarely, because most
+/// of the work of pushing is to write entries again, and few parts cost a reader nothing.
+const MANY_PARTS: usize = 40;
+/// Parts are merged when together they are so many times the largest of them: those of the
+/// newest day, and those of days that are over.
+const GAIN: f64 = 2.0;
 const GAIN_OF_OLD: f64 = 1.5;
 /// A part is written anew when this share of its entries is over its time.
 const EXPIRED_SHARE: u64 = 4;
@@ -45,10 +48,16 @@ struct Candidate {
 /// these days, and its entries would not be in order any more.
 fn next(parts: &[Candidate], many_days: &[u64]) -> Option<Range<usize>> {
     let newest = parts.iter().map(|part| part.day).max()?;
+    let of_newest = parts.iter().filter(|part| part.day == newest);
+    let many = of_newest.count() > MANY_PARTS;
     let mut best: Option<(f64, Range<usize>)> = None;
     for start in 0..parts.len() {
         let day = parts[start].day;
-        let least = if day == newest { GAIN } else { GAIN_OF_OLD };
+        let least = match day == newest {
+            true if many => GAIN,
+            true => continue,
+            false => GAIN_OF_OLD,
+        };
         let (mut sum, mut largest) = (0u64, 1u64);
         for (n, part) in parts[start..].iter().take(MAX_PARTS).enumerate() {
             sum = sum.saturating_add(part.len_bytes);
@@ -91,7 +100,13 @@ impl LogStore {
         let Some(range) = next(&candidates, &many_days) else {
             return Ok(false);
         };
-        self.rewrite(&parts[range], now_ns, retention, pace)?;
+        // What is of the newest day is merged once more when the day is over.
+        let newest = candidates.last().map(|part| part.day);
+        let effort = match newest == Some(candidates[range.start].day) {
+            true => Effort::Flush,
+            false => Effort::Merge,
+        };
+        self.rewrite(&parts[range], effort, now_ns, retention, pace)?;
         Ok(true)
     }
 
@@ -112,7 +127,8 @@ impl LogStore {
                 || is_worth_cleaning(part, &retention.kept_from(part, now_ns))
         });
         let Some(part) = part else { return Ok(false) };
-        self.rewrite(std::slice::from_ref(part), now_ns, retention, pace)?;
+        let part = std::slice::from_ref(part);
+        self.rewrite(part, Effort::Merge, now_ns, retention, pace)?;
         Ok(true)
     }
 
@@ -120,6 +136,7 @@ impl LogStore {
     fn rewrite(
         &self,
         old: &[Arc<Served>],
+        effort: Effort,
         now_ns: i64,
         retention: &LogRetention,
         pace: &mut Pace<'_>,
@@ -144,7 +161,7 @@ impl LogStore {
             .map(|part| part.entry.applied)
             .fold(newest, u64::max);
         self.remove_leftover(id)?;
-        let writer = PartWriter::create(&self.parts_dir, &id.file_name(), Effort::Merge)?;
+        let writer = PartWriter::create(&self.parts_dir, &id.file_name(), effort)?;
         let readers: Vec<&PartReader> = old.iter().map(|part| part.reader()).collect();
         let keep = |reader: &PartReader, row: RowRef<'_>| {
             let number = readers
@@ -254,15 +271,17 @@ mod tests {
     #[test]
     fn parts_of_like_size_are_merged_and_others_left_alone() {
         assert_eq!(next(&parts(&[]), &[]), None);
-        assert_eq!(next(&parts(&[(1, 10), (1, 10), (1, 10)]), &[]), None);
-        assert_eq!(next(&parts(&[(1, 10); 4]), &[]), Some(0..4));
-        let after_a_large_one = [(1, 1000), (1, 10), (1, 10), (1, 10), (1, 10)];
-        assert_eq!(next(&parts(&after_a_large_one), &[]), Some(1..5));
+        assert_eq!(next(&parts(&[(1, 10); MANY_PARTS]), &[]), None);
+        let mut many = [(1, 10); MANY_PARTS + 1];
+        assert_eq!(next(&parts(&many), &[]), Some(0..8));
+        many[0] = (1, 1000);
+        assert_eq!(next(&parts(&many), &[]), Some(1..9));
         // A day that is over is brought to the end.
         assert_eq!(next(&parts(&[(1, 10), (1, 10), (2, 1)]), &[]), Some(0..2));
         assert_eq!(next(&parts(&[(1, 1000), (1, 10), (2, 1)]), &[]), None);
-        assert_eq!(next(&parts(&[(1, 10); 4]), &[2]), None);
-        assert_eq!(next(&parts(&[(1, 10); 6]), &[1]), Some(2..6));
+        let over = [(1, 10), (1, 10), (1, 10), (1, 10), (2, 1)];
+        assert_eq!(next(&parts(&over), &[1]), Some(2..4));
+        assert_eq!(next(&parts(&over[2..]), &[1]), None);
         // Days stay apart.
         assert_eq!(
             next(&parts(&[(1, 10), (2, 10), (3, 10), (4, 10)]), &[]),
@@ -285,7 +304,7 @@ mod tests {
                 sizes.splice(range, [(1, sum)]);
             }
         }
-        assert!(sizes.len() < 20, "{} parts", sizes.len());
-        assert!(written < 10_000 * 6, "{written} of 10000 bytes");
+        assert!(sizes.len() <= MANY_PARTS, "{} parts", sizes.len());
+        assert!(written < 10_000 * 4, "{written} of 10000 bytes");
     }
 }

@@ -36,6 +36,9 @@ mod crash_tests;
 #[cfg(test)]
 mod life_tests;
 #[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod shuttle_tests;
+#[cfg(test)]
 mod tests;
 
 pub use deletion::{

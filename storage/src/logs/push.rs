@@ -174,6 +174,7 @@ impl LogStore {
         batches: &[StreamBatch<'_>],
         scratch: &mut Scratch,
     ) -> Result<Pushed, StorageError> {
+        self.check_poison()?;
         let mut pushed = Pushed::default();
         reject_long(batches, &mut pushed);
         let places = pushed.rejected.iter();

@@ -53,18 +53,11 @@ pub(super) fn open(dir: &dyn Dir, options: &LogStoreOptions) -> Result<Opened, S
         shard: 0,
         segment_bytes: options.wal_segment_bytes,
     };
-    let mut notes = Vec::new();
-    for part in &parts {
-        for &id in part.ids() {
-            let note = note(&mut notes, id);
-            note.newest_ns = note.newest_ns.max(part.meta().last_ns);
-        }
-    }
     let mut replayer = Replayer {
         index,
         table: Table::new(manifest.wal_born),
         deletions: &deletions,
-        notes,
+        notes: Vec::new(),
         search: Search::default(),
         ids: Vec::new(),
         entries: 0,

@@ -13,7 +13,7 @@
 //! the reader then begins anew.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -31,6 +31,7 @@ use crate::fs::{Dir, DirLock, RealDir};
 use crate::index::{Index, Row, Search};
 use crate::model::Labels;
 use crate::options::SyncPolicy;
+use crate::sync::atomic::AtomicU64;
 use crate::wal::format::MAX_SERIES;
 use crate::wal::{Wal, WalError};
 

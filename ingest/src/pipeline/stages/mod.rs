@@ -192,11 +192,11 @@ fn compile(expression: &str) -> Result<std::sync::Arc<kymo_storage::compat::rege
         .map_err(|error| format!("could not compile regular expression: {error}"))
 }
 
+/// Names of labels, each with the extracted value that it takes.
+type Pairs = std::sync::Arc<[(std::sync::Arc<str>, std::sync::Arc<str>)]>;
+
 /// Checks that mapped names are names of labels, and fills in sources that are the name.
-fn label_mapping(
-    mapping: &Mapping,
-    empty: &str,
-) -> Result<std::sync::Arc<[(std::sync::Arc<str>, std::sync::Arc<str>)]>, String> {
+fn label_mapping(mapping: &Mapping, empty: &str) -> Result<Pairs, String> {
     if mapping.is_empty() {
         return Err(empty.to_owned());
     }

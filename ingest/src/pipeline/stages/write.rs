@@ -14,12 +14,13 @@ use super::super::languages::TextTemplate;
 use super::super::value::Value;
 use super::super::{Entry, Stage, Step, TENANT_LABEL};
 use super::extract::named_groups;
-use super::{compile, label_mapping, source_of};
+use super::{Pairs, compile, label_mapping, source_of};
 
 /// The colour codes that a terminal understands.
 const COLOUR: &str = "[\u{1b}\u{9b}][\\[\\]()#;?]*(?:(?:(?:[a-zA-Z\\d]*(?:;[a-zA-Z\\d]*)*)?\u{7})|(?:(?:\\d{1,4}(?:;\\d{0,4})*)?[\\dA-PRZcf-ntqry=><~]))";
 
-type Pairs = Arc<[(Arc<str>, Arc<str>)]>;
+/// A text after a replacement, and what named groups have become.
+type Replaced = (String, Vec<(Arc<str>, Value)>);
 
 /// Returns the extracted values that have a text.
 fn texts(entry: &Entry) -> Vec<(&str, Cow<'_, str>)> {
@@ -58,7 +59,7 @@ impl Replace {
 
     /// Returns the new text, and what named groups become. `None` where nothing matches, or
     /// a template fails.
-    fn replaced(&self, input: &str, entry: &Entry) -> Option<(String, Vec<(Arc<str>, Value)>)> {
+    fn replaced(&self, input: &str, entry: &Entry) -> Option<Replaced> {
         let matches = self.regex.captures_all(input);
         let first = matches.first()?;
         let known = texts(entry);

@@ -6,7 +6,7 @@
 use super::grid::Windows;
 
 /// Samples of a stretch of time, condensed.
-pub(super) trait Cell: Copy {
+pub(super) trait Cell: Copy + Send + 'static {
     /// Returns what is kept of one sample.
     fn one(t_ns: i64, value: f64) -> Self;
 
@@ -15,6 +15,11 @@ pub(super) trait Cell: Copy {
 
     /// Joins with what is later.
     fn join(self, later: Self) -> Self;
+
+    /// Joins with other samples of the same segment, which may be earlier or later.
+    fn merge(self, other: Self) -> Self {
+        self.join(other)
+    }
 }
 
 /// How many samples there are.
@@ -101,8 +106,8 @@ impl Cell for Moments {
         Moments {
             n: 1.0,
             mean: value,
-            // Zero, or NaN for what has no distances.
-            squares: value - value,
+            // What is not finite has no distances.
+            squares: if value.is_finite() { 0.0 } else { f64::NAN },
         }
     }
 
@@ -156,6 +161,19 @@ impl Cell for Ends {
         Ends {
             first: self.first,
             last: later.last,
+        }
+    }
+
+    fn merge(self, other: Ends) -> Ends {
+        let other_is_first = other.first.0 < self.first.0;
+        let other_is_last = other.last.0 >= self.last.0;
+        Ends {
+            first: if other_is_first {
+                other.first
+            } else {
+                self.first
+            },
+            last: if other_is_last { other.last } else { self.last },
         }
     }
 }

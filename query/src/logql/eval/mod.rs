@@ -9,6 +9,7 @@ mod aggregate;
 mod binary;
 mod cell;
 mod grid;
+mod groups;
 mod matching;
 mod quantile;
 mod range;
@@ -64,6 +65,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Evaluator<'q> {
     pub(crate) source: &'q dyn LogSource,
     pub(crate) steps: Steps,
+    pub(crate) is_instant: bool,
     pub(crate) options: &'q LogEngineOptions,
     pub(crate) query: &'q LogQueryOptions,
     pub(crate) cancel: &'q Cancel,
@@ -111,6 +113,11 @@ impl Evaluator<'_> {
     }
 
     fn vector(&mut self, vector: &VectorExpr) -> Result<Vec<Row>, LogQlError> {
+        if vector.op == VectorOp::ApproxTopk && !self.is_instant {
+            return Err(LogQlError::Invalid(
+                "count min sketches are only supported on instant queries".to_owned(),
+            ));
+        }
         // What is aggregated is no answer, so its series do not count as such.
         let condenses = !matches!(
             vector.op,

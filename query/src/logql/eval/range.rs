@@ -2,16 +2,27 @@
 //!
 //! Upstream source: `pkg/logql/range_vector.go` of Loki.
 
-use kymo_storage::model::{Labels, MatchOp, Matcher, NanoRange};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use kymo_storage::model::{MatchOp, Matcher, NanoRange};
 
 use super::cell::{Cell, Count, Counter, Ends, Extremes, Moments, Sum, push, slide};
 use super::grid::Windows;
+use super::groups::{Cells, Groups, Kept, Samples, Values};
 use super::{Evaluator, Row, absent, is_present, quantile};
+use crate::error::QueryError;
 use crate::logql::LogQlError;
 use crate::logql::ast::{Grouping, RangeExpr, RangeOp};
+use crate::logql::columnar::Plan;
 use crate::logql::label_set::LabelSet;
-use crate::logql::pipeline::{ERROR_NAME, Extractor, PRESERVE_ERROR_NAME, SeriesId};
-use crate::logql::source::{EntryBatch, LogSelection};
+use crate::logql::pipeline::{ERROR_NAME, Extractor, PRESERVE_ERROR_NAME, needed};
+use crate::logql::source::{LogSelection, LogSet};
+use crate::promql::eval::batches::for_each_group;
+
+/// What a series takes beside its labels and what is kept of it.
+const SERIES_BYTES: usize = 96;
 
 impl Evaluator<'_> {
     /// Evaluates a function. A grouping from outside stands in for its own.
@@ -22,8 +33,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Row>, LogQlError> {
         let windows = Windows::new(&self.steps, range.range_ns, range.offset_ns)?;
         let seconds = windows.range_seconds();
-        let mut extractor = Extractor::new(range, outer, self.query.now_ns)?;
-        let reader = &mut extractor;
+        let reader = Extractor::new(range, outer, self.query.now_ns)?;
         let rows = match range.op {
             RangeOp::Count => self.cells(range, reader, &windows, |c: Count, _| c.0 as f64)?,
             RangeOp::Rate if range.unwrap.is_none() => {
@@ -56,75 +66,18 @@ impl Evaluator<'_> {
         Ok(rows)
     }
 
-    /// Reads the samples of a function.
-    fn read(
-        &mut self,
-        range: &RangeExpr,
-        extractor: &mut Extractor,
-        windows: &Windows,
-        mut take: impl FnMut(SeriesId, u32, i64, f64) -> usize,
-    ) -> Result<(), LogQlError> {
-        let (start_ns, end_ns) = windows.bounds();
-        let needles = extractor.needles();
-        let selection = LogSelection {
-            matchers: &range.log.matchers,
-            range: NanoRange { start_ns, end_ns },
-            needles: &needles,
-            lines: extractor.reads_lines(),
-            metadata: extractor.reads_metadata(),
-        };
-        let set = self
-            .source
-            .select(&selection)
-            .map_err(crate::QueryError::from)?;
-        let set_bytes = set.memory_bytes();
-        self.budget.hold_bytes(set_bytes)?;
-        let streams: &[Labels] = set.streams();
-        let mut batch = EntryBatch::default();
-        for index in 0..set.groups().len() {
-            self.cancel.check("query execution")?;
-            set.read(index, &mut batch)
-                .map_err(crate::QueryError::from)?;
-            self.budget.touch_bytes(batch.memory_bytes())?;
-            let mut grown = 0;
-            for entry in batch.iter() {
-                self.stats.count(&entry);
-                let (Some(segment), Some(stream)) = (
-                    windows.segment(entry.t_ns),
-                    streams.get(entry.stream as usize),
-                ) else {
-                    continue;
-                };
-                if let Some((series, value)) = extractor.sample(stream, &entry) {
-                    self.stats.post_filter_lines += 1;
-                    grown += take(series, segment, entry.t_ns, value);
-                }
-            }
-            self.budget.hold_bytes(grown)?;
-        }
-        self.budget.release_bytes(set_bytes);
-        Ok(())
-    }
-
     /// Evaluates a function whose windows are joins of cells.
     fn cells<C: Cell>(
         &mut self,
         range: &RangeExpr,
-        extractor: &mut Extractor,
+        extractor: Extractor,
         windows: &Windows,
         value: impl Fn(C, usize) -> f64,
     ) -> Result<Vec<Row>, LogQlError> {
-        let mut series: Vec<Vec<(u32, C)>> = Vec::new();
-        self.read(range, extractor, windows, |id, segment, t_ns, value| {
-            let (cells, mut grown) = series_at(&mut series, id);
-            let before = cells.capacity();
-            push(cells, segment, t_ns, value);
-            grown += (cells.capacity() - before) * size_of::<(u32, C)>();
-            grown
-        })?;
-        self.to_rows(extractor, windows, series, |cells, row| {
-            slide(cells, windows, |window, cell| {
-                row[window] = value(cell, window)
+        let series: Vec<(LabelSet, Cells<C>)> = self.read(range, extractor, windows)?;
+        self.make_rows(windows, series, |Cells(cells), row| {
+            slide(&cells, windows, |window, cell| {
+                row[window] = value(cell, window);
             });
         })
     }
@@ -133,20 +86,15 @@ impl Evaluator<'_> {
     fn counters(
         &mut self,
         range: &RangeExpr,
-        extractor: &mut Extractor,
+        extractor: Extractor,
         windows: &Windows,
     ) -> Result<Vec<Row>, LogQlError> {
-        let mut series: Vec<Vec<(u32, (i64, f64))>> = Vec::new();
-        self.read(range, extractor, windows, |id, segment, t_ns, value| {
-            let (samples, grown) = series_at(&mut series, id);
-            samples.push((segment, (t_ns, value)));
-            grown + size_of::<(u32, (i64, f64))>()
-        })?;
-        self.to_rows(extractor, windows, series, |samples, row| {
-            samples.sort_by_key(|(_, (t_ns, _))| *t_ns);
+        let series: Vec<(LabelSet, Samples)> = self.read(range, extractor, windows)?;
+        self.make_rows(windows, series, |Samples(mut samples), row| {
+            samples.sort_by_key(|(_, t_ns, _)| *t_ns);
             let mut cells: Vec<(u32, Counter)> = Vec::new();
-            for (segment, (t_ns, value)) in samples.iter() {
-                push(&mut cells, *segment, *t_ns, *value);
+            for (segment, t_ns, value) in samples {
+                push(&mut cells, segment, t_ns, value);
             }
             slide(&cells, windows, |window, cell: Counter| {
                 row[window] = cell.rate(windows, window);
@@ -158,58 +106,97 @@ impl Evaluator<'_> {
     fn quantiles(
         &mut self,
         range: &RangeExpr,
-        extractor: &mut Extractor,
+        extractor: Extractor,
         windows: &Windows,
     ) -> Result<Vec<Row>, LogQlError> {
         let parameter = range.parameter.unwrap_or(f64::NAN);
-        let mut series: Vec<Vec<(u32, f64)>> = Vec::new();
-        self.read(range, extractor, windows, |id, segment, _, value| {
-            let (samples, grown) = series_at(&mut series, id);
-            samples.push((segment, value));
-            grown + size_of::<(u32, f64)>()
-        })?;
-        self.to_rows(extractor, windows, series, |samples, row| {
-            quantile::slide(samples, windows, parameter, |window, value| {
-                row[window] = value
+        let series: Vec<(LabelSet, Values)> = self.read(range, extractor, windows)?;
+        self.make_rows(windows, series, |Values(mut values), row| {
+            quantile::slide(&mut values, windows, parameter, |window, value| {
+                row[window] = value;
             });
         })
     }
 
-    /// Turns what was kept of each series into its row.
-    fn to_rows<T>(
+    /// Reads the samples of a function, with whoever may help.
+    fn read<K: Kept>(
         &mut self,
-        extractor: &Extractor,
+        range: &RangeExpr,
+        extractor: Extractor,
         windows: &Windows,
-        series: Vec<Vec<T>>,
-        fill: impl Fn(&mut Vec<T>, &mut [f64]),
+    ) -> Result<Vec<(LabelSet, K)>, LogQlError> {
+        let (start_ns, end_ns) = windows.bounds();
+        let needles = extractor.needles();
+        let selection = LogSelection {
+            matchers: &range.log.matchers,
+            range: NanoRange { start_ns, end_ns },
+            needles: &needles,
+            lines: extractor.reads_lines(),
+            metadata: extractor.reads_metadata(),
+        };
+        let set = self.source.select(&selection).map_err(QueryError::from)?;
+        let set: Arc<dyn LogSet> = set.into();
+        let set_bytes = set.memory_bytes();
+        self.budget.hold_bytes(set_bytes)?;
+        let groups = set.groups().len();
+        let stages = needed(&range.log.stages, range.op);
+        let work = Arc::new(Groups {
+            plan: Plan::of_samples(&stages, range.op, &extractor),
+            set,
+            extractor,
+            windows: *windows,
+            cancel: self.cancel.clone(),
+            kept: PhantomData,
+        });
+        let mut series: Vec<(LabelSet, K)> = Vec::new();
+        let mut by_labels: HashMap<LabelSet, usize> = HashMap::new();
+        let workers = self.options.workers.as_ref();
+        let (budget, stats) = (&mut self.budget, &mut self.stats);
+        for_each_group(work, groups, workers, |made| {
+            budget.touch_bytes(made.batch_bytes)?;
+            stats.add(&made.stats);
+            let mut grown = 0;
+            for (labels, kept) in made.series {
+                match by_labels.get(&labels) {
+                    Some(known) => {
+                        let known = &mut series[*known].1;
+                        let before = known.bytes();
+                        known.append(kept);
+                        grown += known.bytes().saturating_sub(before);
+                    }
+                    None => {
+                        grown += kept.bytes() + labels.memory_bytes() + SERIES_BYTES;
+                        by_labels.insert(labels.clone(), series.len());
+                        series.push((labels, kept));
+                    }
+                }
+            }
+            budget.hold_bytes(grown)
+        })?;
+        self.budget.release_bytes(set_bytes);
+        Ok(series)
+    }
+
+    /// Turns what was kept of each series into its row.
+    fn make_rows<K>(
+        &mut self,
+        windows: &Windows,
+        series: Vec<(LabelSet, K)>,
+        fill: impl Fn(K, &mut [f64]),
     ) -> Result<Vec<Row>, LogQlError> {
         let mut rows = Vec::with_capacity(series.len());
-        for (labels, mut kept) in extractor.series().iter().zip(series) {
+        for (labels, kept) in series {
             self.cancel.check("query execution")?;
             self.budget
                 .hold_bytes(windows.len() * size_of::<f64>() + labels.memory_bytes())?;
             let mut values = vec![absent(); windows.len()];
-            fill(&mut kept, &mut values);
-            rows.push(Row {
-                labels: labels.clone(),
-                values,
-            });
+            fill(kept, &mut values);
+            rows.push(Row { labels, values });
         }
         rows.retain(Row::has_values);
         rows.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(rows)
     }
-}
-
-/// Returns what is kept of a series, and how many bytes it is that were not there before.
-fn series_at<T>(series: &mut Vec<Vec<T>>, id: SeriesId) -> (&mut Vec<T>, usize) {
-    let at = id as usize;
-    let mut grown = 0;
-    while series.len() <= at {
-        series.push(Vec::new());
-        grown += size_of::<Vec<T>>() + 64;
-    }
-    (&mut series[at], grown)
 }
 
 /// Refuses series with errors that the query did not ask for.

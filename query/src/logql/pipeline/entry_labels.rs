@@ -13,6 +13,7 @@ use super::names::{ERROR, ERROR_DETAILS, NameId, Names};
 use super::result::LineLabels;
 use crate::logql::label_set::LabelSet;
 use crate::logql::source::MetadataRef;
+use crate::logql::text::text_of;
 
 /// Streams whose labels are kept numbered.
 const MAX_STREAMS: usize = 65_536;
@@ -358,7 +359,7 @@ impl EntryLabels {
     pub(super) fn to_set(&self, labels: &[(NameId, &[u8])]) -> LabelSet {
         let texts: Vec<_> = labels
             .iter()
-            .map(|(name, value)| (self.names.text(*name), String::from_utf8_lossy(value)))
+            .map(|(name, value)| (self.names.text(*name), text_of(value)))
             .collect();
         LabelSet::from_pairs(texts.iter().map(|(name, value)| (*name, value.as_ref())))
     }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use kymo_storage::compat::regex::Regex;
 
 use super::entry_labels::EntryLabels;
-use super::names::{NameId, Names};
+use super::names::{ERROR, ERROR_DETAILS, NameId, Names};
 use crate::logql::ast;
-use crate::template::{Functions, Limits, MissingKey, Template, logs};
+use crate::template::{Functions, Limits, MissingKey, PlainPart, Template, logs};
 
 /// What an entry is called whose template failed.
 const ERROR_KIND: &str = "TemplateFormatErr";
@@ -26,8 +26,14 @@ pub(super) struct Times {
 #[derive(Debug, Clone)]
 pub(super) struct LineFormat {
     template: Arc<Template>,
-    /// The label that is the new line, where the template does nothing else.
-    only: Option<NameId>,
+    /// Texts and labels that are the new line, where the template computes nothing.
+    plain: Option<Vec<Part>>,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Text(String),
+    Label(NameId),
 }
 
 impl LineFormat {
@@ -35,8 +41,21 @@ impl LineFormat {
     pub(super) fn new(text: &str, names: &mut Names) -> Result<LineFormat, String> {
         let template = Template::parse("line", text, Functions::LOGS)
             .map_err(|error| format!("invalid line template: {error}"))?;
+        let parts = template.plain_parts().unwrap_or_default();
+        let is_one = parts.len() == 1;
+        let plain: Option<Vec<Part>> = parts
+            .into_iter()
+            .map(|part| match part {
+                PlainPart::Text(text) => Some(Part::Text(text.to_owned())),
+                PlainPart::Field(field) => match names.fix(field) {
+                    // Errors are fields of templates, and no labels. A single one is empty.
+                    ERROR | ERROR_DETAILS if !is_one => None,
+                    name => Some(Part::Label(name)),
+                },
+            })
+            .collect();
         Ok(LineFormat {
-            only: template.only_field().map(|field| names.fix(field)),
+            plain: plain.filter(|parts| !parts.is_empty()),
             template: Arc::new(template),
         })
     }
@@ -58,8 +77,18 @@ impl LineFormat {
         times: Times,
         labels: &mut EntryLabels,
     ) -> Option<Vec<u8>> {
-        if let Some(only) = self.only {
-            return Some(labels.get(only).unwrap_or_default().to_vec());
+        if let Some(parts) = &self.plain {
+            let mut line = Vec::new();
+            for part in parts {
+                line.extend_from_slice(match part {
+                    Part::Text(text) => text.as_bytes(),
+                    Part::Label(name) => labels.get(*name).unwrap_or_default(),
+                });
+            }
+            // What is longer fails, and the template says how.
+            if line.len() <= Limits::default().output_bytes {
+                return Some(line);
+            }
         }
         let data = data(labels);
         match execute(&self.template, data, line, times) {

@@ -86,6 +86,15 @@ impl Hints {
         hints
     }
 
+    /// Returns the names of all labels that are looked at; `None` where that may be any.
+    pub(super) fn wanted_names(&self) -> Option<&[String]> {
+        match self.none {
+            true => Some(&[]),
+            false if self.required.is_empty() => None,
+            false => Some(&self.required_texts),
+        }
+    }
+
     /// Tells whether a parser has nothing to do.
     #[inline]
     pub(super) fn nothing_to_do(&self, labels: &EntryLabels) -> bool {

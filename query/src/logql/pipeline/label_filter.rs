@@ -163,14 +163,7 @@ fn compare<T: PartialOrd>(
         return false;
     };
     match read(&String::from_utf8_lossy(text)) {
-        Ok(value) => match op {
-            CompareOp::Equal => value == operand,
-            CompareOp::NotEqual => value != operand,
-            CompareOp::Greater => value > operand,
-            CompareOp::GreaterOrEqual => value >= operand,
-            CompareOp::Less => value < operand,
-            CompareOp::LessOrEqual => value <= operand,
-        },
+        Ok(value) => op.holds(&value, &operand),
         Err(details) => {
             // The first error may say more.
             if labels.error().is_empty() {

@@ -50,6 +50,7 @@ use crate::logql::ast::{LogExpr, Stage};
 use crate::logql::source::{LineNeedles, MetadataRef};
 
 pub(crate) use names::{ERROR_NAME, PRESERVE_ERROR_NAME};
+pub(crate) use order::{in_order, needed};
 pub use result::{LineLabels, ProcessedEntry};
 pub(crate) use sample::{Extractor, SeriesId};
 

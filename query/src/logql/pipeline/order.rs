@@ -9,7 +9,7 @@
 use crate::logql::ast::{RangeOp, Stage};
 
 /// Returns stages in the order in which they run. Neighbouring line filters stay neighbours.
-pub(super) fn in_order(stages: &[Stage]) -> Vec<&Stage> {
+pub(crate) fn in_order(stages: &[Stage]) -> Vec<&Stage> {
     let mut ordered = Vec::with_capacity(stages.len());
     let (mut filters, mut others) = (Vec::new(), Vec::new());
     for stage in stages {
@@ -40,7 +40,7 @@ pub(super) fn in_order(stages: &[Stage]) -> Vec<&Stage> {
 
 /// Returns the stages that a function over a window needs: a line is not written that no
 /// stage and not the function reads.
-pub(super) fn needed(stages: &[Stage], op: RangeOp) -> Vec<Stage> {
+pub(crate) fn needed(stages: &[Stage], op: RangeOp) -> Vec<Stage> {
     if matches!(op, RangeOp::Bytes | RangeOp::BytesRate) {
         return stages.to_vec();
     }

@@ -9,6 +9,7 @@ use kymo_storage::compat::regex::Regex;
 use super::entry_labels::EntryLabels;
 use super::hints::Hints;
 use super::names::{NameId, Names};
+use crate::logql::text::text_of;
 
 /// An expression whose named groups become labels.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ impl Regexp {
 
     /// Extracts labels; tells whether the line is still wanted.
     pub(super) fn run(&self, line: &[u8], hints: &Hints, labels: &mut EntryLabels) -> bool {
-        let line: Cow<'_, str> = String::from_utf8_lossy(line);
+        let line: Cow<'_, str> = text_of(line);
         let Some(captures) = self.regex.captures(&line) else {
             return true;
         };

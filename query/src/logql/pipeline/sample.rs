@@ -129,6 +129,31 @@ impl Extractor {
         &self.series
     }
 
+    /// Returns the stages.
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Returns the names of all labels that are looked at; `None` where that may be any.
+    pub(crate) fn wanted_names(&self) -> Option<Vec<String>> {
+        self.pipeline.hints.wanted_names().map(<[String]>::to_vec)
+    }
+
+    /// Tells whether the last sample has an error.
+    pub(crate) fn has_error(&self) -> bool {
+        !self.pipeline.labels.error().is_empty()
+    }
+
+    /// Tells whether the number of an entry is a label of it.
+    pub(crate) fn unwraps(&self) -> bool {
+        matches!(self.number, Number::Label(..))
+    }
+
+    /// Tells whether the number of an entry is how long its line is.
+    pub(crate) fn counts_bytes(&self) -> bool {
+        matches!(self.number, Number::LineBytes)
+    }
+
     /// Returns what lines contain at least that count.
     pub(crate) fn needles(&self) -> Vec<LineNeedles> {
         self.pipeline.needles()
@@ -250,9 +275,12 @@ fn by<'a>(labels: &'a EntryLabels, names: &[NameId]) -> Vec<(NameId, &'a [u8])> 
 }
 
 fn keeps_all(filters: &[Arc<LabelFilter>], labels: &mut EntryLabels) -> bool {
-    // All are looked at, as those of one condition are: each may leave its error.
-    let results = filters.iter().map(|filter| filter.keeps(labels));
-    results.fold(true, |all, one| all && one)
+    let mut keeps = true;
+    for filter in filters {
+        // All are looked at, as those of one condition are: each may leave its error.
+        keeps &= filter.keeps(labels);
+    }
+    keeps
 }
 
 /// Reads a number.

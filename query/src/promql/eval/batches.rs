@@ -37,7 +37,7 @@ const BATCH_SERIES: usize = 256;
 const FEW_VALUES: usize = 1 << 13;
 
 /// What is done with each of many series.
-pub(super) trait PerSeries: Send + Sync + 'static {
+pub(crate) trait PerSeries: Send + Sync + 'static {
     /// Buffers of one thread.
     type Buffers;
     /// What is made of one series.
@@ -56,7 +56,7 @@ pub(super) trait PerSeries: Send + Sync + 'static {
 
 /// How many series there are and what each costs, about.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Extent {
+pub(crate) struct Extent {
     pub(super) series: usize,
     /// Samples that are read of a series.
     samples: usize,
@@ -72,6 +72,15 @@ impl Extent {
             series,
             samples: usize::try_from(samples).unwrap_or(usize::MAX).min(1 << 32),
             steps,
+        }
+    }
+
+    /// Of groups of log entries, each of which is a batch of its own.
+    pub(crate) fn of_groups(groups: usize) -> Extent {
+        Extent {
+            series: groups,
+            samples: BATCH_VALUES,
+            steps: 0,
         }
     }
 
@@ -118,6 +127,18 @@ impl Evaluator<'_> {
         self.budget.release_bytes(waiting_bytes as usize);
         Ok(())
     }
+}
+
+/// Works on groups of log entries with whoever may help, and hands what is made of them to
+/// `take`, in order.
+pub(crate) fn for_each_group<W: PerSeries>(
+    work: Arc<W>,
+    groups: usize,
+    workers: Option<&Arc<dyn Workers>>,
+    take: impl FnMut(W::Made) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    let extent = Extent::of_groups(groups);
+    for_each_in_order(work, extent, helpers(workers, extent), take)
 }
 
 /// Returns the threads that may help with so much work.

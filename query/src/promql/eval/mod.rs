@@ -9,7 +9,7 @@
 mod aggregate;
 mod aggregate_histograms;
 mod aggregate_k;
-mod batches;
+pub(crate) mod batches;
 mod binary;
 mod bits;
 mod call;

@@ -20,7 +20,7 @@ pub(super) fn push_seconds(out: &mut Vec<u8>, t_ms: i64) {
 
 /// Appends a line as a string; what is no text becomes U+FFFD.
 pub(super) fn push_line(out: &mut Vec<u8>, line: &[u8]) {
-    match String::from_utf8_lossy(line) {
+    match kymo_query::logql::text_of(line) {
         Cow::Borrowed(text) => push_string(out, text, Escape::Html),
         Cow::Owned(text) => push_string(out, &text, Escape::Html),
     }

@@ -14,43 +14,6 @@ use crate::observe::build;
 /// The version of Loki whose behaviour is followed. Clients decide by it what they may ask.
 const LOKI_VERSION: &str = "3.8.0";
 
-/// Labels and fields in which the level of an entry is looked for.
-const LEVEL_FIELDS: [&str; 16] = [
-    "level",
-    "LEVEL",
-    "Level",
-    "log.level",
-    "severity",
-    "SEVERITY",
-    "Severity",
-    "SeverityText",
-    "lvl",
-    "LVL",
-    "Lvl",
-    "severity_text",
-    "Severity_Text",
-    "SEVERITY_TEXT",
-    "severityText",
-    "SEVERITYTEXT",
-];
-
-/// Labels that name a service where none is given.
-const SERVICE_LABELS: [&str; 13] = [
-    "service",
-    "app",
-    "application",
-    "app_name",
-    "name",
-    "app_kubernetes_io_name",
-    "container",
-    "container_name",
-    "k8s_container_name",
-    "component",
-    "workload",
-    "job",
-    "k8s_job_name",
-];
-
 /// `/loki/api/v1/status/buildinfo`
 pub(crate) async fn buildinfo(_call: Call) -> LokiResult {
     let mut info = serde_json::to_value(build::info()).unwrap_or_default();
@@ -88,15 +51,18 @@ pub(crate) async fn tenant_limits(call: Call) -> Response {
 
 fn limits(app: &App) -> Value {
     let flags = &app.flags.log_queries;
+    let pushed = &app.config.current().logs.limits;
     let text = |limit: std::time::Duration| {
         format_prometheus(i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX))
     };
+    let kept = app.config.current().logs.retention;
+    let kept = kept.unwrap_or(app.flags.logs.logs_retention_time);
     json!({
-        "discover_log_levels": true,
-        "discover_service_name": SERVICE_LABELS,
-        "log_level_fields": LEVEL_FIELDS,
+        "discover_log_levels": pushed.discover_log_levels,
+        "discover_service_name": pushed.discover_service_name,
+        "log_level_fields": pushed.log_level_fields,
         "max_entries_limit_per_query": flags.max_entries,
-        "max_line_size_truncate": false,
+        "max_line_size_truncate": pushed.max_line_size_truncate,
         "max_query_bytes_read": "0B",
         "max_query_length": text(flags.max_length),
         "max_query_lookback": text(flags.max_lookback),
@@ -106,7 +72,7 @@ fn limits(app: &App) -> Value {
         "otlp_config": {},
         "pattern_persistence_enabled": false,
         "query_timeout": text(app.flags.query.timeout),
-        "retention_period": text(app.retention().time),
+        "retention_period": text(kept),
         "volume_enabled": true,
         "volume_max_series": flags.max_volume_series,
     })

@@ -1,17 +1,13 @@
-//! How many bytes of lines there are, by label sets or by labels.
+//! How many bytes there are, by label sets or by labels.
 
 use std::collections::BTreeMap;
 
-use kymo_query::logql::ast::{
-    Expr, Grouping, LogExpr, MetricExpr, RangeExpr, RangeOp, VectorExpr, VectorOp,
-};
-use kymo_storage::compat::float;
+use kymo_storage::logs::StreamVolume;
 use kymo_storage::model::{Labels, MatchOp, Matcher};
 
 use super::error::LokiError;
-use super::json::push_seconds;
+use super::json::{push_labels, push_seconds};
 use super::params::{Bounds, DEFAULT_LIMIT, count, number};
-use crate::http::json::{Escape, push_string};
 use crate::http::params::Params;
 
 /// What is asked about volume.
@@ -62,111 +58,103 @@ impl Asked {
         Ok(asked)
     }
 
-    /// Returns the labels by which volume is summed up; `all` are those that streams have.
-    pub(super) fn labels(&self, all: Vec<String>) -> Vec<String> {
-        if !self.targets.is_empty() {
-            return self.targets.clone();
-        }
-        if self.by_labels || self.matchers.is_empty() {
-            return all;
-        }
-        let mut labels: Vec<String> = self
-            .matchers
-            .iter()
-            .map(|matcher| matcher.name().to_owned())
-            .collect();
-        labels.sort_unstable();
-        labels.dedup();
-        labels
-    }
-
-    /// Turns sums by label sets into what is asked for: the greatest first.
-    pub(super) fn ranked(&self, sums: Vec<(Labels, Vec<Point>)>) -> Vec<Volume> {
-        let mut volumes: Vec<Volume> = if self.by_labels {
-            by_label(sums)
-        } else {
-            let named = sums.into_iter().map(|(labels, points)| Volume {
-                labels: labels
-                    .iter()
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                    .collect(),
-                points,
-            });
-            named.collect()
-        };
-        volumes.retain(|volume| !volume.points.is_empty());
-        volumes.sort_by(|a, b| {
-            let total = |volume: &Volume| volume.points.iter().map(|point| point.bytes).sum();
-            let (of_a, of_b): (f64, f64) = (total(a), total(b));
-            of_b.total_cmp(&of_a).then_with(|| a.labels.cmp(&b.labels))
-        });
-        volumes.truncate(self.limit);
-        volumes
-    }
-}
-
-/// Volume at one time.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point {
-    pub(super) t_ms: i64,
-    pub(super) bytes: f64,
-}
-
-/// Volume of a label set, or of a label.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Volume {
-    labels: Vec<(String, String)>,
-    points: Vec<Point>,
-}
-
-/// Sums up by names of labels.
-fn by_label(sums: Vec<(Labels, Vec<Point>)>) -> Vec<Volume> {
-    let mut names: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
-    for (labels, points) in sums {
-        for (name, _) in labels.iter() {
-            let sums = names.entry(name.to_owned()).or_default();
-            for point in &points {
-                *sums.entry(point.t_ms).or_default() += point.bytes;
+    /// Adds up the volume of streams, which is that of one time.
+    pub(super) fn add(&self, sums: &mut Sums, t_ms: i64, volumes: &[StreamVolume]) {
+        for volume in volumes {
+            let wanted = volume.labels.iter().filter(|(name, _)| self.wants(name));
+            if self.by_labels {
+                for (name, _) in wanted {
+                    sums.add(Labels::empty(), name, t_ms, volume.bytes);
+                }
+            } else {
+                sums.add(Labels::from_pairs(wanted), "", t_ms, volume.bytes);
             }
         }
     }
-    let volumes = names.into_iter().map(|(name, points)| Volume {
-        labels: vec![(name, String::new())],
-        points: points
-            .into_iter()
-            .map(|(t_ms, bytes)| Point { t_ms, bytes })
-            .collect(),
-    });
-    volumes.collect()
+
+    /// Tells whether a label counts: those that are named, else all.
+    fn wants(&self, name: &str) -> bool {
+        if !self.targets.is_empty() {
+            return self.targets.iter().any(|target| target == name);
+        }
+        let all = self.by_labels || self.matchers.is_empty();
+        all || self.matchers.iter().any(|matcher| matcher.name() == name)
+    }
+
+    /// Returns the greatest sums first, as many as are asked for.
+    fn ranked(&self, sums: Sums) -> Vec<Volume> {
+        let mut volumes: Vec<Volume> = sums.by_key.into_values().collect();
+        // Stable: those alike stay in order of their labels.
+        volumes.sort_by_key(|volume| std::cmp::Reverse(volume.points.values().sum::<u64>()));
+        volumes.truncate(self.limit);
+        volumes
+    }
+
+    /// Appends the data of an answer: a vector, or a matrix where there are steps.
+    pub(super) fn push_data(&self, out: &mut Vec<u8>, sums: Sums, is_range: bool) {
+        let kind: &[u8] = if is_range { b"matrix" } else { b"vector" };
+        out.extend_from_slice(b"{\"resultType\":\"");
+        out.extend_from_slice(kind);
+        out.extend_from_slice(b"\",\"result\":[");
+        for (i, volume) in self.ranked(sums).iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"{\"metric\":");
+            match volume.name.as_str() {
+                "" => push_labels(out, &volume.labels),
+                name => push_labels(out, [(name, "")]),
+            }
+            let points = volume.points.iter();
+            if is_range {
+                out.extend_from_slice(b",\"values\":[");
+                for (i, (&t_ms, &bytes)) in points.enumerate() {
+                    if i > 0 {
+                        out.push(b',');
+                    }
+                    push_point(out, t_ms, bytes);
+                }
+                out.push(b']');
+            } else if let Some((&t_ms, &bytes)) = volume.points.first_key_value() {
+                out.extend_from_slice(b",\"value\":");
+                push_point(out, t_ms, bytes);
+            }
+            out.push(b'}');
+        }
+        out.push(b']');
+    }
 }
 
-/// Returns the query that sums up bytes, or entries, by labels, over windows of this length.
-pub(super) fn summed(
-    op: RangeOp,
-    matchers: Vec<Matcher>,
-    labels: Vec<String>,
-    range_ns: i64,
-) -> Expr {
-    Expr::Metric(MetricExpr::Vector(Box::new(VectorExpr {
-        op: VectorOp::Sum,
-        parameter: None,
-        inner: MetricExpr::Range(RangeExpr {
-            op,
-            parameter: None,
-            log: LogExpr {
-                matchers,
-                stages: Vec::new(),
-            },
-            unwrap: None,
-            range_ns,
-            offset_ns: 0,
-            grouping: None,
-        }),
-        grouping: Some(Grouping {
-            without: false,
-            labels,
-        }),
-    })))
+/// Bytes by label set, or by label, and time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sums {
+    by_key: BTreeMap<(String, Labels), Volume>,
+}
+
+#[derive(Debug, Clone)]
+struct Volume {
+    /// The label, where labels are added up.
+    name: String,
+    labels: Labels,
+    points: BTreeMap<i64, u64>,
+}
+
+impl Sums {
+    fn add(&mut self, labels: Labels, name: &str, t_ms: i64, bytes: u64) {
+        let key = (name.to_owned(), labels);
+        let volume = match self.by_key.get_mut(&key) {
+            Some(volume) => volume,
+            None => {
+                let begun = Volume {
+                    name: name.to_owned(),
+                    labels: key.1.clone(),
+                    points: BTreeMap::new(),
+                };
+                self.by_key.entry(key).or_insert(begun)
+            }
+        };
+        *volume.points.entry(t_ms).or_default() += bytes;
+    }
 }
 
 /// Splits a range at multiples of a step, for each of which there is a point at its end.
@@ -184,50 +172,10 @@ pub(super) fn pieces(bounds: Bounds, step_ns: i64) -> Vec<Bounds> {
     pieces
 }
 
-/// Appends the data of an answer: a vector, or a matrix where there are steps.
-pub(super) fn push_data(out: &mut Vec<u8>, volumes: &[Volume], is_range: bool) {
-    let kind: &[u8] = if is_range { b"matrix" } else { b"vector" };
-    out.extend_from_slice(b"{\"resultType\":\"");
-    out.extend_from_slice(kind);
-    out.extend_from_slice(b"\",\"result\":[");
-    for (i, volume) in volumes.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(b"{\"metric\":{");
-        for (i, (name, value)) in volume.labels.iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            push_string(out, name, Escape::Html);
-            out.push(b':');
-            push_string(out, value, Escape::Html);
-        }
-        let points = volume.points.iter();
-        if is_range {
-            out.extend_from_slice(b"},\"values\":[");
-            for (i, point) in points.enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                push_point(out, *point);
-            }
-            out.push(b']');
-        } else {
-            out.extend_from_slice(b"},\"value\":");
-            points.take(1).for_each(|point| push_point(out, *point));
-        }
-        out.push(b'}');
-    }
-    out.extend_from_slice(b"]");
-}
-
-fn push_point(out: &mut Vec<u8>, point: Point) {
+fn push_point(out: &mut Vec<u8>, t_ms: i64, bytes: u64) {
     out.push(b'[');
-    push_seconds(out, point.t_ms);
-    out.extend_from_slice(b",\"");
-    float::push_f(out, point.bytes);
-    out.extend_from_slice(b"\"]");
+    push_seconds(out, t_ms);
+    out.extend_from_slice(format!(",\"{bytes}\"]").as_bytes());
 }
 
 #[cfg(test)]
@@ -242,37 +190,54 @@ mod tests {
         Asked::read(&Params::decode(Some(query), None), matchers, 1000)
     }
 
-    fn sums() -> Vec<(Labels, Vec<Point>)> {
-        let point = |bytes| vec![Point { t_ms: 1500, bytes }];
-        vec![
-            (
-                Labels::from_pairs([("app", "a"), ("env", "x<y")]),
-                point(5.0),
-            ),
-            (Labels::from_pairs([("app", "b"), ("env", "p")]), point(9.0)),
-            (Labels::from_pairs([("app", "c")]), point(9.0)),
-        ]
+    /// What a store with three streams says.
+    fn volumes() -> (tempfile::TempDir, Vec<StreamVolume>) {
+        use kymo_storage::logs::{LogStore, LogStoreOptions};
+        use kymo_storage::model::{LogEntry, NanoRange, StreamBatch};
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = LogStore::open(&LogStoreOptions::new(dir.path())).unwrap();
+        let batch = |labels: &[(&str, &str)], len| StreamBatch {
+            labels: Labels::from_pairs(labels.iter().copied()),
+            entries: vec![LogEntry {
+                t_ns: 5,
+                line: vec![b'x'; len].into(),
+                metadata: Default::default(),
+            }],
+        };
+        let batches = [
+            batch(&[("app", "a"), ("env", "x<y")], 5),
+            batch(&[("app", "b"), ("env", "p")], 9),
+            batch(&[("app", "c")], 9),
+        ];
+        store.push(&batches).unwrap();
+        let volumes = store.volumes(&[], NanoRange::ALL).unwrap();
+        (dir, volumes)
     }
 
     fn json(asked: &Asked, is_range: bool) -> String {
-        let mut out = Vec::new();
-        push_data(&mut out, &asked.ranked(sums()), is_range);
+        let (_dir, volumes) = volumes();
+        let (mut sums, mut out) = (Sums::default(), Vec::new());
+        asked.add(&mut sums, 1500, &volumes);
+        if is_range {
+            asked.add(&mut sums, 3000, &volumes);
+        }
+        asked.push_data(&mut out, sums, is_range);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn the_labels_are_those_of_the_selector_or_the_targets() {
-        let all = || vec!["app".to_owned(), "env".to_owned()];
+        let wants = |asked: &Asked| ["app", "env", "zone"].map(|name| asked.wants(name));
         let plain = asked("", vec![matcher("env", "p"), matcher("env", "p")]).unwrap();
-        assert_eq!(plain.labels(all()), ["env"]);
-        assert_eq!(asked("", Vec::new()).unwrap().labels(all()), all());
+        assert_eq!(wants(&plain), [false, true, false]);
+        assert_eq!(wants(&asked("", Vec::new()).unwrap()), [true; 3]);
         let targets = asked("targetLabels=app,,zone", vec![matcher("app", "a")]).unwrap();
-        assert_eq!(targets.labels(all()), ["app", "zone"]);
+        assert_eq!(wants(&targets), [true, false, true]);
         // Who asks about a label gets those that have it.
         assert_eq!(targets.matchers.len(), 2);
         assert_eq!(targets.matchers[1].name(), "zone");
         let labels = asked("aggregateBy=labels", vec![matcher("env", "p")]).unwrap();
-        assert_eq!(labels.labels(all()), all());
+        assert_eq!(wants(&labels), [true; 3]);
         assert_eq!(
             asked("aggregateBy=x", Vec::new()).unwrap_err(),
             LokiError::bad("invalid aggregation option")
@@ -292,7 +257,7 @@ mod tests {
         );
         assert_eq!(json(&two, false), expected);
         let all = asked("", Vec::new()).unwrap();
-        let expected = r#"{"metric":{"app":"a","env":"x\u003cy"},"values":[[1.5,"5"]]}"#;
+        let expected = r#"{"metric":{"app":"a","env":"x\u003cy"},"values":[[1.5,"5"],[3,"5"]]}"#;
         assert!(json(&all, true).contains(expected), "{}", json(&all, true));
     }
 

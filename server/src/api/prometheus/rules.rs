@@ -1,16 +1,22 @@
-//! Rules and alerts as they are at this moment.
+//! Rules over metrics and their alerts as they are at this moment.
 
-use kymo_query::rules::{Alert, Health, Pairs, Rule};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::StatusCode;
+use kymo_query::rules::{Alert, Health, Language, Pairs, Rule};
 use kymo_storage::compat::float;
 use kymo_storage::compat::quote::quote;
 use kymo_storage::compat::time::Instant;
 use kymo_storage::model::{Labels, Matcher};
 use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::bounds::match_sets;
 use crate::api::call::Call;
-use crate::http::answer::{Answer, ApiResult};
+use crate::http::answer::{Answer, ApiResult, json_response};
 use crate::http::error::ApiError;
 use crate::rules::Running;
 
@@ -140,17 +146,73 @@ impl Serialize for Seconds {
 
 /// `/api/v1/rules`
 pub(crate) async fn rules(call: Call) -> ApiResult {
-    let asked = Asked::of(&call)?;
-    let groups = call.core()?.rules.groups();
+    Answer::value(&groups(&call, Language::PromQl).await?)
+}
+
+/// `/prometheus/api/v1/rules`: rules over logs, as Loki tells of them.
+pub(crate) async fn log_rules(call: Call) -> Response {
+    let kind = call.params.get("type").to_lowercase();
+    if !matches!(kind.as_str(), "" | "alert" | "record") {
+        return of_logs::<Groups>(Err(format!("not supported value {}", quote(&kind))));
+    }
+    let found = groups(&call, Language::LogQl).await;
+    of_logs(found.map_err(|error| error.message().to_owned()))
+}
+
+/// `/prometheus/api/v1/alerts`: alerts of rules over logs.
+pub(crate) async fn log_alerts(call: Call) -> Response {
+    let found = found_alerts(&call, Language::LogQl).await;
+    of_logs(found.map_err(|error| error.message().to_owned()))
+}
+
+/// Answers with Loki's envelope, in which nothing is left out.
+fn of_logs<T: Serialize>(outcome: Result<T, String>) -> Response {
+    let (status, body) = match outcome {
+        Ok(data) => {
+            let body = json!({"status": "success", "data": data, "errorType": "", "error": ""});
+            (StatusCode::OK, body)
+        }
+        Err(error) => {
+            let kind = "bad_data";
+            let body = json!({"status": "error", "data": null, "errorType": kind, "error": error});
+            (StatusCode::BAD_REQUEST, body)
+        }
+    };
+    let mut response = json_response(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response
+}
+
+async fn groups(call: &Call, language: Language) -> Result<Groups, ApiError> {
+    let asked = Asked::of(call)?;
+    let rules = &call.core()?.rules;
+    let groups = match language {
+        Language::LogQl => {
+            let namespaces = rules.log_namespaces().into_iter();
+            let named = namespaces.flat_map(|(namespace, groups)| {
+                let named = move |running| (namespace.clone(), running);
+                groups.into_iter().map(named)
+            });
+            named.collect()
+        }
+        language => {
+            let groups = rules.groups_of(language).into_iter();
+            let named = groups.map(|running| (running.group().file().to_owned(), running));
+            named.collect::<Vec<_>>()
+        }
+    };
     // There may be ten thousand rules, which is too much for a connection's thread.
     let found = call.app.queries.lookup(move || asked.groups(&groups)).await;
-    let found = found.map_err(|stopped| ApiError::internal(stopped.to_string()))?;
-    Answer::value(&found?)
+    found.map_err(|stopped| ApiError::internal(stopped.to_string()))?
 }
 
 /// `/api/v1/alerts`
 pub(crate) async fn alerts(call: Call) -> ApiResult {
-    let groups = call.core()?.rules.groups();
+    Answer::value(&found_alerts(&call, Language::PromQl).await?)
+}
+
+async fn found_alerts(call: &Call, language: Language) -> Result<Alerts, ApiError> {
+    let groups = call.core()?.rules.groups_of(language);
     let found = call.app.queries.lookup(move || {
         let rules = groups.iter().flat_map(|running| running.group().rules());
         let alerting = rules.filter(|rule| rule.alert_settings().is_some());
@@ -159,7 +221,7 @@ pub(crate) async fn alerts(call: Call) -> ApiResult {
         }
     });
     let found = found.await;
-    Answer::value(&found.map_err(|stopped| ApiError::internal(stopped.to_string()))?)
+    found.map_err(|stopped| ApiError::internal(stopped.to_string()))
 }
 
 /// What a client wants to see of the rules.
@@ -202,7 +264,7 @@ impl Asked {
         })
     }
 
-    fn groups(&self, groups: &[std::sync::Arc<Running>]) -> Result<Groups, ApiError> {
+    fn groups(&self, groups: &[(String, Arc<Running>)]) -> Result<Groups, ApiError> {
         let mut found = Groups {
             groups: Vec::new(),
             group_next_token: None,
@@ -212,13 +274,10 @@ impl Asked {
             None => (usize::MAX, ""),
         };
         let mut is_reached = first.is_empty();
-        for running in groups {
+        for (file, running) in groups {
             let group = running.group();
-            is_reached = is_reached || token(group.file(), group.name()) == first;
-            if !is_reached
-                || !among(&self.group_names, group.name())
-                || !among(&self.files, group.file())
-            {
+            is_reached = is_reached || token(file, group.name()) == first;
+            if !is_reached || !among(&self.group_names, group.name()) || !among(&self.files, file) {
                 continue;
             }
             let rules: Vec<RuleView> = group
@@ -230,13 +289,13 @@ impl Asked {
                 continue;
             }
             if found.groups.len() == most {
-                found.group_next_token = Some(token(group.file(), group.name()));
+                found.group_next_token = Some(token(file, group.name()));
                 break;
             }
             let figures = running.figures();
             found.groups.push(GroupView {
                 name: group.name().to_owned(),
-                file: group.file().to_owned(),
+                file: file.clone(),
                 rules,
                 interval: Seconds::from_ms(group.settings().interval_ms),
                 limit: group.definition().limit,

@@ -272,3 +272,78 @@ proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn rules_over_logs_have_expressions_of_their_own() {
+    let over_logs = Accepted {
+        language: Language::LogQl,
+        ..Accepted::default()
+    };
+    let text = "\
+groups:
+- name: g
+  rules:
+  - alert: Many
+    expr: rate({app=\"a\"} |= `error` [5m]) > 1
+    annotations: {line: '{{ $line }} {{ .Line | len }}'}
+  - record: lines
+    expr: sum(count_over_time({app=\"a\"}[5m]))
+";
+    let read = parse("logs.yml", text, &over_logs).unwrap();
+    let group = &read.groups[0];
+    assert_eq!(group.language, Language::LogQl);
+    let printed = "(rate({app=\"a\"} |= \"error\"[5m]) > 1)";
+    assert_eq!(group.rules[0].expr.to_string(), printed);
+    // Rules over metrics have no line, and no such expressions.
+    let texts = parse("r.yml", text, &Accepted::default())
+        .unwrap_err()
+        .texts();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+
+    let wrong = "\
+groups:
+- name: g
+  rules:
+  - {alert: A, expr: 'rate({app=\"a\"}[5m]'}
+  - {record: r, expr: '{app=\"a\"} | json'}
+  - {alert: B, expr: 'vector(1)', annotations: {x: '{{ $lines }}'}}
+";
+    let texts = parse("l.yml", wrong, &over_logs).unwrap_err().texts();
+    assert_eq!(
+        texts,
+        [
+            "l.yml: 4:22: could not parse expression for alert 'A' in group 'g': parse error at \
+             line 1, col 19: syntax error: unexpected $end, expecting )",
+            "l.yml: 5:23: could not parse expression for record 'r' in group 'g': only sample \
+             expression supported; count the entries, as in count_over_time({...}[5m])",
+            "l.yml: 6:49: group \"g\", rule 3, \"B\": annotation \"x\": template: __alert_B:1: \
+             undefined variable \"$lines\"",
+        ]
+    );
+}
+
+#[test]
+fn a_group_can_stand_alone() {
+    let over_logs = Accepted {
+        language: Language::LogQl,
+        ..Accepted::default()
+    };
+    let text = "name: g\nrules:\n- {record: r, expr: vector(1)}\n";
+    assert_eq!(
+        parse_group("group", text, &over_logs).unwrap().rules.len(),
+        1
+    );
+    for (text, want) in [
+        ("rules: []", "group: 1:1: Groupname must not be empty"),
+        (
+            "name: g\nrule: []",
+            "group: yaml: unmarshal errors:\n  line 2: field rule not found",
+        ),
+        ("[", "group: yaml: line 1: "),
+    ] {
+        let error = parse_group("group", text, &over_logs)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(want), "{error}");
+    }
+}

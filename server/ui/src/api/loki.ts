@@ -105,6 +105,16 @@ export function compareNanos(a: string, b: string): number {
   return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
 }
 
+/** Tells labels of streams from the others, where an answer has them in one: those are known. */
+export function categorized(entry: Entry, known: ReadonlySet<string>): Entry {
+  const all = Object.entries(entry.labels);
+  return {
+    ...entry,
+    labels: Object.fromEntries(all.filter(([name]) => known.has(name))),
+    metadata: Object.fromEntries(all.filter(([name]) => !known.has(name))),
+  };
+}
+
 /** What severity an entry has, as the server found or a label says. */
 export function levelOf(entry: Entry): string {
   const { metadata, labels, parsed } = entry;

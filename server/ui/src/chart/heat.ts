@@ -9,6 +9,9 @@ export interface Cell {
   low: number;
   high: number;
   count: number;
+  /** Where it is drawn: what has no place on the scale is drawn at its end. */
+  bottom: number;
+  top: number;
 }
 
 export interface Heat {
@@ -17,34 +20,40 @@ export interface Heat {
   low: number;
   high: number;
   most: number;
-  /** Whether the bounds have logarithms: all above zero but that of the zero bucket. */
+  /** Whether the bounds have logarithms: all above zero but those of the bucket around it. */
   log: boolean;
 }
 
 /** Returns the cells of histograms over time; `undefined` where there is none. */
 export function heat(histograms: readonly [number, Histogram][]): Heat | undefined {
-  const cells: Cell[] = [];
+  const found: Omit<Cell, 'bottom' | 'top'>[] = [];
   for (const [time, histogram] of histograms) {
     for (const [, low, high, count] of histogram.buckets ?? []) {
       const n = sampleValue(count);
-      if (n > 0) cells.push({ time, low: sampleValue(low), high: sampleValue(high), count: n });
+      if (n > 0) found.push({ time, low: sampleValue(low), high: sampleValue(high), count: n });
     }
   }
-  if (cells.length === 0) return undefined;
-  const log = cells.every(
-    (cell) => cell.high > 0 && (cell.low > 0 || cell.high < 1e-3 || cell.low === 0),
-  );
-  const bounds = cells
+  const proper = found.filter((cell) => cell.low > 0 && Number.isFinite(cell.high));
+  const log = proper.length > 0 && found.every((cell) => cell.high > 0);
+  const bounds = (log ? proper : found)
     .flatMap((cell) => [cell.low, cell.high])
-    .filter((bound) => Number.isFinite(bound) && (!log || bound > 0));
+    .filter((bound) => Number.isFinite(bound));
   if (bounds.length === 0) return undefined;
-  // A zero bucket would make the scale of logarithms endless: it is drawn at the bottom.
-  const proper = cells.filter((cell) => cell.low > 0 && Number.isFinite(cell.low));
-  const lows = log && proper.length > 0 ? proper.map((cell) => cell.low) : bounds;
+  const least = bounds.reduce((a, b) => Math.min(a, b));
+  const high = bounds.reduce((a, b) => Math.max(a, b));
+  // The bucket around zero has no logarithm: it gets a row of its own below the others.
+  const first = proper[0];
+  const ratio = first ? first.high / first.low : 2;
+  const low = log && found.some((cell) => cell.low <= 0) ? least / ratio : least;
+  const cells = found.map((cell) => ({
+    ...cell,
+    bottom: log && cell.low <= 0 ? low : Math.max(cell.low, low),
+    top: log && cell.low <= 0 ? least : Math.min(cell.high, high),
+  }));
   return {
     cells,
-    low: lows.reduce((a, b) => Math.min(a, b)),
-    high: bounds.reduce((a, b) => Math.max(a, b)),
+    low,
+    high,
     most: cells.reduce((most, cell) => Math.max(most, cell.count), 0),
     log,
   };

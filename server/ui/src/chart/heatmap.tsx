@@ -35,8 +35,6 @@ export function Heatmap(props: Props) {
     const base = dark ? '79 179 201' : '15 110 132';
     const color = (cell: Cell) =>
       `rgb(${base} / ${(0.08 + 0.92 * Math.sqrt(cell.count / heat.most)).toFixed(3)})`;
-    const low = (cell: Cell) => Math.max(cell.low, heat.low);
-    const high = (cell: Cell) => Math.min(cell.high, heat.high);
     return {
       legend: { show: false },
       tzDate: dateIn(zone),
@@ -54,7 +52,7 @@ export function Heatmap(props: Props) {
           const value = u.posToVal(top, 'y');
           const cell = heat.cells.find(
             (one) =>
-              time > one.time - step && time <= one.time && value >= low(one) && value < high(one),
+              time > one.time - step && time <= one.time && value >= one.bottom && value < one.top,
           );
           if (!cell) return undefined;
           return {
@@ -79,8 +77,8 @@ export function Heatmap(props: Props) {
               // A sample tells of the time before it.
               const x0 = Math.round(u.valToPos(cell.time - step, 'x', true));
               const x1 = Math.round(u.valToPos(cell.time, 'x', true));
-              const y0 = Math.round(u.valToPos(high(cell), 'y', true));
-              const y1 = Math.max(Math.round(u.valToPos(low(cell), 'y', true)), y0 + 1);
+              const y0 = Math.round(u.valToPos(cell.top, 'y', true));
+              const y1 = Math.max(Math.round(u.valToPos(cell.bottom, 'y', true)), y0 + 1);
               u.ctx.fillStyle = color(cell);
               u.ctx.fillRect(Math.max(x0, u.bbox.left), y0, Math.max(x1 - x0, 1), y1 - y0);
             }

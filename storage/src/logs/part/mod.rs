@@ -27,6 +27,9 @@ mod column;
 mod counts;
 mod error;
 mod filter;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod head;
 mod layout;

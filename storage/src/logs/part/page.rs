@@ -3,6 +3,8 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::PartError;
 use super::group::Group;
 use super::values::Values;
@@ -180,5 +182,55 @@ impl<'g, 'p> Page<'g, 'p> {
             out.extend_from_slice(skeleton.texts.get(i + 1));
         }
         Ok(())
+    }
+
+    /// Appends the values of the structured metadata of a row, and where each ends.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn metadata_text(
+        &self,
+        row: usize,
+        text: &mut String,
+        ends: &mut Vec<usize>,
+    ) -> Result<(), PartError> {
+        let t_ns = self.times()?[row];
+        let mut value = Vec::new();
+        for &column in &self.group.shapes()[self.shapes()?[row] as usize] {
+            let values = self.metadata(column)?;
+            let index = values.index(row).unwrap_or(usize::MAX);
+            value.clear();
+            let dictionary = self.group.dictionary(column)?;
+            values.values.write(index, dictionary, t_ns, &mut value);
+            let checked = std::str::from_utf8(&value);
+            let damaged = |_| self.group.damaged(column, "a text of structured metadata");
+            text.push_str(checked.map_err(damaged)?);
+            ends.push(text.len());
+        }
+        Ok(())
+    }
+
+    /// Returns the names of the structured metadata of a row with the values that
+    /// [`Page::metadata_text`] gave; none of a row whose values were not asked for.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn pairs<'t>(
+        &'t self,
+        row: usize,
+        text: &'t str,
+        ends: &[usize],
+    ) -> Result<SmallVec<[(&'t str, &'t str); 8]>, PartError> {
+        let mut pairs = SmallVec::new();
+        if ends.is_empty() {
+            return Ok(pairs);
+        }
+        let shape = &self.group.shapes()[self.shapes()?[row] as usize];
+        let mut start = 0;
+        for (&column, &end) in shape.iter().zip(ends) {
+            pairs.push((self.group.key(column).name.as_str(), &text[start..end]));
+            start = end;
+        }
+        Ok(pairs)
     }
 }

@@ -59,11 +59,28 @@ impl Group<'_> {
         filter: &RowFilter<'_>,
         mut row: impl FnMut(RowRef<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut scratch = Scratch::default();
+        self.pages(filter, |page, selected| {
+            visit(page, selected, filter, &mut scratch, &mut row)
+        })
+    }
+
+    /// Calls `visit` for the pages with entries that a filter takes, with the rows of these,
+    /// each with its stream; rows are counted from the start of the page. What the filter
+    /// says of lines and metadata is the caller's business.
+    ///
+    /// # Errors
+    /// The group is damaged, or `visit` fails.
+    pub fn pages<E: From<PartError>>(
+        &self,
+        filter: &RowFilter<'_>,
+        mut visit: impl FnMut(&Page<'_, '_>, &[(u32, u32)]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let info = self.info();
         if !filter.range.overlaps(info.first_ns, info.last_ns) {
             return Ok(());
         }
-        let mut scratch = Scratch::default();
+        let mut selected = Vec::new();
         let mut searches = Vec::new();
         for needles in filter.needles {
             let of_group = needles.iter().map(|needle| needle.search(self));
@@ -71,8 +88,8 @@ impl Group<'_> {
         }
         for number in 0..self.n_pages() {
             let page = Page::new(self, number);
-            if select(&page, filter, &searches, &mut scratch.selected)? {
-                visit(&page, filter, &mut scratch, &mut row)?;
+            if select(&page, filter, &searches, &mut selected)? {
+                visit(&page, &selected)?;
             }
         }
         Ok(())
@@ -81,9 +98,8 @@ impl Group<'_> {
 
 #[derive(Default)]
 struct Scratch {
-    selected: Vec<(u32, u32)>,
     line: Vec<u8>,
-    text: Vec<u8>,
+    text: String,
     ends: Vec<usize>,
 }
 
@@ -143,44 +159,27 @@ fn select(
     Ok(!selected.is_empty())
 }
 
-/// Calls `row` for the selected rows of a page.
+/// Calls `row` for selected rows of a page.
 fn visit<E: From<PartError>>(
     page: &Page<'_, '_>,
+    selected: &[(u32, u32)],
     filter: &RowFilter<'_>,
     scratch: &mut Scratch,
     row: &mut impl FnMut(RowRef<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let group = page.group();
     let times = page.times()?;
-    for &(index, stream) in &scratch.selected {
+    for &(index, stream) in selected {
         let index = index as usize;
         scratch.line.clear();
         if filter.lines {
             page.line(index, &mut scratch.line)?;
         }
-        let mut metadata: smallvec::SmallVec<[(&str, &str); 8]> = smallvec::SmallVec::new();
+        scratch.text.clear();
+        scratch.ends.clear();
         if filter.metadata {
-            let shape = &group.shapes()[page.shapes()?[index] as usize];
-            scratch.text.clear();
-            scratch.ends.clear();
-            for &column in shape {
-                let values = page.metadata(column)?;
-                let at = values.index(index).unwrap_or(usize::MAX);
-                let dictionary = group.dictionary(column)?;
-                values
-                    .values
-                    .write(at, dictionary, times[index], &mut scratch.text);
-                scratch.ends.push(scratch.text.len());
-            }
-            let mut start = 0;
-            for (&column, &end) in shape.iter().zip(&scratch.ends) {
-                let value = std::str::from_utf8(&scratch.text[start..end]);
-                let value =
-                    value.map_err(|_| group.damaged(column, "a text of structured metadata"))?;
-                metadata.push((&group.key(column).name, value));
-                start = end;
-            }
+            page.metadata_text(index, &mut scratch.text, &mut scratch.ends)?;
         }
+        let metadata = page.pairs(index, &scratch.text, &scratch.ends)?;
         row(RowRef {
             stream,
             t_ns: times[index],

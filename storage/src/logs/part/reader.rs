@@ -14,7 +14,7 @@ use super::layout::{self, Footer, GroupInfo};
 use super::writer::PartMeta;
 use super::zstd::Inflater;
 use crate::codec::{CodecError, crc};
-use crate::fs::{Dir, FileMap};
+use crate::fs::{Dir, FileMap, RealDir};
 use crate::model::Labels;
 
 /// A part, read through a map of its file. Every section is checked when it is touched for
@@ -66,6 +66,15 @@ impl PartReader {
             footer,
             groups,
         })
+    }
+
+    /// Opens a part outside of a store.
+    ///
+    /// # Errors
+    /// As [`PartReader::open`].
+    pub fn open_path(path: &Path) -> Result<PartReader, PartError> {
+        let (dir, name) = split_path(path)?;
+        PartReader::open(&dir, &name)
     }
 
     /// Returns what the part holds.
@@ -211,6 +220,16 @@ impl PartReader {
         let at = info.at.saturating_add(place.at as u64);
         PartError::corrupt(&self.path, at, error.to_string())
     }
+}
+
+/// Returns the directory of a path, and the name in it.
+pub(super) fn split_path(path: &Path) -> Result<(Arc<dyn Dir>, String), PartError> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let dir: Arc<dyn Dir> = Arc::new(RealDir::open(parent.unwrap_or(Path::new(".")))?);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok((dir, name.into_owned()))
 }
 
 /// Returns where a section is.

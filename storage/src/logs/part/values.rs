@@ -1,5 +1,7 @@
 //! The values of a column in one page, decoded.
 
+use std::ops::Range;
+
 use super::error::Decoded;
 use super::moment::Layout;
 use super::number::{self, Spelling};
@@ -165,12 +167,12 @@ impl Values {
                 bytes,
             } => {
                 out.extend_from_slice(prefix);
-                if let Some(bytes) = bytes.get(index * width..(index + 1) * width) {
+                if let Some(bytes) = bytes.get(places(index, *width)) {
                     write_hex(bytes, out);
                 }
             }
             Values::Uuid(bytes) => {
-                if let Some(bytes) = bytes.get(index * 16..(index + 1) * 16) {
+                if let Some(bytes) = bytes.get(places(index, 16)) {
                     for (i, part) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
                         if i > 0 {
                             out.push(b'-');
@@ -183,6 +185,12 @@ impl Values {
             Values::Texts(texts) => out.extend_from_slice(texts.get(index)),
         }
     }
+}
+
+/// Returns where a value of a width is; one that is not there is nowhere.
+fn places(index: usize, width: usize) -> Range<usize> {
+    let start = index.saturating_mul(width);
+    start..start.saturating_add(width)
 }
 
 /// Reads packed numbers above a least one.

@@ -1,11 +1,12 @@
 //! Writes a part, entry by entry.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::PartError;
 use super::layout::{self, Footer, GroupInfo};
+use super::reader::split_path;
 use super::rows::Rows;
 use super::seal::{self, Sealed};
 use super::zstd::Deflater;
@@ -122,6 +123,15 @@ impl PartWriter {
         };
         writer.append(&layout::header())?;
         Ok(writer)
+    }
+
+    /// Begins a part outside of a store.
+    ///
+    /// # Errors
+    /// As [`PartWriter::create`].
+    pub fn create_path(path: &Path, effort: Effort) -> Result<PartWriter, PartError> {
+        let (dir, name) = split_path(path)?;
+        PartWriter::create(&dir, &name, effort)
     }
 
     /// Returns the number of a stream in this part. Numbers are given in order of asking.

@@ -8,6 +8,7 @@ import { LabelPlates } from '../../kit/labels';
 import { PageHead, Shown, useCall } from '../../kit/page';
 import { Empty, Failed, Loading } from '../../kit/states';
 import { useParams } from '../../url/state';
+import { ruleText } from './rule_text';
 import '../targets/targets.css';
 import './discovery.css';
 
@@ -154,17 +155,6 @@ function Steps({ pool, labels }: { pool: string; labels: Labels }) {
       })}
     </ol>
   );
-}
-
-/** A rule on one line, what is the default left out. */
-export function ruleText(rule: RelabelStep['rule']): string {
-  const parts = [rule.action];
-  if (rule.source_labels?.length) parts.push(`[${rule.source_labels.join(', ')}]`);
-  if (rule.regex && rule.regex !== '(.*)') parts.push(`=~ ${rule.regex}`);
-  if (rule.modulus) parts.push(`mod ${rule.modulus}`);
-  if (rule.target_label) parts.push(`→ ${rule.target_label}`);
-  if (rule.replacement && rule.replacement !== '$1') parts.push(`= ${rule.replacement}`);
-  return parts.join(' ');
 }
 
 function Changes({ before, after }: { before: Labels; after: Labels }) {

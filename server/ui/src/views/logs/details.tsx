@@ -55,7 +55,7 @@ interface Props {
   entry: Entry;
   onFilter: OnFilter;
   /** The address of all lines with an id. */
-  idHref: (id: string) => string;
+  idHref: (field: Field) => string;
 }
 
 export function Details({ entry, onFilter, idHref }: Props) {
@@ -146,7 +146,7 @@ function FieldRow({ field, onFilter, idHref }: { field: Field } & Omit<Props, 'e
       <span className="mono log-field-name">{name}</span>
       <span className="mono break">
         {isIdField(name) && value !== '' ? (
-          <Link to={idHref(value)} title="All lines with this id">
+          <Link to={idHref(field)} title="All lines with this id">
             {value}
           </Link>
         ) : (

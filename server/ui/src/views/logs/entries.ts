@@ -3,11 +3,13 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { isAbort, message } from '../../api/http';
 import {
+  categorized,
   compareNanos,
   type Direction,
   type Entry,
   entriesOf,
   type LogStats,
+  logLabels,
   nanos,
   queryLogs,
   type RawStream,
@@ -18,6 +20,8 @@ import type { Interval } from '../../time/range';
 const pageSize = 1000;
 /** Most entries that are kept while they come live. */
 const mostLive = 5000;
+/** How far back labels of streams are looked up. */
+const labelsMs = 6 * 3_600_000;
 
 export interface Loaded {
   entries: Entry[];
@@ -139,7 +143,14 @@ export function useLive(query: string | undefined) {
     let retry: ReturnType<typeof setTimeout> | undefined;
     let closed = false;
     let since = nanos(Date.now() - 60_000);
+    // Tails have no way to ask for labels and metadata apart.
+    let known: Set<string> | undefined;
+    const learn = async () => {
+      const { data } = await logLabels(Date.now() - labelsMs, Date.now());
+      known = new Set(data ?? []);
+    };
     const connect = () => {
+      if (closed) return;
       socket = new WebSocket(tailUrl(query, since));
       socket.onopen = () => setState('live');
       socket.onmessage = (event: MessageEvent<string>) => {
@@ -149,7 +160,9 @@ export function useLive(query: string | undefined) {
         const newest = fresh[0];
         if (!newest) return;
         since = String(BigInt(newest.ns) + 1n);
-        held.current = [...fresh, ...held.current].slice(0, mostLive);
+        const labels = known;
+        const apart = labels ? fresh.map((entry) => categorized(entry, labels)) : fresh;
+        held.current = [...apart, ...held.current].slice(0, mostLive);
       };
       socket.onclose = () => {
         if (closed) return;
@@ -157,7 +170,7 @@ export function useLive(query: string | undefined) {
         retry = setTimeout(connect, 2000);
       };
     };
-    connect();
+    void learn().then(connect, connect);
     // Lines may come faster than they can be drawn.
     const timer = setInterval(() => {
       if (held.current.length === 0 || isPaused.current) return;

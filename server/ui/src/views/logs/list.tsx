@@ -4,8 +4,8 @@ import { useVirtualizer } from '@tanstack/react-virtual';
 import { type KeyboardEvent, useCallback, useEffect, useRef, useState } from 'react';
 import { type Entry, levelOf, millis } from '../../api/loki';
 import { useSettings } from '../../shell/settings';
-import { formatClock, formatDate } from '../../time/format';
-import { Details, type OnFilter } from './details';
+import { formatClock, formatDate, type Zone } from '../../time/format';
+import { Details, type Field, type OnFilter } from './details';
 import { LineText } from './line';
 import { levelColor } from './volume';
 import './logs.css';
@@ -15,7 +15,7 @@ interface Props {
   find: RegExp | undefined;
   wrap: boolean;
   onFilter: OnFilter;
-  idHref: (id: string) => string;
+  idHref: (field: Field) => string;
   /** Is called when the end comes into sight. */
   onEnd?: () => void;
   foot?: string;
@@ -35,6 +35,8 @@ export function LogList(props: Props) {
     overscan: 12,
     getItemKey: (index) => entries[index]?.key ?? index,
   });
+  // One day needs no date at every line.
+  const days = day(entries[0], zone) !== day(entries.at(-1), zone);
   const items = virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? 0;
   useEffect(() => {
@@ -67,21 +69,22 @@ export function LogList(props: Props) {
     <div
       className={wrap ? 'log-list wrap' : 'log-list'}
       ref={place}
-      role="feed"
-      aria-label="Log lines"
-      aria-busy={foot !== undefined}
+      role="group"
+      aria-label="Lines, to be scrolled"
       // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keys
       tabIndex={0}
       onKeyDown={move}
     >
-      <div style={{ height: virtual.getTotalSize(), position: 'relative' }}>
+      <div
+        role="feed"
+        aria-label="Log lines"
+        aria-busy={foot !== undefined}
+        style={{ height: virtual.getTotalSize(), position: 'relative' }}
+      >
         {items.map((item) => {
           const entry = entries[item.index];
           if (!entry) return null;
-          const before = entries[item.index - 1];
           const ms = millis(entry.ns);
-          const day = formatDate(ms, zone);
-          const newDay = !before || formatDate(millis(before.ns), zone) !== day;
           const level = levelOf(entry);
           const expanded = open.has(entry.key);
           return (
@@ -108,7 +111,7 @@ export function LogList(props: Props) {
                 }}
               >
                 <span className="log-time">
-                  {newDay && <span className="log-day">{day.slice(5)} </span>}
+                  {days && `${formatDate(ms, zone).slice(5)} `}
                   {formatClock(ms, zone, true)}
                 </span>
                 <span className="log-text">
@@ -127,4 +130,8 @@ export function LogList(props: Props) {
       )}
     </div>
   );
+}
+
+function day(entry: Entry | undefined, zone: Zone): string {
+  return entry ? formatDate(millis(entry.ns), zone) : '';
 }

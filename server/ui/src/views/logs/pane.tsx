@@ -1,10 +1,9 @@
 // What a query of logs gives: volume and lines; or a graph where it counts.
 
-import { PauseIcon, PlayIcon } from '@radix-ui/react-icons';
 import { useQuery } from '@tanstack/react-query';
 import { useCallback, useMemo, useState } from 'react';
 import { message } from '../../api/http';
-import { type Direction, logLabels, queryLogMetric } from '../../api/loki';
+import { type Direction, queryLogMetric } from '../../api/loki';
 import { Legend } from '../../chart/legend';
 import { Lines } from '../../chart/lines';
 import { seriesColor } from '../../chart/palette';
@@ -12,21 +11,14 @@ import { gridTimes, onGrid } from '../../chart/series';
 import { bytes, count } from '../../chart/values';
 import { Progress } from '../../kit/progress';
 import { Empty, Failed, Loading } from '../../kit/states';
-import {
-  broadSelector,
-  isMetricQuery,
-  needleRegex,
-  needles,
-  withField,
-  withMatcher,
-  withNeedle,
-} from '../../logql/query';
+import { isMetricQuery, needleRegex, needles } from '../../logql/query';
 import { useSettings } from '../../shell/settings';
 import { span } from '../../time/format';
 import { absolute, autoStep, type Interval, type TimeRange } from '../../time/range';
 import { logsHref } from '../../url/state';
-import type { OnFilter } from './details';
-import { type EntriesAsked, useEntries, useLive } from './entries';
+import type { Field, OnFilter } from './details';
+import { type EntriesAsked, useEntries } from './entries';
+import { filtered, useBroadSelector, withId } from './filter';
 import { LogList } from './list';
 import { Volume } from './volume';
 
@@ -45,24 +37,7 @@ interface Props {
   onRange: (range: TimeRange) => void;
 }
 
-/** A query with one more condition. */
-export function filtered(query: string, ...[field, side]: Parameters<OnFilter>): string {
-  const { name, value, kind } = field;
-  if (kind === 'label') return withMatcher(query, name, value, side);
-  return withField(query, name, value, side, kind === 'field' ? undefined : kind);
-}
-
-/** A selector of all streams, as far as labels tell. */
-export function useBroadSelector(interval: Interval): string {
-  const labels = useQuery({
-    queryKey: ['log labels'],
-    queryFn: ({ signal }) => logLabels(interval.start, interval.end, { signal }),
-    retry: false,
-  });
-  return broadSelector(labels.data?.data ?? []);
-}
-
-export function LogPane(props: Props) {
+export default function LogPane(props: Props) {
   return isMetricQuery(props.query) ? <MetricPane {...props} /> : <LinesPane {...props} />;
 }
 
@@ -77,7 +52,7 @@ function LinesPane(props: Props) {
   const find = useMemo(() => needleRegex(needles(query)), [query]);
   const broad = useBroadSelector(interval);
   const idHref = useCallback(
-    (id: string) => logsHref(withNeedle(broad, id), absolute(interval.start, interval.end)),
+    (field: Field) => logsHref(withId(broad, field), absolute(interval.start, interval.end)),
     [broad, interval],
   );
   const onFilter = useCallback<OnFilter>(
@@ -197,47 +172,6 @@ function MetricPane({ query, interval, again, onRange, sync }: Props) {
           </div>
           <Legend series={columns.series} colors={colors} hidden={hidden} onHidden={setHidden} />
         </>
-      )}
-    </section>
-  );
-}
-
-/** Lines as they come. */
-export function LivePane(props: {
-  query: string;
-  wrap: boolean;
-  onQuery: (query: string) => void;
-}) {
-  const { query, wrap, onQuery } = props;
-  const { entries, state, dropped, paused, setPaused } = useLive(query);
-  const find = useMemo(() => needleRegex(needles(query)), [query]);
-  const now = useMemo(() => ({ start: Date.now() - 3_600_000, end: Date.now() }), []);
-  const broad = useBroadSelector(now);
-  const idHref = useCallback(
-    (id: string) => logsHref(withNeedle(broad, id), { from: 'now-1h', to: 'now' }),
-    [broad],
-  );
-  const onFilter = useCallback<OnFilter>(
-    (field, side) => onQuery(filtered(query, field, side)),
-    [query, onQuery],
-  );
-  const told = { connecting: 'Connecting', live: 'Live', lost: 'Lost, trying again' }[state];
-  return (
-    <section className="panel" aria-label="Live lines">
-      <div className="panel-head">
-        <h2 className="with-icon" role="status">
-          <i className={`live-dot ${state}`} aria-hidden="true" /> {paused ? 'Paused' : told}
-        </h2>
-        {dropped > 0 && <span className="badge warn">{count(dropped)} lines dropped</span>}
-        <span className="muted">{count(entries.length)} lines</span>
-        <button type="button" className="small" onClick={() => setPaused(!paused)}>
-          {paused ? <PlayIcon /> : <PauseIcon />} {paused ? 'Go on' : 'Pause'}
-        </button>
-      </div>
-      {entries.length === 0 ? (
-        <Empty title="Waiting for lines…" />
-      ) : (
-        <LogList entries={entries} find={find} wrap={wrap} onFilter={onFilter} idHref={idHref} />
       )}
     </section>
   );

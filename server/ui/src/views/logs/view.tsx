@@ -16,11 +16,12 @@ import { RefreshSelect, useEvery } from '../../time/refresh';
 import { remember } from '../../url/history';
 import { readRange, useParams } from '../../url/state';
 import { useQueryLimit } from '../metrics/limit';
-import { LivePane, LogPane } from './pane';
 import '../metrics/metrics.css';
 import './logs.css';
 
 const LogQLEditor = lazy(() => import('../../editor/logql'));
+const LogPane = lazy(() => import('./pane'));
+const LivePane = lazy(() => import('./live'));
 
 export default function LogsView() {
   const [params, change] = useParams();
@@ -124,19 +125,23 @@ function Logs() {
       </section>
       {query === '' ? (
         <Start interval={interval} onTake={take} />
-      ) : live && !metric ? (
-        <LivePane query={query} wrap={wrap} onQuery={take} />
       ) : (
-        <LogPane
-          query={query}
-          interval={interval}
-          direction={direction}
-          wrap={wrap}
-          again={again}
-          limitMs={limitMs}
-          onQuery={take}
-          onRange={(next) => change({ ...next })}
-        />
+        <Suspense fallback={<Loading what="lines" />}>
+          {live && !metric ? (
+            <LivePane query={query} wrap={wrap} onQuery={take} />
+          ) : (
+            <LogPane
+              query={query}
+              interval={interval}
+              direction={direction}
+              wrap={wrap}
+              again={again}
+              limitMs={limitMs}
+              onQuery={take}
+              onRange={(next) => change({ ...next })}
+            />
+          )}
+        </Suspense>
       )}
       <History language="logql" open={history} onOpenChange={setHistory} onChoose={take} />
     </>
@@ -155,7 +160,7 @@ export function LogQuery(props: {
     [props.problem],
   );
   return (
-    <div className="query-row">
+    <div className="query-row alone">
       <Suspense
         fallback={
           <textarea

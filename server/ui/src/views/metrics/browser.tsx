@@ -6,6 +6,7 @@ import { Dialog } from 'radix-ui';
 import { useMemo, useRef, useState } from 'react';
 import { Shown, useCall } from '../../kit/page';
 import { Empty } from '../../kit/states';
+import { firstQuery } from './first_query';
 
 interface Props {
   open: boolean;
@@ -53,14 +54,6 @@ function Loaded({ onChoose }: { onChoose: (query: string) => void }) {
 function describe(name: string, metadata: Metadata) {
   const found = metadata[name] ?? metadata[name.replace(/_(bucket|count|sum|total)$/, '')];
   return found?.[0];
-}
-
-/** A first query for a metric: counters are of use as rates only. */
-export function firstQuery(name: string, type: string | undefined): string {
-  const plain = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/.test(name);
-  const selector = plain ? name : `{${JSON.stringify(name)}}`;
-  const counts = type === 'counter' || /_(total|bucket|count|sum)$/.test(name);
-  return counts ? `rate(${selector}[5m])` : selector;
 }
 
 function Names(props: { names: string[]; metadata: Metadata; onChoose: (query: string) => void }) {

@@ -10,7 +10,6 @@ import { TimePicker } from '../../time/picker';
 import { resolve, stepSeconds } from '../../time/range';
 import { remember } from '../../url/history';
 import { readRange, useParams } from '../../url/state';
-import { LogPane } from '../logs/pane';
 import { LogQuery } from '../logs/view';
 import { useQueryLimit } from '../metrics/limit';
 import { useRun } from '../metrics/run';
@@ -18,6 +17,7 @@ import '../metrics/metrics.css';
 import '../logs/logs.css';
 
 const PromQLEditor = lazy(() => import('../../editor/promql'));
+const LogPane = lazy(() => import('../logs/pane'));
 const Graph = lazy(() => import('../metrics/graph'));
 
 /** Charts with this key show their pointers together. */
@@ -133,18 +133,20 @@ export default function SideBySideView() {
           <Empty title="The lines of a query of logs are shown here, on the same time axis." />
         </section>
       ) : (
-        <LogPane
-          query={logs}
-          interval={interval}
-          direction="backward"
-          wrap
-          again={again}
-          limitMs={limitMs}
-          sync={sync}
-          near={near ? Number(near) : undefined}
-          onQuery={(l) => change({ l })}
-          onRange={(next) => change({ ...next, near: undefined })}
-        />
+        <Suspense fallback={<Loading what="lines" />}>
+          <LogPane
+            query={logs}
+            interval={interval}
+            direction="backward"
+            wrap
+            again={again}
+            limitMs={limitMs}
+            sync={sync}
+            near={near ? Number(near) : undefined}
+            onQuery={(l) => change({ l })}
+            onRange={(next) => change({ ...next, near: undefined })}
+          />
+        </Suspense>
       )}
     </>
   );

@@ -10,17 +10,10 @@ import { useSettings } from '../../shell/settings';
 import { ago, formatTime, span } from '../../time/format';
 import { Link } from '../../url/router';
 import { metricsHref, useParams } from '../../url/state';
+import { matches } from './matches';
 import './targets.css';
 
 const healths = ['up', 'down', 'unknown'] as const;
-
-/** Whether all words are somewhere in what a target shows. */
-export function matches(target: Target, words: readonly string[]): boolean {
-  const labels = Object.entries(target.labels).map(([name, value]) => `${name}="${value}"`);
-  const text = [target.scrapePool, target.scrapeUrl, target.lastError, ...labels].join(' ');
-  const lower = text.toLowerCase();
-  return words.every((word) => lower.includes(word.toLowerCase()));
-}
 
 export default function TargetsView() {
   const targets = useCall<Targets>('api/v1/targets', { state: 'active' }, 10_000);
@@ -119,7 +112,7 @@ function Pool({ name, targets }: { name: string; targets: Target[] }) {
         </span>
       </div>
       <div className="table-wrap">
-        <table className="cards">
+        <table className="cards target-table">
           <thead>
             <tr>
               <th>Health</th>

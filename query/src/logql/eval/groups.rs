@@ -1,0 +1,282 @@
+//! Reading of groups of entries, each on whichever thread is free.
+//!
+//! A thread keeps what it reads of a group by series. The thread of the query puts it
+//! together, in the order of the groups, so that answers do not depend on who has helped.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::cell::{Cell, push};
+use super::grid::Windows;
+use crate::error::QueryError;
+use crate::limits::Cancel;
+use crate::logql::columnar::{ColumnGroup, Counted, Plan};
+use crate::logql::label_set::LabelSet;
+use crate::logql::pipeline::{Extractor, SeriesId};
+use crate::logql::source::{EntryBatch, EntryRef, LogSet, MetadataRef};
+use crate::logql::value::LogStats;
+use crate::promql::eval::batches::PerSeries;
+
+/// What is kept of the samples of a series.
+pub(super) trait Kept: Default + Send + 'static {
+    /// Keeps a sample.
+    fn push(&mut self, segment: u32, t_ns: i64, value: f64);
+
+    /// Keeps several equal samples.
+    fn push_many(&mut self, segment: u32, t_ns: i64, value: f64, n: u64) {
+        (0..n).for_each(|_| self.push(segment, t_ns, value));
+    }
+
+    /// Keeps what was kept of the next group.
+    fn append(&mut self, next: Self);
+
+    /// Returns how many bytes that takes.
+    fn bytes(&self) -> usize;
+}
+
+/// Condensed samples, in order of their segments.
+pub(super) struct Cells<C>(pub(super) Vec<(u32, C)>);
+
+impl<C> Default for Cells<C> {
+    fn default() -> Cells<C> {
+        Cells(Vec::new())
+    }
+}
+
+impl<C: Cell> Kept for Cells<C> {
+    fn push(&mut self, segment: u32, t_ns: i64, value: f64) {
+        push(&mut self.0, segment, t_ns, value);
+    }
+
+    fn append(&mut self, next: Cells<C>) {
+        let cells = &mut self.0;
+        for (segment, cell) in next.0 {
+            if cells.last().is_none_or(|(last, _)| *last < segment) {
+                cells.push((segment, cell));
+                continue;
+            }
+            match cells.binary_search_by_key(&segment, |(segment, _)| *segment) {
+                Ok(at) => cells[at].1 = cells[at].1.merge(cell),
+                Err(at) => cells.insert(at, (segment, cell)),
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(u32, C)>()
+    }
+}
+
+/// Samples as they are: segment, time and value.
+#[derive(Default)]
+pub(super) struct Samples(pub(super) Vec<(u32, i64, f64)>);
+
+impl Kept for Samples {
+    fn push(&mut self, segment: u32, t_ns: i64, value: f64) {
+        self.0.push((segment, t_ns, value));
+    }
+
+    fn append(&mut self, next: Samples) {
+        self.0.extend(next.0);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(u32, i64, f64)>()
+    }
+}
+
+/// Segments and values of samples.
+#[derive(Default)]
+pub(super) struct Values(pub(super) Vec<(u32, f64)>);
+
+impl Kept for Values {
+    fn push(&mut self, segment: u32, _: i64, value: f64) {
+        self.0.push((segment, value));
+    }
+
+    fn append(&mut self, next: Values) {
+        self.0.extend(next.0);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(u32, f64)>()
+    }
+}
+
+/// The groups of a selection, to be read.
+pub(super) struct Groups<K> {
+    pub(super) set: Arc<dyn LogSet>,
+    pub(super) extractor: Extractor,
+    pub(super) plan: Plan,
+    pub(super) windows: Windows,
+    pub(super) cancel: Cancel,
+    pub(super) kept: PhantomData<fn() -> K>,
+}
+
+/// What one group has.
+pub(super) struct Read<K> {
+    pub(super) series: Vec<(LabelSet, K)>,
+    pub(super) stats: LogStats,
+    /// What the entries took while they were read.
+    pub(super) batch_bytes: usize,
+}
+
+/// What a thread needs to read groups.
+pub(super) struct Buffers {
+    extractor: Extractor,
+    batch: EntryBatch,
+    samples: Vec<(SeriesId, u32, i64, f64)>,
+    /// Where the series of the thread's extractor are in the group that is read.
+    places: Vec<Option<u32>>,
+}
+
+impl<K: Kept> PerSeries for Groups<K> {
+    type Buffers = Buffers;
+    type Made = Read<K>;
+
+    fn buffers(&self) -> Buffers {
+        Buffers {
+            extractor: self.extractor.clone(),
+            batch: EntryBatch::default(),
+            samples: Vec::new(),
+            places: Vec::new(),
+        }
+    }
+
+    fn make(&self, index: usize, buffers: &mut Buffers) -> Result<Option<Read<K>>, QueryError> {
+        self.cancel.check("query execution")?;
+        if let Some(columns) = self.set.columns(index)
+            && let Some(read) = self.count(&columns, buffers)
+        {
+            return Ok(Some(read));
+        }
+        self.read(index, buffers).map(Some)
+    }
+}
+
+impl<K: Kept> Groups<K> {
+    /// Reads the entries of a group.
+    fn read(&self, index: usize, buffers: &mut Buffers) -> Result<Read<K>, QueryError> {
+        let Buffers {
+            extractor,
+            batch,
+            samples,
+            places,
+        } = buffers;
+        let streams = self.set.streams();
+        let mut from_columns = self.plan.read_columns(&*self.set, index, batch);
+        loop {
+            if !from_columns {
+                self.set.read(index, batch)?;
+            }
+            samples.clear();
+            let mut has_error = false;
+            for entry in batch.iter() {
+                let segment = self.windows.segment(entry.t_ns);
+                let (Some(segment), Some(stream)) = (segment, streams.get(entry.stream as usize))
+                else {
+                    continue;
+                };
+                if let Some((series, value)) = extractor.sample(stream, &entry) {
+                    has_error |= extractor.has_error();
+                    samples.push((series, segment, entry.t_ns, value));
+                }
+            }
+            // With an error all labels are in the answer, also those left out here.
+            if from_columns && has_error {
+                from_columns = false;
+                continue;
+            }
+            break;
+        }
+        let mut stats = LogStats::default();
+        batch.iter().for_each(|entry| stats.count(&entry));
+        stats.post_filter_lines = samples.len() as u64;
+        let mut kept: Vec<(SeriesId, K)> = Vec::new();
+        for (series, segment, t_ns, value) in samples.drain(..) {
+            place(&mut kept, places, series).push(segment, t_ns, value);
+        }
+        Ok(Read {
+            series: labelled(kept, places, extractor.series()),
+            stats,
+            batch_bytes: batch.memory_bytes(),
+        })
+    }
+
+    /// Takes the samples of a group from counts of its entries; `None` where that is not
+    /// possible.
+    fn count(&self, columns: &ColumnGroup<'_>, buffers: &mut Buffers) -> Option<Read<K>> {
+        let counted = self.plan.counted()?;
+        let is_one = |first_ns, last_ns| {
+            let segment = self.windows.segment(first_ns);
+            segment.is_some() && segment == self.windows.segment(last_ns)
+        };
+        // Damage is told by the one who reads the entries.
+        let buckets = self.plan.counts(columns, is_one).ok()??;
+        let Buffers {
+            extractor, places, ..
+        } = buffers;
+        let mut stats = LogStats::default();
+        let mut kept: Vec<(SeriesId, K)> = Vec::new();
+        for bucket in buckets {
+            let segment = self.windows.segment(bucket.first_ns);
+            let stream = self.set.streams().get(bucket.stream as usize);
+            let (Some(segment), Some(stream)) = (segment, stream) else {
+                continue;
+            };
+            // Of one entry of the stream the series is that of all of them.
+            let entry = EntryRef {
+                stream: bucket.stream,
+                t_ns: bucket.first_ns,
+                line: &[],
+                metadata: MetadataRef::NONE,
+            };
+            let Some((series, _)) = extractor.sample(stream, &entry) else {
+                continue;
+            };
+            stats.lines += bucket.entries;
+            stats.bytes += bucket.bytes;
+            stats.post_filter_lines += bucket.entries;
+            let (value, n) = match counted {
+                Counted::Entries => (1.0, bucket.entries),
+                Counted::Bytes => (bucket.bytes as f64, 1),
+            };
+            place(&mut kept, places, series).push_many(segment, bucket.first_ns, value, n);
+        }
+        Some(Read {
+            series: labelled(kept, places, extractor.series()),
+            stats,
+            batch_bytes: 0,
+        })
+    }
+}
+
+/// Returns what is kept of a series in the group that is read.
+fn place<'k, K: Kept>(
+    kept: &'k mut Vec<(SeriesId, K)>,
+    places: &mut Vec<Option<u32>>,
+    series: SeriesId,
+) -> &'k mut K {
+    let at = series as usize;
+    if places.len() <= at {
+        places.resize(at + 1, None);
+    }
+    let place = *places[at].get_or_insert_with(|| {
+        kept.push((series, K::default()));
+        kept.len() as u32 - 1
+    });
+    &mut kept[place as usize].1
+}
+
+/// Puts labels in the place of numbers, which are those of one thread.
+fn labelled<K>(
+    kept: Vec<(SeriesId, K)>,
+    places: &mut [Option<u32>],
+    labels: &[LabelSet],
+) -> Vec<(LabelSet, K)> {
+    let series = kept.into_iter().map(|(id, kept)| {
+        places[id as usize] = None;
+        (labels[id as usize].clone(), kept)
+    });
+    series.collect()
+}

@@ -1,0 +1,117 @@
+//! How much there is of the streams that a selector selects.
+
+use kymo_query::logql::parse_matchers;
+use kymo_storage::logs::StreamVolume;
+use kymo_storage::model::Matcher;
+use serde::Serialize;
+use serde_json::json;
+
+use super::answer::{bare, finished, push_head};
+use super::error::{LokiError, LokiResult};
+use super::labels::is_all;
+use super::params::{Bounds, ordered_bounds, step};
+use super::stats::{Cost, push as push_stats};
+use super::volume::{Asked, Sums, pieces};
+use super::{logs, lookup};
+use crate::api::call::Call;
+use crate::clock;
+
+const NS_PER_MS: i64 = 1_000_000;
+
+/// Counts of a selection.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+struct Counts {
+    streams: u64,
+    chunks: u64,
+    bytes: u64,
+    entries: u64,
+}
+
+impl Counts {
+    fn of(volumes: &[StreamVolume]) -> Counts {
+        let mut counts = Counts::default();
+        for volume in volumes {
+            counts.streams += 1;
+            counts.chunks += volume.chunks;
+            counts.bytes += volume.bytes;
+            counts.entries += volume.entries;
+        }
+        counts
+    }
+}
+
+/// `/loki/api/v1/index/stats`: how much a query would have to read.
+pub(crate) async fn stats(call: Call) -> LokiResult {
+    bare(&counts(&call).await?)
+}
+
+/// `/loki/api/v1/index/shards`: the parts that a query can be cut into. On one machine
+/// there is one.
+pub(crate) async fn shards(call: Call) -> LokiResult {
+    let counts = counts(&call).await?;
+    let bounds = json!({"min": format!("{:016x}", u64::MIN), "max": format!("{:016x}", u64::MAX)});
+    bare(&json!({"shards": [{"bounds": bounds, "stats": counts}], "statistics": {}}))
+}
+
+async fn counts(call: &Call) -> Result<Counts, LokiError> {
+    let bounds = ordered_bounds(&call.params, clock::now_ns())?;
+    let matchers = parse_matchers(call.params.get("query"))?;
+    let store = logs(call)?;
+    let volumes = lookup(call, move || store.volumes(&matchers, bounds.into())).await?;
+    Ok(Counts::of(&volumes))
+}
+
+/// `/loki/api/v1/index/volume`: bytes by label set or by label.
+pub(crate) async fn volume(call: Call) -> LokiResult {
+    let bounds = ordered_bounds(&call.params, clock::now_ns())?;
+    volumes(&call, vec![bounds], false).await
+}
+
+/// `/loki/api/v1/index/volume_range`: the same, step by step.
+pub(crate) async fn volume_range(call: Call) -> LokiResult {
+    let bounds = ordered_bounds(&call.params, clock::now_ns())?;
+    let step_ns = step(&call.params, bounds)?;
+    volumes(&call, pieces(bounds, step_ns), true).await
+}
+
+async fn volumes(call: &Call, pieces: Vec<Bounds>, is_range: bool) -> LokiResult {
+    let most = call.app.flags.log_queries.max_volume_series;
+    let asked = Asked::read(&call.params, any_selector(call)?, most)?;
+    let store = logs(call)?;
+    let timeout = call.app.flags.query.timeout;
+    let job = move |cancel: &kymo_query::Cancel| {
+        let mut sums = Sums::default();
+        for piece in pieces {
+            cancel
+                .check("log volume")
+                .map_err(|_stopped| LokiError::timeout())?;
+            let volumes = store.volumes(&asked.matchers, piece.into());
+            let volumes = volumes.map_err(|error| LokiError::from(&error))?;
+            asked.add(&mut sums, piece.end_ns.div_euclid(NS_PER_MS), &volumes);
+        }
+        let mut out = Vec::new();
+        push_head(&mut out, &[]);
+        asked.push_data(&mut out, sums, is_range);
+        Ok::<_, LokiError>(out)
+    };
+    let done = call.app.queries.query(timeout, job, |_| ()).await?;
+    let mut out = done.result?;
+    let cost = Cost {
+        queued: done.queued,
+        ran: done.ran,
+        ..Cost::default()
+    };
+    out.extend_from_slice(b",\"stats\":");
+    push_stats(&mut out, &cost);
+    out.extend_from_slice(b"}}");
+    Ok(finished(out, None))
+}
+
+/// Reads a selector that may be the one that selects all.
+fn any_selector(call: &Call) -> Result<Vec<Matcher>, LokiError> {
+    let text = call.params.get("query");
+    match is_all(text) && !text.is_empty() {
+        true => Ok(Vec::new()),
+        false => Ok(parse_matchers(text)?),
+    }
+}

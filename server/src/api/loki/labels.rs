@@ -1,0 +1,145 @@
+//! Names, values and sets of labels of streams.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use kymo_query::logql::parse_matchers;
+use kymo_storage::model::{Labels, Matcher, NanoRange};
+
+use super::answer::{finished, push_head};
+use super::error::{LokiError, LokiResult};
+use super::json::push_labels;
+use super::params::bounds;
+use super::{logs, lookup};
+use crate::api::call::Call;
+use crate::clock;
+use crate::http::error::plain;
+use crate::http::json::{Escape, push_strings};
+
+/// Labels that Loki gives streams for its own ends, and that nobody asks for.
+const INTERNAL: [&str; 3] = ["__aggregated_metric__", "__pattern__", "__stream_shard__"];
+
+/// `/loki/api/v1/labels`: names of labels.
+pub(crate) async fn names(call: Call) -> LokiResult {
+    strings(&call, &found_names(&call).await?)
+}
+
+/// Returns the names of labels that are asked for.
+pub(super) async fn found_names(call: &Call) -> Result<Vec<String>, LokiError> {
+    let (matchers, range) = (selector(call)?, range(call)?);
+    let store = logs(call)?;
+    let mut found = lookup(call, move || store.label_names(&matchers, range)).await?;
+    found.retain(|name| !INTERNAL.contains(&name.as_str()));
+    Ok(found)
+}
+
+/// `/loki/api/v1/label/{name}/values`: values of one label.
+pub(crate) async fn values(Path(name): Path<String>, call: Call) -> Response {
+    if name.contains('/') {
+        // A slash, even an encoded one, ends the element of the path.
+        return plain(StatusCode::NOT_FOUND, "404 page not found");
+    }
+    let found = found_values(name, &call).await;
+    found
+        .and_then(|values| strings(&call, &values))
+        .into_response()
+}
+
+/// Returns the values of a label that are asked for.
+pub(super) async fn found_values(name: String, call: &Call) -> Result<Vec<String>, LokiError> {
+    let (matchers, range) = (selector(call)?, range(call)?);
+    let store = logs(call)?;
+    if INTERNAL.contains(&name.as_str()) {
+        return Ok(Vec::new());
+    }
+    lookup(call, move || store.label_values(&name, &matchers, range)).await
+}
+
+/// `/loki/api/v1/series`: the label sets of streams.
+pub(crate) async fn series(call: Call) -> LokiResult {
+    let range = range(&call)?;
+    let (mut sets, mut all) = (Vec::new(), true);
+    for text in call.params.all("match[]").chain(call.params.all("match")) {
+        if is_all(text) {
+            continue;
+        }
+        all = false;
+        sets.push(parse_matchers(text)?);
+    }
+    if all {
+        sets.push(Vec::new());
+    }
+    let store = logs(&call)?;
+    let found = lookup(&call, move || {
+        let mut found: BTreeSet<Labels> = BTreeSet::new();
+        for matchers in &sets {
+            found.extend(store.streams(matchers, range)?);
+        }
+        Ok(found)
+    })
+    .await?;
+    let bytes = found.iter().map(Labels::memory_bytes).sum();
+    let memory = call.app.memory.for_answer(bytes);
+    let memory = memory.ok_or_else(LokiError::no_memory)?;
+    let mut out = Vec::new();
+    push_head(&mut out, &[]);
+    out.push(b'[');
+    for (i, labels) in found.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        push_labels(&mut out, labels);
+    }
+    out.extend_from_slice(b"]}");
+    Ok(finished(out, Some(memory)))
+}
+
+fn strings(call: &Call, found: &[String]) -> LokiResult {
+    let bytes = found.iter().map(String::len).sum();
+    let memory = call.app.memory.for_answer(bytes);
+    let memory: Arc<_> = memory.ok_or_else(LokiError::no_memory)?;
+    let mut out = Vec::new();
+    push_head(&mut out, &[]);
+    push_strings(&mut out, found, Escape::Html);
+    out.push(b'}');
+    Ok(finished(out, Some(memory)))
+}
+
+/// Tells whether a selector is the one that selects all.
+pub(super) fn is_all(text: &str) -> bool {
+    let bare = text.trim();
+    let inner = bare
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'));
+    bare.is_empty() || inner.is_some_and(|inner| inner.trim().is_empty())
+}
+
+/// Reads an optional selector.
+pub(super) fn selector(call: &Call) -> Result<Vec<Matcher>, LokiError> {
+    match call.params.get("query") {
+        "" => Ok(Vec::new()),
+        text => Ok(parse_matchers(text)?),
+    }
+}
+
+fn range(call: &Call) -> Result<NanoRange, LokiError> {
+    Ok(bounds(&call.params, clock::now_ns())?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_selector_selects_all() {
+        for text in ["", "{}", " { } "] {
+            assert!(is_all(text), "{text}");
+        }
+        for text in ["{a=\"b\"}", "{", "}", "{}}"] {
+            assert!(!is_all(text), "{text}");
+        }
+    }
+}

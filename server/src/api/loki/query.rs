@@ -1,0 +1,266 @@
+//! Evaluating queries: `query` and `query_range`.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::HeaderMap;
+use kymo_query::Cancel;
+use kymo_query::logql::ast::Expr;
+use kymo_query::logql::{
+    Direction, LogQlError, LogQueryOptions, LogRangeQuery, LogResult, LogStats, parse,
+};
+
+use super::error::{LokiError, LokiResult};
+use super::limits::{check_entries, check_span, check_windows};
+use super::params::{Bounds, interval, is_forward, limit, ordered_bounds, step, time_or};
+use super::result::{Form, respond, wants_categories};
+use super::stats::{self, Cost};
+use crate::api::call::Call;
+use crate::app::{App, Core};
+use crate::clock;
+use crate::work::queries::Done;
+use crate::work::query_log::{Logged, Origin};
+
+const NS_PER_MS: i64 = 1_000_000;
+/// What Grafana's page of logs says of itself; it wants a part rather than an error.
+const DRILLDOWN: &str = "Source=grafana-lokiexplore-app";
+
+impl From<LogQlError> for LokiError {
+    fn from(error: LogQlError) -> LokiError {
+        let text = error.to_string();
+        match error {
+            LogQlError::Matching(_) | LogQlError::Storage(_) => LokiError::internal(text),
+            LogQlError::Timeout(_) => LokiError::timeout(),
+            LogQlError::Canceled(_) => LokiError::canceled(text),
+            LogQlError::NoMemory => LokiError::no_memory(),
+            LogQlError::TooMuchMemory { .. } => {
+                LokiError::bad(format!("{text}, or raise --memory.limit"))
+            }
+            _ => LokiError::bad(text),
+        }
+    }
+}
+
+/// `/loki/api/v1/query_range`: entries, or numbers at many times.
+pub(crate) async fn range(headers: HeaderMap, call: Call) -> LokiResult {
+    let asked = Asked::range(&call, &headers)?;
+    answer(&call, asked).await
+}
+
+/// `/loki/api/v1/query`: numbers at one time.
+pub(crate) async fn instant(headers: HeaderMap, call: Call) -> LokiResult {
+    let params = &call.params;
+    limit(params)?;
+    let t_ns = time_or(params, "time", clock::now_ns()).map_err(LokiError::bad)?;
+    is_forward(params)?;
+    let expr = parse(params.get("query"))?;
+    if matches!(expr, Expr::Log(_)) {
+        return Err(LogQlError::InstantEntries.into());
+    }
+    check_windows(&call.app.flags.log_queries, &expr)?;
+    let asked = Asked::new(&call, &headers, expr, When::Instant(t_ns));
+    answer(&call, asked).await
+}
+
+/// When a query is evaluated.
+#[derive(Debug, Clone, Copy)]
+enum When {
+    Instant(i64),
+    Range(LogRangeQuery),
+}
+
+/// A query with its parameters checked.
+#[derive(Debug)]
+pub(super) struct Asked {
+    text: String,
+    pub(super) expr: Expr,
+    when: When,
+    options: LogQueryOptions,
+}
+
+impl Asked {
+    fn new(call: &Call, headers: &HeaderMap, expr: Expr, when: When) -> Asked {
+        let mut tags = headers.get_all("x-query-tags").iter();
+        let partial = tags.any(|tags| tags.to_str().is_ok_and(|tags| tags.contains(DRILLDOWN)));
+        Asked {
+            text: call.params.get("query").to_owned(),
+            expr,
+            when,
+            options: LogQueryOptions {
+                now_ns: clock::now_ns(),
+                max_series: 0,
+                partial_series: partial,
+                categorize_labels: wants_categories(headers),
+            },
+        }
+    }
+
+    /// Reads the parameters of a query over a range.
+    pub(super) fn range(call: &Call, headers: &HeaderMap) -> Result<Asked, LokiError> {
+        let expr = || parse(call.params.get("query")).map_err(LokiError::from);
+        Asked::range_of(call, headers, expr)
+    }
+
+    /// The same for a query that is read in another way.
+    pub(super) fn range_of(
+        call: &Call,
+        headers: &HeaderMap,
+        expr: impl FnOnce() -> Result<Expr, LokiError>,
+    ) -> Result<Asked, LokiError> {
+        let (params, flags) = (&call.params, &call.app.flags.log_queries);
+        let now_ns = clock::now_ns();
+        let bounds = ordered_bounds(params, now_ns)?;
+        let limit = limit(params)?;
+        let direction = match is_forward(params)? {
+            true => Direction::Forward,
+            false => Direction::Backward,
+        };
+        let step_ns = step(params, bounds)?;
+        let interval_ns = interval(params)?;
+        let expr = expr()?;
+        if matches!(expr, Expr::Log(_)) {
+            check_entries(flags, limit)?;
+        }
+        check_windows(flags, &expr)?;
+        let Bounds { start_ns, end_ns } = check_span(flags, bounds, now_ns)?;
+        let query = LogRangeQuery {
+            start_ns,
+            end_ns,
+            step_ns,
+            interval_ns,
+            limit: limit as usize,
+            direction,
+        };
+        Ok(Asked::new(call, headers, expr, When::Range(query)))
+    }
+
+    /// The newest, or oldest, entries of a range.
+    pub(super) fn entries(text: &str, expr: Expr, query: LogRangeQuery, categorize: bool) -> Asked {
+        Asked {
+            text: text.to_owned(),
+            expr,
+            when: When::Range(query),
+            options: LogQueryOptions {
+                now_ns: clock::now_ns(),
+                max_series: 0,
+                partial_series: false,
+                categorize_labels: categorize,
+            },
+        }
+    }
+
+    fn run(&self, core: &Core, cancel: &Cancel) -> Result<LogResult, LogQlError> {
+        let (engine, logs) = (&core.log_engine, &*core.logs);
+        match &self.when {
+            When::Instant(t_ns) => engine.instant(logs, &self.expr, *t_ns, &self.options, cancel),
+            When::Range(query) => engine.range(logs, &self.expr, query, &self.options, cancel),
+        }
+    }
+
+    fn logged(&self, origin: Origin, error: Option<String>, cost: &Cost) -> Logged {
+        let (start_ns, end_ns, step_ns) = match &self.when {
+            When::Instant(t_ns) => (*t_ns, *t_ns, 0),
+            When::Range(query) => (query.start_ns, query.end_ns, query.step_ns),
+        };
+        let mut stats = Vec::new();
+        stats::push(&mut stats, cost);
+        Logged {
+            query: self.text.clone(),
+            start_ms: start_ns.div_euclid(NS_PER_MS),
+            end_ms: end_ns.div_euclid(NS_PER_MS),
+            step_ms: step_ns / NS_PER_MS,
+            error,
+            stats,
+            origin,
+        }
+    }
+}
+
+async fn answer(call: &Call, asked: Asked) -> Result<Response, LokiError> {
+    let categorize = asked.options.categorize_labels;
+    let (result, cost) = run(call, asked).await?;
+    let mut form = Form {
+        categorize,
+        warnings: result.warnings,
+        stats: Vec::new(),
+        memory: Some(result.memory),
+    };
+    stats::push(&mut form.stats, &cost);
+    Ok(respond(result.value, form))
+}
+
+type Ran = Done<Result<LogResult, LogQlError>>;
+
+/// Evaluates a query on the pool.
+pub(super) async fn run(call: &Call, asked: Asked) -> Result<(LogResult, Cost), LokiError> {
+    run_for(&call.app, call.core()?, call.origin.clone(), asked).await
+}
+
+/// The same for whoever has no call any more.
+pub(super) async fn run_for(
+    app: &Arc<App>,
+    core: &Arc<Core>,
+    origin: Origin,
+    asked: Asked,
+) -> Result<(LogResult, Cost), LokiError> {
+    let timeout = app.flags.query.timeout;
+    let asked = Arc::new(asked);
+    let (running, core) = (Arc::clone(&asked), Arc::clone(core));
+    let job = move |cancel: &Cancel| {
+        let _entered = core.active_queries.enter(&running.text, clock::now_ms());
+        match running.run(&core, cancel) {
+            // What is kept is there to save work, not to be in its way.
+            Err(LogQlError::NoMemory) if core.cache.give_way() => running.run(&core, cancel),
+            outcome => outcome,
+        }
+    };
+    let logging = Arc::clone(app);
+    let then = move |done: &Ran| {
+        if logging.query_log.is_on() {
+            let error = done.result.as_ref().err().map(ToString::to_string);
+            let logged = asked.logged(origin, error, &cost(done));
+            logging.query_log.write(&logged, clock::now_ms());
+        }
+    };
+    let done = app.queries.query(timeout, job, then).await?;
+    let cost = cost(&done);
+    let of_logs = &app.metrics.log_queries;
+    of_logs.observe(cost.queued, cost.ran, cost.bytes, cost.lines);
+    Ok((done.result?, cost))
+}
+
+fn cost(done: &Ran) -> Cost {
+    // What a query that failed has read is not known.
+    let stats = match &done.result {
+        Ok(result) => result.stats,
+        Err(_) => LogStats::default(),
+    };
+    Cost {
+        queued: done.queued,
+        ran: done.ran,
+        bytes: stats.bytes,
+        lines: stats.lines,
+        kept_lines: stats.post_filter_lines,
+        metadata_bytes: stats.metadata_bytes,
+        returned: stats.entries,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_the_status_of_their_kind() {
+        let status = |error: LogQlError| LokiError::from(error).status.as_u16();
+        assert_eq!(status(LogQlError::OnlyMatchers), 400);
+        assert_eq!(status(LogQlError::InstantEntries), 400);
+        assert_eq!(status(LogQlError::Matching("many".to_owned())), 500);
+        assert_eq!(status(LogQlError::Timeout("a test")), 504);
+        assert_eq!(status(LogQlError::Canceled("a test")), 499);
+        assert_eq!(status(LogQlError::NoMemory), 503);
+        let error = LokiError::from(LogQlError::TooMuchMemory { limit_bytes: 5 });
+        assert_eq!(error.status, 400);
+        assert!(error.text.ends_with("or raise --memory.limit"));
+    }
+}
