@@ -152,7 +152,10 @@ fn a_file_of_promtail_is_followed_with_its_stages_and_reloaded() {
     );
     let mut kymo = Kymo::start_in(
         dir,
-        &[&format!("--logs.promtail-config={}", promtail.display())],
+        &[
+            &format!("--logs.promtail-config={}", promtail.display()),
+            "--web.enable-lifecycle",
+        ],
     );
     assert!(kymo.log().contains("entries go to this server's own store"));
     let text = |kymo: &Kymo| String::from_utf8(kymo.get("/metrics").body).unwrap();

@@ -21,27 +21,14 @@ pub trait Languages: Send + Sync {
     fn layout(&self, layout: &str, location: Option<&str>) -> Result<Box<dyn TimeLayout>, String>;
 }
 
-/// What a template gets for a key that is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    /// Nothing that prints: `<no value>`.
-    NoValue,
-    /// An empty text.
-    Empty,
-}
-
 /// A template that was read.
 pub trait TextTemplate: Send + Sync {
-    /// Executes it over texts by name, of which the last of one name counts.
+    /// Executes it over texts by name, of which the last of one name counts. A name that is
+    /// not there is no value, which prints as `<no value>`.
     ///
     /// # Errors
     /// The execution failed.
-    fn expand(
-        &self,
-        data: &[(&str, &str)],
-        missing: Missing,
-        now_ns: i64,
-    ) -> Result<String, String>;
+    fn expand(&self, data: &[(&str, &str)], now_ns: i64) -> Result<String, String>;
 }
 
 /// A selector that was read.

@@ -43,7 +43,7 @@ pub use config::{
     MultilineConfig, StageConfig, TenantSource, TimestampConfig, TimestampFailure,
 };
 pub use entry::{Entry, Extracted, LabelSet};
-pub use languages::{Languages, Missing, Selector, TextTemplate, TimeLayout};
+pub use languages::{Languages, Selector, TextTemplate, TimeLayout};
 pub(crate) use rate::Bucket;
 pub use stages::parse_byte_size;
 pub use stats::{PipelineCounts, PipelineStats};

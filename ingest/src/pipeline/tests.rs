@@ -36,18 +36,14 @@ impl Languages for Small {
 }
 
 impl TextTemplate for SmallTemplate {
-    fn expand(&self, data: &[(&str, &str)], missing: Missing, _: i64) -> Result<String, String> {
+    fn expand(&self, data: &[(&str, &str)], _: i64) -> Result<String, String> {
         let mut out = String::new();
         let mut rest = self.0.as_str();
         while let Some((before, behind)) = rest.split_once("{{.") {
             let (name, behind) = behind.split_once("}}").ok_or("open")?;
             let value = data.iter().rfind(|(known, _)| *known == name);
             out.push_str(before);
-            out.push_str(match (value, missing) {
-                (Some((_, value)), _) => value,
-                (None, Missing::NoValue) => "<no value>",
-                (None, Missing::Empty) => "",
-            });
+            out.push_str(value.map_or("<no value>", |(_, value)| value));
             rest = behind;
         }
         Ok(out + rest)
@@ -236,7 +232,7 @@ fn groups_are_replaced_and_nothing_else() {
             "at j [ip=j,job=j] [] 5",
         ),
         (r"((a)b)", "{{.Value}}!", "xab", "xab! [job=j] [] 5"),
-        (r"x(a)?", "{{.none}}", "xa x", "x x [job=j] [] 5"),
+        (r"x(a)?", "{{.none}}", "xa x", "x<no value> x [job=j] [] 5"),
     ] {
         assert_eq!(
             shown(&replace(expression, template), line),

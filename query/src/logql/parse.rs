@@ -32,6 +32,20 @@ pub fn parse_log(text: &str) -> Result<LogExpr, LogQlError> {
     }
 }
 
+/// Reads a query for entries whose selector may be `{}`, or fit streams without any of its
+/// labels: it is no query of a store, but says which of some entries are meant.
+///
+/// # Errors
+/// As of [`parse_log`].
+pub fn parse_any_log(text: &str) -> Result<LogExpr, LogQlError> {
+    let expr = read(text)?;
+    check_stages(&expr)?;
+    match expr {
+        Expr::Log(log) => Ok(log),
+        Expr::Metric(_) => Err(LogQlError::OnlyEntries),
+    }
+}
+
 /// Reads a selector alone, which has to select something.
 ///
 /// # Errors

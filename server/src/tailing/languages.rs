@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use kymo_ingest::pipeline::{Languages, Missing, Selector, TextTemplate, TimeLayout};
+use kymo_ingest::pipeline::{Languages, Selector, TextTemplate, TimeLayout};
 use kymo_query::logql::ast::Stage;
-use kymo_query::logql::{MetadataRef, Pipeline, parse_log};
+use kymo_query::logql::{MetadataRef, Pipeline, parse_any_log};
 use kymo_query::template::{
-    ANY_MAP, Functions, Host, Limits, Map, MissingKey, STRING_MAP, Template, Text, Value, logs,
+    Functions, Host, Limits, Map, MissingKey, STRING_MAP, Template, Text, Value, logs,
 };
 use kymo_storage::model::{Labels, Matcher};
 use parking_lot::Mutex;
@@ -31,7 +31,7 @@ impl Languages for OwnLanguages {
     }
 
     fn selector(&self, text: &str) -> Result<Box<dyn Selector>, String> {
-        let query = parse_log(text).map_err(|error| error.to_string())?;
+        let query = parse_any_log(text).map_err(|error| error.to_string())?;
         let only_filters = query
             .stages
             .iter()
@@ -85,19 +85,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl TextTemplate for LineTemplate {
-    fn expand(
-        &self,
-        data: &[(&str, &str)],
-        missing: Missing,
-        now_ns: i64,
-    ) -> Result<String, String> {
+    fn expand(&self, data: &[(&str, &str)], now_ns: i64) -> Result<String, String> {
         let entries = data.iter();
         let entries = entries.map(|(name, value)| (Text::from(*name), Value::from(*value)));
-        let kind = match missing {
-            Missing::NoValue => &ANY_MAP,
-            Missing::Empty => &STRING_MAP,
-        };
-        let map = Map::new(kind, entries.collect())?;
+        let map = Map::new(&STRING_MAP, entries.collect())?;
         let line = data.iter().rfind(|(name, _)| *name == "Entry");
         let host = Hashing(logs::Line {
             line: line.map_or(b"", |(_, line)| line.as_bytes()),
@@ -148,9 +139,9 @@ impl TimeLayout for LineTime {
 mod tests {
     use super::*;
 
-    fn expand(template: &str, data: &[(&str, &str)], missing: Missing) -> String {
+    fn expand(template: &str, data: &[(&str, &str)]) -> String {
         let template = OwnLanguages.template(template).unwrap();
-        template.expand(data, missing, 0).unwrap()
+        template.expand(data, 0).unwrap()
     }
 
     #[test]
@@ -164,19 +155,15 @@ mod tests {
             ("{{ regexReplaceAll \"(b)\" .Value \"<$1>\" }}", "A<b>"),
             ("{{ .Entry }}", "line"),
         ] {
-            assert_eq!(
-                expand(template, &data, Missing::NoValue),
-                expected,
-                "{template}"
-            );
+            assert_eq!(expand(template, &data), expected, "{template}");
         }
-        assert_eq!(expand("[{{ .none }}]", &data, Missing::Empty), "[]");
+        assert_eq!(expand("[{{ .none }}]", &data), "[<no value>]");
         let hash = digest::digest(&digest::SHA256, b"saltx");
-        let made = expand("{{ Sha2Hash \"salt\" \"x\" }}", &data, Missing::Empty);
+        let made = expand("{{ Sha2Hash \"salt\" \"x\" }}", &data);
         assert_eq!(made, hex(hash.as_ref()));
         // The example of the standard for an empty text.
         assert_eq!(
-            expand("{{ Hash \"\" \"\" }}", &data, Missing::Empty),
+            expand("{{ Hash \"\" \"\" }}", &data),
             "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a"
         );
         assert!(OwnLanguages.template("{{ .a").is_err());

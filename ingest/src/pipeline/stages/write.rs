@@ -10,7 +10,7 @@ use kymo_storage::compat::name::NameValidation;
 use kymo_storage::compat::regex::Regex;
 
 use super::super::config::{Mapping, TenantSource};
-use super::super::languages::{Missing, TextTemplate};
+use super::super::languages::TextTemplate;
 use super::super::value::Value;
 use super::super::{Entry, Stage, Step, TENANT_LABEL};
 use super::extract::named_groups;
@@ -75,7 +75,7 @@ impl Replace {
                 };
                 let text = &input[range.clone()];
                 data.push(("Value", text));
-                let made = self.template.expand(&data, Missing::Empty, entry.read_ns);
+                let made = self.template.expand(&data, entry.read_ns);
                 data.pop();
                 let made = made.ok()?;
                 // A group within another one is replaced with it.
@@ -146,7 +146,7 @@ impl Stage for Template {
             data.push(("Value", value));
         }
         data.push(("Entry", &line));
-        let made = self.template.expand(&data, Missing::NoValue, entry.read_ns);
+        let made = self.template.expand(&data, entry.read_ns);
         match made {
             Ok(text) if text.is_empty() => {
                 entry.extracted.remove(&self.source);
