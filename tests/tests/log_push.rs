@@ -58,8 +58,11 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     packed.finish().unwrap()
 }
 
+/// Labels, line and metadata of an entry.
+type Stored = (String, String, Vec<(String, String)>);
+
 /// Returns the stored entries of a server that has ended: labels, line and metadata.
-fn stored(data: &Path) -> Vec<(String, String, Vec<(String, String)>)> {
+fn stored(data: &Path) -> Vec<Stored> {
     let (store, recovery) = LogStore::open(&LogStoreOptions::new(data)).unwrap();
     assert!(recovery.damages.is_empty(), "{:?}", recovery.damages);
     let selection = store.select(&[], NanoRange::ALL).unwrap();
