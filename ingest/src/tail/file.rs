@@ -248,7 +248,8 @@ impl TailedFile {
                     0 => at,
                     _ => self.pieces.back().map_or(at, |piece| piece.to.max(at)),
                 };
-                if size < read_to {
+                // And what the file began with when it was found.
+                if size < read_to.max(self.head.len() as u64) {
                     return Ok(Turn::Cut);
                 }
                 if size == at {
@@ -498,7 +499,12 @@ impl TailedFile {
         self.recorded_ns = now_ns;
         let back = TAIL_BYTES.min(usize::try_from(self.durable).unwrap_or(usize::MAX));
         let tail = match &mut self.content {
-            Content::Plain(file) => read_at(file, self.durable - back as u64, back).ok(),
+            Content::Plain(file) => {
+                let tail = read_at(file, self.durable - back as u64, back).ok();
+                // Of a file that was cut meanwhile they are others.
+                let head = read_at(file, 0, self.head.len()).ok();
+                tail.filter(|_| head.as_ref() == Some(&self.head))
+            }
             // Nothing goes back in a compressed file.
             Content::Packed(_) => None,
         };
