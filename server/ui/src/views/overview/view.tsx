@@ -77,13 +77,18 @@ export default function OverviewView() {
 function Tiles() {
   const targets = useCall<Targets>('api/v1/targets', { state: 'active' }, 10_000);
   const alerts = useCall<{ alerts: Alert[] }>('api/v1/alerts', {}, 10_000);
+  const logAlerts = useCall<{ alerts: Alert[] | null }>('prometheus/api/v1/alerts', {}, 10_000);
   const self = useSelf();
   const families = self.data?.data;
   const value = (name: string) => selfValue(families, name);
 
   const all = targets.data?.data.activeTargets;
   const down = all?.filter((one) => one.health === 'down').length ?? 0;
-  const active = alerts.data?.data.alerts;
+  // Those of rules over logs count as well.
+  const active = alerts.data && [
+    ...alerts.data.data.alerts,
+    ...(logAlerts.data?.data.alerts ?? []),
+  ];
   const firing = active?.filter((one) => one.state === 'firing').length ?? 0;
   const pending = active?.filter((one) => one.state === 'pending').length ?? 0;
   const series = value('prometheus_tsdb_head_series');
