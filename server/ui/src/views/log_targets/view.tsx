@@ -70,7 +70,7 @@ function All({ jobs }: { jobs: LogJob[] }) {
                 aria-pressed={failing}
                 onClick={() => change({ errors: failing ? undefined : '1' })}
               >
-                with errors only {failed}
+                With errors only {failed}
               </button>
             </fieldset>
           </>
@@ -183,6 +183,8 @@ function Files({ files }: { files: LogFile[] }) {
         <tbody>
           {files.map((file) => {
             const behind = lag(file);
+            // Of a file that could not be opened nothing is known.
+            const unknown = file.lastError !== '' && file.sizeBytes === 0;
             return (
               <tr key={file.path}>
                 <td>
@@ -193,17 +195,17 @@ function Files({ files }: { files: LogFile[] }) {
                   </Link>
                 </td>
                 <td className="number" data-name="size" title={`${count(file.sizeBytes)} bytes`}>
-                  {bytes(file.sizeBytes)}
+                  {unknown ? '–' : bytes(file.sizeBytes)}
                 </td>
                 <td
                   className="number"
                   data-name="stored"
                   title={`${count(file.positionBytes)} bytes`}
                 >
-                  {bytes(file.positionBytes)}
+                  {unknown ? '–' : bytes(file.positionBytes)}
                 </td>
                 <td className="number" data-name="behind" title={`${count(behind)} bytes`}>
-                  {behind === 0 ? 'nothing' : bytes(behind)}
+                  {unknown ? '–' : behind === 0 ? 'nothing' : bytes(behind)}
                 </td>
                 <td className="number" data-name="lines">
                   {count(file.lines)}
