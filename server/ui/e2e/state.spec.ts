@@ -132,6 +132,7 @@ test('cardinality is looked into, label by label', async ({ page }) => {
 test('storage, status, configuration and flags are told', async ({ page }) => {
   await open(page, 'storage');
   await expect(page.getByRole('region', { name: 'Memory' })).toContainText('GiB');
+  await expect(page.getByRole('region', { name: 'Logs' })).toContainText('Streams');
   await expect(page.getByText('No blocks yet.')).toBeVisible();
   await open(page, 'status');
   await expect(page.getByRole('region', { name: 'Build' })).toContainText('Running since');

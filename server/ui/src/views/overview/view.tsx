@@ -95,9 +95,10 @@ function Tiles() {
   const limit = value('kymo_memory_limit_bytes');
   const used = value('kymo_memory_used_bytes');
   const blocks = value('prometheus_tsdb_storage_blocks_bytes') ?? 0;
-  const log = value('prometheus_tsdb_wal_storage_size_bytes') ?? 0;
+  const wal = value('prometheus_tsdb_wal_storage_size_bytes') ?? 0;
+  const logs = (value('kymo_logs_parts_bytes') ?? 0) + (value('kymo_logs_wal_bytes') ?? 0);
   const started = value('process_start_time_seconds');
-  const poisoned = (value('kymo_storage_poisoned') ?? 0) > 0;
+  const poisoned = (value('kymo_storage_poisoned') ?? 0) + (value('kymo_logs_poisoned') ?? 0) > 0;
   return (
     <div className="tiles">
       <Tile
@@ -134,9 +135,9 @@ function Tiles() {
       <Tile
         title="On disk"
         to="/storage"
-        value={families && (poisoned ? 'cannot write' : bytes(blocks + log))}
+        value={families && (poisoned ? 'cannot write' : bytes(blocks + wal + logs))}
         kind={poisoned ? 'bad' : ''}
-        more={`${bytes(blocks)} blocks, ${bytes(log)} log`}
+        more={`${bytes(blocks)} blocks, ${bytes(wal)} WAL, ${bytes(logs)} logs`}
       />
       <Tile
         title="Running"
