@@ -37,6 +37,7 @@ export default defineConfig({
     proxy: {
       '/api': server,
       '/metrics': server,
+      '/prometheus': server,
       '/-/': server,
       '/loki': { target: server, ws: true },
     },

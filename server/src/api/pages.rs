@@ -24,7 +24,7 @@ use crate::http::edge::found;
 use crate::http::error::plain;
 
 /// Paths of the views.
-pub(crate) const VIEWS: [&str; 13] = [
+pub(crate) const VIEWS: [&str; 14] = [
     "/",
     "/query",
     "/logs",
@@ -32,6 +32,7 @@ pub(crate) const VIEWS: [&str; 13] = [
     "/alerts",
     "/rules",
     "/targets",
+    "/log-targets",
     "/service-discovery",
     "/cardinality",
     "/storage",

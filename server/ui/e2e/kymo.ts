@@ -17,7 +17,7 @@ export interface Kymo {
 }
 
 export interface Options {
-  config?: (port: number) => string;
+  config?: (port: number, folder: string) => string;
   /** Files beside the configuration. */
   files?: Record<string, string>;
   args?: string[];
@@ -49,7 +49,7 @@ export async function startKymo(options: Options = {}): Promise<Kymo> {
     ...(options.args ?? []),
   ];
   if (options.config) {
-    writeFileSync(join(folder, 'prometheus.yml'), options.config(port));
+    writeFileSync(join(folder, 'prometheus.yml'), options.config(port, folder));
     args.push(`--config.file=${join(folder, 'prometheus.yml')}`);
   }
   const child = spawn(program, args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });

@@ -11,6 +11,7 @@ const views = [
   'logs',
   'explore',
   'targets',
+  'log-targets',
   'service-discovery',
   'alerts',
   'rules',

@@ -18,6 +18,7 @@ const views: Record<string, string> = {
   explore:
     './explore?m=sum by (shop) (rate(orders_total[5m]))&l={service_name="shop"}&from=now-45m',
   targets: './targets',
+  followed: './log-targets',
   discovery: './service-discovery',
   alerts: './alerts',
   rules: './rules',

@@ -3,6 +3,8 @@
 // They are sent as OTLP, which has all that the page shows: gauges, counters with exemplars,
 // and native histograms.
 
+import { createHash } from 'node:crypto';
+
 export const minutes = 50;
 /** Seconds between samples. */
 export const step = 5;
@@ -18,8 +20,9 @@ const attributes = (labels: Record<string, string>): Attribute[] =>
 
 const nanos = (ms: number) => `${Math.round(ms)}000000`;
 
-/** The id of a trace that counts up, as 32 digits. */
-export const traceId = (n: number) => n.toString(16).padStart(32, 'a');
+/** The id of a trace, as 32 digits: the same for the same number. */
+export const traceId = (n: number) =>
+  createHash('sha256').update(`trace ${n}`).digest('hex').slice(0, 32);
 
 /** Sends metrics of the last minutes; answers with the time of the first. */
 export async function seedMetrics(url: string): Promise<number> {
@@ -86,7 +89,7 @@ async function send(url: string, times: readonly number[], start: number) {
                   timeUnixNano: nanos(t),
                   asDouble: factor,
                   traceId: traceId(Math.round((t - start) / 1000)),
-                  spanId: '00000000000000aa',
+                  spanId: traceId(Math.round((t - start) / 1000)).slice(16),
                 },
               ]
             : [],
@@ -213,10 +216,35 @@ groups:
         labels: {severity: page}
 `;
 
-/** Scrapes itself, and a target that is not there; one more is dropped by a rule. */
-export const config = (port: number) => `
+/** Rules over logs, with an alert that fires. */
+export const logRules = `
+groups:
+  - name: failures
+    interval: 2s
+    rules:
+      - record: shop:failures:count5m
+        expr: sum by (pod) (count_over_time({service_name="shop"} |= "failed" [5m]))
+      - alert: OrdersFail
+        expr: sum(count_over_time({service_name="shop"} |= "failed" [2h])) > 10
+        labels: {severity: ticket}
+        annotations:
+          summary: '{{ $value }} orders failed'
+`;
+
+/** Files that are followed: one as it should be, and one that is not what its name says. */
+export const followed = {
+  'web.log': Array.from({ length: 40 }, (_, n) => `GET /items/${n} 200 in ${n % 7} ms\n`).join(''),
+  'old.web.log.gz': 'not compressed at all\n',
+};
+
+/**
+ * Scrapes itself, and a target that is not there; one more is dropped by a rule. Follows
+ * files, of which one cannot be read.
+ */
+export const config = (port: number, folder: string) => `
 global: {scrape_interval: 5s, evaluation_interval: 1s}
 rule_files: [rules.yml]
+log_rule_files: [log_rules.yml]
 storage: {exemplars: {max_exemplars: 10000}}
 scrape_configs:
   - job_name: kymo
@@ -233,6 +261,13 @@ scrape_configs:
     static_configs:
       - {targets: ['127.0.0.1:${port}'], labels: {wanted: 'yes'}}
       - {targets: ['127.0.0.1:2'], labels: {wanted: 'no'}}
+log_configs:
+  - job_name: web
+    relabel_configs:
+      - {source_labels: [wanted], regex: 'no', action: drop}
+    static_configs:
+      - labels: {job: web, tier: front, __path__: '${folder}/*web.log*'}
+      - labels: {job: debug, wanted: 'no', __path__: '${folder}/debug.log'}
 `;
 
 /** The time of the first sample, in milliseconds. */

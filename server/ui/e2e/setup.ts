@@ -1,12 +1,12 @@
 // Starts the server that most flows share, and fills it.
 
 import { startKymo } from './kymo';
-import { config, rules, seedLogs, seedMetrics } from './seed';
+import { config, followed, logRules, rules, seedLogs, seedMetrics } from './seed';
 
 export default async function setup() {
   const kymo = await startKymo({
     config,
-    files: { 'rules.yml': rules },
+    files: { 'rules.yml': rules, 'log_rules.yml': logRules, ...followed },
     args: ['--web.enable-otlp-receiver', '--enable-feature=exemplar-storage'],
   });
   const start = await seedMetrics(kymo.url);

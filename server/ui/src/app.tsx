@@ -12,6 +12,7 @@ const LogsView = lazy(() => import('./views/logs/view'));
 const SideBySideView = lazy(() => import('./views/side_by_side/view'));
 const OverviewView = lazy(() => import('./views/overview/view'));
 const TargetsView = lazy(() => import('./views/targets/view'));
+const LogTargetsView = lazy(() => import('./views/log_targets/view'));
 const DiscoveryView = lazy(() => import('./views/discovery/view'));
 const AlertsView = lazy(() => import('./views/rules/alerts'));
 const RulesView = lazy(() => import('./views/rules/view'));
@@ -32,6 +33,7 @@ const views: Record<string, ComponentType> = {
   '/logs': LogsView,
   '/explore': SideBySideView,
   '/targets': TargetsView,
+  '/log-targets': LogTargetsView,
   '/service-discovery': DiscoveryView,
   '/alerts': AlertsView,
   '/rules': RulesView,

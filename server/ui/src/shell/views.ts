@@ -21,6 +21,7 @@ export const groups: readonly { title: string; views: readonly View[] }[] = [
     views: [
       { path: '/', title: 'Overview', key: 'o' },
       { path: '/targets', title: 'Targets', key: 't' },
+      { path: '/log-targets', title: 'Followed logs', key: 'w' },
       { path: '/service-discovery', title: 'Discovery', key: 'd' },
       { path: '/alerts', title: 'Alerts', key: 'a' },
       { path: '/rules', title: 'Rules', key: 'r' },

@@ -77,22 +77,28 @@ export default function OverviewView() {
 function Tiles() {
   const targets = useCall<Targets>('api/v1/targets', { state: 'active' }, 10_000);
   const alerts = useCall<{ alerts: Alert[] }>('api/v1/alerts', {}, 10_000);
+  const logAlerts = useCall<{ alerts: Alert[] | null }>('prometheus/api/v1/alerts', {}, 10_000);
   const self = useSelf();
   const families = self.data?.data;
   const value = (name: string) => selfValue(families, name);
 
   const all = targets.data?.data.activeTargets;
   const down = all?.filter((one) => one.health === 'down').length ?? 0;
-  const active = alerts.data?.data.alerts;
+  // Those of rules over logs count as well.
+  const active = alerts.data && [
+    ...alerts.data.data.alerts,
+    ...(logAlerts.data?.data.alerts ?? []),
+  ];
   const firing = active?.filter((one) => one.state === 'firing').length ?? 0;
   const pending = active?.filter((one) => one.state === 'pending').length ?? 0;
   const series = value('prometheus_tsdb_head_series');
   const limit = value('kymo_memory_limit_bytes');
   const used = value('kymo_memory_used_bytes');
   const blocks = value('prometheus_tsdb_storage_blocks_bytes') ?? 0;
-  const log = value('prometheus_tsdb_wal_storage_size_bytes') ?? 0;
+  const wal = value('prometheus_tsdb_wal_storage_size_bytes') ?? 0;
+  const logs = (value('kymo_logs_parts_bytes') ?? 0) + (value('kymo_logs_wal_bytes') ?? 0);
   const started = value('process_start_time_seconds');
-  const poisoned = (value('kymo_storage_poisoned') ?? 0) > 0;
+  const poisoned = (value('kymo_storage_poisoned') ?? 0) + (value('kymo_logs_poisoned') ?? 0) > 0;
   return (
     <div className="tiles">
       <Tile
@@ -129,9 +135,9 @@ function Tiles() {
       <Tile
         title="On disk"
         to="/storage"
-        value={families && (poisoned ? 'cannot write' : bytes(blocks + log))}
+        value={families && (poisoned ? 'cannot write' : bytes(blocks + wal + logs))}
         kind={poisoned ? 'bad' : ''}
-        more={`${bytes(blocks)} blocks, ${bytes(log)} log`}
+        more={`${bytes(blocks)} blocks, ${bytes(wal)} WAL, ${bytes(logs)} logs`}
       />
       <Tile
         title="Running"

@@ -1,25 +1,26 @@
 // Alerts: what fires, what is pending, and the rules behind.
 
 import { useMemo } from 'react';
-import type { RuleGroup } from '../../api/prometheus';
-import { PageHead, Shown, useCall } from '../../kit/page';
+import { PageHead } from '../../kit/page';
 import { Empty } from '../../kit/states';
 import { useParams } from '../../url/state';
+import { BothKinds, NoRules } from './both';
+import { type GroupOver, useRuleGroups } from './groups';
 import { RuleEntry } from './rule';
 import '../targets/targets.css';
 
 const states = ['firing', 'pending', 'inactive'] as const;
 
 export default function AlertsView() {
-  const groups = useCall<{ groups: RuleGroup[] }>('api/v1/rules', { type: 'alert' }, 10_000);
+  const groups = useRuleGroups({ type: 'alert' });
   return (
-    <Shown of={groups} what="alerts">
-      {(data) => <All groups={data.groups} />}
-    </Shown>
+    <BothKinds of={groups} what="alerts">
+      {(found) => <All groups={found} />}
+    </BothKinds>
   );
 }
 
-function All({ groups }: { groups: RuleGroup[] }) {
+function All({ groups }: { groups: GroupOver[] }) {
   const [params, change] = useParams();
   const wanted = params.get('search') ?? '';
   const state = states.find((one) => one === params.get('state'));
@@ -31,8 +32,9 @@ function All({ groups }: { groups: RuleGroup[] }) {
     return all.sort((a, b) => rank(a.rule.state) - rank(b.rule.state));
   }, [groups]);
   const words = wanted.toLowerCase().split(/\s+/);
-  const shown = rules.filter(({ rule }) => {
-    const text = JSON.stringify([rule.name, rule.query, rule.labels, rule.alerts]).toLowerCase();
+  const shown = rules.filter(({ group, rule }) => {
+    const told = [group.over, rule.name, rule.query, rule.labels, rule.alerts];
+    const text = JSON.stringify(told).toLowerCase();
     return (!state || rule.state === state) && words.every((word) => text.includes(word));
   });
   return (
@@ -62,19 +64,17 @@ function All({ groups }: { groups: RuleGroup[] }) {
         </fieldset>
       </PageHead>
       {rules.length === 0 ? (
-        <Empty title="There are no alerting rules.">
-          <p>
-            They are in the files that <code>rule_files</code> names in the configuration.
-          </p>
-        </Empty>
+        <NoRules title="There are no alerting rules." />
       ) : shown.length === 0 ? (
         <Empty title="No alert matches." />
       ) : (
         <section className="panel" aria-label="Alerting rules">
           {shown.map(({ group, rule }) => (
             <RuleEntry
-              key={`${group.file} ${group.name} ${rule.name} ${rule.query}`}
+              key={`${group.over} ${group.file} ${group.name} ${rule.name} ${rule.query}`}
               rule={rule}
+              over={group.over}
+              marked
               open={rule.state === 'firing'}
             />
           ))}

@@ -6,7 +6,8 @@ import { LabelPlates } from '../../kit/labels';
 import { useSettings } from '../../shell/settings';
 import { ago, formatTime, span } from '../../time/format';
 import { Link } from '../../url/router';
-import { metricsHref } from '../../url/state';
+import { logsHref, metricsHref } from '../../url/state';
+import type { Over } from './groups';
 import './rules.css';
 
 export function StateBadge({ state }: { state: Alert['state'] | undefined }) {
@@ -14,13 +15,22 @@ export function StateBadge({ state }: { state: Alert['state'] | undefined }) {
   return <span className={`badge ${kind}`}>{state ?? 'unknown'}</span>;
 }
 
-export function RuleEntry({ rule, open }: { rule: Rule; open: boolean }) {
+export function RuleEntry(props: {
+  rule: Rule;
+  over: Over;
+  /** Whether it says itself that it is over logs. */
+  marked?: boolean;
+  open: boolean;
+}) {
+  const { rule, over, marked = false, open } = props;
+  const href = over === 'logs' ? logsHref(rule.query) : metricsHref([rule.query]);
   const alerting = rule.type === 'alerting';
   return (
     <article className="rule">
       <div className="toolbar">
         <h3 className="break">{rule.name}</h3>
         <span className="muted">{alerting ? 'alert' : 'record'}</span>
+        {marked && over === 'logs' && <span className="badge">logs</span>}
         {alerting && <StateBadge state={rule.state} />}
         {rule.health !== 'ok' && <span className="badge warn">{rule.health}</span>}
         <span className="push muted nowrap">
@@ -28,7 +38,11 @@ export function RuleEntry({ rule, open }: { rule: Rule; open: boolean }) {
         </span>
       </div>
       <p>
-        <Link className="mono break" to={metricsHref([rule.query])} title="Open in Explore">
+        <Link
+          className="mono break"
+          to={href}
+          title={over === 'logs' ? 'Open in Logs' : 'Open in Metrics'}
+        >
           {rule.query}
         </Link>
       </p>

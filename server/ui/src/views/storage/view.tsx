@@ -1,4 +1,4 @@
-// What is stored: blocks, sizes, retention, log, memory.
+// What is stored: blocks, logs, sizes, retention, memory.
 
 import type { Block, Labels, RuntimeInfo } from '../../api/prometheus';
 import { selfValue, useSelf } from '../../api/self';
@@ -89,14 +89,35 @@ export default function StorageView() {
                 ]}
               />
             </section>
+            <section className="panel padded" aria-label="Logs">
+              <h2>Logs</h2>
+              {(value('kymo_logs_poisoned') ?? 0) > 0 && (
+                <p className="badge bad">takes no more lines: the disk failed</p>
+              )}
+              <Facts
+                of={[
+                  ['Streams', number('kymo_logs_streams')],
+                  ['Entries in memory', number('kymo_logs_memory_entries')],
+                  ['Entries on disk', number('kymo_logs_parts_entries')],
+                  ['On disk', size('kymo_logs_parts_bytes')],
+                  ['Their lines, as they came', size('kymo_logs_parts_line_bytes')],
+                  ['Log (WAL)', size('kymo_logs_wal_bytes')],
+                  ['Deletions under way', number('kymo_logs_deletions_pending')],
+                  ['Damage found', number('kymo_logs_damages_total')],
+                ]}
+              />
+            </section>
             <section className="panel padded" aria-label="Retention">
               <h2>Retention</h2>
               <Facts
                 of={[
-                  ['Kept', runtime.data?.data.storageRetention || 'for ever'],
+                  ['Samples kept', runtime.data?.data.storageRetention || 'for ever'],
+                  ['Log lines kept', kept(flag)],
                   ['Folder', <code key="path">{flag('storage.path')}</code>],
-                  ['Dropped for age', number('prometheus_tsdb_time_retentions_total')],
-                  ['Dropped for size', number('prometheus_tsdb_size_retentions_total')],
+                  ['Blocks dropped for age', number('prometheus_tsdb_time_retentions_total')],
+                  ['Blocks dropped for size', number('prometheus_tsdb_size_retentions_total')],
+                  ['Parts of logs dropped for age', number('kymo_logs_dropped_by_time_total')],
+                  ['Parts of logs dropped for size', number('kymo_logs_dropped_by_size_total')],
                 ]}
               />
             </section>
@@ -108,6 +129,13 @@ export default function StorageView() {
       </Shown>
     </>
   );
+}
+
+/** How long lines are kept, and how many bytes of them where that is bounded. */
+function kept(flag: (name: string) => string): string {
+  const size = flag('storage.logs.retention.size');
+  const bounded = /^[1-9]/.test(size);
+  return flag('storage.logs.retention.time') + (bounded ? ` or ${size}` : '');
 }
 
 function Blocks({ blocks }: { blocks: Block[] }) {
