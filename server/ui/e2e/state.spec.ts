@@ -144,7 +144,7 @@ test('storage, status, configuration and flags are told', async ({ page }) => {
 });
 
 test('the overview tells what needs somebody, and leads there', async ({ page }) => {
-  await open(page, '');
+  await open(page, 'overview');
   await expect(page.getByRole('link', { name: /Targets 2 of 3 up/ })).toBeVisible();
   await expect(page.getByRole('img', { name: /^Series in memory, now/ })).toBeVisible();
   await page.getByRole('link', { name: /Alerts 2 firing/ }).click();
