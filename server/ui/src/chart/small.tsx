@@ -37,7 +37,7 @@ export function SmallGraph({ title, query, from, unit, stack = false }: Props) {
       const range = { start: whole(interval.start), end: whole(interval.end), step };
       return { range, answer: await queryRange(query, range, { signal }) };
     },
-    refetchInterval: 30_000,
+    refetchInterval: 15_000,
   });
   const shown = useMemo(() => {
     const data = asked.data?.answer.data;
