@@ -203,9 +203,10 @@ fn views_are_where_prometheus_has_its_pages_also_behind_a_prefix() {
     for (path, status, location) in [
         ("/", 302, Some("/pre")),
         ("/pre", 301, Some("/pre/")),
-        ("/pre/", 200, None),
+        ("/pre/", 302, Some("/pre/query")),
+        ("/pre/overview", 200, None),
         ("/pre/graph?g0.expr=up", 302, Some("/pre/query?g0.expr=up")),
-        ("/pre/tsdb-status", 302, Some("/pre/cardinality")),
+        ("/pre/tsdb-status", 302, Some("/pre/cardinality?")),
         ("/pre/query", 200, None),
         ("/pre/targets", 200, None),
         ("/pre/query/more", 404, None),

@@ -25,8 +25,8 @@ use crate::http::error::plain;
 
 /// Paths of the views.
 pub(crate) const VIEWS: [&str; 14] = [
-    "/",
     "/query",
+    "/overview",
     "/logs",
     "/explore",
     "/alerts",
@@ -110,13 +110,17 @@ fn without_page(reason: &str, nonce: &str) -> String {
     )
 }
 
-/// Leads from an old path to a view, with what was asked, as links in alerts have it.
+/// `/`: leads to the view of metrics, as in Prometheus.
+pub(crate) async fn home(State(app): State<Arc<App>>, request: Request) -> Response {
+    let location = format!("{}/query", app.urls.external_path());
+    found(request.method(), &location)
+}
+
+/// Leads from an old path to a view, with what was asked, as links in alerts have it. The
+/// question mark is there in any case, as in Prometheus.
 pub(crate) fn moved(app: &App, request: &Request, view: &str) -> Response {
-    let mut location = format!("{}{view}", app.urls.external_path());
-    if let Some(asked) = request.uri().query() {
-        location.push('?');
-        location.push_str(asked);
-    }
+    let asked = request.uri().query().unwrap_or_default();
+    let location = format!("{}{view}?{asked}", app.urls.external_path());
     found(request.method(), &location)
 }
 

@@ -97,6 +97,7 @@ impl Table {
             };
             self.put_full(self.prefix.clone(), answering(GET, to_slash));
         }
+        self.add("/", GET, pages::home);
         for view in pages::VIEWS {
             self.add(view, GET_HEAD, pages::view);
         }

@@ -6,7 +6,7 @@ import { startKymo } from './kymo';
 import { at, editor, expect, legend, open, type Page, server, test } from './page';
 
 const views = [
-  '',
+  'overview',
   'query',
   'logs',
   'explore',
@@ -45,7 +45,7 @@ test('keys lead everywhere, and are told by one', async ({ page }) => {
 test('dark and light follow the system, unless one is chosen', async ({ page }) => {
   const dark = () => page.evaluate(() => document.documentElement.dataset.theme);
   await page.emulateMedia({ colorScheme: 'dark' });
-  await open(page, '');
+  await open(page, 'overview');
   expect(await dark()).toBe('dark');
   await page.emulateMedia({ colorScheme: 'light' });
   await expect.poll(dark).toBe('light');
@@ -125,7 +125,7 @@ test('the policy forbids scripts that are not files of the page', async ({ brows
   // Not watched as other flows are: this one breaks the policy on purpose.
   const context = await browser.newContext();
   const page = await context.newPage();
-  await open(page, '');
+  await open(page, 'overview');
   const ran = await page.evaluate(() => {
     const script = document.createElement('script');
     script.textContent = 'window.broken = true';
@@ -137,7 +137,7 @@ test('the policy forbids scripts that are not files of the page', async ({ brows
 });
 
 test('files are compressed, and asked for once', async ({ request, page }) => {
-  await open(page, '');
+  await open(page, 'overview');
   const path = await page.locator('script[src]').first().getAttribute('src');
   const url = new URL(path ?? '', server()).href;
   const first = await request.get(url, { headers: { 'Accept-Encoding': 'gzip' } });
@@ -149,7 +149,7 @@ test('files are compressed, and asked for once', async ({ request, page }) => {
   expect(again.status()).toBe(304);
 });
 
-for (const view of ['', 'query', 'logs']) {
+for (const view of ['overview', 'query', 'logs']) {
   test(`the first load of /${view} is small and quick`, async ({ page }) => {
     const session = await page.context().newCDPSession(page);
     await session.send('Network.enable');
@@ -165,7 +165,7 @@ for (const view of ['', 'query', 'logs']) {
     });
     const began = Date.now();
     await open(page, view);
-    if (view !== '') await expect(editor(page)).toBeVisible();
+    if (view !== 'overview') await expect(editor(page)).toBeVisible();
     const took = Date.now() - began;
     await page.waitForLoadState('networkidle');
     process.stdout.write(

@@ -7,7 +7,7 @@ const folder = process.env.PICTURES;
 const only = process.env.VIEWS?.split(',');
 
 const views: Record<string, string> = {
-  overview: './?last=15m',
+  overview: './overview?last=15m',
   metrics: './query',
   graph: './query?q=fleet_load{zone="a",machine=~"m00.%2B"}&q=max(fleet_load)&from=now-45m',
   exemplars: './query?q=sum by (shop) (rate(orders_total[5m]))&from=now-45m',

@@ -144,7 +144,7 @@ test('storage, status, configuration and flags are told', async ({ page }) => {
 });
 
 test('the overview tells what needs somebody, and leads there', async ({ page }) => {
-  await open(page, '?last=15m');
+  await open(page, 'overview?last=15m');
   await expect(page.getByRole('link', { name: /Targets 2 of 3 up/ })).toBeVisible();
   // A server that has just started has no point on the graph's grid yet.
   await expect(page.getByRole('img', { name: /^Series in memory, now/ })).toBeVisible({

@@ -28,7 +28,7 @@ const queries = new QueryClient({
 
 /** The view at each path. Paths are those of `api/pages.rs`. */
 const views: Record<string, ComponentType> = {
-  '/': OverviewView,
+  '/overview': OverviewView,
   '/query': MetricsView,
   '/logs': LogsView,
   '/explore': SideBySideView,

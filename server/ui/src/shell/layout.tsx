@@ -91,7 +91,7 @@ export function Layout({ children }: { children: ReactNode }) {
 
 function Brand() {
   return (
-    <NavLink to="/" className="brand" aria-label="Kymo, overview">
+    <NavLink to="/overview" className="brand" aria-label="Kymo, overview">
       <svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true">
         <rect width="32" height="32" rx="7" className="brand-back" />
         <path

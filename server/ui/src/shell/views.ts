@@ -19,7 +19,7 @@ export const groups: readonly { title: string; views: readonly View[] }[] = [
   {
     title: 'State',
     views: [
-      { path: '/', title: 'Overview', key: 'o' },
+      { path: '/overview', title: 'Overview', key: 'o' },
       { path: '/targets', title: 'Targets', key: 't' },
       { path: '/log-targets', title: 'Followed logs', key: 'w' },
       { path: '/service-discovery', title: 'Discovery', key: 'd' },
