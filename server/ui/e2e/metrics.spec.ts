@@ -224,7 +224,7 @@ test('exemplars are dots with their labels', async ({ page }) => {
   await expect(told).toContainText('trace_id');
   await expect(told.getByRole('link', { name: 'Show its log lines' })).toHaveAttribute(
     'href',
-    /\/logs\?.*find=a{20}/,
+    /\/logs\?.*find=[0-9a-f]{32}&/,
   );
 });
 
