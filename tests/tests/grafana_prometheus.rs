@@ -239,7 +239,7 @@ fn unknown_paths_are_not_found(client: Client) {
         "/api/v1/nosuch",
         "/nosuch",
         "/api/v2/status",
-        "/loki/api/v1/labels",
+        "/loki/api/v1/nosuch",
         "/api/v1/status/nosuch",
     ] {
         assert_eq!(client.get(path).status, 404, "{path}");
