@@ -84,8 +84,9 @@ impl Outbox {
         if count == 0 && self.dropped.is_empty() {
             return None;
         }
-        let entries = self.waiting.drain(..count).map(|(_, entry)| entry);
-        let mut entries: Vec<LogLine> = entries.collect();
+        let due = self.waiting.drain(..count).map(|(_, entry)| entry);
+        let mut entries: Vec<LogLine> = due.collect();
+        self.add_older(&mut entries);
         self.bytes -= entries.iter().map(|entry| entry.line.len()).sum::<usize>();
         // Stable: entries of one time stay in order of arrival.
         entries.sort_by_key(|entry| entry.t_ns);
@@ -93,6 +94,21 @@ impl Outbox {
             entries,
             dropped: std::mem::take(&mut self.dropped),
         })
+    }
+
+    /// Adds what came later than all of `entries` and is older than one of them: the next
+    /// message would be too late for it to be in order.
+    fn add_older(&mut self, entries: &mut Vec<LogLine>) {
+        let Some(newest_ns) = entries.iter().map(|entry| entry.t_ns).max() else {
+            return;
+        };
+        for (due, entry) in std::mem::take(&mut self.waiting) {
+            if entry.t_ns < newest_ns && entries.len() < MAX_SENT {
+                entries.push(entry);
+            } else {
+                self.waiting.push_back((due, entry));
+            }
+        }
     }
 }
 
@@ -137,11 +153,13 @@ mod tests {
         for t_ns in [5, 3, 4] {
             assert!(outbox.put(now, entry(t_ns, 1)));
         }
+        assert!(outbox.put(later, entry(7, 1)));
+        // It would be out of order later.
         assert!(outbox.put(later, entry(1, 1)));
-        assert_eq!(times(&outbox.take(now).unwrap()), [3, 4, 5]);
+        assert_eq!(times(&outbox.take(now).unwrap()), [1, 3, 4, 5]);
         assert_eq!(outbox.take(now), None);
         assert_eq!(outbox.next_due(), Some(later));
-        assert_eq!(times(&outbox.take(later).unwrap()), [1]);
+        assert_eq!(times(&outbox.take(later).unwrap()), [7]);
         assert_eq!((outbox.bytes, outbox.next_due()), (0, None));
     }
 
