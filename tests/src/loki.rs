@@ -124,6 +124,8 @@ ingester:
     final_sleep: 0s
   wal:
     enabled: false
+frontend:
+  encoding: protobuf
 query_range:
   align_queries_with_step: false
   cache_results: false

@@ -1,6 +1,8 @@
 //! Answers of the HTTP API, and how two of them differ.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use crate::http::Answer as HttpAnswer;
 
@@ -55,6 +57,36 @@ impl Answer {
         }
     }
 
+    /// Puts entries with categories into the streams they were pushed to. A Loki that does
+    /// not shard its queries tells categories, but leaves all labels in the streams.
+    pub fn by_pushed_stream(&mut self, is_forward: bool) {
+        if self.data["encodingFlags"].is_null() {
+            return;
+        }
+        let mut streams: BTreeMap<String, (Value, Vec<Value>)> = BTreeMap::new();
+        for item in self.items() {
+            for entry in item["values"].as_array().into_iter().flatten() {
+                let mut stream = item["stream"].clone();
+                for category in ["structuredMetadata", "parsed"] {
+                    for name in entry[2][category].as_object().into_iter().flatten() {
+                        stream.as_object_mut().map(|labels| labels.remove(name.0));
+                    }
+                }
+                let of_stream = streams.entry(stream.to_string());
+                let (_, entries) = of_stream.or_insert((stream, Vec::new()));
+                entries.push(entry.clone());
+            }
+        }
+        let streams = streams.into_values().map(|(stream, mut entries)| {
+            entries.sort_by_key(|entry| entry[0].to_string());
+            if !is_forward {
+                entries.reverse();
+            }
+            json!({"stream": stream, "values": entries})
+        });
+        self.data["result"] = streams.collect();
+    }
+
     /// Tells whether it is an error.
     pub fn is_error(&self) -> bool {
         self.status != 200
@@ -64,6 +96,22 @@ impl Answer {
     pub fn is_empty(&self) -> bool {
         let result = self.data["result"].as_array();
         result.is_some_and(Vec::is_empty)
+    }
+
+    /// Tells whether an entry has an error of no kind that there is.
+    pub fn has_overwritten_error(&self) -> bool {
+        const KINDS: &[&str] = &[
+            "JSONParserErr",
+            "LogfmtParserErr",
+            "SampleExtractionErr",
+            "LabelFilterErr",
+            "TemplateFormatErr",
+        ];
+        let mut items = self.items().iter();
+        items.any(|item| {
+            let error = item["stream"]["__error__"].as_str();
+            error.is_some_and(|error| !KINDS.contains(&error))
+        })
     }
 
     fn items(&self) -> &[Value] {

@@ -106,13 +106,17 @@ impl When {
             };
             params.push(("start", seconds(from.min(to))));
             params.push(("end", seconds(from.max(to) + 1)));
-            let limit = random.pick(&["1000", "1000", "100", "5", "1"]);
-            params.push(("limit", limit.to_owned()));
             let direction = random.pick(&["forward", "backward"]);
             params.push(("direction", direction.to_owned()));
-            if random.once_in(8) {
-                params.push(("interval", random.pick(&["10s", "1m", "45"]).to_owned()));
-            }
+            // What is in memory Loki limits before it leaves entries out of intervals.
+            let limit = match random.once_in(8) {
+                true => {
+                    params.push(("interval", random.pick(&["10s", "1m", "45"]).to_owned()));
+                    "1000"
+                }
+                false => random.pick(&["1000", "1000", "100", "5", "1"]),
+            };
+            params.push(("limit", limit.to_owned()));
         } else {
             let from = at(random);
             let step_s = random.pick(&[60, 15, 7, 143, 300, 1]);
@@ -243,10 +247,11 @@ impl Pair {
         if when.categorized {
             headers.push(("X-Loki-Response-Encoding-Flags", "categorize-labels"));
         }
-        let [ours, theirs] = [self.ours, self.theirs].map(|client| {
+        let [ours, mut theirs] = [self.ours, self.theirs].map(|client| {
             let answer = client.call("POST", when.path, &headers, form.as_bytes());
             Answer::of_api(&answer)
         });
+        theirs.by_pushed_stream(when.param("direction") == Some("forward"));
         (ours, theirs)
     }
 
