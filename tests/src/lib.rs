@@ -31,7 +31,7 @@ mod write;
 pub use alertmanager::Alertmanager;
 pub use fake::{FakeDns, FakeHttp, Reply, Request};
 pub use http::{Answer, Client};
-pub use loki::{LOKI_VARIABLE, Loki};
+pub use loki::Loki;
 pub use peer::Peer;
 pub use relay::Relay;
 pub use server::{Kymo, program, wait_until};

@@ -1,28 +1,24 @@
-//! A Loki that a variable of the environment names, as a child process.
+//! A real Loki as a child process, where `KYMO_LOKI` names its program.
 //!
-//! It is one process with everything in it, keeps its files in a directory of its own,
-//! has limits that no test meets, keeps entries of any age in memory, and neither splits,
-//! shards nor caches queries.
+//! It is one process with all its parts: entries in files below a directory of its own,
+//! one tenant, deletion and patterns switched on. Nothing of it leaves the loopback
+//! interface.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::http::Client;
-use crate::server::wait_until;
+use crate::Client;
 
-/// The variable that says where the program is.
-pub const LOKI_VARIABLE: &str = "KYMO_LOKI";
 /// How long it may take to be ready, on a machine that is busy.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
-/// A running Loki. Dropping it kills it.
+/// A running Loki without data. Dropping it kills it.
 #[derive(Debug)]
 pub struct Loki {
     child: Child,
     client: Client,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Drop for Loki {
@@ -34,113 +30,139 @@ impl Drop for Loki {
 }
 
 impl Loki {
-    /// Starts the program that [`LOKI_VARIABLE`] names and waits until it takes entries;
-    /// `None`, with a word about it, where there is no such variable.
-    pub fn start() -> Option<Loki> {
-        Loki::start_with("")
+    /// Starts the program that `KYMO_LOKI` names, with limits as `limits_config` has
+    /// them, and waits until it takes entries; `None`, with a word about it, where there is
+    /// no such variable.
+    pub fn start(limits: &[(&str, &str)]) -> Option<Loki> {
+        Loki::start_with(limits, &[])
     }
 
-    /// Starts it with further lines of `limits_config`, each indented by two spaces.
-    pub fn start_with(limits: &str) -> Option<Loki> {
-        let Some(program) = std::env::var_os(LOKI_VARIABLE) else {
+    /// Does the same with flags of the program, which come before its file.
+    pub fn start_with(limits: &[(&str, &str)], flags: &[&str]) -> Option<Loki> {
+        let Ok(program) = std::env::var("KYMO_LOKI") else {
             #[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
             {
-                println!("skipped: {LOKI_VARIABLE} does not name a Loki");
+                println!("skipped: KYMO_LOKI names no Loki");
             }
             return None;
         };
         let dir = tempfile::tempdir().unwrap();
-        // Both listeners are held until both ports are known, so that they differ.
-        let free = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [http, grpc] = [0, 1].map(|n| free[n].local_addr().unwrap());
-        drop(free);
-        let config = dir.path().join("loki.yaml");
-        std::fs::write(&config, configuration(dir.path(), http, grpc, limits)).unwrap();
+        let (address, grpc) = free_addresses();
+        let config = dir.path().join("loki.yml");
+        std::fs::write(&config, configuration(&dir, address, grpc, limits)).unwrap();
+        let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let child = Command::new(&program)
-            .arg(format!("-config.file={}", config.display()))
             .current_dir(dir.path())
+            .arg(format!("-config.file={}", config.display()))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
-        let loki = Loki {
+            .stderr(log)
+            .spawn();
+        let child = child.unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+        let mut loki = Loki {
             child,
-            client: Client::new(http),
-            _dir: dir,
+            client: Client::new(address),
+            dir,
         };
-        wait_until("Loki", START_LIMIT, || {
-            let answer = loki.client.try_call("GET", "/ready", &[], b"");
-            answer.is_ok_and(|answer| answer.status == 200)
-        });
+        loki.wait_ready();
         Some(loki)
+    }
+
+    fn wait_ready(&mut self) {
+        let end = Instant::now() + START_LIMIT;
+        let ready = |client: Client| client.try_call("GET", "/ready", &[], b"");
+        while !ready(self.client).is_ok_and(|answer| answer.status == 200) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "loki has ended: {}", self.log());
+            assert!(Instant::now() < end, "loki is not ready: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Returns the client for its address.
     pub fn client(&self) -> Client {
         self.client
     }
+
+    /// Returns the address it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.client.address()
+    }
+
+    /// Returns what it has logged: what went wrong.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Writes what it holds in memory to its files, so that its index knows of it.
+    pub fn flush(&self) {
+        let answer = self.client.call("POST", "/flush", &[], b"");
+        assert_eq!(answer.status, 204, "{answer:?}");
+    }
 }
 
-fn configuration(dir: &Path, http: SocketAddr, grpc: SocketAddr, limits: &str) -> String {
-    let dir = dir.display();
-    let (http, grpc) = (http.port(), grpc.port());
+/// Returns two addresses that nobody listens on. Both are held until both are known.
+fn free_addresses() -> (SocketAddr, SocketAddr) {
+    let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (first, second) = (listen(), listen());
+    (first.local_addr().unwrap(), second.local_addr().unwrap())
+}
+
+fn configuration(
+    dir: &tempfile::TempDir,
+    address: SocketAddr,
+    grpc: SocketAddr,
+    limits: &[(&str, &str)],
+) -> String {
+    let limits: Vec<String> = limits
+        .iter()
+        .map(|(name, value)| format!("  {name}: {value}"))
+        .collect();
     format!(
         "auth_enabled: false
-analytics:
-  reporting_enabled: false
 server:
   http_listen_address: 127.0.0.1
-  http_listen_port: {http}
+  http_listen_port: {http_port}
   grpc_listen_address: 127.0.0.1
-  grpc_listen_port: {grpc}
+  grpc_listen_port: {grpc_port}
   log_level: error
 common:
   instance_addr: 127.0.0.1
   path_prefix: {dir}
   replication_factor: 1
+  ring: {{kvstore: {{store: inmemory}}}}
   storage:
     filesystem:
       chunks_directory: {dir}/chunks
       rules_directory: {dir}/rules
-  ring:
-    kvstore:
-      store: inmemory
 schema_config:
   configs:
-    - from: 2020-01-01
+    - from: 2020-10-24
       store: tsdb
       object_store: filesystem
       schema: v13
-      index:
-        prefix: index_
-        period: 24h
+      index: {{prefix: index_, period: 24h}}
 ingester:
-  query_store_max_look_back_period: -1ns
-  chunk_idle_period: 200000h
-  max_chunk_age: 200000h
-  lifecycler:
-    min_ready_duration: 0s
-    final_sleep: 0s
-  wal:
-    enabled: false
-frontend:
-  encoding: protobuf
-query_range:
-  align_queries_with_step: false
-  cache_results: false
-  max_retries: 1
-  parallelise_shardable_queries: false
+  lifecycler: {{min_ready_duration: 0s, final_sleep: 0s}}
+pattern_ingester:
+  enabled: true
+  lifecycler: {{min_ready_duration: 0s, final_sleep: 0s}}
+compactor:
+  retention_enabled: true
+  delete_request_store: filesystem
+ruler:
+  enable_api: true
+  rule_path: {dir}/rules-temp
+analytics:
+  reporting_enabled: false
 limits_config:
-  split_queries_by_interval: 0
-  split_instant_metric_queries_by_interval: 0
-  reject_old_samples: false
-  ingestion_rate_mb: 1000
-  ingestion_burst_size_mb: 1000
-  per_stream_rate_limit: 1GB
-  per_stream_rate_limit_burst: 1GB
-  max_query_length: 0
-  max_query_series: 100000
-{limits}"
+  allow_deletes: true
+{limits}
+",
+        http_port = address.port(),
+        grpc_port = grpc.port(),
+        dir = dir.path().display(),
+        limits = limits.join("\n"),
     )
 }

@@ -28,6 +28,24 @@ const QUERIES_PER_DATA: u64 = 500;
 const MAX_CHOICES: u64 = 70;
 /// How often a query is made smaller.
 const MAX_SHRINKS: usize = 200;
+/// Limits of Loki that no query meets, and no parts that queries are cut into.
+const LIMITS: &[(&str, &str)] = &[
+    ("split_queries_by_interval", "0"),
+    ("split_instant_metric_queries_by_interval", "0"),
+    ("reject_old_samples", "false"),
+    ("ingestion_rate_mb", "1000"),
+    ("ingestion_burst_size_mb", "1000"),
+    ("max_query_length", "0"),
+    ("max_query_series", "100000"),
+];
+/// Entries of any age stay in memory, and each query is evaluated once, as a whole.
+const FLAGS: &[&str] = &[
+    "-ingester.query-store-max-look-back-period=-1ns",
+    "-ingester.max-chunk-age=200000h",
+    "-ingester.chunks-idle-period=200000h",
+    "-querier.parallelise-shardable-queries=false",
+    "-querier.max-retries-per-request=1",
+];
 const PUSH: &str = "/loki/api/v1/push";
 
 /// What a run found.
@@ -167,7 +185,7 @@ fn time(random: &mut Random, from_s: i64, to_s: i64) -> String {
 /// Asks `queries` queries of entries made from `seed` and the numbers behind it. `None`
 /// where there is no Loki.
 pub fn run(seed: u64, queries: u64, progress: &mut dyn FnMut(&Report)) -> Option<Report> {
-    let loki = Loki::start()?;
+    let loki = Loki::start_with(LIMITS, FLAGS)?;
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("kymo.yml");
     std::fs::write(&config, "limits_config:\n  reject_old_samples: false\n").unwrap();
