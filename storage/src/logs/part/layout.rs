@@ -21,8 +21,9 @@ use crate::model::Labels;
 
 const MAGIC: &[u8; 8] = b"KYMOLOGP";
 
-/// The version that is written.
-const VERSION: u32 = 1;
+/// The version that is written. Version 1 had other filters, which are not looked at.
+pub(super) const VERSION: u32 = 2;
+const OLDEST: u32 = 1;
 
 pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const TRAILER_BYTES: usize = 48;
@@ -126,6 +127,7 @@ impl GroupInfo {
 /// What a part holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Footer {
+    pub(super) version: u32,
     pub(super) streams: Vec<Labels>,
     pub(super) groups: Vec<GroupInfo>,
 }
@@ -146,9 +148,12 @@ impl Footer {
         }
     }
 
-    fn decode(mut bytes: &[u8], until: u64) -> Decoded<Footer> {
+    fn decode(mut bytes: &[u8], until: u64, version: u32) -> Decoded<Footer> {
         let bytes = &mut bytes;
-        let mut footer = Footer::default();
+        let mut footer = Footer {
+            version,
+            ..Footer::default()
+        };
         for _ in 0..take_count(bytes)? {
             let n = take_count(bytes)?;
             let mut pairs = Vec::new();
@@ -198,7 +203,7 @@ pub(super) fn open(path: &Path, file: &[u8]) -> Result<Footer, PartError> {
         ));
     }
     let version = word(file, 8) as u32;
-    if version != VERSION {
+    if !(OLDEST..=VERSION).contains(&version) {
         return Err(PartError::Version {
             path: path.to_path_buf(),
             found: version,
@@ -232,6 +237,6 @@ pub(super) fn open(path: &Path, file: &[u8]) -> Result<Footer, PartError> {
         return Err(bad("its footer is longer than any is"));
     }
     let bytes = Inflater::default().take(&mut &stored[..], len);
-    let footer = bytes.and_then(|bytes| Footer::decode(&bytes, at));
+    let footer = bytes.and_then(|bytes| Footer::decode(&bytes, at, version));
     footer.map_err(|error| PartError::corrupt(path, at, error.to_string()))
 }

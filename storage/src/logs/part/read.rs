@@ -2,8 +2,9 @@
 
 use super::PartError;
 use super::group::Group;
-use super::needle::{Needle, Search};
+use super::needle::Needle;
 use super::page::Page;
+use super::search::Search;
 use crate::model::NanoRange;
 
 /// Which entries are read, and how much of them.
@@ -84,7 +85,12 @@ impl Group<'_> {
         let mut searches = Vec::new();
         for needles in filter.needles {
             let of_group = needles.iter().map(|needle| needle.search(self));
-            searches.push(of_group.collect::<Result<Vec<_>, _>>()?);
+            let mut of_group = of_group.collect::<Result<Vec<_>, _>>()?;
+            of_group.retain(|search| !search.is_hopeless());
+            if of_group.is_empty() {
+                return Ok(());
+            }
+            searches.push(of_group);
         }
         for number in 0..self.n_pages() {
             let page = Page::new(self, number);

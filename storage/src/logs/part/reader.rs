@@ -92,6 +92,11 @@ impl PartReader {
         &self.footer.groups
     }
 
+    /// Tells whether its filters are those that are written now.
+    pub(super) fn has_filters(&self) -> bool {
+        self.footer.version == layout::VERSION
+    }
+
     /// Returns where the part is.
     pub fn path(&self) -> &Path {
         &self.path
