@@ -9,24 +9,26 @@ use super::{ColumnGroup, Plan};
 use crate::logql::source::{EntryBatch, LogSet};
 
 /// Labels that mean something whatever a query names.
-const SPECIAL: &str = "__";
+pub(super) const SPECIAL: &str = "__";
 
 /// Ending of the names of labels that gave way to others.
 const EXTRACTED: &str = "_extracted";
 
-/// Tells whether structured metadata of a group can have an influence on the answer.
-pub(super) fn metadata_matters(group: &Group<'_>, plan: &Plan) -> bool {
-    let Some(names) = &plan.names else {
-        return true;
-    };
-    (0..group.n_columns() as u32).any(|column| {
-        let key = group.key(column);
+/// Returns the columns of structured metadata of a group that can have an influence on the
+/// answer.
+pub(super) fn metadata_that_matters(group: &Group<'_>, plan: &Plan) -> Vec<u32> {
+    let matters = |column: &u32| {
+        let key = group.key(*column);
+        let is_wanted = |wanted: &String| {
+            *wanted == key.name || wanted.strip_suffix(EXTRACTED) == Some(&key.name)
+        };
         key.origin == Origin::Metadata
-            && (key.name.starts_with(SPECIAL)
-                || names.iter().any(|name| {
-                    *name == key.name || name.strip_suffix(EXTRACTED) == Some(&key.name)
-                }))
-    })
+            && plan
+                .names
+                .as_ref()
+                .is_none_or(|names| key.name.starts_with(SPECIAL) || names.iter().any(is_wanted))
+    };
+    (0..group.n_columns() as u32).filter(matters).collect()
 }
 
 impl Plan {
@@ -56,6 +58,32 @@ impl Plan {
     ) -> Result<(), PartError> {
         into.clear();
         let group = of.part.group(of.group)?;
+        let narrow = Narrow::new(&group, &self.lines);
+        let metadata = self.names.is_none() || !metadata_that_matters(&group, self).is_empty();
+        let mut texts = Texts::default();
+        self.pages(of, &group, streams, |page, wanted| {
+            for &(row, stream) in wanted {
+                let at = of
+                    .streams
+                    .binary_search_by_key(&stream, |(number, _)| *number);
+                if let Ok(at) = at {
+                    let stream = of.streams[at].1;
+                    texts.push(page, row as usize, stream, &narrow, metadata, into)?;
+                }
+            }
+            Ok::<(), PartError>(())
+        })
+    }
+
+    /// Calls `visit` with the pages of a group and the rows that the query may want, each
+    /// with the number of its stream in the part.
+    pub(super) fn pages<E: From<PartError>>(
+        &self,
+        of: &ColumnGroup<'_>,
+        group: &Group<'_>,
+        streams: &[Labels],
+        mut visit: impl FnMut(&Page<'_, '_>, &[(u32, u32)]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let numbers: Vec<u32> = of.streams.iter().map(|(number, _)| *number).collect();
         let filter = RowFilter {
             streams: Some(&numbers),
@@ -63,20 +91,13 @@ impl Plan {
             needles: &self.needles,
             ..RowFilter::all()
         };
-        let is_taken = |name: &str| {
-            let mut selected = of.streams.iter();
-            selected.any(|(_, at)| {
-                streams
-                    .get(*at as usize)
-                    .is_some_and(|labels| labels.get(name).is_some())
-            })
-        };
-        let narrow = Narrow::new(&group, &self.lines);
-        let metadata = metadata_matters(&group, self);
+        let is_taken = |name: &str| is_taken(of, streams, name);
         let mut verdicts = Verdicts::new();
         let mut wanted: Vec<(u32, u32)> = Vec::new();
-        let (mut line, mut text, mut ends) = (Vec::new(), String::new(), Vec::new());
         group.pages(&filter, |page, selected| {
+            if self.conditions.is_empty() {
+                return visit(page, selected);
+            }
             wanted.clear();
             wanted.extend_from_slice(selected);
             for condition in &self.conditions {
@@ -86,39 +107,63 @@ impl Plan {
                     return Ok(());
                 }
             }
-            let times = page.times()?;
-            for &(row, stream) in &wanted {
-                let row = row as usize;
-                let Ok(at) = of
-                    .streams
-                    .binary_search_by_key(&stream, |(number, _)| *number)
-                else {
-                    continue;
-                };
-                line.clear();
-                narrow.write(page, row, &mut line)?;
-                text.clear();
-                ends.clear();
-                if metadata {
-                    page.metadata_text(row, &mut text, &mut ends)?;
-                }
-                let pairs = page.pairs(row, &text, &ends)?;
-                into.push(of.streams[at].1, times[row], &line, pairs.iter().copied());
-            }
-            Ok::<(), PartError>(())
+            visit(page, &wanted)
         })
     }
 }
 
+/// Tells whether a stream that is selected of a group has a label of a name; `streams` are
+/// those of the selection.
+pub(super) fn is_taken(of: &ColumnGroup<'_>, streams: &[Labels], name: &str) -> bool {
+    let mut selected = of.streams.iter();
+    selected.any(|(_, at)| {
+        let labels = streams.get(*at as usize);
+        labels.is_some_and(|labels| labels.get(name).is_some())
+    })
+}
+
+/// Memory for what of one row is read.
+#[derive(Default)]
+pub(super) struct Texts {
+    line: Vec<u8>,
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    /// Appends the entry of a row to a batch, with its metadata where that is wanted.
+    pub(super) fn push(
+        &mut self,
+        page: &Page<'_, '_>,
+        row: usize,
+        stream: u32,
+        narrow: &Narrow<'_>,
+        metadata: bool,
+        into: &mut EntryBatch,
+    ) -> Result<(), PartError> {
+        self.line.clear();
+        narrow.write(page, row, &mut self.line)?;
+        self.text.clear();
+        self.ends.clear();
+        if metadata {
+            page.metadata_text(row, &mut self.text, &mut self.ends)?;
+        }
+        let pairs = page.pairs(row, &self.text, &self.ends)?;
+        let t_ns = page.times()?[row];
+        into.push(stream, t_ns, &self.line, pairs.iter().copied());
+        Ok(())
+    }
+}
+
 /// How lines of a group are made shorter.
-struct Narrow<'l> {
+pub(super) struct Narrow<'l> {
     lines: &'l Lines,
     /// For each skeleton the columns that are wanted; `None` where lines stay whole.
     columns: Vec<Option<Vec<u32>>>,
 }
 
 impl<'l> Narrow<'l> {
-    fn new(group: &Group<'_>, lines: &'l Lines) -> Narrow<'l> {
+    pub(super) fn new(group: &Group<'_>, lines: &'l Lines) -> Narrow<'l> {
         let columns = group.skeletons().iter().map(|skeleton| match lines {
             Lines::Fields(kind, names) if skeleton.is_clean && skeleton.kind == Some(*kind) => {
                 let is_wanted = |column: &&u32| {
@@ -132,6 +177,16 @@ impl<'l> Narrow<'l> {
         Narrow {
             lines,
             columns: columns.collect(),
+        }
+    }
+
+    /// Returns the columns that the lines of a skeleton are made of; `None` where lines stay
+    /// whole.
+    pub(super) fn columns_of(&self, skeleton: usize) -> Option<&[u32]> {
+        match self.lines {
+            Lines::Whole => None,
+            Lines::Constant(_) => Some(&[]),
+            Lines::Fields(..) => self.columns.get(skeleton)?.as_deref(),
         }
     }
 

@@ -12,6 +12,7 @@
 use std::path::Path;
 
 use super::PartError;
+use super::counts::Bound;
 use super::error::Decoded;
 use super::head::{MAX_ROWS, Place};
 use super::wire::{put, put_bytes, take, take_count, take_text};
@@ -21,8 +22,9 @@ use crate::model::Labels;
 
 const MAGIC: &[u8; 8] = b"KYMOLOGP";
 
-/// The version that is written.
-const VERSION: u32 = 1;
+/// The version that is written. The first one counted entries by other minutes, see
+/// [`Bound`].
+const VERSION: u32 = 2;
 
 pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const TRAILER_BYTES: usize = 48;
@@ -128,6 +130,8 @@ impl GroupInfo {
 pub(super) struct Footer {
     pub(super) streams: Vec<Labels>,
     pub(super) groups: Vec<GroupInfo>,
+    /// What the minutes of counts are, which follows from the version.
+    pub(super) minutes: Bound,
 }
 
 impl Footer {
@@ -198,7 +202,7 @@ pub(super) fn open(path: &Path, file: &[u8]) -> Result<Footer, PartError> {
         ));
     }
     let version = word(file, 8) as u32;
-    if version != VERSION {
+    if version == 0 || version > VERSION {
         return Err(PartError::Version {
             path: path.to_path_buf(),
             found: version,
@@ -233,5 +237,10 @@ pub(super) fn open(path: &Path, file: &[u8]) -> Result<Footer, PartError> {
     }
     let bytes = Inflater::default().take(&mut &stored[..], len);
     let footer = bytes.and_then(|bytes| Footer::decode(&bytes, at));
-    footer.map_err(|error| PartError::corrupt(path, at, error.to_string()))
+    let mut footer = footer.map_err(|error| PartError::corrupt(path, at, error.to_string()))?;
+    footer.minutes = match version {
+        1 => Bound::First,
+        _ => Bound::Last,
+    };
+    Ok(footer)
 }
