@@ -27,6 +27,7 @@ mod tests;
 pub(super) use alike::{HasError, Sampler, Stop};
 pub(super) use counts::Pieces;
 pub(super) use plan::{Counted, Plan};
+pub(super) use read::Rows;
 
 use kymo_storage::logs::part::PartReader;
 use kymo_storage::model::NanoRange;

@@ -6,7 +6,7 @@ use kymo_storage::model::Labels;
 use super::condition::Verdicts;
 use super::plan::Lines;
 use super::{ColumnGroup, Plan};
-use crate::logql::source::{EntryBatch, LogSet};
+use crate::logql::source::{EntryBatch, EntryRef, LogSet};
 
 /// Labels that mean something whatever a query names.
 pub(super) const SPECIAL: &str = "__";
@@ -19,19 +19,20 @@ const EXTRACTED: &str = "_extracted";
 pub(super) fn metadata_that_matters(group: &Group<'_>, plan: &Plan) -> Vec<u32> {
     let matters = |column: &u32| {
         let key = group.key(*column);
-        let is_wanted = |wanted: &String| {
-            *wanted == key.name || wanted.strip_suffix(EXTRACTED) == Some(&key.name)
-        };
-        key.origin == Origin::Metadata
-            && plan
-                .names
-                .as_ref()
-                .is_none_or(|names| key.name.starts_with(SPECIAL) || names.iter().any(is_wanted))
+        key.origin == Origin::Metadata && plan.looks_at(&key.name)
     };
     (0..group.n_columns() as u32).filter(matters).collect()
 }
 
 impl Plan {
+    /// Tells whether structured metadata of a name can have an influence on the answer.
+    pub(in crate::logql) fn looks_at(&self, name: &str) -> bool {
+        let is_it =
+            |wanted: &String| wanted == name || wanted.strip_suffix(EXTRACTED) == Some(name);
+        let names = self.names.as_ref();
+        names.is_none_or(|names| name.starts_with(SPECIAL) || names.iter().any(is_it))
+    }
+
     /// Replaces the content of a batch by the entries of a group of a selection that the
     /// query may want; false where the group has no columns, or they are damaged: then its
     /// entries are to be read, and who does that tells of the damage.
@@ -84,13 +85,8 @@ impl Plan {
         streams: &[Labels],
         mut visit: impl FnMut(&Page<'_, '_>, &[(u32, u32)]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let numbers: Vec<u32> = of.streams.iter().map(|(number, _)| *number).collect();
-        let filter = RowFilter {
-            streams: Some(&numbers),
-            range: of.range,
-            needles: &self.needles,
-            ..RowFilter::all()
-        };
+        let numbers = numbers_of(of);
+        let filter = self.row_filter(of, &numbers);
         let is_taken = |name: &str| is_taken(of, streams, name);
         let mut verdicts = Verdicts::new();
         let mut wanted: Vec<(u32, u32)> = Vec::new();
@@ -109,6 +105,108 @@ impl Plan {
             }
             visit(page, &wanted)
         })
+    }
+}
+
+/// Returns the numbers of the selected streams of a group.
+fn numbers_of(of: &ColumnGroup<'_>) -> Vec<u32> {
+    of.streams.iter().map(|(number, _)| *number).collect()
+}
+
+/// Entries of a group, each of which is built when it is asked for.
+pub(in crate::logql) struct Rows<'g, 'p> {
+    pages: Vec<Page<'g, 'p>>,
+    /// For each entry its stream in the selection and its time, then page and row.
+    rows: Vec<(u32, i64, u32, u32)>,
+    narrow: &'g Narrow<'g>,
+    metadata: bool,
+    texts: Texts,
+    batch: EntryBatch,
+}
+
+impl Rows<'_, '_> {
+    /// Returns how many there are.
+    pub(in crate::logql) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns stream and time of one of them.
+    pub(in crate::logql) fn head(&self, index: usize) -> (u32, i64) {
+        let (stream, t_ns, ..) = self.rows[index];
+        (stream, t_ns)
+    }
+
+    /// Builds one of them.
+    pub(in crate::logql) fn entry(&mut self, index: usize) -> Result<EntryRef<'_>, PartError> {
+        let (stream, _, page, row) = self.rows[index];
+        self.batch.clear();
+        let (page, row) = (&self.pages[page as usize], row as usize);
+        self.texts.push(
+            page,
+            row,
+            stream,
+            self.narrow,
+            self.metadata,
+            &mut self.batch,
+        )?;
+        Ok(self.batch.entry(0))
+    }
+}
+
+impl Plan {
+    fn row_filter<'a>(&'a self, of: &ColumnGroup<'_>, numbers: &'a [u32]) -> RowFilter<'a> {
+        RowFilter {
+            streams: Some(numbers),
+            range: of.range,
+            needles: &self.needles,
+            ..RowFilter::all()
+        }
+    }
+
+    /// Hands over the entries of a group that the query may want, in the order of the group.
+    /// `streams` are those of the selection.
+    ///
+    /// # Errors
+    /// The group is damaged, or `take` fails.
+    pub(in crate::logql) fn rows<T, E: From<PartError>>(
+        &self,
+        of: &ColumnGroup<'_>,
+        streams: &[Labels],
+        take: impl FnOnce(&mut Rows<'_, '_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let group = of.part.group(of.group)?;
+        let narrow = Narrow::new(&group, &self.lines);
+        let metadata = self.names.is_none() || !metadata_that_matters(&group, self).is_empty();
+        let numbers = numbers_of(of);
+        let is_taken = |name: &str| is_taken(of, streams, name);
+        let mut verdicts = Verdicts::new();
+        let mut rows = Rows {
+            pages: Vec::new(),
+            rows: Vec::new(),
+            narrow: &narrow,
+            metadata,
+            texts: Texts::default(),
+            batch: EntryBatch::default(),
+        };
+        for (page, mut wanted) in group.selected(&self.row_filter(of, &numbers))? {
+            for condition in &self.conditions {
+                if !wanted.is_empty() {
+                    let may = condition.may_hold(&page, &is_taken, &mut verdicts)?;
+                    wanted.retain(|(row, _)| may[*row as usize]);
+                }
+            }
+            if wanted.is_empty() {
+                continue;
+            }
+            let number = rows.pages.len() as u32;
+            let times = page.times()?;
+            rows.rows.extend(wanted.iter().filter_map(|&(row, stream)| {
+                let at = numbers.binary_search(&stream).ok()?;
+                Some((of.streams[at].1, times[row as usize], number, row))
+            }));
+            rows.pages.push(page);
+        }
+        take(&mut rows)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use kymo_storage::logs::part::LEVEL_NAME;
 
 use super::cell::{Cell, push, put};
@@ -156,6 +157,9 @@ impl<K: Kept> PerSeries for Groups<K> {
         {
             return Ok(Some(read));
         }
+        if let Some(read) = self.count_heads(index, buffers) {
+            return Ok(Some(read));
+        }
         self.read(index, buffers).map(Some)
     }
 }
@@ -285,6 +289,84 @@ impl<K: Kept> Groups<K> {
         }
         Some(Read {
             series: labelled(kept, places, extractor.series()),
+            stats,
+            batch_bytes: 0,
+        })
+    }
+}
+
+impl<K: Kept> Groups<K> {
+    /// Takes the samples of a group from entries in memory whose lines nobody looks at;
+    /// `None` where that is not possible.
+    fn count_heads(&self, index: usize, buffers: &mut Buffers) -> Option<Read<K>> {
+        let counted = self.plan.counted()?;
+        let Buffers {
+            extractor,
+            places,
+            batch,
+            ..
+        } = buffers;
+        let mut stats = LogStats::default();
+        let mut kept: Vec<(SeriesId, K)> = Vec::new();
+        // The series of what has the same stream and metadata.
+        let mut known: HashMap<Box<[u8]>, Option<SeriesId>> = HashMap::new();
+        let mut key: Vec<u8> = Vec::new();
+        let (mut last_key, mut last): (Vec<u8>, Option<SeriesId>) = (Vec::new(), None);
+        let (mut from_ns, mut stretch) = (i64::MAX, (None, i64::MIN));
+        let mut has_error = false;
+        let is_read = self.set.heads(index, &mut |entry| {
+            stats.lines += 1;
+            stats.bytes += u64::from(entry.line_bytes);
+            if entry.t_ns < from_ns || stretch.1 < entry.t_ns {
+                stretch = self.windows.stretch(entry.t_ns);
+                from_ns = entry.t_ns;
+            }
+            let stream = self.set.streams().get(entry.stream as usize);
+            let (Some(segment), Some(stream)) = (stretch.0, stream) else {
+                return;
+            };
+            let pairs = || {
+                entry
+                    .metadata()
+                    .filter(|(name, _)| self.plan.looks_at(name))
+            };
+            key.clear();
+            key.extend(entry.stream.to_le_bytes());
+            for (name, value) in pairs() {
+                for text in [name, value] {
+                    key.extend((text.len() as u64).to_le_bytes());
+                    key.extend(text.as_bytes());
+                }
+            }
+            if key != last_key {
+                last = match known.get(key.as_slice()) {
+                    Some(series) => *series,
+                    None => {
+                        batch.clear();
+                        batch.push(entry.stream, entry.t_ns, &[], pairs());
+                        let sample = extractor.sample(stream, &batch.entry(0));
+                        has_error |= sample.is_some() && extractor.has_error();
+                        let series = sample.map(|(series, _)| series);
+                        known.insert(key.as_slice().into(), series);
+                        series
+                    }
+                };
+                std::mem::swap(&mut key, &mut last_key);
+            }
+            let Some(series) = last else {
+                return;
+            };
+            stats.post_filter_lines += 1;
+            let value = match counted {
+                Counted::Entries => 1.0,
+                Counted::Bytes => f64::from(entry.line_bytes),
+            };
+            place(&mut kept, places, series).push(segment, entry.t_ns, value);
+        });
+        let series = labelled(kept, places, extractor.series());
+        // With an error all labels are in the answer, also those that were left out.
+        (is_read && !has_error).then_some(Read {
+            series,
             stats,
             batch_bytes: 0,
         })

@@ -64,7 +64,7 @@ pub use needle::{Needle, Search};
 pub use number::Spelling;
 pub use page::{Page, PageColumn};
 pub use pattern::Pattern;
-pub use read::{RowFilter, RowRef};
+pub use read::{RowFilter, RowRef, SelectedRows};
 pub use reader::PartReader;
 pub use skeleton::{ColumnKey, Origin, Skeleton};
 pub use split::{Form, Kind};

@@ -1,5 +1,7 @@
 //! Reads entries of a row group.
 
+use std::ops::Range;
+
 use super::PartError;
 use super::group::Group;
 use super::needle::{Needle, Search};
@@ -76,23 +78,57 @@ impl Group<'_> {
         filter: &RowFilter<'_>,
         mut visit: impl FnMut(&Page<'_, '_>, &[(u32, u32)]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let info = self.info();
-        if !filter.range.overlaps(info.first_ns, info.last_ns) {
-            return Ok(());
-        }
         let mut selected = Vec::new();
-        let mut searches = Vec::new();
-        for needles in filter.needles {
-            let of_group = needles.iter().map(|needle| needle.search(self));
-            searches.push(of_group.collect::<Result<Vec<_>, _>>()?);
-        }
-        for number in 0..self.n_pages() {
+        let searches = self.searches(filter)?;
+        for number in self.pages_of(filter) {
             let page = Page::new(self, number);
             if select(&page, filter, &searches, &mut selected)? {
                 visit(&page, &selected)?;
             }
         }
         Ok(())
+    }
+
+    fn searches<'f>(&self, filter: &RowFilter<'f>) -> Result<Vec<Vec<Search<'f>>>, PartError> {
+        let of_needles = |needles: &'f Vec<Needle>| -> Result<Vec<_>, PartError> {
+            needles.iter().map(|needle| needle.search(self)).collect()
+        };
+        filter.needles.iter().map(of_needles).collect()
+    }
+
+    /// Returns the pages that may have entries in the range of a filter.
+    fn pages_of(&self, filter: &RowFilter<'_>) -> Range<usize> {
+        let info = self.info();
+        match filter.range.overlaps(info.first_ns, info.last_ns) {
+            true => 0..self.n_pages(),
+            false => 0..0,
+        }
+    }
+}
+
+/// Rows of a page, counted from its start, each with its stream.
+pub type SelectedRows = Vec<(u32, u32)>;
+
+impl<'p> Group<'p> {
+    /// Returns the pages with entries that a filter takes, with the rows of these. What the
+    /// filter says of lines and metadata is the caller's business.
+    ///
+    /// # Errors
+    /// The group is damaged.
+    pub fn selected<'g>(
+        &'g self,
+        filter: &RowFilter<'_>,
+    ) -> Result<Vec<(Page<'g, 'p>, SelectedRows)>, PartError> {
+        let searches = self.searches(filter)?;
+        let mut pages = Vec::new();
+        for number in self.pages_of(filter) {
+            let page = Page::new(self, number);
+            let mut selected = Vec::new();
+            if select(&page, filter, &searches, &mut selected)? {
+                pages.push((page, selected));
+            }
+        }
+        Ok(pages)
     }
 }
 
@@ -151,10 +187,9 @@ fn select(
             let end = times.partition_point(|&t| t < filter.range.end_ns);
             of_page = of_page.start + first..of_page.start + end.max(first);
         }
-        selected.extend(of_page.map(|row| (row as u32, run.stream)));
-    }
-    if let Some(marks) = marks {
-        selected.retain(|&(row, _)| marks[row as usize]);
+        let is_marked = |row: &usize| marks.as_ref().is_none_or(|marks| marks[*row]);
+        let rows = of_page.filter(is_marked);
+        selected.extend(rows.map(|row| (row as u32, run.stream)));
     }
     Ok(!selected.is_empty())
 }
