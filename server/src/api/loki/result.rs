@@ -116,7 +116,8 @@ impl ResultWriter {
         head.extend_from_slice(b"{\"resultType\":\"");
         head.extend_from_slice(name(&value).as_bytes());
         head.push(b'"');
-        if form.categorize {
+        // Numbers have no categories, whatever is asked for.
+        if form.categorize && matches!(value, LogValue::Streams(_)) {
             head.extend_from_slice(b",\"encodingFlags\":[\"categorize-labels\"]");
         }
         head.extend_from_slice(b",\"result\":[");
@@ -326,6 +327,8 @@ mod tests {
             r#"["1","one",{}],["0","",{"parsed":{"n":""}}]]}]"#,
         );
         assert_eq!(result(stream(entries), true), expected);
+        let numbers = r#"{"resultType":"matrix","result":[]"#;
+        assert_eq!(result(LogValue::Matrix(Vec::new()), true), numbers);
         let empty = r#"{"resultType":"streams","result":[]"#;
         assert_eq!(result(LogValue::Streams(Vec::new()), false), empty);
     }

@@ -378,7 +378,16 @@ impl<'a> Column<'a> {
         let head = head.ok_or(CodecError::Invalid("number of a page"))?;
         let bytes = self.bytes.get(head.at..head.at + head.len);
         let bytes = bytes.ok_or(CodecError::Truncated("a page"))?;
-        Values::decode(head.encoding, head.least, head.n, bytes, inflater)
+        let values = Values::decode(head.encoding, head.least, head.n, bytes, inflater)?;
+        // A code that stands for nothing would read as an empty text.
+        if let Values::Codes(codes) = &values
+            && codes
+                .iter()
+                .any(|&code| code >= self.dictionary.len() as u64)
+        {
+            return Err(CodecError::Invalid("code of a text"));
+        }
+        Ok(values)
     }
 }
 
@@ -462,6 +471,22 @@ mod tests {
         check(&["dev-1", "dev-22", "dev-0"], Encoding::Patterns);
         check(&["one", "two", "three"], Encoding::Texts);
         check(&["1e5", "1", "x"], Encoding::Texts);
+    }
+
+    #[test]
+    fn a_code_that_stands_for_nothing_is_no_empty_text() {
+        let values: Vec<&[u8]> = vec![b"a", b"b", b"a", b"b", b"a"];
+        let (mut bytes, mut filters) = (Vec::new(), Vec::new());
+        let deflater = &mut Deflater::new(1);
+        encode(&values, &[0; 5], &[5], deflater, &mut bytes, &mut filters);
+        let inflater = &mut Inflater::default();
+        let mut column = Column::decode(&bytes, 1, inflater).unwrap();
+        assert!(column.values(0, inflater).is_ok());
+        let mut one = Texts::default();
+        one.push(b"a");
+        column.dictionary = one;
+        let error = column.values(0, inflater).unwrap_err();
+        assert_eq!(error, CodecError::Invalid("code of a text"));
     }
 
     #[test]

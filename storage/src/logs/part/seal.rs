@@ -103,8 +103,7 @@ pub(super) fn seal(rows: &Rows, scratch: &mut Scratch, deflater: &mut Deflater) 
     let counted = order.iter().map(|&row| {
         let mut pairs = rows.pairs(row).iter();
         let pair = pairs.find(|pair| Some(pair.name as usize) == level);
-        let value = pair.map_or(&[][..], |&pair| rows.value(pair));
-        let value = std::str::from_utf8(value).unwrap_or_default();
+        let value = pair.map_or("", |&pair| rows.value(pair));
         (row.stream, row.t_ns, value, rows.line(row).len())
     });
     bytes.clear();
@@ -441,7 +440,7 @@ fn seal_metadata(
             for row in start..end {
                 let mut pairs = rows.pairs(order[row]).iter();
                 if let Some(&pair) = pairs.find(|pair| pair.name as usize == name) {
-                    of_column.push(rows.value(pair));
+                    of_column.push(rows.value(pair).as_bytes());
                     times_of_column.push(times[row]);
                 }
             }
