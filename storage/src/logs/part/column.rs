@@ -434,10 +434,19 @@ mod tests {
         let mut i = 0;
         for page in 0..ends.len() {
             let decoded = column.values(page, inflater).unwrap();
-            for index in 0..column.pages()[page].n {
+            let mut lens = Vec::new();
+            let first = i;
+            decoded.each_len(
+                &column.dictionary,
+                |index, len| lens.push((index, len)),
+                |index| times[first + index],
+            );
+            assert_eq!(lens.len(), column.pages()[page].n);
+            for (index, len) in lens {
                 let mut out = Vec::new();
                 decoded.write(index, &column.dictionary, times[i], &mut out);
                 assert_eq!(out, values[i]);
+                assert_eq!(len, out.len());
                 i += 1;
             }
         }
@@ -484,8 +493,8 @@ mod tests {
     fn a_code_that_stands_for_nothing_is_no_empty_text() {
         let values: Vec<&[u8]> = vec![b"a", b"b", b"a", b"b", b"a"];
         let (mut bytes, mut filters) = (Vec::new(), Vec::new());
-        let deflater = &mut Deflater::new(1);
-        encode(&values, &[0; 5], &[5], deflater, &mut bytes, &mut filters);
+        let of_page = (&mut Deflater::new(1), &mut FilterMaker::default());
+        encode(&values, &[0; 5], &[5], of_page, &mut bytes, &mut filters);
         let inflater = &mut Inflater::default();
         let mut column = Column::decode(&bytes, 1, inflater).unwrap();
         assert!(column.values(0, inflater).is_ok());
