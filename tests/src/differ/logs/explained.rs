@@ -15,6 +15,10 @@ pub(super) fn explained(
     if when.is_instant() && theirs.status == 500 && theirs.text.contains("NaN") {
         return Some("a scalar that is no number");
     }
+    // Nor can it send a query with such a number to itself.
+    if theirs.status == 500 && theirs.text == "failed to enqueue request" {
+        return Some("a literal that is no number");
+    }
     // The series of a window are in no order, and the first that is wrong is told.
     let is_pipeline = |answer: &Answer| answer.text.starts_with("pipeline error: '");
     if is_pipeline(ours) && is_pipeline(theirs) {
