@@ -484,8 +484,8 @@ mod tests {
     fn a_code_that_stands_for_nothing_is_no_empty_text() {
         let values: Vec<&[u8]> = vec![b"a", b"b", b"a", b"b", b"a"];
         let (mut bytes, mut filters) = (Vec::new(), Vec::new());
-        let deflater = &mut Deflater::new(1);
-        encode(&values, &[0; 5], &[5], deflater, &mut bytes, &mut filters);
+        let tools = (&mut Deflater::new(1), &mut FilterMaker::default());
+        encode(&values, &[0; 5], &[5], tools, &mut bytes, &mut filters);
         let inflater = &mut Inflater::default();
         let mut column = Column::decode(&bytes, 1, inflater).unwrap();
         assert!(column.values(0, inflater).is_ok());
