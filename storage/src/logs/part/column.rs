@@ -238,7 +238,7 @@ fn encode_page(
     }
     if let Some(pattern) = Pattern::of(values) {
         pattern.encode(out);
-        return (Encoding::Patterns, (0, 0));
+        return (Encoding::Patterns, (0, pattern.most_digits() as i64));
     }
     encode_texts(values.iter().copied(), deflater, out);
     (Encoding::Texts, (0, 0))
@@ -299,7 +299,7 @@ pub struct PageHead {
     pub n: usize,
     /// The least code or number of the page.
     pub least: i64,
-    /// The most.
+    /// The most; of a pattern the most digits of a run, 0 where that is not known.
     pub most: i64,
     at: usize,
     len: usize,

@@ -12,7 +12,6 @@ use smallvec::SmallVec;
 use super::column::PageHead;
 use super::moment::Layout;
 use super::needle::Needle;
-use super::number::Spelling;
 use super::pattern;
 use super::texts::Texts;
 use super::values::{Encoding, Values};
@@ -37,8 +36,8 @@ pub(super) struct Form {
     around: Texts,
     /// How many digits a run has, zeros in front; 0 for one without zeros in front.
     widths: SmallVec<[u8; 10]>,
-    /// The largest number of a run, as far as it is known.
-    most: SmallVec<[u64; 10]>,
+    /// Most digits of a number of a run without a width.
+    most: SmallVec<[usize; 10]>,
 }
 
 /// What is asked of the number of a run.
@@ -71,6 +70,9 @@ impl Form {
                 form.around = pattern::around(bytes);
                 // Widths stand between the numbers; each is known once these are read.
                 form.widths.resize(form.around.len().checked_sub(1)?, 0);
+                let most = usize::try_from(head.most).ok().filter(|&most| most > 0);
+                let most = most.unwrap_or(MAX_DIGITS);
+                form.most.resize(form.widths.len(), most);
             }
             Encoding::Numbers => {
                 let &[scale, least, ..] = bytes else {
@@ -82,7 +84,8 @@ impl Form {
                 }
                 form.around.push(b"");
                 form.widths.push(0);
-                form.most.push(head.most.unsigned_abs() / power);
+                let most = head.most.unsigned_abs() / power;
+                form.most.push(n_digits(most));
                 if scale > 0 {
                     form.around.push(b".");
                     form.widths.push(scale);
@@ -98,7 +101,7 @@ impl Form {
             }
             _ => return None,
         }
-        form.most.resize(form.widths.len(), u64::MAX);
+        form.most.resize(form.widths.len(), MAX_DIGITS);
         Some(form)
     }
 
@@ -167,7 +170,7 @@ impl Form {
     fn asked(&self, run: usize, digits: &[u8], begins: bool, ends: bool) -> Option<OfRun> {
         let width = usize::from(self.widths[run]);
         let longest = match width {
-            0 => self.most[run].checked_ilog10().unwrap_or(0) as usize + 1,
+            0 => self.most[run],
             width => width,
         };
         if digits.len() > longest.min(MAX_DIGITS) || begins && ends && width > digits.len() {
@@ -201,14 +204,12 @@ impl Form {
                 (0..n).for_each(&mut *hit);
                 continue;
             };
-            let numbers = |asked: &OfRun| self.numbers(values, asked.run, &time);
-            let (width, of_first) = numbers(first);
-            let rest: Vec<_> = rest.iter().map(|asked| (asked, numbers(asked))).collect();
-            first.each(&of_first, width, |index| {
+            let (width, numbers) = self.numbers(values, first.run, &time);
+            first.each(&numbers, width, |index| {
                 let mut rest = rest.iter();
-                let holds = rest.all(|(asked, (width, numbers))| {
-                    let number = numbers.get(index);
-                    number.is_some_and(|&number| asked.holds(number, *width))
+                let holds = rest.all(|asked| {
+                    let (width, number) = self.number(values, asked.run, index, &time);
+                    asked.holds(number, width)
                 });
                 if holds {
                     hit(index);
@@ -224,39 +225,96 @@ impl Form {
         run: usize,
         time: &impl Fn(usize) -> i64,
     ) -> (usize, Cow<'v, [u64]>) {
-        let width = usize::from(self.widths.get(run).copied().unwrap_or(0));
+        if let Values::Patterns(pattern) = values {
+            let (width, numbers) = pattern.run(run);
+            return (usize::from(width), Cow::Borrowed(numbers));
+        }
+        let n = match values {
+            Values::Numbers { numbers, .. } => numbers.len(),
+            Values::Moments { distances, .. } => distances.len(),
+            _ => 0,
+        };
+        let numbers = (0..n).map(|index| self.number(values, run, index, time).1);
+        (usize::from(self.widths[run]), Cow::Owned(numbers.collect()))
+    }
+
+    /// Returns the number of a run in a value, and how many digits it has at least.
+    #[inline]
+    fn number(
+        &self,
+        values: &Values,
+        run: usize,
+        index: usize,
+        time: &impl Fn(usize) -> i64,
+    ) -> (usize, u64) {
+        let width = usize::from(self.widths[run]);
         match values {
             Values::Patterns(pattern) => {
                 let (width, numbers) = pattern.run(run);
-                (usize::from(width), Cow::Borrowed(numbers))
+                let number = numbers.get(index).copied();
+                (usize::from(width), number.unwrap_or(0))
             }
             Values::Numbers { numbers, spelling } => {
-                let numbers = numbers.iter().map(|number| number.cast_unsigned());
-                (width, Cow::Owned(digits_of(numbers, *spelling, run)))
+                let number = numbers
+                    .get(index)
+                    .map_or(0, |number| number.cast_unsigned());
+                let power = POWERS
+                    .get(usize::from(spelling.scale))
+                    .copied()
+                    .unwrap_or(1);
+                let number = match run {
+                    _ if power == 1 => number,
+                    0 => number / power,
+                    _ => number % power,
+                };
+                (width, number)
             }
             Values::Moments { distances, layout } => {
-                let distances = distances.iter().enumerate();
-                let units = distances.map(|(index, &away)| layout.units(time(index), away));
-                (width, Cow::Owned(layout.run(units, run)))
+                let distance = distances.get(index).copied().unwrap_or(0);
+                (width, layout.run(layout.units(time(index), distance), run))
             }
-            _ => (width, Cow::Owned(Vec::new())),
+            _ => (width, 0),
         }
     }
 }
 
-/// Returns the digits in front of the point, or behind it.
-fn digits_of(numbers: impl Iterator<Item = u64>, spelling: Spelling, run: usize) -> Vec<u64> {
-    let power = 10u64.checked_pow(u32::from(spelling.scale)).unwrap_or(1);
-    match run {
-        _ if power == 1 => numbers.collect(),
-        0 => numbers.map(|number| number / power).collect(),
-        _ => numbers.map(|number| number % power).collect(),
-    }
+fn n_digits(number: u64) -> usize {
+    number.checked_ilog10().unwrap_or(0) as usize + 1
 }
 
 impl OfRun {
     /// Calls `hit` with the numbers that have the digits.
     fn each(&self, numbers: &[u64], width: usize, mut hit: impl FnMut(usize)) {
+        let largest = numbers.iter().copied().max().unwrap_or(0);
+        if n_digits(largest).max(width) < self.len {
+            return;
+        }
+        // What is asked most often, without a division for each digit.
+        let power = POWERS[self.len.min(MAX_DIGITS)];
+        let is_anywhere = !self.begins && !self.ends;
+        if is_anywhere && largest <= u64::from(u32::MAX) && self.len < 10 && width < 10 {
+            // The rest of a division by multiplying: exact for 32 bits.
+            let magic = u64::MAX / power + 1;
+            let rest_of = |number: u32| {
+                let fraction = magic.wrapping_mul(u64::from(number));
+                ((u128::from(fraction) * u128::from(power)) >> 64) as u64
+            };
+            for (index, &number) in numbers.iter().enumerate() {
+                let mut rest = number as u32;
+                let n_digits = match width {
+                    0 => n_digits(number),
+                    width => width,
+                };
+                for _ in self.len..=n_digits {
+                    if rest_of(rest) == self.digits {
+                        hit(index);
+                        break;
+                    }
+                    rest /= 10;
+                }
+            }
+            return;
+        }
         for (index, &number) in numbers.iter().enumerate() {
             if self.holds(number, width) {
                 hit(index);
@@ -267,8 +325,7 @@ impl OfRun {
     /// Tells whether a number, written with so many digits at least, has the digits.
     #[inline]
     fn holds(&self, number: u64, width: usize) -> bool {
-        let n_digits = (number.checked_ilog10().unwrap_or(0) as usize + 1).max(width);
-        let Some(left) = n_digits.checked_sub(self.len) else {
+        let Some(left) = n_digits(number).max(width).checked_sub(self.len) else {
             return false;
         };
         // All digits of a number of 20 are never asked for.

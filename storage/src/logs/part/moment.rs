@@ -242,24 +242,29 @@ impl Layout {
         t_ns.div_euclid(self.unit_ns()).wrapping_sub(distance)
     }
 
-    /// Returns the number that times have as one of the runs of [`Layout::form`].
-    pub(super) fn run(self, units: impl Iterator<Item = i64>, run: usize) -> Vec<u64> {
+    /// Returns the number that a time, in units, has as one of the runs of [`Layout::form`].
+    #[inline]
+    pub(super) fn run(self, units: i64, run: usize) -> u64 {
+        if self.style == Style::Epoch {
+            return units.cast_unsigned();
+        }
         let per_second = SECOND_NS / self.unit_ns();
-        let of_second = |units: i64| units.div_euclid(per_second).rem_euclid(86_400);
-        let of_date = |units: i64| date(units.div_euclid(per_second).div_euclid(86_400));
-        let number = |units: i64| match run {
-            _ if self.style == Style::Epoch => units,
-            0 => of_date(units).0,
-            1 => of_date(units).1,
-            2 => of_date(units).2,
-            3 => of_second(units) / 3600,
-            4 => of_second(units) / 60 % 60,
-            5 => of_second(units) % 60,
-            6 if self.digits > 0 => units.rem_euclid(per_second),
+        if run == 6 && self.digits > 0 {
+            return units.rem_euclid(per_second).cast_unsigned();
+        }
+        let seconds = units.div_euclid(per_second);
+        let of_day = seconds.rem_euclid(86_400);
+        let number = match run {
+            0 => date(seconds.div_euclid(86_400)).0,
+            1 => date(seconds.div_euclid(86_400)).1,
+            2 => date(seconds.div_euclid(86_400)).2,
+            3 => of_day / 3600,
+            4 => of_day / 60 % 60,
+            5 => of_day % 60,
             // Of the suffix.
             _ => 0,
         };
-        units.map(|units| number(units).cast_unsigned()).collect()
+        number.cast_unsigned()
     }
 
     /// Tells whether a time may have a text in it, in whatever case.

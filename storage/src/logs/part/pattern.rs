@@ -115,6 +115,16 @@ impl Pattern {
         Some(pattern)
     }
 
+    /// Returns the most digits that a run of a value has.
+    pub(super) fn most_digits(&self) -> usize {
+        let most = |run: &Run| {
+            let largest = run.numbers.iter().copied().max().unwrap_or(0);
+            let n_digits = largest.checked_ilog10().unwrap_or(0) as usize + 1;
+            n_digits.max(usize::from(run.width))
+        };
+        self.runs.iter().map(most).max().unwrap_or(0)
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put(out, self.runs.len());
         for text in self.texts.iter() {

@@ -5,7 +5,7 @@
 //! once. The second is asked of the filters of a column and its pages, of its dictionary, or
 //! of all values of a page at once, as they are stored where that is possible. For the third
 //! it is known which beginnings or ends of which values are needed, few of which there are;
-//! where these do not decide, the line is built.
+//! where these do not decide, so much of the line is written as the text takes.
 
 use super::PartError;
 use super::column::PageHead;
@@ -60,7 +60,7 @@ enum Verdict {
     Has,
     /// It has not, as far as this value goes.
     Not,
-    /// The line is to be built.
+    /// More of the line is to be looked at.
     Perhaps,
 }
 
@@ -178,15 +178,47 @@ impl Search<'_> {
         for asked in &self.columns {
             self.mark_column(page, asked, rows, &mut doubtful)?;
         }
-        let mut line = Vec::new();
-        for row in doubtful {
+        let mut part = Vec::new();
+        for (row, column) in doubtful {
             if !rows[row] {
-                line.clear();
-                page.line(row, &mut line)?;
-                rows[row] = self.needle.is_in(&line);
+                part.clear();
+                self.write_around(page, row, column, &mut part)?;
+                rows[row] = self.needle.is_in(&part);
             }
         }
         Ok(rows.contains(&true))
+    }
+
+    /// Writes the part of a line where the text may begin in the value of a column, or in
+    /// front of it and behind the value before.
+    fn write_around(
+        &self,
+        page: &Page<'_, '_>,
+        row: usize,
+        column: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), PartError> {
+        let group = page.group();
+        let skeleton = &group.skeletons()[page.skeletons()?[row] as usize];
+        let t_ns = page.times()?[row];
+        let slot = skeleton.columns.iter().position(|&other| other == column);
+        let slot = slot.unwrap_or(0);
+        out.extend_from_slice(skeleton.texts.get(slot));
+        let mut behind = 0;
+        for (i, &column) in skeleton.columns.iter().enumerate().skip(slot) {
+            let of_page = page.part(column)?;
+            let index = of_page.index(row).unwrap_or(usize::MAX);
+            let values = &of_page.values;
+            values.write(index, group.dictionary(column)?, t_ns, out);
+            if i == slot {
+                behind = out.len();
+            }
+            out.extend_from_slice(skeleton.texts.get(i + 1));
+            if out.len() - behind >= self.needle.text().len() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn mark_column(
@@ -194,7 +226,7 @@ impl Search<'_> {
         page: &Page<'_, '_>,
         asked: &Asked,
         rows: &mut [bool],
-        doubtful: &mut Vec<usize>,
+        doubtful: &mut Vec<(usize, u32)>,
     ) -> Result<(), PartError> {
         let opened = page.group().column(asked.column)?;
         let head = &opened.pages()[page.number()];
@@ -225,7 +257,7 @@ impl Search<'_> {
             let row = row_of(of_page, index);
             match verdict {
                 Verdict::Has => rows[row] = true,
-                Verdict::Perhaps => doubtful.push(row),
+                Verdict::Perhaps => doubtful.push((row, asked.column)),
                 Verdict::Not => {}
             }
         }
