@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use kymo_storage::logs::EntryHead;
 use kymo_storage::logs::part::Needle;
 use kymo_storage::model::{Labels, LogEntry, Matcher, NanoRange};
 
@@ -114,6 +115,13 @@ pub trait LogSet: Send + Sync {
     fn columns(&self, index: usize) -> Option<ColumnGroup<'_>> {
         let _ = index;
         None
+    }
+
+    /// Calls `each` with the entries of group `index` in any order and whatever their lines
+    /// are, where they are in memory anyway; false where they are not, and then with none.
+    fn heads(&self, index: usize, each: &mut dyn FnMut(EntryHead<'_>)) -> bool {
+        let _ = (index, each);
+        false
     }
 
     /// Returns how much memory the set holds beside what its source holds anyway, in bytes.

@@ -1,7 +1,7 @@
 //! The log store as a source of log queries.
 
 use kymo_storage::StorageError;
-use kymo_storage::logs::{EntryGroup, LogStore, SelectOptions, Selection};
+use kymo_storage::logs::{EntryGroup, EntryHead, LogStore, SelectOptions, Selection};
 use kymo_storage::model::Labels;
 
 use super::columnar::ColumnGroup;
@@ -73,6 +73,10 @@ impl LogSet for StoreSet {
             streams: group.streams,
             range: group.range,
         })
+    }
+
+    fn heads(&self, index: usize, each: &mut dyn FnMut(EntryHead<'_>)) -> bool {
+        self.selected.heads(index, each)
     }
 
     fn memory_bytes(&self) -> usize {

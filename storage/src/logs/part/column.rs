@@ -434,10 +434,19 @@ mod tests {
         let mut i = 0;
         for page in 0..ends.len() {
             let decoded = column.values(page, inflater).unwrap();
-            for index in 0..column.pages()[page].n {
+            let mut lens = Vec::new();
+            let first = i;
+            decoded.each_len(
+                &column.dictionary,
+                |index, len| lens.push((index, len)),
+                |index| times[first + index],
+            );
+            assert_eq!(lens.len(), column.pages()[page].n);
+            for (index, len) in lens {
                 let mut out = Vec::new();
                 decoded.write(index, &column.dictionary, times[i], &mut out);
                 assert_eq!(out, values[i]);
+                assert_eq!(len, out.len());
                 i += 1;
             }
         }

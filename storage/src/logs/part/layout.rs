@@ -12,6 +12,7 @@
 use std::path::Path;
 
 use super::PartError;
+use super::counts::Bound;
 use super::error::Decoded;
 use super::head::{MAX_ROWS, Place};
 use super::wire::{put, put_bytes, take, take_count, take_text};
@@ -21,7 +22,8 @@ use crate::model::Labels;
 
 const MAGIC: &[u8; 8] = b"KYMOLOGP";
 
-/// The version that is written. Version 1 had other filters, which are not looked at.
+/// The version that is written. Version 1 had other filters, which are not looked at, and
+/// counted entries by other minutes, see [`Bound`].
 pub(super) const VERSION: u32 = 2;
 const OLDEST: u32 = 1;
 
@@ -133,6 +135,14 @@ pub(super) struct Footer {
 }
 
 impl Footer {
+    /// Returns what the minutes of counts are.
+    pub(super) fn minutes(&self) -> Bound {
+        match self.version {
+            1 => Bound::First,
+            _ => Bound::Last,
+        }
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put(out, self.streams.len());
         for labels in &self.streams {

@@ -31,6 +31,9 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// Bytes of `2026-08-01T10:00:00`.
 const ISO_LEN: usize = 19;
 
+/// Bytes of `01/Aug/2026:10:00:00`.
+const CLF_LEN: usize = 20;
+
 /// Furthest that a time may be from the one of the entry, in nanoseconds.
 const MAX_AWAY_NS: i64 = 2 * 86_400 * SECOND_NS;
 
@@ -49,7 +52,7 @@ impl Layout {
                 digits: text.len() as u8 - 10,
                 suffix: 0,
             }
-        } else if text.len() == 20 && text[2] == b'/' {
+        } else if text.len() == CLF_LEN && text[2] == b'/' {
             Layout {
                 style: Style::Clf,
                 digits: 0,
@@ -103,7 +106,7 @@ impl Layout {
             }
             Style::Clf => {
                 let marks = [2, 6, 11, 14, 17].map(|i| text.get(i).copied().unwrap_or(0));
-                if text.len() != 20 || &marks != b"//:::" {
+                if text.len() != CLF_LEN || &marks != b"//:::" {
                     return None;
                 }
                 let month = MONTHS.chunks(3).position(|month| month == &text[3..6])?;
@@ -295,6 +298,18 @@ impl Layout {
             || form
                 .windows(text.len())
                 .any(|form| form.iter().zip(text).all(fits))
+    }
+
+    /// Returns how many bytes [`Layout::write`] appends, where that is always as many.
+    pub(super) fn len(self) -> Option<usize> {
+        match self.style {
+            Style::Epoch => None,
+            Style::Clf => Some(CLF_LEN),
+            Style::Iso { .. } => {
+                let fraction = usize::from(self.digits) + usize::from(self.digits > 0);
+                Some(ISO_LEN + fraction + SUFFIXES[usize::from(self.suffix)].len())
+            }
+        }
     }
 
     /// Returns the layout in five bytes.

@@ -152,6 +152,27 @@ pub(super) fn may_write(spelling: Spelling, (least, most): (i64, i64), text: &[u
     }
 }
 
+/// Returns how many bytes [`write`] appends.
+pub(super) fn len(number: i64, spelling: Spelling) -> usize {
+    let sign = usize::from(number < 0);
+    if spelling.scale == 0 {
+        return sign + digits(number.unsigned_abs());
+    }
+    let power = 10u64.pow(u32::from(spelling.scale));
+    let (whole, mut fraction) = (number.unsigned_abs() / power, number.unsigned_abs() % power);
+    let mut behind = spelling.scale;
+    while behind > spelling.least && fraction.is_multiple_of(10) {
+        fraction /= 10;
+        behind -= 1;
+    }
+    sign + digits(whole) + usize::from(behind) + usize::from(behind > 0)
+}
+
+/// Counts the digits of an integer.
+pub(super) fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
 /// Largest scale that a file may say.
 pub(super) const MAX_SCALE: u8 = MAX_DIGITS as u8;
 
@@ -169,6 +190,7 @@ mod tests {
             let mut out = Vec::new();
             write(number, spelling, &mut out);
             assert_eq!(out, value);
+            assert_eq!(len(number, spelling), value.len());
         }
         Some(spelling)
     }

@@ -1,6 +1,7 @@
 //! Values that differ only in their digits: addresses, numbered names, paths with a number.
 
 use super::error::Decoded;
+use super::number;
 use super::texts::Texts;
 use super::wire::{put, put_bytes, take, take_byte, take_bytes};
 use crate::codec::{CodecError, packed, varint};
@@ -180,6 +181,20 @@ impl Pattern {
             out.resize(out.len() + zeros, b'0');
             out.extend_from_slice(digits);
             out.extend_from_slice(self.texts.get(i + 1));
+        }
+    }
+
+    /// Calls `each` with the values, as numbers, and how many bytes [`Pattern::write`]
+    /// appends for them.
+    pub(super) fn each_len(&self, mut each: impl FnMut(usize, usize)) {
+        let n = self.runs.first().map_or(0, |run| run.numbers.len());
+        for index in 0..n {
+            let of_run = |run: &Run| {
+                let number = run.numbers.get(index).copied().unwrap_or(0);
+                number::digits(number).max(usize::from(run.width))
+            };
+            let digits: usize = self.runs.iter().map(of_run).sum();
+            each(index, self.texts.bytes().len() + digits);
         }
     }
 

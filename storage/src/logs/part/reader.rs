@@ -116,7 +116,8 @@ impl PartReader {
     pub fn counts(&self, group: usize) -> Result<Counts, PartError> {
         let info = self.info(group)?;
         let bytes = self.checked(info, info.counts)?;
-        let counts = Counts::decode(bytes, self.footer.streams.len());
+        let (n_streams, minutes) = (self.footer.streams.len(), self.footer.minutes());
+        let counts = Counts::decode(bytes, n_streams, minutes);
         counts.map_err(|error| self.corrupt(info, info.counts, error))
     }
 

@@ -213,7 +213,6 @@ const KEYS: &[&str] = &[
     "-",
     "é",
     "msg",
-    "__error__",
     "a\\nb",
     "\\u0061",
     "A",
@@ -394,5 +393,19 @@ fn odd_line(random: &mut Random) -> String {
         7 => "   ".to_owned(),
         8 => json_line(random),
         _ => "{".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn dump_tmp() {
+        if let Ok(seed) = std::env::var("DUMP") {
+            std::fs::write(
+                "/tmp/ask-dump.json",
+                super::Data::new(seed.parse().unwrap()).push_body(),
+            )
+            .unwrap();
+        }
     }
 }

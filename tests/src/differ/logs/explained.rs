@@ -20,6 +20,22 @@ pub(super) fn explained(
     if is_pipeline(ours) && is_pipeline(theirs) {
         return Some("which of the errors of entries");
     }
+    // Loki joins the errors of both sides of an operator, and calls them its own.
+    if theirs.text.contains(" errors: ") && ours.is_error() {
+        return Some("errors of both sides of an operator");
+    }
+    // Loki does not read its own labels again when a value has U+FFFD.
+    if theirs.status == 500 && theirs.text.ends_with("invalid UTF-8 rune") {
+        return Some("a label with U+FFFD");
+    }
+    // A leg that is a bare number fails before the stages of the other one are looked at.
+    if theirs.text.contains("LiteralExpr") && ours.text.starts_with("parse error") {
+        return Some("which of two errors");
+    }
+    // Groups that differ in labels that are empty or absent are two series of one name.
+    if theirs.has_equal_series() {
+        return Some("labels that are empty or absent");
+    }
     // The kind of an error is a text that a later stage may write over.
     if theirs.has_overwritten_error() {
         return Some("an error whose text was written over");

@@ -14,6 +14,7 @@ mod stages;
 mod templates;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::random::Random;
 use crate::{Client, Kymo, Loki};
@@ -241,7 +242,7 @@ impl Pair {
         let (ours, theirs) = self.ask(&query, &when);
         report.errors += u64::from(ours.is_error() && theirs.is_error());
         report.empty += u64::from(theirs.is_empty());
-        let Some(what) = difference(&ours, &theirs, &mut report.numbers) else {
+        let Some(what) = difference(&ours, &theirs, query.order(), &mut report.numbers) else {
             return;
         };
         if let Some(name) = explained(&query.text, &when, &ours, &theirs) {
@@ -266,8 +267,14 @@ impl Pair {
             headers.push(("X-Loki-Response-Encoding-Flags", "categorize-labels"));
         }
         let [ours, mut theirs] = [self.ours, self.theirs].map(|client| {
-            let answer = client.call("POST", when.path, &headers, form.as_bytes());
-            Answer::of_api(&answer)
+            loop {
+                let answer = client.call("POST", when.path, &headers, form.as_bytes());
+                // A Loki that is busy says so.
+                if answer.text() != "failed to enqueue request" {
+                    return Answer::of_api(&answer);
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
         });
         theirs.by_pushed_stream(when.param("direction") == Some("forward"));
         (ours, theirs)
@@ -306,7 +313,7 @@ impl Pair {
     fn differs(&self, choices: &[u8], when: &When) -> Option<(String, String)> {
         let query = grammar::query(choices);
         let (ours, theirs) = self.ask(&query, when);
-        let what = difference(&ours, &theirs, &mut Numbers::default())?;
+        let what = difference(&ours, &theirs, query.order(), &mut Numbers::default())?;
         match explained(&query.text, when, &ours, &theirs) {
             Some(_) => None,
             None => Some((query.text, what)),
