@@ -51,8 +51,8 @@ pub use parse::{
 pub use patterns::{HOLE, Pattern, PatternMiner};
 pub use pipeline::{LineLabels, Pipeline, ProcessedEntry};
 pub use source::{
-    EntryBatch, EntryRef, LineNeedles, LogGroup, LogSelection, LogSet, LogSource, MemoryLogSource,
-    MetadataRef,
+    EntryBatch, EntryRef, LineNeedle, LineNeedles, LogGroup, LogSelection, LogSet, LogSource,
+    MemoryLogSource, MetadataRef,
 };
 pub use text::text_of;
 pub use value::{LogLine, LogResult, LogSample, LogSeries, LogStats, LogStream, LogValue};

@@ -238,7 +238,7 @@ fn encode_page(
     }
     if let Some(pattern) = Pattern::of(values) {
         pattern.encode(out);
-        return (Encoding::Patterns, (0, 0));
+        return (Encoding::Patterns, (0, pattern.most_digits() as i64));
     }
     encode_texts(values.iter().copied(), deflater, out);
     (Encoding::Texts, (0, 0))
@@ -299,7 +299,7 @@ pub struct PageHead {
     pub n: usize,
     /// The least code or number of the page.
     pub least: i64,
-    /// The most.
+    /// The most; of a pattern the most digits of a run, 0 where that is not known.
     pub most: i64,
     at: usize,
     len: usize,
@@ -493,8 +493,8 @@ mod tests {
     fn a_code_that_stands_for_nothing_is_no_empty_text() {
         let values: Vec<&[u8]> = vec![b"a", b"b", b"a", b"b", b"a"];
         let (mut bytes, mut filters) = (Vec::new(), Vec::new());
-        let of_page = (&mut Deflater::new(1), &mut FilterMaker::default());
-        encode(&values, &[0; 5], &[5], of_page, &mut bytes, &mut filters);
+        let tools = (&mut Deflater::new(1), &mut FilterMaker::default());
+        encode(&values, &[0; 5], &[5], tools, &mut bytes, &mut filters);
         let inflater = &mut Inflater::default();
         let mut column = Column::decode(&bytes, 1, inflater).unwrap();
         assert!(column.values(0, inflater).is_ok());

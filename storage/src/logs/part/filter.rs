@@ -12,7 +12,8 @@
 //!
 //! ```text
 //! filters = for each column: mark u8, 0: none | 1: one filter | 2: one for each page
-//! filter  = length of the longest word n | grams | n blocks of words | 64 bytes of each
+//! filter  = twice the length of the longest word, and one more where there are bytes above
+//!           ASCII, n | grams | n blocks of words | 64 bytes of each
 //! ```
 
 use smallvec::SmallVec;
@@ -39,12 +40,12 @@ const OF_COLUMN: u8 = 1;
 const OF_PAGES: u8 = 2;
 
 /// Tells whether a byte is part of a word.
-pub(super) fn is_word(byte: u8) -> bool {
+fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
 
 /// Returns the words of a text.
-pub(super) fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&byte| !is_word(byte))
         .filter(|word| !word.is_empty())
 }
@@ -80,6 +81,7 @@ fn tells_words(window: usize) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct FilterMaker {
     hashes: Vec<u64>,
+    is_ascii: bool,
     blocks: Vec<[u64; 8]>,
     grams: GramTable,
 }
@@ -104,7 +106,7 @@ impl FilterMaker {
     ) {
         out.push(OF_COLUMN);
         let longest = self.take_words(values);
-        put(out, longest);
+        self.longest(longest, out);
         GramTable::none(out);
         self.words(out);
     }
@@ -122,7 +124,7 @@ impl FilterMaker {
 
     fn texts(&mut self, texts: &[&[u8]], stored: usize, windows: &[usize], out: &mut Vec<u8>) {
         let longest = self.take_words(texts.iter().copied());
-        put(out, longest);
+        self.longest(longest, out);
         let window = self
             .grams
             .encode(texts.iter().copied(), stored, windows, out);
@@ -136,13 +138,19 @@ impl FilterMaker {
     fn take_words<'t>(&mut self, values: impl Iterator<Item = &'t [u8]>) -> usize {
         let mut longest = 0;
         self.hashes.clear();
+        self.is_ascii = true;
         for word in values.flat_map(words) {
             longest = longest.max(word.len());
+            self.is_ascii &= word.is_ascii();
             if word.len() >= MIN_WORD {
                 self.hashes.push(hash(word));
             }
         }
         longest
+    }
+
+    fn longest(&self, longest: usize, out: &mut Vec<u8>) {
+        put(out, longest << 1 | usize::from(!self.is_ascii));
     }
 
     /// Appends the filter of the hashes.
@@ -229,6 +237,7 @@ impl<'a> Filters<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Filter<'a> {
     longest: usize,
+    is_ascii: bool,
     grams: Option<Grams<'a>>,
     words: &'a [[u8; 8]],
 }
@@ -237,11 +246,13 @@ impl<'a> Filter<'a> {
     /// Takes a filter off the front.
     fn decode(bytes: &mut &'a [u8]) -> Decoded<Filter<'a>> {
         let longest = take(bytes, u32::MAX as usize)?;
+        let (longest, is_ascii) = (longest >> 1, longest & 1 == 0);
         let grams = Grams::decode(bytes)?;
         let n_blocks = take_count(bytes)?;
         let words = take_slice(bytes, n_blocks.saturating_mul(BLOCK_BYTES))?;
         Ok(Filter {
             longest,
+            is_ascii,
             grams,
             words: words.as_chunks().0,
         })
@@ -264,7 +275,7 @@ impl<'a> Filter<'a> {
         let without_words = self.grams.is_some_and(|grams| tells_words(grams.window()));
         let mut words = words(text);
         let by_words = words.all(|word| {
-            if word.len() > self.longest {
+            if word.len() > self.longest || self.is_ascii && !word.is_ascii() {
                 return false;
             }
             let start = word.as_ptr().addr() - text.as_ptr().addr();
@@ -319,7 +330,12 @@ mod tests {
             ] {
                 assert!(filter.may_contain(there.as_bytes()), "{there}");
             }
-            for absent in ["-another_word ", "fedcba9876543210", "0123456789abcdef0"] {
+            for absent in [
+                "-another_word ",
+                "ü",
+                "fedcba9876543210",
+                "0123456789abcdef0",
+            ] {
                 assert!(!filter.may_contain(absent.as_bytes()), "{absent}");
             }
         }

@@ -28,6 +28,7 @@ mod counts;
 mod digits;
 mod error;
 mod filter;
+mod form;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzz;

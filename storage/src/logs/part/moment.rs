@@ -197,6 +197,79 @@ impl Layout {
         out.extend_from_slice(SUFFIXES[usize::from(self.suffix)]);
     }
 
+    /// Calls `text` for what is around the runs of digits of all times and `width` for the
+    /// digits of each, 0 for a number without zeros in front; `None` where there are letters
+    /// that differ, or marks that are digits.
+    pub(super) fn form(self, mut text: impl FnMut(&[u8]), mut width: impl FnMut(u8)) -> Option<()> {
+        text(b"");
+        match self.style {
+            Style::Clf => return None,
+            Style::Epoch => width(0),
+            Style::Iso { day_end, point } => {
+                if day_end.is_ascii_digit() || point.is_ascii_digit() {
+                    return None;
+                }
+                width(4);
+                for mark in [b'-', b'-', day_end, b':', b':'] {
+                    text(&[mark]);
+                    width(2);
+                }
+                if self.digits > 0 {
+                    text(&[point]);
+                    width(self.digits);
+                }
+            }
+        }
+        match (self.style, SUFFIXES[usize::from(self.suffix)]) {
+            (Style::Epoch, _) => text(b""),
+            (_, b"+00:00") => {
+                text(b"+");
+                width(2);
+                text(b":");
+                width(2);
+                text(b"");
+            }
+            (_, b"+0000") => {
+                text(b"+");
+                width(4);
+                text(b"");
+            }
+            (_, suffix) => text(suffix),
+        }
+        Some(())
+    }
+
+    /// Returns the units since the epoch of the time that is `distance` units in front of
+    /// that of its entry.
+    pub(super) fn units(self, t_ns: i64, distance: i64) -> i64 {
+        t_ns.div_euclid(self.unit_ns()).wrapping_sub(distance)
+    }
+
+    /// Returns the number that a time, in units, has as one of the runs of [`Layout::form`].
+    #[inline]
+    pub(super) fn run(self, units: i64, run: usize) -> u64 {
+        if self.style == Style::Epoch {
+            return units.cast_unsigned();
+        }
+        let per_second = SECOND_NS / self.unit_ns();
+        if run == 6 && self.digits > 0 {
+            return units.rem_euclid(per_second).cast_unsigned();
+        }
+        let seconds = units.div_euclid(per_second);
+        let of_day = seconds.rem_euclid(86_400);
+        let number = match run {
+            0 => date(seconds.div_euclid(86_400)).0,
+            1 => date(seconds.div_euclid(86_400)).1,
+            2 => date(seconds.div_euclid(86_400)).2,
+            3 => of_day / 3600,
+            4 => of_day / 60 % 60,
+            5 => of_day % 60,
+            // Of the suffix.
+            _ => 0,
+        };
+        number.cast_unsigned()
+    }
+
     /// Tells whether a time may have a text in it, in whatever case.
     pub(super) fn may_write(self, text: &[u8]) -> bool {
         // A 0 stands for any digit, an A for any letter.

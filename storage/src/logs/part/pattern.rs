@@ -1,7 +1,5 @@
 //! Values that differ only in their digits: addresses, numbered names, paths with a number.
 
-use smallvec::SmallVec;
-
 use super::error::Decoded;
 use super::number;
 use super::texts::Texts;
@@ -30,7 +28,11 @@ struct Run {
 }
 
 /// Calls `run` for each run of digits and `text` for each text around them, also empty ones.
-fn pieces<'a>(value: &'a [u8], mut text: impl FnMut(&'a [u8]), mut run: impl FnMut(&'a [u8])) {
+pub(super) fn pieces<'a>(
+    value: &'a [u8],
+    mut text: impl FnMut(&'a [u8]),
+    mut run: impl FnMut(&'a [u8]),
+) {
     let mut rest = value;
     loop {
         let len = rest.iter().position(u8::is_ascii_digit);
@@ -44,6 +46,15 @@ fn pieces<'a>(value: &'a [u8], mut text: impl FnMut(&'a [u8]), mut run: impl FnM
         run(digits);
         rest = after;
     }
+}
+
+/// Returns the texts around the runs of digits of the values of a page.
+pub(super) fn around(mut bytes: &[u8]) -> Texts {
+    let mut around = Texts::default();
+    for _ in 0..=take(&mut bytes, MAX_RUNS).unwrap_or(0) {
+        around.push(take_bytes(&mut bytes).unwrap_or_default());
+    }
+    around
 }
 
 impl Pattern {
@@ -105,6 +116,16 @@ impl Pattern {
         Some(pattern)
     }
 
+    /// Returns the most digits that a run of a value has.
+    pub(super) fn most_digits(&self) -> usize {
+        let most = |run: &Run| {
+            let largest = run.numbers.iter().copied().max().unwrap_or(0);
+            let n_digits = largest.checked_ilog10().unwrap_or(0) as usize + 1;
+            n_digits.max(usize::from(run.width))
+        };
+        self.runs.iter().map(most).max().unwrap_or(0)
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put(out, self.runs.len());
         for text in self.texts.iter() {
@@ -142,39 +163,10 @@ impl Pattern {
         Ok(pattern)
     }
 
-    /// Tells whether a value of a page may have a text in it; `is_same` tells whether parts
-    /// of it are as good as others.
-    pub(super) fn may_write(
-        mut bytes: &[u8],
-        text: &[u8],
-        is_same: &dyn Fn(&[u8], &[u8]) -> bool,
-    ) -> bool {
-        let mut around: SmallVec<[&[u8]; 4]> = SmallVec::new();
-        for _ in 0..=take(&mut bytes, MAX_RUNS).unwrap_or(0) {
-            around.push(take_bytes(&mut bytes).unwrap_or_default());
-        }
-        let mut parts: SmallVec<[&[u8]; 4]> = SmallVec::new();
-        pieces(text, |part| parts.push(part), |_| {});
-        let (Some((first, rest)), Some(windows)) =
-            (parts.split_first(), around.len().checked_sub(parts.len()))
-        else {
-            return false;
-        };
-        let Some((last, inner)) = rest.split_last() else {
-            return around.iter().any(|around| {
-                first.is_empty() || around.windows(first.len()).any(|part| is_same(first, part))
-            });
-        };
-        (0..=windows).any(|start| {
-            let ends = around[start].len().checked_sub(first.len());
-            let begins = around[start + parts.len() - 1].get(..last.len());
-            ends.is_some_and(|at| is_same(first, &around[start][at..]))
-                && begins.is_some_and(|begins| is_same(last, begins))
-                && inner
-                    .iter()
-                    .zip(&around[start + 1..])
-                    .all(|(part, around)| part.len() == around.len() && is_same(part, around))
-        })
+    /// Returns how many digits a run has, 0 where that differs, and its numbers.
+    pub(super) fn run(&self, run: usize) -> (u8, &[u64]) {
+        let run = self.runs.get(run);
+        run.map_or((0, &[]), |run| (run.width, &run.numbers))
     }
 
     /// Appends a value.
@@ -249,48 +241,7 @@ mod tests {
         assert!(!round_trip(&["1234567890123456789"]));
     }
 
-    fn may(values: &[&str], text: &str) -> bool {
-        let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
-        let mut bytes = Vec::new();
-        Pattern::of(&values).unwrap().encode(&mut bytes);
-        Pattern::may_write(&bytes, text.as_bytes(), &|a, b| a.eq_ignore_ascii_case(b))
-    }
-
-    #[test]
-    fn what_no_value_has_is_known() {
-        let values = ["/api/v1/dev/7/tel", "/api/v1/dev/81/tel"];
-        for there in ["", "7", "123", "/dev/", "v1/dev", "V1", "1/dev/5/T", "/tel"] {
-            assert!(may(&values, there), "{there}");
-        }
-        for absent in [
-            "x",
-            "v1/tel",
-            "1/dev/5/u",
-            "dev/1/2",
-            "dev7",
-            "/tel1",
-            "1/dev/5/tel/",
-            "1/1/1/1",
-        ] {
-            assert!(!may(&values, absent), "{absent}");
-        }
-    }
-
     proptest! {
-        #[test]
-        fn a_part_of_a_value_is_never_denied(
-            texts in prop::collection::vec("(a|b)?[0-9]{1,3}(x[0-9]{0,3})?", 1..3),
-            part: (prop::sample::Index, prop::sample::Index, prop::sample::Index),
-        ) {
-            let values: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
-            if Pattern::of(&values).is_some() {
-                let value = part.0.get(&texts);
-                let [a, b] = [part.1, part.2].map(|i| i.index(value.len() + 1));
-                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-                prop_assert!(may(&texts, &value[a.min(b)..a.max(b)]));
-            }
-        }
-
         #[test]
         fn what_is_taken_apart_comes_back(texts in prop::collection::vec("(a|b)?[0-9]{1,3}(x[0-9]{0,3})?", 1..4)) {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

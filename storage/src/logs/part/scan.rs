@@ -3,16 +3,13 @@
 
 use super::column::PageHead;
 use super::moment::{Clock, Layout};
-use super::needle::Needle;
 use super::number::{self, Spelling};
-use super::pattern::Pattern;
 use super::texts::Texts;
 use super::values::{Encoding, Values};
 
-/// Tells whether values of a page may have a text in them, which is a part of the needle.
-/// `bytes` are those of the page.
-pub(super) fn may_write(head: &PageHead, bytes: &[u8], needle: &Needle, text: &[u8]) -> bool {
-    let is_same = |part: &[u8], text: &[u8]| needle.is_same(part, text);
+/// Tells whether values of a page may have a text in them, in whatever case. `bytes` are
+/// those of the page.
+pub(super) fn may_write(head: &PageHead, bytes: &[u8], text: &[u8]) -> bool {
     match head.encoding {
         Encoding::Numbers => match *bytes {
             [scale, least, ..] => {
@@ -25,8 +22,7 @@ pub(super) fn may_write(head: &PageHead, bytes: &[u8], needle: &Needle, text: &[
             let layout = bytes.first_chunk().copied().and_then(Layout::decode);
             layout.is_none_or(|layout| layout.may_write(text))
         }
-        Encoding::Patterns => Pattern::may_write(bytes, text, &is_same),
-        Encoding::Codes | Encoding::Texts | Encoding::Hex | Encoding::Uuid => true,
+        _ => true,
     }
 }
 

@@ -5,12 +5,12 @@
 //! once. The second is asked of the filters of a column and its pages, of its dictionary, or
 //! of all values of a page at once, as they are stored where that is possible. For the third
 //! it is known which beginnings or ends of which values are needed, few of which there are;
-//! where these do not decide, the line is built.
+//! where these do not decide, so much of the line is written as the text takes.
 
 use super::PartError;
 use super::column::PageHead;
 use super::digits::Digits;
-use super::filter::{Filter, is_word, words};
+use super::form::{Form, Spot};
 use super::group::Group;
 use super::needle::Needle;
 use super::page::{Page, PageColumn};
@@ -35,10 +35,12 @@ struct Asked {
     column: u32,
     /// How many skeletons ask.
     skeletons: usize,
-    /// What a value begins with, when the text begins in front of it.
+    /// What a value begins with, when the text begins in front of it and ends in it.
     begins: Vec<Border>,
-    /// What a value ends with, when the text goes on behind it.
+    /// What a value ends with, when the text begins in it and goes on behind it.
     ends: Vec<Border>,
+    /// What a value is, when the text begins in front of it and goes on behind it.
+    equals: Vec<Border>,
     /// For each text of the dictionary what it is; none without a dictionary.
     of_dictionary: Vec<Verdict>,
 }
@@ -47,11 +49,8 @@ struct Asked {
 #[derive(Debug, PartialEq, Eq)]
 struct Border {
     text: Vec<u8>,
-    /// Whether what is on the other side of the value is no part of a word, in all skeletons
-    /// that ask for it.
-    ends_word: bool,
     /// In how many skeletons the rest of the text is all next to the value.
-    whole: usize,
+    sure: usize,
 }
 
 /// What a value says of its line.
@@ -61,15 +60,8 @@ enum Verdict {
     Has,
     /// It has not, as far as this value goes.
     Not,
-    /// The line is to be built.
+    /// More of the line is to be looked at.
     Perhaps,
-}
-
-/// The side of a value that a border is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Front,
-    Back,
 }
 
 impl Needle {
@@ -93,7 +85,8 @@ impl Needle {
         let mut columns = std::mem::take(&mut search.columns);
         for mut asked in columns.drain(..) {
             let filter = group.column_filter(asked.column)?;
-            if filter.is_some_and(|filter| !asked.may_be_in(self.text(), &filter)) {
+            let may = |text: &[u8]| filter.is_none_or(|filter| filter.may_contain(text));
+            if !asked.may_be_in(self, may) {
                 continue;
             }
             let opened = group.column(asked.column)?;
@@ -130,30 +123,37 @@ impl Search<'_> {
                     skeletons: 0,
                     begins: Vec::new(),
                     ends: Vec::new(),
+                    equals: Vec::new(),
                     of_dictionary: Vec::new(),
                 });
                 self.columns.len() - 1
             });
             let asked = &mut self.columns[at];
             asked.skeletons += 1;
-            let is_open = |byte: Option<&u8>| byte.is_some_and(|&byte| is_word(byte));
-            // A text between two values that is empty hides where the next one begins.
             let is_last = slot + 1 == skeleton.columns.len();
-            let joins = behind.is_empty() && !is_last;
-            for k in 1..text.len() {
-                if needle.ends(before, &text[..k]) {
-                    let ends_word = !joins && !is_open(behind.first());
-                    add(&mut asked.begins, &text[k..], ends_word, true);
-                }
-                let rest = &text[k..];
-                let is_whole = needle.begins(behind, rest);
+            // Whether the rest of the text is next to the value, and whether it may be there
+            // together with the values that follow.
+            let next = |rest: &[u8]| {
                 let goes_on = !is_last
                     && rest.len() > behind.len()
                     && needle.is_same(&rest[..behind.len()], behind);
-                if is_whole || goes_on {
-                    let ends_word = !before.is_empty() && !is_open(before.last())
-                        || slot == 0 && before.is_empty();
-                    add(&mut asked.ends, &text[..k], ends_word, is_whole);
+                let is_next = needle.begins(behind, rest);
+                (is_next || goes_on).then_some(is_next)
+            };
+            for k in 1..text.len() {
+                let (start, rest) = text.split_at(k);
+                if let Some(sure) = next(rest) {
+                    add(&mut asked.ends, start, sure);
+                }
+                if !needle.ends(before, start) {
+                    continue;
+                }
+                add(&mut asked.begins, rest, true);
+                for j in 0..rest.len() {
+                    let (value, rest) = rest.split_at(j);
+                    if let Some(sure) = next(rest) {
+                        add(&mut asked.equals, value, sure);
+                    }
                 }
             }
         }
@@ -178,15 +178,47 @@ impl Search<'_> {
         for asked in &self.columns {
             self.mark_column(page, asked, rows, &mut doubtful)?;
         }
-        let mut line = Vec::new();
-        for row in doubtful {
+        let mut part = Vec::new();
+        for (row, column) in doubtful {
             if !rows[row] {
-                line.clear();
-                page.line(row, &mut line)?;
-                rows[row] = self.needle.is_in(&line);
+                part.clear();
+                self.write_around(page, row, column, &mut part)?;
+                rows[row] = self.needle.is_in(&part);
             }
         }
         Ok(rows.contains(&true))
+    }
+
+    /// Writes the part of a line where the text may begin in the value of a column, or in
+    /// front of it and behind the value before.
+    fn write_around(
+        &self,
+        page: &Page<'_, '_>,
+        row: usize,
+        column: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), PartError> {
+        let group = page.group();
+        let skeleton = &group.skeletons()[page.skeletons()?[row] as usize];
+        let t_ns = page.times()?[row];
+        let slot = skeleton.columns.iter().position(|&other| other == column);
+        let slot = slot.unwrap_or(0);
+        out.extend_from_slice(skeleton.texts.get(slot));
+        let mut behind = 0;
+        for (i, &column) in skeleton.columns.iter().enumerate().skip(slot) {
+            let of_page = page.part(column)?;
+            let index = of_page.index(row).unwrap_or(usize::MAX);
+            let values = &of_page.values;
+            values.write(index, group.dictionary(column)?, t_ns, out);
+            if i == slot {
+                behind = out.len();
+            }
+            out.extend_from_slice(skeleton.texts.get(i + 1));
+            if out.len() - behind >= self.needle.text().len() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn mark_column(
@@ -194,7 +226,7 @@ impl Search<'_> {
         page: &Page<'_, '_>,
         asked: &Asked,
         rows: &mut [bool],
-        doubtful: &mut Vec<usize>,
+        doubtful: &mut Vec<(usize, u32)>,
     ) -> Result<(), PartError> {
         let opened = page.group().column(asked.column)?;
         let head = &opened.pages()[page.number()];
@@ -209,8 +241,12 @@ impl Search<'_> {
             self.find_in_digits(asked, &digits, &mut found);
         } else if head.encoding == Encoding::Codes {
             self.find_codes(page, asked, head, &mut found)?;
-        } else if self.may_be_in(page, asked, head, bytes)? {
-            self.find_in_values(page, asked, head, &mut found)?;
+        } else if !self.may_be_in(page, asked, head, bytes)? {
+            return Ok(());
+        } else if let Some(form) = Form::of(head, bytes) {
+            self.find_in_runs(page, asked, head, &form, &mut found)?;
+        } else {
+            self.find_in_texts(page, asked, head, &mut found)?;
         }
         if found.is_empty() {
             return Ok(());
@@ -221,7 +257,7 @@ impl Search<'_> {
             let row = row_of(of_page, index);
             match verdict {
                 Verdict::Has => rows[row] = true,
-                Verdict::Perhaps => doubtful.push(row),
+                Verdict::Perhaps => doubtful.push((row, asked.column)),
                 Verdict::Not => {}
             }
         }
@@ -260,31 +296,50 @@ impl Search<'_> {
         digits: &Digits<'_>,
         found: &mut Vec<(usize, Verdict)>,
     ) {
-        let needle = self.needle;
-        digits.each_with(needle, needle.text(), &mut |index| {
-            found.push((index, Verdict::Has));
-        });
         let len = digits.value_len();
-        for (side, border) in asked.borders() {
-            let text = &border.text[..];
-            // A value that is shorter is a part of what is needed.
-            let (start, part) = match (side, len.checked_sub(text.len())) {
-                (Side::Front, Some(_)) => (0, text),
-                (Side::Front, None) => (0, &text[..len]),
-                (Side::Back, Some(start)) => (start, text),
-                (Side::Back, None) => (0, &text[text.len() - len..]),
+        for (text, spot, verdict) in asked.questions(self.needle) {
+            let hit = &mut |index| found.push((index, verdict));
+            let start = match spot {
+                Spot::Anywhere => {
+                    digits.each_with(self.needle, text, hit);
+                    continue;
+                }
+                Spot::Start => Some(0),
+                Spot::End => len.checked_sub(text.len()),
+                Spot::Whole => (text.len() == len).then_some(0),
             };
-            let verdict = match border.whole == asked.skeletons && text.len() <= len {
-                true => Verdict::Has,
-                false => Verdict::Perhaps,
-            };
-            digits.each_at(needle, start, part, &mut |index| {
-                found.push((index, verdict));
-            });
+            if let Some(start) = start {
+                digits.each_at(self.needle, start, text, hit);
+            }
         }
     }
 
-    fn find_in_values(
+    fn find_in_runs(
+        &self,
+        page: &Page<'_, '_>,
+        asked: &Asked,
+        head: &PageHead,
+        form: &Form,
+        found: &mut Vec<(usize, Verdict)>,
+    ) -> Result<(), PartError> {
+        for (text, spot, verdict) in asked.questions(self.needle) {
+            let fits = form.fits(self.needle, text, spot);
+            if fits.is_empty() {
+                continue;
+            }
+            let of_page = page.part(asked.column)?;
+            let times = match head.encoding {
+                Encoding::Moments => page.times()?,
+                _ => &[],
+            };
+            let time = |index: usize| times.get(row_of(of_page, index)).copied().unwrap_or(0);
+            let hit = &mut |index| found.push((index, verdict));
+            form.each(&of_page.values, head.n, &fits, time, hit);
+        }
+        Ok(())
+    }
+
+    fn find_in_texts(
         &self,
         page: &Page<'_, '_>,
         asked: &Asked,
@@ -329,8 +384,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Tells whether values of a page may have the text, or the part of it that is asked
-    /// for, from what is known without them.
+    /// Tells whether values of a page may have the text, or a part of it that is asked for,
+    /// from what is known without them.
     fn may_be_in(
         &self,
         page: &Page<'_, '_>,
@@ -338,28 +393,48 @@ impl Search<'_> {
         head: &PageHead,
         bytes: &[u8],
     ) -> Result<bool, PartError> {
-        if !asked.may_be(self.needle.text(), |text| {
-            scan::may_write(head, bytes, self.needle, text)
-        }) {
-            return Ok(false);
-        }
         let filter = match head.encoding {
             Encoding::Texts => page.group().page_filter(asked.column, page.number())?,
             _ => None,
         };
-        Ok(filter.is_none_or(|filter| asked.may_be_in(self.needle.text(), &filter)))
+        Ok(asked.may_be_in(self.needle, |text| {
+            scan::may_write(head, bytes, text)
+                && filter.is_none_or(|filter| filter.may_contain(text))
+        }))
     }
 }
 
 impl Asked {
     /// Tells whether only values are asked for that have the whole text.
     fn is_inner(&self) -> bool {
-        self.begins.is_empty() && self.ends.is_empty()
+        self.begins.is_empty() && self.ends.is_empty() && self.equals.is_empty()
     }
 
-    fn borders(&self) -> impl Iterator<Item = (Side, &Border)> {
-        let begins = self.begins.iter().map(|border| (Side::Front, border));
-        begins.chain(self.ends.iter().map(|border| (Side::Back, border)))
+    /// Returns what is asked at the borders, and where.
+    fn borders(&self) -> impl Iterator<Item = (&[u8], Spot, Verdict)> {
+        let kinds = [
+            (&self.begins, Spot::Start),
+            (&self.ends, Spot::End),
+            (&self.equals, Spot::Whole),
+        ];
+        kinds.into_iter().flat_map(move |(borders, spot)| {
+            borders.iter().map(move |border| {
+                let verdict = match border.sure == self.skeletons {
+                    true => Verdict::Has,
+                    false => Verdict::Perhaps,
+                };
+                (&border.text[..], spot, verdict)
+            })
+        })
+    }
+
+    /// Returns all that is asked, and where.
+    fn questions<'a>(
+        &'a self,
+        needle: &'a Needle,
+    ) -> impl Iterator<Item = (&'a [u8], Spot, Verdict)> {
+        let whole = (needle.text(), Spot::Anywhere, Verdict::Has);
+        std::iter::once(whole).chain(self.borders())
     }
 
     /// Says what a value tells of its line, in whatever skeleton.
@@ -372,69 +447,35 @@ impl Asked {
 
     fn border_verdict(&self, needle: &Needle, value: &[u8]) -> Verdict {
         let mut verdict = Verdict::Not;
-        for (side, border) in self.borders() {
-            let text = &border.text[..];
-            let (is_whole, is_part) = match side {
-                Side::Front => (
-                    needle.begins(value, text),
-                    value.len() < text.len() && needle.is_same(&text[..value.len()], value),
-                ),
-                Side::Back => (
-                    needle.ends(value, text),
-                    value.len() < text.len()
-                        && needle.is_same(&text[text.len() - value.len()..], value),
-                ),
+        for (text, spot, of_border) in self.borders() {
+            let is_there = match spot {
+                Spot::Start => needle.begins(value, text),
+                Spot::End => needle.ends(value, text),
+                Spot::Whole | Spot::Anywhere => needle.is_same(text, value),
             };
-            if is_whole && border.whole == self.skeletons {
+            if is_there && of_border == Verdict::Has {
                 return Verdict::Has;
             }
-            if is_whole || is_part {
+            if is_there {
                 verdict = Verdict::Perhaps;
             }
         }
         verdict
     }
 
-    /// Tells whether values that a filter is of may have the text, or what is asked of it.
-    fn may_be_in(&self, text: &[u8], filter: &Filter<'_>) -> bool {
-        self.may_be(text, |text| filter.may_contain(text))
-    }
-
-    /// Tells whether values may have the text, or what is asked of it; `may` tells of a text
-    /// whether a value may contain it.
-    fn may_be(&self, text: &[u8], may: impl Fn(&[u8]) -> bool) -> bool {
-        may(text)
-            || self.borders().any(|(side, border)| {
-                let word = match side {
-                    Side::Front => words(&border.text).next(),
-                    Side::Back => words(&border.text).last(),
-                };
-                match word {
-                    // The value ends before the text does, or there is a whole word of it
-                    // here.
-                    Some(word) if border.ends_word => {
-                        let is_next = match side {
-                            Side::Front => border.text.starts_with(word),
-                            Side::Back => border.text.ends_with(word),
-                        };
-                        !is_next || may(word)
-                    }
-                    _ => true,
-                }
-            })
+    /// Tells whether values may have the text, or a part that is asked for; `may` tells of a
+    /// text whether a value may contain it.
+    fn may_be_in(&self, needle: &Needle, may: impl Fn(&[u8]) -> bool) -> bool {
+        self.questions(needle).any(|(text, ..)| may(text))
     }
 }
 
-fn add(borders: &mut Vec<Border>, text: &[u8], ends_word: bool, is_whole: bool) {
+fn add(borders: &mut Vec<Border>, text: &[u8], sure: bool) {
     match borders.iter_mut().find(|border| border.text == text) {
-        Some(border) => {
-            border.ends_word &= ends_word;
-            border.whole += usize::from(is_whole);
-        }
+        Some(border) => border.sure += usize::from(sure),
         None => borders.push(Border {
             text: text.to_vec(),
-            ends_word,
-            whole: usize::from(is_whole),
+            sure: usize::from(sure),
         }),
     }
 }
