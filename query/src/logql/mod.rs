@@ -3,15 +3,17 @@
 //! Text becomes tokens (`lex`), tokens a tree (`grammar` has the rules, `build` what they
 //! mean), and its stages are checked (`check`) before anybody sees it: see [`parse`].
 //! `print` and `pretty` write it down again.
-//! `pipeline` runs its stages over entries, `eval` computes numbers from what they leave, and
-//! the [`LogEngine`] puts it together; `columnar` spares it rows and parts of lines. [`ast`] is the tree of a query; [`LogSource`]
-//! is what a store, or an embedder, implements.
+//! `pipeline` runs its stages over entries, `eval` computes numbers from what they leave,
+//! `entries` and `candidates` find those that come first, and the [`LogEngine`] puts it
+//! together; `columnar` spares it rows and parts of lines. [`ast`] is the tree of a query;
+//! [`LogSource`] is what a store, or an embedder, implements.
 
 pub mod ast;
 pub mod script;
 
 mod address;
 mod build;
+mod candidates;
 mod check;
 mod columnar;
 mod engine;
@@ -49,8 +51,8 @@ pub use parse::{
 pub use patterns::{HOLE, Pattern, PatternMiner};
 pub use pipeline::{LineLabels, Pipeline, ProcessedEntry};
 pub use source::{
-    EntryBatch, EntryRef, LineNeedles, LogGroup, LogSelection, LogSet, LogSource, MemoryLogSource,
-    MetadataRef,
+    EntryBatch, EntryRef, LineNeedle, LineNeedles, LogGroup, LogSelection, LogSet, LogSource,
+    MemoryLogSource, MetadataRef,
 };
 pub use text::text_of;
 pub use value::{LogLine, LogResult, LogSample, LogSeries, LogStats, LogStream, LogValue};

@@ -2,8 +2,9 @@
 
 use kymo_storage::logs::part::{Kind, Needle};
 
+use super::alike::Alike;
 use super::condition::Condition;
-use crate::logql::ast::{LineOp, LineOperand, RangeOp, Stage};
+use crate::logql::ast::{LineOp, LineOperand, RangeExpr, RangeOp, Stage};
 use crate::logql::pipeline::{Extractor, Pipeline, in_order};
 
 /// What of lines is looked at.
@@ -25,8 +26,10 @@ pub(in crate::logql) struct Plan {
     pub(super) lines: Lines,
     /// The only names that matter of structured metadata; `None` where all do.
     pub(super) names: Option<Vec<String>>,
-    /// Whether entries are only counted, with or without their bytes.
+    /// What is counted of entries, where stages look at nothing but labels that they have.
     pub(super) counted: Option<Counted>,
+    /// What tells rows apart, where one may run through the stages for others.
+    pub(super) alike: Option<Alike>,
 }
 
 /// What is counted of entries.
@@ -47,13 +50,14 @@ impl Plan {
             lines: Lines::Whole,
             names: None,
             counted: None,
+            alike: None,
         }
     }
 
     /// Returns the plan of a function over windows, with the stages that it needs.
     pub(in crate::logql) fn of_samples(
         stages: &[Stage],
-        op: RangeOp,
+        range: &RangeExpr,
         extractor: &Extractor,
     ) -> Plan {
         let wanted = extractor.wanted_names();
@@ -66,15 +70,26 @@ impl Plan {
             Some(names) if !extractor.counts_bytes() => lines(stages, names),
             _ => Lines::Whole,
         };
-        let counted = match op {
+        let counted = match range.op {
+            _ if extractor.unwraps() => None,
             RangeOp::Bytes | RangeOp::BytesRate => Some(Counted::Bytes),
-            RangeOp::Count | RangeOp::Rate if !extractor.unwraps() => Some(Counted::Entries),
+            RangeOp::Count | RangeOp::Rate | RangeOp::Absent => Some(Counted::Entries),
             _ => None,
         };
+        // A parser that no label is wanted of does nothing.
+        let is_idle = |stage: &Stage| parser(stage).is_some() && names.as_deref() == Some(&[]);
+        let looks_at_labels = stages.iter().all(|stage| {
+            matches!(
+                stage,
+                Stage::LabelFilter(_) | Stage::Drop(_) | Stage::Keep(_)
+            ) || is_idle(stage)
+        });
+        let alike = names.as_ref().filter(|_| lines != Lines::Whole);
         Plan {
             needles: needles(extractor.pipeline()),
             conditions: conditions(stages),
-            counted: counted.filter(|_| names.is_some() && stages.is_empty()),
+            alike: alike.map(|names| Alike::new(stages, range, names, &extractor.grouping())),
+            counted: counted.filter(|_| looks_at_labels),
             lines,
             names,
         }
@@ -92,8 +107,7 @@ fn parser(stage: &Stage) -> Option<Kind> {
 
 fn needles(pipeline: &Pipeline) -> Vec<Vec<Needle>> {
     let needles = pipeline.needles().into_iter();
-    let any_of = |texts: Vec<Vec<u8>>| texts.iter().map(|text| Needle::new(text)).collect();
-    needles.map(|needles| any_of(needles.any_of)).collect()
+    needles.map(|needles| needles.searches()).collect()
 }
 
 /// Returns what line is as good as any that is selected, where the stages look at nothing

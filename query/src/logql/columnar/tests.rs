@@ -68,8 +68,7 @@ impl LogSource for &'static Parts {
             needles: Vec::new(),
         };
         for any in selection.needles {
-            let needles = any.any_of.iter().map(|text| Needle::new(text));
-            set.needles.push(needles.collect());
+            set.needles.push(any.searches());
         }
         for part in &self.parts {
             let mut streams = Vec::new();
@@ -261,6 +260,8 @@ fn data(random: &mut Random) -> (&'static Parts, MemoryLogSource) {
         .collect();
     let dir = tempfile::tempdir().unwrap();
     let mut parts = Vec::new();
+    let n_levels = 1 + random.below(4);
+    let odd_levels = random.chance(50);
     let mut t_ns = START_NS;
     for part in 0..1 + random.below(2) {
         let path = dir.path().join(format!("{part}"));
@@ -272,10 +273,16 @@ fn data(random: &mut Random) -> (&'static Parts, MemoryLogSource) {
             let mut metadata: Vec<(&str, String)> = Vec::new();
             for name in &names {
                 if random.chance(70) {
-                    metadata.push((name, value(random)));
+                    let level = ["info", "warn", "error", "debug"];
+                    let value =
+                        match *name == "detected_level" && !(odd_levels && random.chance(10)) {
+                            true => random.one(&level[..n_levels]).to_owned(),
+                            false => value(random),
+                        };
+                    metadata.push((name, value));
                 }
             }
-            metadata.retain(|(_, value)| !value.is_empty());
+            metadata.retain(|(_, value)| !value.is_empty() || random.chance(10));
             metadata.sort();
             let pairs = || metadata.iter().map(|(name, value)| (*name, value.as_str()));
             memory.push(labels, t_ns, line.as_bytes(), pairs());
@@ -386,16 +393,19 @@ fn query(random: &mut Random) -> String {
         "{app=\"none\"}",
     ]);
     let mut log = selector.to_owned();
-    for _ in 0..random.below(4) {
+    for _ in 0..random.below(5).saturating_sub(1) {
         let _ = write!(log, " {}", stage(random));
     }
     if random.chance(35) {
         return log;
     }
     let range = random.one(&["30s", "1m", "2m", "90s", "5m"]);
+    let offset = random.one(&["", "", " offset 17s", " offset 2m", " offset -1ms"]);
     let by = |random: &mut Random| {
         let (a, b) = (name(random), name(random));
-        match random.below(5) {
+        match random.below(7) {
+            5 => "by (level, detected_level)".to_owned(),
+            6 => "by (detected_level, app)".to_owned(),
             0 | 1 => String::new(),
             2 => format!("by ({a})"),
             3 => format!("by (app, {b})"),
@@ -411,7 +421,7 @@ fn query(random: &mut Random) -> String {
                 "bytes_rate",
                 "absent_over_time",
             ]);
-            format!("{op}({log} [{range}])")
+            format!("{op}({log} [{range}]{offset})")
         }
         _ => {
             let label = name(random);
@@ -424,7 +434,7 @@ fn query(random: &mut Random) -> String {
                 true => format!(" | {}", atom(random)),
                 false => String::new(),
             };
-            let log = format!("{log} | unwrap {unwrap}{after} [{range}]");
+            let log = format!("{log} | unwrap {unwrap}{after} [{range}]{offset}");
             match random.below(4) {
                 0 => format!("quantile_over_time(0.9, {log}) {}", by(random)),
                 1 => format!("max_over_time({log}) {}", by(random)),
@@ -450,6 +460,7 @@ fn compare(
         return false;
     };
     let from = START_NS + [0, -17 * SECOND, 60 * SECOND, 3][random.below(4)];
+    let from = from + [0, 0, 1, 17_123_456_789][random.below(4)];
     let span = [1, 120 * SECOND, 600 * SECOND, 3600 * SECOND][random.below(4)];
     let range = LogRangeQuery {
         start_ns: from,

@@ -141,7 +141,7 @@ impl Evaluator<'_> {
         let groups = set.groups().len();
         let stages = needed(&range.log.stages, range.op);
         let work = Arc::new(Groups {
-            plan: Plan::of_samples(&stages, range.op, &extractor),
+            plan: Plan::of_samples(&stages, range, &extractor),
             set,
             extractor,
             windows: *windows,

@@ -211,7 +211,7 @@ fn needles_are_what_lines_must_have() {
             let texts = needle
                 .any_of
                 .iter()
-                .map(|text| String::from_utf8_lossy(text).into_owned());
+                .map(|needle| String::from_utf8_lossy(&needle.text).into_owned());
             texts.collect::<Vec<_>>().join("|")
         });
         texts.collect::<Vec<_>>().join(" ")
@@ -221,7 +221,7 @@ fn needles_are_what_lines_must_have() {
         "w x|y err"
     );
     assert_eq!(needles(r#"|= "x" | line_format "{{.a}}" |= "w""#), "x");
-    assert_eq!(needles(r#"|~ "(?i)x" |= """#), "");
+    assert_eq!(needles(r#"|~ "(?i)XYZ" |= """#), "xyz");
     assert_eq!(needles(r#"|> "<_>long text<_>""#), "long text");
 }
 
