@@ -32,7 +32,7 @@ impl From<LogQlError> for LokiError {
     fn from(error: LogQlError) -> LokiError {
         let text = error.to_string();
         match error {
-            LogQlError::Matching(_) | LogQlError::BareNumber | LogQlError::Storage(_) => {
+            LogQlError::Matching(_) | LogQlError::Unevaluable(_) | LogQlError::Storage(_) => {
                 LokiError::internal(text)
             }
             LogQlError::Timeout(_) => LokiError::timeout(),
