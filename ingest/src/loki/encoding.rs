@@ -58,6 +58,12 @@ pub(super) fn unpack(
         Encoding::Identity => return Ok(body.to_vec()),
         Encoding::Snappy => return unsnap(body, limit_bytes, reserve),
         Encoding::Gzip => {
+            // Its head has ten bytes.
+            match body.len() {
+                0 => return Err(PushError::Packed("EOF".to_owned())),
+                1..10 => return Err(PushError::Packed("unexpected EOF".to_owned())),
+                _ => {}
+            }
             if !body.starts_with(&[0x1f, 0x8b]) {
                 return Err(PushError::Packed("gzip: invalid header".to_owned()));
             }

@@ -52,6 +52,11 @@ pub enum LogQlError {
         /// How many it may have.
         limit: usize,
     },
+    /// A number stands where only series can, as in `sum(1)`. The API calls it `internal`.
+    #[error(
+        "unexpected expr type (*syntax.LiteralExpr) for Evaluator type (*logql.DefaultEvaluator)"
+    )]
+    BareNumber,
     /// Series of two sides do not find each other one by one. The API calls it `internal`.
     #[error("{0}")]
     Matching(String),

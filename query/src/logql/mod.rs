@@ -45,14 +45,14 @@ pub use engine::{Direction, LogEngine, LogEngineOptions, LogQueryOptions, LogRan
 pub use error::{LogQlError, ParseError};
 pub use label_set::LabelSet;
 pub use parse::{
-    MAX_QUERY_BYTES, format_query, parse, parse_any_log, parse_any_matchers, parse_log,
-    parse_matchers, require_selection,
+    MAX_QUERY_BYTES, format_query, parse, parse_any_log, parse_any_matchers, parse_instant,
+    parse_log, parse_matchers, require_selection,
 };
 pub use patterns::{HOLE, Pattern, PatternMiner};
 pub use pipeline::{LineLabels, Pipeline, ProcessedEntry};
 pub use source::{
-    EntryBatch, EntryRef, LineNeedles, LogGroup, LogSelection, LogSet, LogSource, MemoryLogSource,
-    MetadataRef,
+    EntryBatch, EntryRef, LineNeedle, LineNeedles, LogGroup, LogSelection, LogSet, LogSource,
+    MemoryLogSource, MetadataRef,
 };
 pub use text::text_of;
 pub use value::{LogLine, LogResult, LogSample, LogSeries, LogStats, LogStream, LogValue};

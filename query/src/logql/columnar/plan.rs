@@ -111,8 +111,7 @@ fn parser(stage: &Stage) -> Option<Kind> {
 
 fn needles(pipeline: &Pipeline) -> Vec<Vec<Needle>> {
     let needles = pipeline.needles().into_iter();
-    let any_of = |texts: Vec<Vec<u8>>| texts.iter().map(|text| Needle::new(text)).collect();
-    needles.map(|needles| any_of(needles.any_of)).collect()
+    needles.map(|needles| needles.searches()).collect()
 }
 
 /// Returns what line is as good as any that is selected, where the stages look at nothing

@@ -71,8 +71,7 @@ impl LogSource for &'static Parts {
             needles: Vec::new(),
         };
         for any in selection.needles {
-            let needles = any.any_of.iter().map(|text| Needle::new(text));
-            set.needles.push(needles.collect());
+            set.needles.push(any.searches());
         }
         for part in &self.parts {
             let mut streams = Vec::new();

@@ -105,10 +105,7 @@ impl Evaluator<'_> {
     fn rows(&mut self, expr: &MetricExpr) -> Result<Vec<Row>, LogQlError> {
         Ok(match self.eval(expr)? {
             Outcome::Rows(rows) => rows,
-            Outcome::Number(value) => vec![Row {
-                labels: LabelSet::empty(),
-                values: vec![value; self.steps.n],
-            }],
+            Outcome::Number(_) => return Err(LogQlError::BareNumber),
         })
     }
 

@@ -12,8 +12,8 @@ use kymo_storage::model::NanoRange;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::answer::bare;
 use super::error::{LokiError, LokiResult};
+use super::status::plain_json;
 use super::{logs, lookup};
 use crate::api::call::Call;
 use crate::clock;
@@ -106,7 +106,7 @@ async fn list(call: &Call) -> LokiResult {
     let found = lookup(call, move || Ok(store.deletions())).await?;
     let mut list: Vec<Value> = Vec::new();
     list.extend(found.iter().map(entry));
-    bare(&list)
+    plain_json(&list)
 }
 
 /// Returns a request as the list has it.

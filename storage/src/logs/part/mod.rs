@@ -25,11 +25,14 @@
 mod codes;
 mod column;
 mod counts;
+mod digits;
 mod error;
 mod filter;
+mod form;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod grams;
 mod group;
 mod head;
 mod layout;
@@ -42,7 +45,9 @@ mod pattern;
 mod read;
 mod reader;
 mod rows;
+mod scan;
 mod seal;
+mod search;
 mod skeleton;
 mod split;
 mod stretch;
@@ -60,12 +65,13 @@ pub use head::Run;
 pub use layout::GroupInfo;
 pub use merge::merge;
 pub use moment::Layout;
-pub use needle::{Needle, Search};
+pub use needle::Needle;
 pub use number::Spelling;
 pub use page::{Page, PageColumn};
 pub use pattern::Pattern;
 pub use read::{RowFilter, RowRef, SelectedRows};
 pub use reader::PartReader;
+pub use search::Search;
 pub use skeleton::{ColumnKey, Origin, Skeleton};
 pub use split::{Form, Kind};
 pub use stretch::Stretch;
@@ -73,5 +79,7 @@ pub use texts::Texts;
 pub use values::{Encoding, Values};
 pub use writer::{Effort, PartMeta, PartWriter, WRITING};
 
+#[cfg(test)]
+mod search_tests;
 #[cfg(test)]
 mod tests;

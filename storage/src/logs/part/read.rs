@@ -1,11 +1,10 @@
 //! Reads entries of a row group.
 
-use std::ops::Range;
-
 use super::PartError;
 use super::group::Group;
-use super::needle::{Needle, Search};
+use super::needle::Needle;
 use super::page::Page;
+use super::search::Search;
 use crate::model::NanoRange;
 
 /// Which entries are read, and how much of them.
@@ -79,8 +78,10 @@ impl Group<'_> {
         mut visit: impl FnMut(&Page<'_, '_>, &[(u32, u32)]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut selected = Vec::new();
-        let searches = self.searches(filter)?;
-        for number in self.pages_of(filter) {
+        let Some(searches) = self.searches(filter)? else {
+            return Ok(());
+        };
+        for number in 0..self.n_pages() {
             let page = Page::new(self, number);
             if select(&page, filter, &searches, &mut selected)? {
                 visit(&page, &selected)?;
@@ -89,20 +90,27 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn searches<'f>(&self, filter: &RowFilter<'f>) -> Result<Vec<Vec<Search<'f>>>, PartError> {
-        let of_needles = |needles: &'f Vec<Needle>| -> Result<Vec<_>, PartError> {
-            needles.iter().map(|needle| needle.search(self)).collect()
-        };
-        filter.needles.iter().map(of_needles).collect()
-    }
-
-    /// Returns the pages that may have entries in the range of a filter.
-    fn pages_of(&self, filter: &RowFilter<'_>) -> Range<usize> {
+    /// Begins the searches for the needles of a filter; none where no entry of the group can
+    /// be taken.
+    fn searches<'f>(
+        &self,
+        filter: &RowFilter<'f>,
+    ) -> Result<Option<Vec<Vec<Search<'f>>>>, PartError> {
         let info = self.info();
-        match filter.range.overlaps(info.first_ns, info.last_ns) {
-            true => 0..self.n_pages(),
-            false => 0..0,
+        if !filter.range.overlaps(info.first_ns, info.last_ns) {
+            return Ok(None);
         }
+        let mut searches = Vec::with_capacity(filter.needles.len());
+        for needles in filter.needles {
+            let of_group = needles.iter().map(|needle| needle.search(self));
+            let mut of_group = of_group.collect::<Result<Vec<_>, _>>()?;
+            of_group.retain(|search| !search.is_hopeless());
+            if of_group.is_empty() {
+                return Ok(None);
+            }
+            searches.push(of_group);
+        }
+        Ok(Some(searches))
     }
 }
 
@@ -119,9 +127,11 @@ impl<'p> Group<'p> {
         &'g self,
         filter: &RowFilter<'_>,
     ) -> Result<Vec<(Page<'g, 'p>, SelectedRows)>, PartError> {
-        let searches = self.searches(filter)?;
         let mut pages = Vec::new();
-        for number in self.pages_of(filter) {
+        let Some(searches) = self.searches(filter)? else {
+            return Ok(pages);
+        };
+        for number in 0..self.n_pages() {
             let page = Page::new(self, number);
             let mut selected = Vec::new();
             if select(&page, filter, &searches, &mut selected)? {

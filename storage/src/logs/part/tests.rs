@@ -169,7 +169,7 @@ fn a_damaged_part_is_named_with_its_place() {
         let result = PartReader::open(&dir, "b").and_then(|reader| {
             let group = reader.group(0)?;
             reader.counts(0)?;
-            group.filters(0)?;
+            group.filters()?;
             for column in 0..group.n_columns() as u32 {
                 group.column(column)?;
             }

@@ -213,7 +213,6 @@ const KEYS: &[&str] = &[
     "-",
     "é",
     "msg",
-    "__error__",
     "a\\nb",
     "\\u0061",
     "A",
@@ -265,10 +264,7 @@ fn harmed(random: &mut Random, line: String) -> String {
         }
         2 => chars.insert(at.min(2), ' '),
         3 => chars.extend("} tail".chars()),
-        _ => chars.insert(
-            at,
-            random.pick(&['"', '\\', ',', '=', '{', '\u{fffd}', '\u{1}']),
-        ),
+        _ => chars.insert(at, random.pick(&['"', '\\', ',', '=', '{', '\u{1}'])),
     }
     chars.into_iter().collect()
 }
@@ -286,7 +282,7 @@ fn logfmt_value(random: &mut Random) -> String {
         3 => r#""line\nbreak \u00e9 \x41""#.to_owned(),
         4 => format!("{:?}", words(random)),
         5 => random.pick(ADDRESSES).to_owned(),
-        6 => "\u{fffd}".to_owned(),
+        6 => "\u{fffe}".to_owned(),
         _ => random.pick(NUMBERS).to_owned(),
     }
 }

@@ -15,10 +15,30 @@ pub(super) fn explained(
     if when.is_instant() && theirs.status == 500 && theirs.text.contains("NaN") {
         return Some("a scalar that is no number");
     }
+    // Nor can it send a query with such a number to itself.
+    if theirs.status == 500 && theirs.text == "failed to enqueue request" {
+        return Some("a literal that is no number");
+    }
     // The series of a window are in no order, and the first that is wrong is told.
     let is_pipeline = |answer: &Answer| answer.text.starts_with("pipeline error: '");
     if is_pipeline(ours) && is_pipeline(theirs) {
         return Some("which of the errors of entries");
+    }
+    // Loki joins the errors of both sides of an operator, and calls them its own.
+    if theirs.text.contains(" errors: ") && ours.is_error() {
+        return Some("errors of both sides of an operator");
+    }
+    // Loki does not read its own labels again when a value has U+FFFD.
+    if theirs.status == 500 && theirs.text.ends_with("invalid UTF-8 rune") {
+        return Some("a label with U+FFFD");
+    }
+    // A leg that is a bare number fails before the stages of the other one are looked at.
+    if theirs.text.contains("LiteralExpr") && ours.text.starts_with("parse error") {
+        return Some("which of two errors");
+    }
+    // Groups that differ in labels that are empty or absent are two series of one name.
+    if theirs.has_equal_series() {
+        return Some("labels that are empty or absent");
     }
     // The kind of an error is a text that a later stage may write over.
     if theirs.has_overwritten_error() {

@@ -23,6 +23,29 @@ pub struct Query {
     pub kind: Kind,
 }
 
+/// The order of series in the answer of an instant query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// That of their labels.
+    Labels,
+    /// That of their values; equal ones in any order.
+    Values,
+    /// None.
+    Any,
+}
+
+impl Query {
+    /// Returns the order of the answer. A function within that sorts takes it all order.
+    pub fn order(&self) -> Order {
+        let text = self.text.to_lowercase();
+        match text.contains("sort") {
+            true if text.starts_with("sort") && text.matches("sort").count() == 1 => Order::Values,
+            true => Order::Any,
+            false => Order::Labels,
+        }
+    }
+}
+
 /// Writes a query.
 pub fn query(bytes: &[u8]) -> Query {
     let mut writer = Writer {
@@ -145,6 +168,16 @@ impl Writer<'_> {
 
     pub(super) fn label(&mut self) {
         self.put(LABELS);
+    }
+
+    /// Writes a label that a stage sets. Beside an error of its own Loki would have two
+    /// labels of one name, in the order of an unstable sort.
+    pub(super) fn target(&mut self) {
+        let label = LABELS[self.choose(LABELS.len())];
+        self.push(match label.starts_with("__") {
+            true => "x",
+            false => label,
+        });
     }
 
     /// Writes a text as a string of one of the three kinds.

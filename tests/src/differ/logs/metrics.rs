@@ -199,7 +199,14 @@ impl Writer<'_> {
                     self.grouping();
                 }
                 self.push("(");
-                self.put(&["3", "1", "100", "2", "0", "1.5", "-1"]);
+                // Loki takes any of equal values: it gets all of them, or values that differ.
+                if self.once_in(3) {
+                    self.put(&["3", "1", "2", "0", "1.5", "-1"]);
+                    self.push(", ");
+                    self.put(&["sum_over_time", "max_over_time", "avg_over_time"]);
+                    return self.push("({app=\"num\"} | logfmt | keep v, n | unwrap v [5m]))");
+                }
+                self.push("1000");
                 self.push(", ");
             }
             _ => {

@@ -241,7 +241,7 @@ impl Pair {
         let (ours, theirs) = self.ask(&query, &when);
         report.errors += u64::from(ours.is_error() && theirs.is_error());
         report.empty += u64::from(theirs.is_empty());
-        let Some(what) = difference(&ours, &theirs, &mut report.numbers) else {
+        let Some(what) = difference(&ours, &theirs, query.order(), &mut report.numbers) else {
             return;
         };
         if let Some(name) = explained(&query.text, &when, &ours, &theirs) {
@@ -306,7 +306,7 @@ impl Pair {
     fn differs(&self, choices: &[u8], when: &When) -> Option<(String, String)> {
         let query = grammar::query(choices);
         let (ours, theirs) = self.ask(&query, when);
-        let what = difference(&ours, &theirs, &mut Numbers::default())?;
+        let what = difference(&ours, &theirs, query.order(), &mut Numbers::default())?;
         match explained(&query.text, when, &ours, &theirs) {
             Some(_) => None,
             None => Some((query.text, what)),

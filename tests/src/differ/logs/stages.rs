@@ -107,7 +107,7 @@ const DURATIONS: &[&str] = &[
 ];
 
 const SIZES: &[&str] = &[
-    "2KB", "1KiB", "512B", "1.5MiB", "10MB", "1kb", "3GiB", "1K", "1k", "0B", "1TB",
+    "2KB", "1KiB", "512B", "1.5MiB", "10MB", "1kb", "3GiB", "1K", "1k", "1TB",
 ];
 
 const VALUES: &[&str] = &[
@@ -251,7 +251,10 @@ impl Writer<'_> {
     fn label_format(&mut self) {
         self.push("| label_format ");
         loop {
-            self.label();
+            match self.once_in(20) {
+                true => self.push("__error__"),
+                false => self.target(),
+            }
             self.push("=");
             match self.choose(3) {
                 0 => self.label(),
@@ -368,7 +371,7 @@ impl Writer<'_> {
         ];
         self.push("| json ");
         loop {
-            self.label();
+            self.target();
             if self.choose(5) != 1 {
                 self.push("=");
                 let path = PATHS[self.choose(PATHS.len())];
@@ -394,7 +397,7 @@ impl Writer<'_> {
             "--keep-empty --strict ",
         ]);
         loop {
-            self.label();
+            self.target();
             if self.choose(5) != 1 {
                 self.push("=");
                 let key = KEYS[self.choose(KEYS.len())];
