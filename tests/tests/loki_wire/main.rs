@@ -12,8 +12,10 @@
 mod changes;
 mod compare;
 mod json;
+mod logcli;
 mod push;
 mod reads;
+mod tail;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
