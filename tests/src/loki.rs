@@ -34,6 +34,11 @@ impl Loki {
     /// them, and waits until it takes entries; `None`, with a word about it, where there is
     /// no such variable.
     pub fn start(limits: &[(&str, &str)]) -> Option<Loki> {
+        Loki::start_with(limits, &[])
+    }
+
+    /// Does the same with flags of the program, which come before its file.
+    pub fn start_with(limits: &[(&str, &str)], flags: &[&str]) -> Option<Loki> {
         let Ok(program) = std::env::var("KYMO_LOKI") else {
             #[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
             {
@@ -49,6 +54,7 @@ impl Loki {
         let child = Command::new(&program)
             .current_dir(dir.path())
             .arg(format!("-config.file={}", config.display()))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -145,9 +151,15 @@ pattern_ingester:
 compactor:
   retention_enabled: true
   delete_request_store: filesystem
+storage_config:
+  use_thanos_objstore: true
+  object_store: {{filesystem: {{dir: {dir}/chunks}}}}
 ruler:
   enable_api: true
   rule_path: {dir}/rules-temp
+ruler_storage:
+  backend: filesystem
+  filesystem: {{dir: {dir}/log-rules}}
 analytics:
   reporting_enabled: false
 limits_config:

@@ -151,6 +151,7 @@ impl Tailer {
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.setup.clock),
             wait: Arc::new(move |time| signal.sleep(time)),
+            watcher: None,
         }
     }
 
