@@ -34,6 +34,11 @@ impl Loki {
     /// them, and waits until it takes entries; `None`, with a word about it, where there is
     /// no such variable.
     pub fn start(limits: &[(&str, &str)]) -> Option<Loki> {
+        Loki::start_with(limits, &[])
+    }
+
+    /// Does the same with flags of the program, which come before its file.
+    pub fn start_with(limits: &[(&str, &str)], flags: &[&str]) -> Option<Loki> {
         let Ok(program) = std::env::var("KYMO_LOKI") else {
             #[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
             {
@@ -49,6 +54,7 @@ impl Loki {
         let child = Command::new(&program)
             .current_dir(dir.path())
             .arg(format!("-config.file={}", config.display()))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

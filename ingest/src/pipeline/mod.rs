@@ -34,6 +34,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod value;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub(crate) use rate::Bucket;
 pub use stages::parse_byte_size;
 pub use stats::{PipelineCounts, PipelineStats};
 pub use value::Value;
+pub use watch::{Done, Watcher};
 
 use metrics::LogMetrics;
 
@@ -67,6 +69,22 @@ pub struct Tools {
     pub clock: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// Waits, or less where its source stops.
     pub wait: Arc<dyn Fn(Duration) + Send + Sync>,
+    /// Who is told what each stage does.
+    pub watcher: Option<Arc<dyn Watcher>>,
+}
+
+impl Tools {
+    /// Returns tools that count for themselves, wait for nothing and tell nobody.
+    pub fn new(languages: Arc<dyn Languages>, clock: Arc<dyn Fn() -> i64 + Send + Sync>) -> Tools {
+        Tools {
+            languages,
+            stats: Arc::default(),
+            metrics: Arc::default(),
+            clock,
+            wait: Arc::new(|_| {}),
+            watcher: None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Tools {
@@ -140,11 +158,17 @@ impl Pipeline {
     pub fn new(configs: &[StageConfig], tools: &Tools) -> Result<Pipeline, StageError> {
         let mut made = Vec::with_capacity(configs.len());
         for config in configs {
-            let stage = stages::make(config, tools);
-            made.push(stage.map_err(|text| StageError {
+            let stage = stages::make(config, tools).map_err(|text| StageError {
                 stage: config.name(),
                 text,
-            })?);
+            })?;
+            made.push(match &tools.watcher {
+                Some(watcher) => {
+                    let watcher = Arc::clone(watcher);
+                    Box::new(watch::Watched::new(config.name(), stage, watcher))
+                }
+                None => stage,
+            });
         }
         Ok(Pipeline { stages: made })
     }

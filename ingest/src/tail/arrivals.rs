@@ -10,7 +10,8 @@ use std::time::Duration;
 use kymo_storage::model::{LabelsBuilder, RelabelRule, Verdict, relabel};
 
 use super::outlet::{Novelty, Outlet, Stopped};
-use crate::pipeline::{Entry, LabelSet, Pipeline};
+use super::targets::own;
+use crate::pipeline::{Entry, Pipeline};
 
 /// Entries that may wait.
 const QUEUE: usize = 1024;
@@ -111,9 +112,7 @@ impl Arrivals {
             self.outlet.dropped.dropped("relabel");
             return;
         }
-        let own = builder.iter();
-        let own = own.filter(|(name, value)| !name.starts_with("__") && !value.is_empty());
-        let mut entry = Entry::new(read_ns, arrival.line, LabelSet::from_pairs(own));
+        let mut entry = Entry::new(read_ns, arrival.line, own(&builder));
         entry.t_ns = arrival.t_ns.unwrap_or(read_ns);
         self.pipeline.process(entry, out);
     }

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::compressed::Compression;
+use super::follow::Shown;
 use super::identity::{HEAD_BYTES, Print, read_at};
 use super::lines::{Line, LineOptions, Lines};
 use super::positions::{Key, Piece, Record};
@@ -150,8 +151,11 @@ pub(super) struct TailedFile {
     pub(super) unseen_since_ns: Option<i64>,
     /// When it last had something new.
     pub(super) grew_ns: i64,
-    /// What went wrong at it last, so that it is told once.
-    pub(super) failure: Option<String>,
+    shown: Arc<Shown>,
+    /// Why it cannot be read now, told once.
+    failure: Option<String>,
+    /// Why what is in front of the place where reading goes on cannot be read again.
+    blind: Option<String>,
 }
 
 /// What a file that is followed begins with.
@@ -169,6 +173,7 @@ pub(super) struct Opening {
     pub(super) at: u64,
     /// What an earlier process read from there on.
     pub(super) pieces: Vec<Piece>,
+    pub(super) shown: Arc<Shown>,
     pub(super) now_ns: i64,
 }
 
@@ -211,8 +216,36 @@ impl TailedFile {
             idle_ns: 0,
             unseen_since_ns: None,
             grew_ns: opening.now_ns,
+            shown: opening.shown,
             failure: None,
+            blind: None,
         })
+    }
+
+    /// Tells once that it cannot be read.
+    pub(super) fn failed(&mut self, error: &io::Error) {
+        let error = error.to_string();
+        if self.failure.as_ref() != Some(&error) {
+            let path = self.path.display();
+            tracing::warn!(job = self.key.job, %path, error, "a log file cannot be read");
+            self.failure = Some(error);
+            self.show_failure();
+        }
+    }
+
+    /// Notes that it can be read.
+    pub(super) fn is_well(&mut self) {
+        if self.failure.take().is_some() {
+            self.show_failure();
+        }
+    }
+
+    fn show_failure(&self) {
+        let mut failures = self.shown.failures.lock();
+        match self.failure.as_ref().or(self.blind.as_ref()) {
+            Some(failure) => failures.insert(self.path.clone(), failure.clone()),
+            None => failures.remove(&self.path),
+        };
     }
 
     /// Returns the first bytes, as far as they are read.
@@ -494,30 +527,57 @@ impl TailedFile {
         self.pieces.len()
     }
 
-    /// Returns what is to be on disk about the file.
+    /// Returns what is to be on disk about the file. Where the bytes in front of the place
+    /// cannot be read the record has none of them, and that is told: a copy of the file is
+    /// known by its first bytes alone then.
     pub(super) fn record(&mut self, now_ns: i64) -> Record {
         self.recorded_ns = now_ns;
-        let back = TAIL_BYTES.min(usize::try_from(self.durable).unwrap_or(usize::MAX));
-        let tail = match &mut self.content {
-            Content::Plain(file) => {
-                let tail = read_at(file, self.durable - back as u64, back).ok();
-                // Of a file that was cut meanwhile they are others.
-                let head = read_at(file, 0, self.head.len()).ok();
-                tail.filter(|_| head.as_ref() == Some(&self.head))
+        let (tail, blind) = match self.last_bytes() {
+            Ok(tail) => (tail, None),
+            Err(error) => {
+                let blind = format!("bytes in front of {}: {error}", self.durable);
+                (Vec::new(), Some(blind))
             }
-            // Nothing goes back in a compressed file.
-            Content::Packed(_) => None,
         };
+        if self.blind != blind {
+            if let Some(error) = &blind {
+                let path = self.path.display();
+                tracing::warn!(
+                    job = self.key.job,
+                    %path,
+                    error,
+                    "what was read of a log file cannot be read again; a copy of it is known by its first bytes alone"
+                );
+            }
+            self.blind = blind;
+            self.show_failure();
+        }
         Record {
             key: self.key.clone(),
             path: self.path.clone(),
             head: Print::of(&self.head),
-            tail: Print::of(&tail.unwrap_or_default()),
+            tail: Print::of(&tail),
             at: self.durable,
             pieces: self.pieces.iter().copied().collect(),
             seen_ns: now_ns,
             gone: false,
         }
+    }
+
+    /// Reads the bytes in front of what the store has; none of a compressed file, in which
+    /// nothing goes back, nor of one that was cut.
+    fn last_bytes(&self) -> io::Result<Vec<u8>> {
+        let Content::Plain(file) = &self.content else {
+            return Ok(Vec::new());
+        };
+        let back = TAIL_BYTES.min(usize::try_from(self.durable).unwrap_or(usize::MAX));
+        let tail = read_at(file, self.durable - back as u64, back)?;
+        // Of a file that was cut meanwhile they are others.
+        let head = read_at(file, 0, self.head.len())?;
+        Ok(match head == self.head {
+            true => tail,
+            false => Vec::new(),
+        })
     }
 }
 
@@ -526,3 +586,6 @@ fn next_ns(piece: &Piece) -> i64 {
     let len = i64::try_from(piece.to.saturating_sub(piece.from)).unwrap_or(i64::MAX);
     piece.read_ns.saturating_add(len).saturating_add(1)
 }
+
+#[cfg(test)]
+mod tests;

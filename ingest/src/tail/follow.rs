@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,8 @@ pub(super) struct Follow {
     pub(super) files: BTreeMap<FileId, TailedFile>,
     /// Files that may be copies of one that is about to be cut, with when they were found.
     pub(super) copies: BTreeMap<FileId, i64>,
+    /// Directories that cannot be read.
+    pub(super) shut: BTreeSet<PathBuf>,
     pub(super) scanned: bool,
     pub(super) unsynced: bool,
     pub(super) synced_ns: i64,
@@ -171,9 +174,7 @@ impl Follow {
                     file.idle_ns = 0;
                     file.due_ns = now_ns;
                     touched.insert(*id);
-                    if file.failure.take().is_some() {
-                        self.shown.failures.lock().remove(&file.path);
-                    }
+                    file.is_well();
                 }
                 Ok(Turn::AtEnd) => {
                     file.tick(now_ns, &mut entries);
@@ -213,20 +214,7 @@ impl Follow {
                 }
                 Err(error) => {
                     file.due_ns = now_ns.saturating_add(nanos(Duration::from_secs(1)));
-                    let error = error.to_string();
-                    if file.failure.as_ref() != Some(&error) {
-                        tracing::warn!(
-                            job = self.job,
-                            path = %file.path.display(),
-                            error,
-                            "a log file cannot be read"
-                        );
-                        self.shown
-                            .failures
-                            .lock()
-                            .insert(file.path.clone(), error.clone());
-                        file.failure = Some(error);
-                    }
+                    file.failed(&error);
                 }
             }
         }
@@ -367,9 +355,14 @@ impl Follow {
         let targets = Arc::clone(&self.targets.lock());
         let mut seen = BTreeSet::new();
         let mut dirs = BTreeSet::new();
+        let mut shut = BTreeSet::new();
         for target in targets.iter() {
             let found = target.include.files();
             dirs.extend(found.dirs);
+            for (dir, error) in found.failures {
+                self.failed(&dir, &error);
+                shut.insert(dir);
+            }
             for path in found.files {
                 if target.exclude.as_ref().is_some_and(|glob| glob.fits(&path)) {
                     continue;
@@ -406,6 +399,11 @@ impl Follow {
         }
         self.copies.retain(|id, _| seen.contains(id));
         self.forget_old(now_ns);
+        for dir in std::mem::replace(&mut self.shut, shut) {
+            if !self.shut.contains(&dir) {
+                self.shown.failures.lock().remove(&dir);
+            }
+        }
         self.hints.watch(dirs);
         self.show();
     }
@@ -445,9 +443,13 @@ impl Follow {
 
     /// Begins to follow a file that was found.
     fn found(&mut self, path: &Path, id: FileId, target: &FileTarget, now_ns: i64) {
-        let Ok(file) = File::open(path) else {
-            self.failed(path, "the file cannot be opened");
-            return;
+        let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (size, file) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.failed(path, &error.to_string());
+                return;
+            }
         };
         let compression = self
             .config
@@ -460,9 +462,6 @@ impl Follow {
             }
             self.copies.remove(&id);
         }
-        let Ok(size) = file.metadata().map(|metadata| metadata.len()) else {
-            return;
-        };
         let mut content = Content::new(file, compression);
         let head = match content.read_at(0, HEAD_BYTES) {
             Ok(head) => head,
@@ -492,7 +491,13 @@ impl Follow {
             _ => match self.adopt(id, path, &head, &mut content, size, now_ns) {
                 Adoption::Start(start) => start,
                 Adoption::Wait => return,
-                Adoption::New => self.fresh_start(path, &content, compression),
+                Adoption::New => match self.fresh_start(path, &content) {
+                    Ok(start) => start,
+                    Err(error) => {
+                        self.failed(path, &error.to_string());
+                        return;
+                    }
+                },
             },
         };
         self.follow(path, id, content, target, start, now_ns);
@@ -501,7 +506,7 @@ impl Follow {
     fn failed(&self, path: &Path, error: &str) {
         let mut failures = self.shown.failures.lock();
         if failures.get(path).map(String::as_str) != Some(error) {
-            tracing::warn!(job = self.job, path = %path.display(), error, "a log file cannot be read");
+            tracing::warn!(job = self.job, path = %path.display(), error, "logs cannot be read");
             failures.insert(path.to_owned(), error.to_owned());
         }
     }
@@ -618,32 +623,27 @@ impl Follow {
         std::fs::metadata(&record.path).is_ok_and(|m| FileId::of(&m) == record.key.id)
     }
 
-    fn fresh_start(
-        &self,
-        path: &Path,
-        content: &Content,
-        compression: Option<Compression>,
-    ) -> Start {
+    fn fresh_start(&self, path: &Path, content: &Content) -> io::Result<Start> {
         let known = || {
             let positions = self.positions.lock();
             positions.records().any(|record| record.key.job == self.job)
         };
         let at_end = self.config.start == StartAt::End && !self.scanned && !known();
-        let at = match (content, compression) {
-            (Content::Plain(file), None) => {
-                let size = file.metadata().map_or(0, |metadata| metadata.len());
+        let at = match content {
+            Content::Plain(file) => {
+                let size = file.metadata()?.len();
                 match self.imported.get(path) {
                     Some(at) if *at <= size => *at,
-                    _ if at_end => line_start(file, size),
+                    _ if at_end => line_start(file, size)?,
                     _ => 0,
                 }
             }
-            _ => 0,
+            Content::Packed(_) => 0,
         };
-        Start {
+        Ok(Start {
             at,
             ..Start::default()
-        }
+        })
     }
 
     fn follow(
@@ -669,6 +669,7 @@ impl Follow {
             head: start.head,
             at: start.at,
             pieces: start.pieces,
+            shown: Arc::clone(&self.shown),
             now_ns,
         });
         match opened {
@@ -696,22 +697,24 @@ impl Follow {
             let Some(target) = targets.iter().find(|t| t.include.fits(&record.path)) else {
                 continue;
             };
-            let Some(place) = place_of(&record) else {
-                continue;
-            };
-            let Ok(file) = File::open(&place) else {
-                continue;
-            };
-            let size = file.metadata().map_or(0, |metadata| metadata.len());
-            let mut content = Content::new(file, Compression::of_path(&record.path));
-            let head = content.read_at(0, HEAD_BYTES).unwrap_or_default();
-            let unread = record.at < size || !record.pieces.is_empty();
-            if unread && record.head.begins(&head) && record.end() <= size {
-                let (id, start) = (record.key.id, Start::from(&record));
-                self.follow(&place, id, content, target, start, now_ns);
-                if let Some(file) = self.files.get_mut(&id) {
-                    file.unseen_since_ns = Some(now_ns);
+            let place = match place_of(&record) {
+                Ok(Some(place)) => place,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.failed(&record.path, &error.to_string());
+                    continue;
                 }
+            };
+            match unread_rest(&record, &place) {
+                Ok(None) => {}
+                Ok(Some(content)) => {
+                    let (id, start) = (record.key.id, Start::from(&record));
+                    self.follow(&place, id, content, target, start, now_ns);
+                    if let Some(file) = self.files.get_mut(&id) {
+                        file.unseen_since_ns = Some(now_ns);
+                    }
+                }
+                Err(error) => self.failed(&place, &error.to_string()),
             }
         }
     }
@@ -764,24 +767,45 @@ fn moved(file: &TailedFile) -> bool {
 }
 
 /// Returns where the file of a record is now, in the directory where it was.
-fn place_of(record: &Record) -> Option<PathBuf> {
-    let dir = record.path.parent()?;
-    let entries = std::fs::read_dir(dir).ok()?;
-    let mut paths = entries.flatten().map(|entry| entry.path());
-    paths.find(|path| std::fs::metadata(path).is_ok_and(|m| FileId::of(&m) == record.key.id))
+fn place_of(record: &Record) -> io::Result<Option<PathBuf>> {
+    let Some(dir) = record.path.parent() else {
+        return Ok(None);
+    };
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if std::fs::metadata(&path).is_ok_and(|m| FileId::of(&m) == record.key.id) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// Opens the file of a record where it is the one it was, and has more than was stored.
+fn unread_rest(record: &Record, place: &Path) -> io::Result<Option<Content>> {
+    let file = File::open(place)?;
+    let size = file.metadata()?.len();
+    let mut content = Content::new(file, Compression::of_path(&record.path));
+    let head = content.read_at(0, HEAD_BYTES)?;
+    let unread = record.at < size || !record.pieces.is_empty();
+    let same = record.head.begins(&head) && record.end() <= size;
+    Ok((unread && same).then_some(content))
 }
 
 /// Returns the start of the line that a file ends in.
-fn line_start(file: &File, size: u64) -> u64 {
+fn line_start(file: &File, size: u64) -> io::Result<u64> {
     let back = 64 << 10;
     let from = size.saturating_sub(back);
     let len = usize::try_from(size - from).unwrap_or(0);
-    let bytes = super::identity::read_at(file, from, len).unwrap_or_default();
-    match memchr::memrchr(b'\n', &bytes) {
+    let bytes = super::identity::read_at(file, from, len)?;
+    Ok(match memchr::memrchr(b'\n', &bytes) {
         Some(at) => from + at as u64 + 1,
         None if from == 0 => 0,
         None => size,
-    }
+    })
 }
 
 pub(super) fn nanos(time: Duration) -> i64 {

@@ -1,6 +1,7 @@
 //! Patterns of paths: those of Go's `filepath.Glob` within a part, `**` for any number of
 //! directories, and `{a,b}` for one of several texts.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::discovery::{BadPattern, fits_part};
@@ -71,6 +72,8 @@ impl Glob {
         found.files.dedup();
         found.dirs.sort();
         found.dirs.dedup();
+        found.failures.sort();
+        found.failures.dedup();
         found
     }
 }
@@ -82,6 +85,8 @@ pub struct Found {
     pub files: Vec<PathBuf>,
     /// Directories in which others may appear.
     pub dirs: Vec<PathBuf>,
+    /// Directories that cannot be read, with why.
+    pub failures: Vec<(PathBuf, String)>,
 }
 
 fn expand_braces(pattern: &str, out: &mut Vec<String>) -> Result<(), BadPattern> {
@@ -164,7 +169,7 @@ fn walk(dir: &Path, parts: &[String], depth: usize, found: &mut Found) {
         if depth >= MAX_DEPTH {
             return;
         }
-        for (path, is_link) in list(dir) {
+        for (path, is_link) in list(dir, found) {
             // A link to a directory may lead back.
             if !is_link && path.is_dir() {
                 walk(&path, parts, depth + 1, found);
@@ -181,7 +186,7 @@ fn walk(dir: &Path, parts: &[String], depth: usize, found: &mut Found) {
         (false, true) => walk(&dir.join(part), rest, 0, found),
         (false, false) => {
             note(dir, found);
-            for (path, _) in list(dir) {
+            for (path, _) in list(dir, found) {
                 let name = path.file_name().and_then(|name| name.to_str());
                 let fits = name.is_some_and(|name| fits_part(part, name).unwrap_or(false));
                 if fits && path.is_dir() {
@@ -202,7 +207,7 @@ fn take_files(dir: &Path, part: &str, found: &mut Found) {
         }
         return;
     }
-    for (path, _) in list(dir) {
+    for (path, _) in list(dir, found) {
         let name = path.file_name().and_then(|name| name.to_str());
         let fits = name.is_some_and(|name| fits_part(part, name).unwrap_or(false));
         if fits && path.is_file() {
@@ -211,30 +216,39 @@ fn take_files(dir: &Path, part: &str, found: &mut Found) {
     }
 }
 
-fn note(dir: &Path, found: &mut Found) {
-    let dir = match dir.as_os_str().is_empty() {
+/// Returns the name of a directory: the one at work has none.
+fn named(dir: &Path) -> &Path {
+    match dir.as_os_str().is_empty() {
         true => Path::new("."),
         false => dir,
-    };
-    found.dirs.push(dir.to_owned());
+    }
 }
 
-/// Returns what is in a directory, with whether it is a link.
-fn list(dir: &Path) -> Vec<(PathBuf, bool)> {
-    let shown = match dir.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => dir,
-    };
-    let Ok(entries) = std::fs::read_dir(shown) else {
-        return Vec::new();
-    };
-    let mut paths: Vec<(PathBuf, bool)> = entries
-        .flatten()
-        .map(|entry| {
+fn note(dir: &Path, found: &mut Found) {
+    found.dirs.push(named(dir).to_owned());
+}
+
+/// Returns what is in a directory, with whether it is a link. One that is not there, or is
+/// none, has nothing.
+fn list(dir: &Path, found: &mut Found) -> Vec<(PathBuf, bool)> {
+    let mut paths = Vec::new();
+    let read = std::fs::read_dir(named(dir)).and_then(|entries| {
+        for entry in entries {
+            let entry = entry?;
             let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            (dir.join(entry.file_name()), is_link)
-        })
-        .collect();
+            paths.push((dir.join(entry.file_name()), is_link));
+        }
+        Ok(())
+    });
+    if let Err(error) = read
+        && !matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
+    {
+        let failure = (named(dir).to_owned(), error.to_string());
+        found.failures.push(failure);
+    }
     paths.sort();
     paths
 }
@@ -296,5 +310,28 @@ mod tests {
         assert_eq!(found("none/*"), [""; 0]);
         let glob = Glob::new(&format!("{}/x/*.log", dir.path().display())).unwrap();
         assert_eq!(glob.files().dirs, [dir.path().join("x")]);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("loop");
+        std::os::unix::fs::symlink(&link, &link).unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let failures = |pattern: &str| {
+            let glob = Glob::new(&format!("{}/{pattern}", dir.path().display())).unwrap();
+            let failures = glob.files().failures.into_iter();
+            failures.map(|(dir, _)| dir).collect::<Vec<_>>()
+        };
+        assert_eq!(failures("loop/*.log"), [link.as_path()]);
+        assert_eq!(
+            failures("{loop/*,loop/a/*,loop/**}"),
+            [link.as_path(), &link.join("a")]
+        );
+        // Where nothing is yet something may appear.
+        assert_eq!(
+            failures("{none/*,file/*,*/*,**/*}"),
+            [""; 0].map(PathBuf::from)
+        );
     }
 }

@@ -18,9 +18,13 @@ use serde_json::Value;
 use super::arrivals::Arrival;
 use super::config::JournalConfig;
 use super::outlet::Signal;
+use crate::pipeline::PipelineStats;
 
 /// Longest entry of the journal, all its fields as JSON, in bytes.
 const MAX_ENTRY_BYTES: u64 = 8 << 20;
+/// Reasons that entries are counted under which are longer, or no JSON.
+const LONG_REASON: &str = "journal_entry_too_long";
+const BAD_REASON: &str = "journal_parsing_error";
 /// How long it is waited before the tool is started again.
 const RESTART: Duration = Duration::from_secs(5);
 /// Names of priorities, from the most urgent.
@@ -37,6 +41,7 @@ pub(super) struct Journal {
     pub(super) cursor: Arc<Cursor>,
     pub(super) queue: SyncSender<Arrival>,
     pub(super) signal: Arc<Signal>,
+    pub(super) dropped: Arc<PipelineStats>,
     /// The tool at work, so that it can be ended.
     pub(super) child: Arc<Mutex<Option<Child>>>,
 }
@@ -50,18 +55,29 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// Reads what is kept of a job.
-    pub(super) fn open(dir: &Path, job: &str) -> Cursor {
+    ///
+    /// # Errors
+    /// It cannot be read: without it entries would come twice, or not at all.
+    pub(super) fn open(dir: &Path, job: &str) -> Result<Cursor, String> {
         let name = format!(
             "journal-{:016x}",
             xxhash_rust::xxh3::xxh3_64(job.as_bytes())
         );
         let path = dir.join(name);
-        let text = std::fs::read_to_string(&path).ok();
-        let current = text.map(|text| text.trim().to_owned());
-        Cursor {
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            text => text.map_err(|error| {
+                format!(
+                    "the place in the journal in {} cannot be read: {error}; remove it to begin anew",
+                    path.display()
+                )
+            })?,
+        };
+        let current = Some(text.trim().to_owned());
+        Ok(Cursor {
             path,
             current: Mutex::new(current.filter(|cursor| !cursor.is_empty())),
-        }
+        })
     }
 
     fn get(&self) -> Option<String> {
@@ -143,6 +159,13 @@ impl Journal {
                 Ok(_) => {}
                 Err(error) => break Err(error.to_string()),
             }
+            if line.len() as u64 == MAX_ENTRY_BYTES && line.last() != Some(&b'\n') {
+                self.dropped.dropped(LONG_REASON);
+                match output.skip_until(b'\n') {
+                    Ok(_) => continue,
+                    Err(error) => break Err(error.to_string()),
+                }
+            }
             if let Some(arrival) = self.arrival(&line)
                 && self.queue.send(arrival).is_err()
             {
@@ -156,6 +179,7 @@ impl Journal {
     /// Makes an entry of one of the journal; `None` for one that says nothing.
     fn arrival(&self, line: &[u8]) -> Option<Arrival> {
         let Ok(Value::Object(fields)) = serde_json::from_slice(line) else {
+            self.dropped.dropped(BAD_REASON);
             return None;
         };
         let get = |name: &str| fields.get(name).and_then(text);

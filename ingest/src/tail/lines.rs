@@ -59,18 +59,18 @@ pub fn encoding_by_name(name: &str) -> Result<Option<&'static Encoding>, String>
 
 /// A line with its place.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub struct Line {
     /// Where it starts.
-    pub(super) from: u64,
+    pub from: u64,
     /// Where what follows it starts.
-    pub(super) to: u64,
+    pub to: u64,
     /// Its bytes, as UTF-8 where an encoding is set; `None` for one that is left out.
-    pub(super) bytes: Option<Vec<u8>>,
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// Cuts what is read into lines.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub struct Lines {
     encoding: Option<&'static Encoding>,
     longest: usize,
     long: LongLines,
@@ -85,7 +85,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(options: &LineOptions, from: u64) -> Lines {
+    /// Returns one for bytes that start at a place of their source.
+    pub fn new(options: &LineOptions, from: u64) -> Lines {
         let encoding = encoding_by_name(&options.encoding).unwrap_or(None);
         let longest = options.longest.clamp(1, LONGEST_LINE_BYTES);
         Lines {
@@ -117,7 +118,7 @@ impl Lines {
     }
 
     /// Takes bytes in, and adds the lines that end within them to `out`.
-    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<Line>) {
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Line>) {
         self.rest.extend_from_slice(bytes);
         let mut used = 0;
         let ends: Vec<(usize, usize)> = self.ends();
@@ -134,7 +135,7 @@ impl Lines {
     }
 
     /// Gives what is left as a line: nothing follows it any more.
-    pub(super) fn finish(&mut self, out: &mut Vec<Line>) {
+    pub fn finish(&mut self, out: &mut Vec<Line>) {
         if self.rest.is_empty() && self.over.is_none() {
             return;
         }

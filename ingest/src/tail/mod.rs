@@ -42,8 +42,8 @@ pub use config::{
     SyslogFormat, SyslogProtocol, TailOptions,
 };
 pub use glob::{Found, Glob};
-pub use lines::{LineOptions, LongLines, encoding_by_name};
+pub use lines::{Line, LineOptions, Lines, LongLines, encoding_by_name};
 pub use sink::{LogSink, Pushed, SinkError, SinkStats};
 pub use stats::FileCounts;
 pub use tailer::{JobStatus, PreparedJobs, TailSetup, Tailer};
-pub use targets::Dropped;
+pub use targets::{Dropped, sample_labels};

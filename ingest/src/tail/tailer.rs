@@ -1,6 +1,6 @@
 //! All jobs that follow logs: started, replaced, stopped, looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -151,6 +151,7 @@ impl Tailer {
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.setup.clock),
             wait: Arc::new(move |time| signal.sleep(time)),
+            watcher: None,
         }
     }
 
@@ -198,7 +199,7 @@ impl Tailer {
             let names = wanted.iter().map(|job| job.job_name.clone());
             positions.lock().set_jobs(names.collect());
         }
-        let imported = imported(options.promtail_positions.as_deref());
+        let imported = imported(options.promtail_positions.as_deref())?;
         let mut mistakes = Vec::new();
         for job in wanted {
             if jobs.running.contains_key(&job.job_name) {
@@ -269,6 +270,7 @@ impl Tailer {
                     imported: imported.clone(),
                     files: BTreeMap::new(),
                     copies: BTreeMap::new(),
+                    shut: BTreeSet::new(),
                     scanned: false,
                     unsynced: false,
                     synced_ns: 0,
@@ -278,7 +280,10 @@ impl Tailer {
             }
             LogSourceConfig::Journal(config) => {
                 let (sender, queue) = arrivals::queue();
-                let cursor = Arc::new(Cursor::open(&self.setup.dir, &running.job.job_name));
+                let cursor = Cursor::open(&self.setup.dir, &running.job.job_name);
+                let cursor =
+                    cursor.map_err(|error| format!("log job {}: {error}", running.job.job_name));
+                let cursor = Arc::new(cursor?);
                 let child = Arc::new(Mutex::new(None));
                 let journal = Journal {
                     config: config.clone(),
@@ -287,6 +292,7 @@ impl Tailer {
                     cursor: Arc::clone(&cursor),
                     queue: sender,
                     signal: Arc::clone(&running.signal),
+                    dropped: Arc::clone(&self.pipelines),
                     child: Arc::clone(&child),
                 };
                 running.child = Some(child);
@@ -452,10 +458,19 @@ impl Drop for Tailer {
 }
 
 /// Reads positions that Promtail kept by path: `positions:` and lines of a path and an
-/// offset.
-fn imported(path: Option<&Path>) -> BTreeMap<PathBuf, u64> {
-    let Some(text) = path.and_then(|path| std::fs::read_to_string(path).ok()) else {
-        return BTreeMap::new();
+/// offset. There are none where it never ran.
+fn imported(path: Option<&Path>) -> Result<BTreeMap<PathBuf, u64>, String> {
+    let Some(path) = path else {
+        return Ok(BTreeMap::new());
+    };
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        text => text.map_err(|error| {
+            format!(
+                "positions of Promtail in {} cannot be read: {error}; without them all files would be read from their start",
+                path.display()
+            )
+        })?,
     };
     let unquoted = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
     let mut positions = BTreeMap::new();
@@ -466,5 +481,5 @@ fn imported(path: Option<&Path>) -> BTreeMap<PathBuf, u64> {
             positions.insert(PathBuf::from(unquoted(path)), offset);
         }
     }
-    positions
+    Ok(positions)
 }

@@ -2,6 +2,7 @@
 
 use kymo_storage::model::{LabelsBuilder, RelabelRule, Verdict, relabel};
 
+use super::config::{LogJob, LogSourceConfig};
 use super::follow::FileTarget;
 use super::glob::Glob;
 use crate::discovery::TargetGroup;
@@ -65,14 +66,42 @@ fn target(
         return Err("no path for target".to_owned());
     }
     let exclude = builder.get(PATH_EXCLUDE).filter(|text| !text.is_empty());
-    let own = builder
-        .iter()
-        .filter(|(name, value)| !name.starts_with("__") && !value.is_empty());
     Ok(FileTarget {
         include: pattern(path)?,
         exclude: exclude.map(pattern).transpose()?,
-        labels: LabelSet::from_pairs(own),
+        labels: own(&builder),
     })
+}
+
+/// Returns the labels that entries keep.
+pub(super) fn own(builder: &LabelsBuilder) -> LabelSet {
+    let pairs = builder.iter();
+    LabelSet::from_pairs(pairs.filter(|(name, value)| !name.starts_with("__") && !value.is_empty()))
+}
+
+/// Returns labels that entries of a job may have: those of the first target that its
+/// configuration lists, or those that it gives to all entries.
+pub fn sample_labels(job: &LogJob, host: &str) -> LabelSet {
+    let labels = match &job.source {
+        LogSourceConfig::Files(files) => {
+            let found = listed(&files.static_configs);
+            let (targets, _) = targets(&found, &job.relabel, host);
+            return targets
+                .into_iter()
+                .next()
+                .map_or_else(LabelSet::default, |t| t.labels);
+        }
+        LogSourceConfig::Journal(journal) => &journal.labels,
+        LogSourceConfig::Syslog(syslog) => &syslog.labels,
+    };
+    let mut builder = LabelsBuilder::new();
+    for (name, value) in labels {
+        builder.set(name, value);
+    }
+    match relabel(&job.relabel, &mut builder) {
+        Verdict::Drop => LabelSet::default(),
+        Verdict::Keep => own(&builder),
+    }
 }
 
 /// Returns the labels of each target of groups that a configuration lists. A group without

@@ -11,10 +11,12 @@ use kymo_storage::model::StreamBatch;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
+use super::identity::{FileId, Print};
+use super::positions::{Key, Positions, Record};
 use super::*;
 use crate::discovery::TargetGroup;
 use crate::pipeline::{
-    Languages, MultilineConfig, Selector, StageConfig, TextTemplate, TimeLayout,
+    Languages, MultilineConfig, Pipeline, Selector, StageConfig, TextTemplate, TimeLayout, Tools,
 };
 
 use std::sync::Arc;
@@ -33,6 +35,18 @@ impl Languages for NoLanguages {
     fn layout(&self, _: &str, _: Option<&str>) -> Result<Box<dyn TimeLayout>, String> {
         Err("no layouts".to_owned())
     }
+}
+
+/// Returns a pipeline without stages.
+pub(super) fn pipeline() -> Pipeline {
+    let tools = Tools {
+        languages: Arc::new(NoLanguages),
+        stats: Arc::default(),
+        metrics: Arc::default(),
+        clock: Arc::new(now_ns),
+        wait: Arc::new(std::thread::sleep),
+    };
+    Pipeline::new(&[], &tools).unwrap()
 }
 
 /// A store that looks for equal entries only where it is told that there may be some.
@@ -174,17 +188,21 @@ impl World {
             return;
         }
         *self.sink.fate.lock() = Fate::Stores;
-        let tailer = Tailer::new(TailSetup {
+        let tailer = Tailer::new(self.setup());
+        let jobs = tailer.prepare(std::slice::from_ref(&self.job), &self.options);
+        tailer.commit(jobs.unwrap()).unwrap();
+        self.tailer = Some(tailer);
+    }
+
+    fn setup(&self) -> TailSetup {
+        TailSetup {
             dir: self.dir.path().join("tail"),
             sink: Arc::clone(&self.sink) as Arc<dyn LogSink>,
             languages: Arc::new(NoLanguages),
             clock: Arc::new(now_ns),
             host: "here".to_owned(),
             journalctl: self.dir.path().join("journalctl"),
-        });
-        let jobs = tailer.prepare(std::slice::from_ref(&self.job), &self.options);
-        tailer.commit(jobs.unwrap()).unwrap();
-        self.tailer = Some(tailer);
+        }
     }
 
     /// Stops as a kill does: nothing is noted any more, whatever was stored.
@@ -414,14 +432,7 @@ fn what_is_wrong_is_told() {
         source: "a".to_owned(),
         template: "x".to_owned(),
     }];
-    world.tailer = Some(Tailer::new(TailSetup {
-        dir: world.dir.path().join("tail"),
-        sink: Arc::clone(&world.sink) as Arc<dyn LogSink>,
-        languages: Arc::new(NoLanguages),
-        clock: Arc::new(now_ns),
-        host: "here".to_owned(),
-        journalctl: PathBuf::new(),
-    }));
+    world.tailer = Some(Tailer::new(world.setup()));
     let tailer = world.tailer.as_ref().unwrap();
     let error = tailer
         .prepare(std::slice::from_ref(&world.job), &world.options)
@@ -430,6 +441,99 @@ fn what_is_wrong_is_told() {
         error,
         "log job j: invalid template stage config: no templates"
     );
+}
+
+#[test]
+fn what_was_kept_and_cannot_be_read_is_told_and_nothing_is_read_twice() {
+    let mut world = World::new("*.log", Vec::new());
+    world.append("a.log", "one\n");
+    let commit = |world: &World| {
+        let tailer = Tailer::new(world.setup());
+        let jobs = tailer.prepare(std::slice::from_ref(&world.job), &world.options);
+        let outcome = tailer.commit(jobs.unwrap());
+        assert!(tailer.status().is_empty());
+        outcome.unwrap_err()
+    };
+    let path = world.dir.path().join("positions.yaml");
+    std::fs::create_dir(&path).unwrap();
+    world.options.promtail_positions = Some(path.clone());
+    let error = commit(&world);
+    let start = format!(
+        "positions of Promtail in {} cannot be read: ",
+        path.display()
+    );
+    assert!(error.starts_with(&start), "{error}");
+
+    world.options.promtail_positions = Some(path.join("none of Promtail"));
+    world.job.source = LogSourceConfig::Journal(JournalConfig {
+        labels: Vec::new(),
+        max_age: Duration::from_secs(3600),
+        path: PathBuf::new(),
+        matches: Vec::new(),
+        json: false,
+    });
+    std::fs::remove_dir(&path).unwrap();
+    let hash = xxhash_rust::xxh3::xxh3_64(b"j");
+    let path = world.dir.path().join(format!("tail/journal-{hash:016x}"));
+    std::fs::create_dir_all(&path).unwrap();
+    let error = commit(&world);
+    let start = format!(
+        "log job j: the place in the journal in {} cannot be read: ",
+        path.display()
+    );
+    assert!(error.starts_with(&start), "{error}");
+}
+
+#[test]
+fn a_renamed_file_that_cannot_be_read_after_a_start_is_told() {
+    let mut world = World::new("app.log", Vec::new());
+    // A directory can be opened, and gives no bytes.
+    let place = world.path("app.log.1");
+    std::fs::create_dir(&place).unwrap();
+    let tail = world.dir.path().join("tail/positions");
+    let record = Record {
+        key: Key {
+            job: "j".to_owned(),
+            id: FileId::of(&std::fs::metadata(&place).unwrap()),
+            before: None,
+        },
+        path: world.path("app.log"),
+        head: Print::of(b"one"),
+        tail: Print::default(),
+        at: 3,
+        pieces: Vec::new(),
+        seen_ns: now_ns(),
+        gone: false,
+    };
+    let mut positions = Positions::open(&tail, now_ns()).unwrap();
+    positions.write(vec![record]).unwrap();
+    drop(positions);
+    world.append("app.log", "two\n");
+    world.check(&["two"]);
+    let status = world.tailer.as_ref().unwrap().status();
+    let failures: Vec<&PathBuf> = status[0].failures.keys().collect();
+    assert_eq!(failures, [&place]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_told_until_it_can() {
+    let mut world = World::new("sub/*.log", Vec::new());
+    let sub = world.path("sub");
+    std::os::unix::fs::symlink(&sub, &sub).unwrap();
+    world.start();
+    let tailer = world.tailer.as_ref().unwrap();
+    let began = Instant::now();
+    let wait = |told: &[&PathBuf]| loop {
+        let status = tailer.status();
+        if status[0].failures.keys().collect::<Vec<_>>() == told {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{status:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    wait(&[&sub]);
+    std::fs::remove_file(&sub).unwrap();
+    wait(&[]);
 }
 
 /// Stands in for the tool of the journal: entries behind the cursor, or all.
@@ -447,6 +551,10 @@ while [ $n -le 5 ]; do
   n=$((n + 1))
 done
 echo '{"__CURSOR":"c5","X":"no message"}'
+echo 'no JSON'
+head -c 20000000 /dev/zero | tr '\0' '{'
+echo
+echo 'no JSON'
 exec sleep 60
 "#;
 
@@ -487,6 +595,13 @@ fn the_journal_is_read_from_where_it_was_left() {
     );
     let first = world.sink.entries.lock().first().unwrap().1;
     assert_eq!(first, 1_000_001_000);
+    let dropped = || world.tailer.as_ref().unwrap().pipelines().counts().dropped;
+    let began = Instant::now();
+    while dropped().get("journal_parsing_error") != Some(&2) {
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", dropped());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(dropped()["journal_entry_too_long"], 1);
     world.tailer = None;
     world.sink.entries.lock().clear();
     world.start();

@@ -8,12 +8,13 @@ use crate::config::yaml::Position;
 const WIDTH: usize = 100;
 
 /// Words in keys whose values are not shown.
-const SECRET_WORDS: [&str; 6] = [
+const SECRET_WORDS: [&str; 7] = [
     "password",
     "secret",
     "credentials",
     "token",
     "access_key",
+    "hash_key",
     "private",
 ];
 

@@ -12,6 +12,7 @@ pub(crate) mod excerpt;
 mod expression;
 mod lint;
 mod metrics;
+mod pipeline;
 pub(crate) mod references;
 mod report;
 mod rules;
@@ -89,6 +90,15 @@ enum Command {
     #[command(after_help = "EXAMPLE:\n    \
         kymo check ready --url=http://localhost:9090")]
     Ready(server::ServerArgs),
+    /// Run lines through the stages of a job that follows logs, and show what each does.
+    #[command(after_help = "EXAMPLES:\n    \
+        kymo check pipeline --config.file=kymo.yml --job=app app.log\n    \
+        tail -n 100 app.log | kymo check pipeline --logs.promtail-config=promtail.yaml \
+        --job=app --only=scrub\n    \
+        kymo check pipeline --scrub=email,card --json-key=user app.log\n\n\
+        Nothing is stored. Lines that begin with + and - show what a stage adds and removes; \
+        what leaves the pipeline follows =. Counters and metrics of stages stand at the end.")]
+    Pipeline(pipeline::PipelineArgs),
     /// Find the targets of a job, and show their labels before and after relabelling.
     #[command(after_help = "EXAMPLE:\n    \
         kymo check service-discovery prometheus.yml node")]
@@ -108,6 +118,7 @@ pub(crate) fn run(call: Call) -> Result<ExitCode, Exit> {
         Command::Rules(args) => Ok(rules::check(args, program, promql)),
         Command::WebConfig(args) => Ok(web_config::check(args)),
         Command::Metrics(args) => metrics::check(args),
+        Command::Pipeline(args) => pipeline::check(args),
         Command::Healthy(args) => server::check(args, "/-/healthy"),
         Command::Ready(args) => server::check(args, "/-/ready"),
         Command::ServiceDiscovery(args) => service_discovery::check(args),

@@ -117,11 +117,16 @@ impl Report {
 
 /// Shows the places of mistakes in the text of a file.
 pub(super) fn show_places(format: Format, file: &str, text: &str, problems: &[Problem]) {
-    for problem in problems {
-        let remedy = problem.remedy.as_deref();
+    format.warn(&places(file, text, problems));
+}
+
+/// Returns the places of mistakes in the text of a file.
+pub(super) fn places(file: &str, text: &str, problems: &[Problem]) -> String {
+    let shown = problems.iter().map(|problem| {
         let at = expression::place(text, problem);
-        format.warn(&excerpt(file, text, at, remedy));
-    }
+        excerpt(file, text, at, problem.remedy.as_deref())
+    });
+    shown.collect()
 }
 
 /// Prints the reports where that was asked for, and returns the exit code.

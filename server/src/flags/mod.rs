@@ -40,6 +40,7 @@ pub(crate) use features::{
 };
 pub(crate) use log_queries::LogQueryFlags;
 pub(crate) use storage::WalSync;
+pub(crate) use tailing::TailingFlags;
 pub(crate) use values::parse_duration;
 
 /// Everything that can be set on the command line.

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use kymo_storage::compat::quote::quote;
 
 use super::answer::Entry;
+use crate::terminal::Color;
 
 type LabelMap = BTreeMap<String, String>;
 
@@ -63,13 +64,6 @@ enum Form {
     Jsonl,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Color {
-    Auto,
-    Always,
-    Never,
-}
-
 /// Writes entries.
 pub(super) struct Lines<'a> {
     flags: &'a LineFlags,
@@ -81,14 +75,9 @@ pub(super) struct Lines<'a> {
 impl<'a> Lines<'a> {
     pub(super) fn new(flags: &'a LineFlags) -> Lines<'a> {
         let is_terminal = io::stdout().is_terminal();
-        let is_wanted = std::env::var_os("NO_COLOR").is_none();
         Lines {
             flags,
-            colors: match flags.color {
-                Color::Auto => is_terminal && is_wanted,
-                Color::Always => true,
-                Color::Never => false,
-            },
+            colors: flags.color.is_on(),
             is_terminal,
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use kymo_ingest::pipeline::metrics::FamilyKind;
+use kymo_ingest::pipeline::metrics::{FamilyKind, LogMetrics};
 use kymo_ingest::tail::{FileCounts, JobStatus};
 
 use super::Tailing;
@@ -54,7 +54,7 @@ pub(crate) fn write(writer: &mut TextWriter, tailing: &Tailing) {
             );
         }
     }
-    write_stages(writer, tailing);
+    write_stage_metrics(writer, tailing.tailer.metrics());
 }
 
 fn write_files(writer: &mut TextWriter, status: &[JobStatus]) {
@@ -109,8 +109,9 @@ fn write_jobs(writer: &mut TextWriter, status: &[JobStatus]) {
     }
 }
 
-fn write_stages(writer: &mut TextWriter, tailing: &Tailing) {
-    for family in tailing.tailer.metrics().snapshot(clock::now_ns()) {
+/// Writes the metrics that stages make.
+pub(crate) fn write_stage_metrics(writer: &mut TextWriter, metrics: &LogMetrics) {
+    for family in metrics.snapshot(clock::now_ns()) {
         let kind = match &family.kind {
             FamilyKind::Counter => Kind::Counter,
             FamilyKind::Gauge => Kind::Gauge,

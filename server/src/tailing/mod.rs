@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::Config;
 
 pub(crate) use languages::OwnLanguages;
-pub(crate) use metrics::write as write_metrics;
+pub(crate) use metrics::{write as write_metrics, write_stage_metrics};
 use sink::StoreSink;
 
 /// Directory of positions, below that of the data.

@@ -34,12 +34,22 @@ const PART_SUFFIX: &str = ".part";
 const HAS_FILTER: u8 = 1;
 const IS_PROCESSED: u8 = 2;
 
+/// Operators of matchers, by the number that they have in the file.
 const OPS: [MatchOp; 4] = [
     MatchOp::Equal,
     MatchOp::NotEqual,
     MatchOp::Regex,
     MatchOp::NotRegex,
 ];
+
+fn op_number(op: MatchOp) -> u8 {
+    match op {
+        MatchOp::Equal => 0,
+        MatchOp::NotEqual => 1,
+        MatchOp::Regex => 2,
+        MatchOp::NotRegex => 3,
+    }
+}
 
 /// Names a part, and says where it stands among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -298,8 +308,7 @@ impl DeletionEntry {
         varint::write_u64(out, self.pieces);
         varint::write_u64(out, self.matchers.len() as u64);
         for matcher in &self.matchers {
-            let op = OPS.iter().position(|&op| op == matcher.op());
-            out.push(op.unwrap_or_default() as u8);
+            out.push(op_number(matcher.op()));
             text::write(out, matcher.name());
             text::write(out, matcher.value());
         }

@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod data;
 pub mod grammar;
+pub mod logs;
 pub mod prometheus;
 pub mod random;
 

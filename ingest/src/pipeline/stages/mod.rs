@@ -73,17 +73,24 @@ pub(super) fn make(config: &StageConfig, tools: &Tools) -> Result<Box<dyn Stage>
             Box::new(choose::Sampling::new(*rate, drop_reason, tools)?)
         }
         StageConfig::Cri(config) => {
-            let base = Nested(Pipeline::new(&cri_stages(), tools).map_err(|e| e.to_string())?);
+            let base = Nested(unwatched(&cri_stages(), tools)?);
             Box::new(join::Cri::new(base, config))
         }
-        StageConfig::Docker => Box::new(Nested(
-            Pipeline::new(&docker_stages(), tools).map_err(|e| e.to_string())?,
-        )),
+        StageConfig::Docker => Box::new(Nested(unwatched(&docker_stages(), tools)?)),
         StageConfig::Scrub(config) => Box::new(Scrub::new(config, tools)?),
         StageConfig::Pipeline(stages) => Box::new(Nested(
             Pipeline::new(stages, tools).map_err(|e| e.to_string())?,
         )),
     })
+}
+
+/// Makes the stages that another one consists of and that nobody has configured.
+fn unwatched(stages: &[StageConfig], tools: &Tools) -> Result<Pipeline, String> {
+    let tools = Tools {
+        watcher: None,
+        ..tools.clone()
+    };
+    Pipeline::new(stages, &tools).map_err(|error| error.to_string())
 }
 
 fn cri_stages() -> Vec<StageConfig> {

@@ -85,11 +85,17 @@ impl Receiving {
 
     fn accept(self, listener: &TcpListener) {
         let open = Arc::new(AtomicUsize::new(0));
+        let mut told = None;
         while !self.signal.is_stopped() {
-            let Ok((stream, peer)) = listener.accept() else {
-                self.signal.sleep(LOOK / 4);
-                continue;
+            let (stream, peer) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    self.failed(&error, &mut told);
+                    self.signal.sleep(LOOK / 4);
+                    continue;
+                }
             };
+            told = None;
             if open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
                 tracing::warn!(%peer, "a connection of syslog is one too many");
                 continue;
@@ -101,7 +107,8 @@ impl Receiving {
                 receiving.connection(stream, peer.ip());
                 count.fetch_sub(1, Ordering::Relaxed);
             });
-            if thread.is_err() {
+            if let Err(error) = thread {
+                tracing::warn!(%peer, %error, "a connection of syslog cannot be served");
                 open.fetch_sub(1, Ordering::Relaxed);
             }
         }
@@ -142,6 +149,7 @@ impl Receiving {
 
     fn datagrams(&self, socket: &UdpSocket) {
         let mut buffer = vec![0; 64 << 10];
+        let mut told = None;
         while !self.signal.is_stopped() {
             match socket.recv_from(&mut buffer) {
                 Ok((len, peer)) => {
@@ -154,9 +162,20 @@ impl Receiving {
                         return;
                     }
                 }
-                Err(error) if is_timeout(&error) => {}
-                Err(_) => self.signal.sleep(LOOK),
+                Err(error) if is_timeout(&error) => told = None,
+                Err(error) => {
+                    self.failed(&error, &mut told);
+                    self.signal.sleep(LOOK);
+                }
             }
+        }
+    }
+
+    /// Tells once of an error that nothing can be received for.
+    fn failed(&self, error: &std::io::Error, told: &mut Option<std::io::ErrorKind>) {
+        if !is_timeout(error) && told.replace(error.kind()) != Some(error.kind()) {
+            let address = &self.config.listen_address;
+            tracing::warn!(%address, %error, "syslog cannot be received");
         }
     }
 

@@ -236,11 +236,6 @@ impl Pipeline {
         })
     }
 
-    /// Tells whether there is any stage.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
-
     /// Returns the labels of the entry that was run last.
     pub(crate) fn line_labels(&self) -> LineLabels {
         self.labels.to_line_labels()

@@ -8,6 +8,7 @@ use kymo_query::Cancel;
 use kymo_query::logql::ast::Expr;
 use kymo_query::logql::{
     Direction, LogQlError, LogQueryOptions, LogRangeQuery, LogResult, LogStats, parse,
+    parse_instant,
 };
 
 use super::error::{LokiError, LokiResult};
@@ -31,7 +32,9 @@ impl From<LogQlError> for LokiError {
     fn from(error: LogQlError) -> LokiError {
         let text = error.to_string();
         match error {
-            LogQlError::Matching(_) | LogQlError::Storage(_) => LokiError::internal(text),
+            LogQlError::Matching(_) | LogQlError::Unevaluable(_) | LogQlError::Storage(_) => {
+                LokiError::internal(text)
+            }
             LogQlError::Timeout(_) => LokiError::timeout(),
             LogQlError::Canceled(_) => LokiError::canceled(text),
             LogQlError::NoMemory => LokiError::no_memory(),
@@ -57,10 +60,7 @@ pub(crate) async fn instant(headers: HeaderMap, call: Call) -> LokiResult {
     limit(params)?;
     let t_ns = time_or(params, "time", clock::now_ns()).map_err(LokiError::bad)?;
     is_forward(params)?;
-    let expr = parse(params.get("query"))?;
-    if matches!(expr, Expr::Log(_)) {
-        return Err(LogQlError::InstantEntries.into());
-    }
+    let expr = parse_instant(params.get("query"))?;
     check_windows(&call.app.flags.log_queries, &expr)?;
     let asked = Asked::new(&call, &headers, expr, When::Instant(t_ns));
     answer(&call, asked).await

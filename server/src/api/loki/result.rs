@@ -143,6 +143,7 @@ impl ResultWriter {
         head.extend_from_slice(b"{\"resultType\":\"");
         head.extend_from_slice(name(&value).as_bytes());
         head.push(b'"');
+        // Numbers have no categories, whatever is asked for.
         if matches!(value, LogValue::Streams(_)) {
             form.flags.push_member(&mut head);
         }
@@ -357,6 +358,8 @@ mod tests {
             r#"["1","one",{}],["0","",{"parsed":{"n":""}}]]}]"#,
         );
         assert_eq!(result(stream(entries), true), expected);
+        let numbers = r#"{"resultType":"matrix","result":[]"#;
+        assert_eq!(result(LogValue::Matrix(Vec::new()), true), numbers);
         let empty = r#"{"resultType":"streams","result":[]"#;
         assert_eq!(result(LogValue::Streams(Vec::new()), false), empty);
     }

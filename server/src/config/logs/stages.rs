@@ -74,7 +74,7 @@ fn read_stage(item: &Node, depth: usize, problems: &mut Problems) -> Option<Stag
     let mut found = Problems::default();
     let stage = stage(name, key, node, depth, &mut found);
     if let Some(stage) = stage.as_ref().filter(|_| found.is_empty())
-        && let Err(error) = Pipeline::new(std::slice::from_ref(stage), &tools())
+        && let Err(error) = Pipeline::new(std::slice::from_ref(stage), &for_a_try())
     {
         found.value(key.at, error.to_string());
     }
@@ -83,14 +83,8 @@ fn read_stage(item: &Node, depth: usize, problems: &mut Problems) -> Option<Stag
 }
 
 /// Returns tools that make stages for a try.
-fn tools() -> Tools {
-    Tools {
-        languages: Arc::new(OwnLanguages),
-        stats: Arc::default(),
-        metrics: Arc::default(),
-        clock: Arc::new(|| 0),
-        wait: Arc::new(|_| {}),
-    }
+fn for_a_try() -> Tools {
+    Tools::new(Arc::new(OwnLanguages), Arc::new(|| 0))
 }
 
 fn stage(

@@ -152,9 +152,6 @@ impl<'a> Source<'a> {
 fn metadata_of(rows: &Rows, row: Row) -> impl Iterator<Item = (&str, &str)> {
     rows.pairs(row).iter().map(|&pair| {
         let name = rows.names[pair.name as usize].as_str();
-        (
-            name,
-            std::str::from_utf8(rows.value(pair)).unwrap_or_default(),
-        )
+        (name, rows.value(pair))
     })
 }

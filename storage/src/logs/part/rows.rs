@@ -10,7 +10,7 @@ pub(super) struct Rows {
     pub(super) lines: Vec<u8>,
     pub(super) pairs: Vec<Pair>,
     /// Values of structured metadata.
-    pub(super) text: Vec<u8>,
+    pub(super) text: String,
     pub(super) names: Vec<String>,
     numbers: HashMap<String, u32, foldhash::fast::FixedState>,
 }
@@ -52,7 +52,7 @@ impl Rows {
                 }
             };
             let start = self.text.len() as u32;
-            self.text.extend_from_slice(value.as_bytes());
+            self.text.push_str(value);
             self.pairs.push(Pair {
                 name,
                 value: (start, self.text.len() as u32),
@@ -92,7 +92,7 @@ impl Rows {
         &self.pairs[row.pairs.0 as usize..row.pairs.1 as usize]
     }
 
-    pub(super) fn value(&self, pair: Pair) -> &[u8] {
+    pub(super) fn value(&self, pair: Pair) -> &str {
         &self.text[pair.value.0 as usize..pair.value.1 as usize]
     }
 }
