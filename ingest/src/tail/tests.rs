@@ -45,6 +45,7 @@ pub(super) fn pipeline() -> Pipeline {
         metrics: Arc::default(),
         clock: Arc::new(now_ns),
         wait: Arc::new(std::thread::sleep),
+        watcher: None,
     };
     Pipeline::new(&[], &tools).unwrap()
 }
