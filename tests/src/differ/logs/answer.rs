@@ -198,7 +198,7 @@ pub fn difference(
     if l_names != r_names {
         let only = |a: &[String], b: &[String]| -> Vec<String> {
             let only = a.iter().filter(|name| !b.contains(name));
-            only.cloned().take(5).collect()
+            only.take(5).cloned().collect()
         };
         let (l_only, r_only) = (only(&l_names, &r_names), only(&r_names, &l_names));
         return Some(match l_only.is_empty() && r_only.is_empty() {
