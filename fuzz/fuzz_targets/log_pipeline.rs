@@ -87,13 +87,7 @@ static PIPELINES: LazyLock<Vec<Pipeline>> = LazyLock::new(|| {
     };
     let labels = StageConfig::Labels(pairs(&[("a", ""), ("b", "")]));
     let metadata = StageConfig::StructuredMetadata(pairs(&[("a", ""), ("b", "c")]));
-    let tools = Tools {
-        languages: Arc::new(Simple),
-        stats: Arc::default(),
-        metrics: Arc::default(),
-        clock: Arc::new(|| 0),
-        wait: Arc::new(|_| {}),
-    };
+    let tools = Tools::new(Arc::new(Simple), Arc::new(|| 0));
     let all = [
         vec![json, labels.clone(), output.clone()],
         vec![logfmt, metadata, output],

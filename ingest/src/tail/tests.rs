@@ -39,14 +39,7 @@ impl Languages for NoLanguages {
 
 /// Returns a pipeline without stages.
 pub(super) fn pipeline() -> Pipeline {
-    let tools = Tools {
-        languages: Arc::new(NoLanguages),
-        stats: Arc::default(),
-        metrics: Arc::default(),
-        clock: Arc::new(now_ns),
-        wait: Arc::new(std::thread::sleep),
-        watcher: None,
-    };
+    let tools = Tools::new(Arc::new(NoLanguages), Arc::new(now_ns));
     Pipeline::new(&[], &tools).unwrap()
 }
 
