@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use kymo_ingest::loki::{Buffers, Encoding, Format, LineFields, PushError};
+use kymo_ingest::loki::{Encoding, Format, LineFields, PushError};
 use kymo_ingest::wire::writer::put_bytes;
 use kymo_storage::StorageError;
 use kymo_storage::logs;
@@ -206,7 +206,7 @@ fn store(app: &App, core: &Core, form: (Format<'_>, Encoding), body: &[u8]) -> R
         None => false,
     };
     let receiver = &app.logs.receiver;
-    let mut buffers = Buffers::default();
+    let mut buffers = receiver.buffers();
     let admitted = receiver.admit(form, body, &mut buffers, &mut reserve, clock::now_ns());
     if app.memory.received(taken_bytes) {
         app.memory.measured(core.store_bytes());
@@ -218,7 +218,10 @@ fn store(app: &App, core: &Core, form: (Format<'_>, Encoding), body: &[u8]) -> R
         receiver.stored(&mut admitted, &pushed);
     }
     let rules = receiver.rules();
-    Ok(admitted.outcome(rules.limits())?)
+    let outcome = admitted.outcome(rules.limits());
+    drop(admitted);
+    receiver.keep(buffers);
+    Ok(outcome?)
 }
 
 fn encoding_text(headers: &HeaderMap) -> Option<&str> {
