@@ -30,7 +30,7 @@ const PUSH: u64 = 2_000;
 const ASKED: usize = 9;
 
 /// What is asked, and how far its steps are from whole minutes.
-const QUERIES: [(&str, i64); 16] = [
+const QUERIES: [(&str, i64); 18] = [
     (r#"sum(count_over_time({env="prod"}[1m]))"#, 0),
     (r#"sum(count_over_time({env="prod"}[1m]))"#, 17_123_456_789),
     (r#"sum by (app)(bytes_rate({env="prod"}[5m]))"#, 0),
@@ -71,6 +71,11 @@ const QUERIES: [(&str, i64); 16] = [
         r#"sum by (tenant)(sum_over_time({env="prod"} | json | unwrap bytes [1m]))"#,
         0,
     ),
+    (
+        r#"sum by (level, detected_level)(count_over_time({env="prod"} | json | level="ERROR" | drop __error__ [1m]))"#,
+        0,
+    ),
+    (r#"{env="prod"}"#, 0),
     (r#"{env="prod"} |= "TRACE""#, 0),
     (r#"{env="prod"} |= "no-such-needle-4711""#, 0),
     (

@@ -24,7 +24,7 @@ use super::source::{LogGroup, LogSelection, LogSource};
 use super::value::{LogLine, LogStats, LogStream, LogValue};
 use crate::error::QueryError;
 use crate::limits::{Budget, Cancel};
-use crate::promql::eval::batches::for_each_group;
+use crate::promql::eval::batches::{AHEAD, for_each_group};
 use crate::workers::Workers;
 
 /// Place of an entry in the order of the answer: smaller ones come first.
@@ -143,10 +143,24 @@ impl EntryQuery<'_> {
             groups: Arc::clone(groups),
             from: 1,
         };
-        let (n, workers) = (groups.order.len() - 1, self.workers);
-        for_each_group(Arc::new(rest), n, workers, |(at, candidates)| {
+        let n = groups.order.len() - 1;
+        // What is thinned out later is not bounded by the limit.
+        let mut workers = self.workers.filter(|_| self.query.interval_ns <= 0);
+        let before = self.budget.held();
+        let waiting = waiting_bytes(groups.set.groups(), groups.limit);
+        if workers.is_some() && self.budget.hold_bytes(waiting).is_err() {
+            // What waits needs memory, and the query can do without.
+            self.budget.reset_to(before);
+            workers = None;
+        }
+        let is_held = workers.is_some();
+        let read = for_each_group(Arc::new(rest), n, workers, |(at, candidates)| {
             self.take(groups, at, candidates, answer)
-        })
+        });
+        if is_held {
+            self.budget.release_bytes(waiting);
+        }
+        read
     }
 
     /// Stops where no entry of the groups from `at` on can be in the answer.
@@ -284,6 +298,19 @@ impl EntryQuery<'_> {
         streams.sort_by_cached_key(|stream| stream.labels.to_string());
         streams
     }
+}
+
+/// Returns how many bytes the entries of groups have that wait to be taken.
+fn waiting_bytes(groups: &[LogGroup], limit: usize) -> usize {
+    let of_group = |group: &LogGroup| {
+        let average = group.line_bytes / group.entries.max(1) as u64;
+        let of_limit = average.saturating_mul(limit as u64);
+        of_limit.min(group.line_bytes)
+    };
+    let most = groups.iter().map(of_group).max().unwrap_or(0);
+    usize::try_from(most)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(AHEAD)
 }
 
 /// Returns the place of each stream among all, by its labels.

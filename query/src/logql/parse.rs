@@ -119,6 +119,10 @@ fn read(text: &str) -> Result<Expr, ParseError> {
         let message = format!("input size too long ({len} > {MAX_QUERY_BYTES})");
         return Err(ParseError::new(message));
     }
+    if text.is_empty() {
+        // Without a character there is no place.
+        return Err(ParseError::new("syntax error: unexpected $end"));
+    }
     TreeBuilder::read(text)?.finish()
 }
 

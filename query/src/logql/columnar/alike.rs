@@ -12,7 +12,7 @@ use kymo_storage::model::Labels;
 use super::condition::POWERS;
 use super::read::{Narrow, SPECIAL, Texts, metadata_that_matters};
 use super::{ColumnGroup, Plan};
-use crate::logql::ast::{CompareOp, Conversion, LabelFilter, RangeExpr, Stage};
+use crate::logql::ast::{CompareOp, Conversion, LabelChoice, LabelFilter, RangeExpr, Stage};
 use crate::logql::source::EntryBatch;
 use crate::logql::value::LogStats;
 
@@ -51,7 +51,7 @@ pub(super) struct Alike {
 }
 
 impl Alike {
-    /// Looks at stages that are line filters, conditions and parsers, behind which an entry
+    /// Looks at stages that choose lines or labels, or parse lines, behind which an entry
     /// has its series by the labels of `grouping`; `names` are all that are looked at.
     pub(super) fn new(
         stages: &[Stage],
@@ -60,6 +60,14 @@ impl Alike {
         grouping: &[String],
     ) -> Alike {
         let (mut texts, mut tests) = (grouping.to_vec(), Vec::new());
+        for stage in stages {
+            if let Stage::Drop(choices) | Stage::Keep(choices) = stage {
+                texts.extend(choices.iter().map(|choice| match choice {
+                    LabelChoice::Name(name) => name.clone(),
+                    LabelChoice::Matcher(matcher) => matcher.name().to_owned(),
+                }));
+            }
+        }
         let of_stages = stages.iter().filter_map(|stage| match stage {
             Stage::LabelFilter(filter) => Some(filter),
             _ => None,
@@ -348,39 +356,11 @@ impl<'a> Numbering<'a> {
         // A parser makes something else of texts with marks.
         let is_metadata = self.of_metadata.iter().any(|of| of.column == asked.column);
         let is_plain = is_metadata || !opened.has_marks(page.number());
-        let mut each = |take: &mut dyn FnMut(usize, usize) -> u64| {
-            let mut next = 0;
-            for (at, (row, _)) in rows.iter().enumerate() {
-                let index = match &found.rows {
-                    None => *row as usize,
-                    Some(with) => {
-                        while with.get(next).is_some_and(|with| with < row) {
-                            next += 1;
-                        }
-                        match with.get(next) == Some(row) {
-                            true => next,
-                            false => usize::MAX,
-                        }
-                    }
-                };
-                if numbers[at] == NONE {
-                    continue;
-                }
-                // That there is none follows from skeleton or shape, which are numbered, too.
-                let value = if index == usize::MAX {
-                    0
-                } else {
-                    take(at, index)
-                };
-                numbers[at] = match value < asked.n.max(1) {
-                    true => numbers[at] * asked.n.max(1) + value,
-                    false => NONE,
-                };
-            }
-        };
         match (&asked.role, &found.values) {
             (Role::Code, Values::Codes(codes)) if is_plain => {
-                each(&mut |_, index| codes.get(index).copied().unwrap_or(NONE));
+                multiply(asked.n, found, rows, numbers, |_, index| {
+                    codes.get(index).copied().unwrap_or(NONE)
+                });
             }
             (
                 Role::Number { tests, is_value },
@@ -390,24 +370,58 @@ impl<'a> Numbering<'a> {
                 },
             ) if usize::from(spelling.scale) < POWERS.len() => {
                 let power = POWERS[usize::from(spelling.scale)];
-                each(&mut |at, index| match integers.get(index) {
-                    // Both are exact, so that the quotient is the float nearest to the text.
-                    Some(integer) if integer.unsigned_abs() < 1 << 53 => {
-                        let value = *integer as f64 / power;
-                        if *is_value {
-                            values[at] = Some(value);
+                multiply(asked.n, found, rows, numbers, |at, index| {
+                    match integers.get(index) {
+                        // Both are exact, so that the quotient is the float nearest to the text.
+                        Some(integer) if integer.unsigned_abs() < 1 << 53 => {
+                            let value = *integer as f64 / power;
+                            if *is_value {
+                                values[at] = Some(value);
+                            }
+                            let verdicts = tests.iter().enumerate();
+                            verdicts.fold(0, |bits, (i, (op, operand))| {
+                                bits | u64::from(op.holds(&value, operand)) << i
+                            })
                         }
-                        let verdicts = tests.iter().enumerate();
-                        verdicts.fold(0, |bits, (i, (op, operand))| {
-                            bits | u64::from(op.holds(&value, operand)) << i
-                        })
+                        _ => NONE,
                     }
-                    _ => NONE,
                 });
             }
-            _ => each(&mut |_, _| NONE),
+            _ => multiply(asked.n, found, rows, numbers, |_, _| NONE),
         }
         Ok(())
+    }
+}
+
+/// Multiplies `n` into the numbers of rows and adds what `value` says of the place of each and
+/// of the number of its value. Of a row without a value nothing is added: that there is none
+/// follows from skeleton or shape, which are in the numbers, too.
+fn multiply(
+    n: u64,
+    found: &PageColumn,
+    rows: &[(u32, u32)],
+    numbers: &mut [u64],
+    mut value: impl FnMut(usize, usize) -> u64,
+) {
+    let n = n.max(1);
+    let mut next = 0;
+    for (at, ((row, _), number)) in rows.iter().zip(numbers).enumerate() {
+        let index = match &found.rows {
+            None => Some(*row as usize),
+            Some(with) => {
+                while with.get(next).is_some_and(|with| with < row) {
+                    next += 1;
+                }
+                (with.get(next) == Some(row)).then_some(next)
+            }
+        };
+        if *number != NONE {
+            let value = index.map_or(0, |index| value(at, index));
+            *number = match value < n {
+                true => *number * n + value,
+                false => NONE,
+            };
+        }
     }
 }
 
@@ -456,11 +470,19 @@ impl Plan {
         self.pages(of, &group, streams, |page, wanted| {
             let times = page.times()?;
             rows.clear();
+            let mut last: Option<(u32, Option<u32>)> = None;
             rows.extend(wanted.iter().filter_map(|&(row, stream)| {
-                let at = of
-                    .streams
-                    .binary_search_by_key(&stream, |(number, _)| *number);
-                Some((row, at.ok()? as u32))
+                // Rows of one stream follow each other.
+                let at = match last {
+                    Some((known, at)) if known == stream => at,
+                    _ => {
+                        let by = |(number, _): &(u32, u32)| *number;
+                        let at = of.streams.binary_search_by_key(&stream, by);
+                        at.ok().map(|at| at as u32)
+                    }
+                };
+                last = Some((stream, at));
+                Some((row, at?))
             }));
             numbering.number(page, &rows, &mut numbers, &mut values)?;
             stats.lines += rows.len() as u64;

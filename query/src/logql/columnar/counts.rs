@@ -1,6 +1,8 @@
 //! Entries counted without a look at any: what a part has counted by the minute where a
 //! minute is in one segment of the windows, and elsewhere rows by their times alone.
 
+use std::ops::Range;
+
 use kymo_storage::logs::part::{Counts, Group, LEVEL_NAME, Page, PartError, Stretch, Values};
 
 use super::plan::Counted;
@@ -171,7 +173,7 @@ impl Plan {
                     }
                     (Some(level), Counted::Entries) => {
                         of_level.fill(0);
-                        level.each(page, within, |_, level| of_level[level as usize] += 1)?;
+                        level.count(page, within, &mut of_level)?;
                         let found = of_level.iter().enumerate().filter(|(_, n)| **n > 0);
                         for (level, &n) in found {
                             pieces.push(piece(level as u32, n, estimate(n)));
@@ -235,11 +237,40 @@ impl Levels {
         Ok(of_code.map(|of_code| Levels { column, of_code }))
     }
 
+    /// Adds how many rows of a page have which level.
+    fn count(
+        &self,
+        page: &Page<'_, '_>,
+        rows: Range<usize>,
+        of_level: &mut [u64],
+    ) -> Result<(), PartError> {
+        let found = page.metadata(self.column)?;
+        let values = match &found.rows {
+            None => rows.clone(),
+            Some(of_values) => {
+                let place = |row: usize| of_values.partition_point(|&of| (of as usize) < row);
+                place(rows.start)..place(rows.end)
+            }
+        };
+        if let Some(without) = of_level.first_mut() {
+            *without += rows.len().saturating_sub(values.len()) as u64;
+        }
+        if let Values::Codes(codes) = &found.values {
+            for &code in codes.get(values).unwrap_or_default() {
+                let level = self.of_code.get(code as usize).copied().unwrap_or(0);
+                if let Some(n) = of_level.get_mut(level as usize) {
+                    *n += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Calls `each` with rows of a page and their levels.
     fn each(
         &self,
         page: &Page<'_, '_>,
-        rows: std::ops::Range<usize>,
+        rows: Range<usize>,
         mut each: impl FnMut(usize, u32),
     ) -> Result<(), PartError> {
         let found = page.metadata(self.column)?;

@@ -61,8 +61,16 @@ impl Plan {
         extractor: &Extractor,
     ) -> Plan {
         let wanted = extractor.wanted_names();
+        let looks_at_labels = |stage: &Stage| {
+            matches!(
+                stage,
+                Stage::LabelFilter(_) | Stage::Drop(_) | Stage::Keep(_)
+            )
+        };
         let is_plain = stages.iter().all(|stage| {
-            matches!(stage, Stage::LineFilter(_) | Stage::LabelFilter(_)) || parser(stage).is_some()
+            looks_at_labels(stage)
+                || matches!(stage, Stage::LineFilter(_))
+                || parser(stage).is_some()
         });
         // With other stages nothing is known of what they read.
         let names = wanted.filter(|_| is_plain);
@@ -78,18 +86,14 @@ impl Plan {
         };
         // A parser that no label is wanted of does nothing.
         let is_idle = |stage: &Stage| parser(stage).is_some() && names.as_deref() == Some(&[]);
-        let looks_at_labels = stages.iter().all(|stage| {
-            matches!(
-                stage,
-                Stage::LabelFilter(_) | Stage::Drop(_) | Stage::Keep(_)
-            ) || is_idle(stage)
-        });
+        let mut of_labels = stages.iter();
+        let of_labels = of_labels.all(|stage| looks_at_labels(stage) || is_idle(stage));
         let alike = names.as_ref().filter(|_| lines != Lines::Whole);
         Plan {
             needles: needles(extractor.pipeline()),
             conditions: conditions(stages),
             alike: alike.map(|names| Alike::new(stages, range, names, &extractor.grouping())),
-            counted: counted.filter(|_| looks_at_labels),
+            counted: counted.filter(|_| of_labels),
             lines,
             names,
         }

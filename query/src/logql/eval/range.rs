@@ -132,7 +132,8 @@ impl Evaluator<'_> {
             range: NanoRange { start_ns, end_ns },
             needles: &needles,
             lines: extractor.reads_lines(),
-            metadata: extractor.reads_metadata(),
+            // An error may be there, whatever else is looked at.
+            metadata: true,
         };
         let set = self.source.select(&selection).map_err(QueryError::from)?;
         let set: Arc<dyn LogSet> = set.into();

@@ -173,13 +173,6 @@ impl Extractor {
         self.pipeline.reads_lines() || matches!(self.number, Number::LineBytes)
     }
 
-    /// Tells whether structured metadata is looked at.
-    pub(crate) fn reads_metadata(&self) -> bool {
-        !self.pipeline.is_empty()
-            || !matches!(self.grouped, Grouped::None)
-            || matches!(self.number, Number::Label(..))
-    }
-
     /// Returns the sample of an entry, `None` where it has none.
     pub(crate) fn sample(
         &mut self,

@@ -22,7 +22,7 @@ use crate::error::QueryError;
 use crate::workers::Workers;
 
 /// Batches that may wait to be taken.
-const AHEAD: usize = 6;
+pub(crate) const AHEAD: usize = 6;
 
 /// Samples and values of a batch, about: half a megabyte.
 const BATCH_VALUES: usize = 1 << 16;

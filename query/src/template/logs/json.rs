@@ -1,7 +1,7 @@
 //! Reading JSON for `fromJson`, as Go's library does.
 //!
 //! A text is JSON as a whole or nothing. Half of a character (`\ud83d`) is U+FFFD, and a
-//! number beyond a double is nothing where it stands.
+//! number beyond a double is 0.
 //!
 //! Upstream source: `encoding/json` of Go.
 
@@ -179,10 +179,8 @@ impl Reader<'_> {
             }
         }
         let number = self.text[from..self.at].parse::<f64>().ok();
-        Ok(match number.filter(|number| number.is_finite()) {
-            Some(number) => Value::Float(number),
-            None => Value::Nil(Type::Any),
-        })
+        let number = number.filter(|number| number.is_finite());
+        Ok(Value::Float(number.unwrap_or(0.0)))
     }
 
     fn string(&mut self) -> Result<String, Stop> {
@@ -286,8 +284,10 @@ mod tests {
             shown(r#"["\ud83d\u0041","\u00e9\n\/"]"#),
             "[\u{fffd}A é\n/]"
         );
-        // A number that is too large is nothing; the rest is there.
-        assert_eq!(shown(r#"{"a":1e400,"b":-0.5E1}"#), "map[a:<nil> b:-5]");
+        assert_eq!(
+            shown(r#"{"a":1e400,"b":-0.5E1,"c":-0}"#),
+            "map[a:0 b:-5 c:-0]"
+        );
         for text in [
             "",
             "{",

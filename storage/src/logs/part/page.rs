@@ -143,11 +143,15 @@ impl<'g, 'p> Page<'g, 'p> {
             return Ok(found);
         }
         let has: Vec<bool> = (0..n_kinds as u64).map(has).collect();
-        let kinds = kinds(self)?;
         let mut rows = None;
-        let mut n = kinds.len();
-        if !kinds.iter().all(|&kind| has[kind as usize]) {
-            let with = kinds
+        let mut n = self.rows.len();
+        // Where all kinds have it there is no need to know which one a row is of.
+        let of_rows = match has.contains(&false) {
+            true => kinds(self)?,
+            false => &[],
+        };
+        if !of_rows.iter().all(|&kind| has[kind as usize]) {
+            let with = of_rows
                 .iter()
                 .enumerate()
                 .filter(|&(_, &kind)| has[kind as usize]);

@@ -252,6 +252,42 @@ proptest! {
     }
 
     #[test]
+    fn stretches_have_the_rows_of_their_times(entries in entries(), cuts in prop::collection::btree_set(0i64..40, 2..6)) {
+        let reader = write(&dir(), "a", &entries);
+        let cuts: Vec<i64> = cuts.into_iter().map(|cut| T_NS + cut * 1_000_000).collect();
+        let mut stretches = Vec::new();
+        for stream in 0..reader.streams().len() as u32 {
+            // Every second one, from one cut to in front of the next.
+            let pairs = cuts.windows(2).step_by(2);
+            stretches.extend(pairs.map(|pair| Stretch {
+                stream,
+                first_ns: pair[0],
+                last_ns: pair[1] - 1,
+            }));
+        }
+        let mut found = vec![(0, 0); stretches.len()];
+        for group in 0..reader.groups().len() {
+            let group = reader.group(group).unwrap();
+            let visit = |page: &Page<'_, '_>, rows: std::ops::Range<usize>, at: usize| {
+                let (n, bytes): &mut (usize, u32) = &mut found[at];
+                *n += rows.len();
+                *bytes += page.line_lens()?[rows].iter().sum::<u32>();
+                Ok::<(), PartError>(())
+            };
+            group.stretches(&stretches, visit).unwrap();
+        }
+        for (stretch, found) in stretches.iter().zip(found) {
+            let is_in = |entry: &&Entry| {
+                labels(entry.0) == reader.streams()[stretch.stream as usize]
+                    && (stretch.first_ns..=stretch.last_ns).contains(&entry.1)
+            };
+            let of_stretch: Vec<&Entry> = entries.iter().filter(is_in).collect();
+            let bytes: usize = of_stretch.iter().map(|entry| entry.2.len()).sum();
+            prop_assert_eq!(found, (of_stretch.len(), bytes as u32));
+        }
+    }
+
+    #[test]
     fn a_filter_takes_what_it_says(
         entries in entries(),
         streams in prop::collection::btree_set(0u32..4, 0..4),
