@@ -124,7 +124,7 @@ impl Client {
 }
 
 /// Encodes parameters for a query or a form.
-pub(crate) fn encode(params: &[(&str, &str)]) -> String {
+pub fn encode(params: &[(&str, &str)]) -> String {
     let escape = |text: &str| -> String {
         text.bytes()
             .map(|byte| match byte {

@@ -30,7 +30,7 @@ mod write;
 
 pub use alertmanager::Alertmanager;
 pub use fake::{FakeDns, FakeHttp, Reply, Request};
-pub use http::{Answer, Client};
+pub use http::{Answer, Client, encode};
 pub use loki::Loki;
 pub use peer::Peer;
 pub use relay::Relay;

@@ -151,9 +151,15 @@ pattern_ingester:
 compactor:
   retention_enabled: true
   delete_request_store: filesystem
+storage_config:
+  use_thanos_objstore: true
+  object_store: {{filesystem: {{dir: {dir}/chunks}}}}
 ruler:
   enable_api: true
   rule_path: {dir}/rules-temp
+ruler_storage:
+  backend: filesystem
+  filesystem: {{dir: {dir}/log-rules}}
 analytics:
   reporting_enabled: false
 limits_config:

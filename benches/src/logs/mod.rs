@@ -2,6 +2,7 @@
 //! other.
 
 mod bodies;
+mod found;
 pub(crate) mod lines;
 mod queries;
 mod system;
@@ -15,6 +16,7 @@ use clap::Args;
 use crate::compare::build_kymo;
 use crate::compare::report::{Row, Table, Unit};
 use bodies::Bodies;
+use found::Found;
 use lines::LineKind;
 use system::{LogSystem, RunningLogs};
 
@@ -23,6 +25,9 @@ const ASKED: usize = 5;
 
 /// How long a system may take to bring its files into their last form.
 const MERGE_LIMIT: Duration = Duration::from_secs(180);
+
+/// Share of the lines that may be lost with answers still worth a comparison.
+const MOST_LOST: f64 = 0.1;
 
 /// What to measure and with what.
 #[derive(Args)]
@@ -65,6 +70,7 @@ pub(crate) fn run(args: &LogsArgs) -> anyhow::Result<()> {
             systems.push((system, std::path::absolute(path)?));
         }
     }
+    let mut answers: Vec<Answer> = Vec::new();
     let mut table = Table::new(systems.iter().map(|(system, _)| system.name()).collect());
     for &kind in &args.kinds {
         for (system, program) in &systems {
@@ -74,13 +80,41 @@ pub(crate) fn run(args: &LogsArgs) -> anyhow::Result<()> {
                 std::fs::remove_dir_all(&dir)?;
             }
             let mut running = RunningLogs::start(*system, program, &dir)?;
-            measure(args, kind, &mut running, &mut table)
+            measure(args, kind, &mut running, &mut table, &mut answers)
                 .with_context(|| format!("measure {}", system.name()))?;
             drop(running);
             std::fs::remove_dir_all(&dir)?;
         }
     }
     println!("{}", table.markdown());
+    differing(&answers)
+}
+
+/// What a system found before it was killed.
+struct Answer {
+    query: String,
+    system: &'static str,
+    found: Found,
+}
+
+/// # Errors
+/// Two systems found different things, so that their times say nothing of each other.
+fn differing(answers: &[Answer]) -> anyhow::Result<()> {
+    let mut differ = Vec::new();
+    for (at, answer) in answers.iter().enumerate() {
+        let first = answers[..at].iter().find(|one| one.query == answer.query);
+        if let Some(first) = first
+            && !first.found.agrees(answer.found)
+        {
+            differ.push(format!(
+                "{}: {:?} from {}, {:?} from {}",
+                answer.query, first.found, first.system, answer.found, answer.system
+            ));
+        }
+    }
+    if !differ.is_empty() {
+        bail!("the answers differ:\n{}", differ.join("\n"));
+    }
     Ok(())
 }
 
@@ -89,10 +123,12 @@ fn measure(
     kind: LineKind,
     running: &mut RunningLogs,
     table: &mut Table,
+    answers: &mut Vec<Answer>,
 ) -> anyhow::Result<()> {
     let name = running.system.name();
+    let of_kind = |text: &str| format!("{}: {text}", kind.name());
     let mut set = |text: String, unit: Unit, value: f64| {
-        let text = format!("{}: {text}", kind.name());
+        let text = of_kind(&text);
         table.set(Row { text, unit }, name, value);
     };
     let before = running.cpu_seconds()?;
@@ -139,9 +175,21 @@ fn measure(
         Unit::Megabytes,
         megabytes(running.peak_rss_bytes()?),
     );
-    for query in queries::of(kind, args.lines) {
-        match ask(running, &query) {
-            Ok(took) => set(query.text.to_owned(), Unit::Milliseconds, took),
+    let queries = queries::of(kind, args.lines);
+    let mut all = Found::Nothing;
+    for query in &queries {
+        match ask(running, query) {
+            Ok((took, found)) => {
+                set(query.text.to_owned(), Unit::Milliseconds, took);
+                answers.push(Answer {
+                    query: of_kind(query.text),
+                    system: name,
+                    found,
+                });
+                if query.text == queries::ALL {
+                    all = found;
+                }
+            }
             Err(error) => eprintln!("{name}: {}: {error:#}", query.text),
         }
     }
@@ -151,13 +199,26 @@ fn measure(
         Unit::Milliseconds,
         restarted.as_secs_f64() * 1e3,
     );
+    let mut lost = 0.0;
+    if let Some(query) = queries.iter().find(|query| query.text == queries::ALL) {
+        lost = all.lost(ask(running, query)?.1);
+    }
+    set(
+        "lines lost by kill -9, %".to_owned(),
+        Unit::Plain,
+        lost * 100.0,
+    );
+    if lost > MOST_LOST {
+        eprintln!("{name}: most lines are gone, the rest is not measured");
+        return Ok(());
+    }
     set(
         "disk after merges".to_owned(),
         Unit::Megabytes,
         megabytes(merged_bytes(running)?),
     );
-    for query in queries::of(kind, args.lines) {
-        if let Ok(took) = ask(running, &query) {
+    for query in &queries {
+        if let Ok((took, _)) = ask(running, query) {
             let text = format!("{}, from disk", query.text);
             set(text, Unit::Milliseconds, took);
         }
@@ -165,9 +226,10 @@ fn measure(
     Ok(())
 }
 
-/// Returns the median time of a query in milliseconds.
-fn ask(running: &mut RunningLogs, query: &queries::Asked) -> anyhow::Result<f64> {
+/// Returns the median time of a query in milliseconds, and what it found.
+fn ask(running: &mut RunningLogs, query: &queries::Asked) -> anyhow::Result<(f64, Found)> {
     let target = running.system.target(query);
+    let mut found = Found::Nothing;
     let mut times = Vec::with_capacity(ASKED);
     for _ in 0..ASKED {
         let began = Instant::now();
@@ -177,9 +239,10 @@ fn ask(running: &mut RunningLogs, query: &queries::Asked) -> anyhow::Result<f64>
             let text = String::from_utf8_lossy(&answer.body).into_owned();
             bail!("status {}: {text}", answer.status);
         }
+        found = Found::read(query, &answer.body)?;
     }
     times.sort_by(f64::total_cmp);
-    Ok(times[ASKED / 2])
+    Ok((times[ASKED / 2], found))
 }
 
 /// Waits until the data on disk stay as they are, and returns their bytes.

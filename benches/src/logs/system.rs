@@ -41,6 +41,7 @@ limits_config:
   per_stream_rate_limit_burst: 10GB
   max_query_series: 10000
   query_timeout: 5m
+querier: {query_ingesters_within: 0}
 analytics: {reporting_enabled: false}
 ";
 

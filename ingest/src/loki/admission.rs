@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use kymo_storage::model::{LogEntry, Metadata, StreamBatch};
 
+use super::backfill;
 use super::error::PushError;
 use super::labels::{Pairs, StreamLabels, stream_labels};
 use super::level::{DETECTED_LEVEL, LevelFields, level_of};
@@ -80,6 +81,8 @@ enum Verdict {
 pub(crate) struct Admission<'a, 'r> {
     rules: &'r Rules,
     now_ns: i64,
+    /// Entries belong to streams of their own, of this shard.
+    backfill: Option<&'r str>,
     reserve: Reserve<'r>,
     /// Bytes that were asked for and are not used yet.
     reserved: usize,
@@ -95,11 +98,17 @@ impl<'a, 'r> Admission<'a, 'r> {
         Admission {
             rules,
             now_ns,
+            backfill: None,
             reserve,
             reserved: 0,
             streams: Vec::new(),
             tally: Tally::default(),
         }
+    }
+
+    /// Puts all entries into streams of a shard of what is pushed late.
+    pub(super) fn backfill(&mut self, shard: &'r str) {
+        self.backfill = Some(shard);
     }
 
     pub(crate) fn now_ns(&self) -> i64 {
@@ -122,20 +131,24 @@ impl<'a, 'r> Admission<'a, 'r> {
     /// Opens a stream that has about so many entries. Names of its labels were checked.
     ///
     /// # Errors
-    /// There is no memory for it.
+    /// There is no memory for it, or it has labels that only Loki gives.
     pub(crate) fn stream(
         &mut self,
         pairs: &mut Pairs<'_>,
         n_entries: usize,
     ) -> Result<StreamId, PushError> {
         let limits = &self.rules.limits;
+        backfill::check_labels(pairs)?;
+        if let Some(shard) = self.backfill {
+            backfill::add_labels(pairs, shard);
+        }
         let StreamLabels { labels, duplicate } =
             stream_labels(pairs, &limits.discover_service_name);
         let shown = || labels.to_string();
         let verdict = match duplicate {
-            Some(name) => Err(Refusal {
+            Some((name, shown)) => Err(Refusal {
                 reason: Reason::DuplicateLabelNames,
-                text: format!("stream '{labels}' has duplicate label name: '{name}'"),
+                text: format!("stream '{shown}' has duplicate label name: '{name}'"),
             }),
             None => limits
                 .check_labels(&labels, &shown)

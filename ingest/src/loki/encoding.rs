@@ -58,10 +58,19 @@ pub(super) fn unpack(
         Encoding::Identity => return Ok(body.to_vec()),
         Encoding::Snappy => return unsnap(body, limit_bytes, reserve),
         Encoding::Gzip => {
+            // Its head has ten bytes.
+            match body.len() {
+                0 => return Err(PushError::Packed("EOF".to_owned())),
+                1..10 => return Err(PushError::Packed("unexpected EOF".to_owned())),
+                _ => {}
+            }
             if !body.starts_with(&[0x1f, 0x8b]) {
                 return Err(PushError::Packed("gzip: invalid header".to_owned()));
             }
             read_all(&mut MultiGzDecoder::new(body), limit_bytes, reserve)
+        }
+        Encoding::Deflate if body.is_empty() => {
+            return Err(PushError::Packed("EOF".to_owned()));
         }
         Encoding::Deflate => read_all(&mut DeflateDecoder::new(body), limit_bytes, reserve),
         Encoding::Lz4 => {

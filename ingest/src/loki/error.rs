@@ -1,6 +1,5 @@
 //! Why a push is not stored, or not all of it. The texts are Loki's where it has one.
 
-use super::scan::JsonError;
 use crate::otlp;
 use crate::wire::WireError;
 
@@ -31,16 +30,19 @@ pub enum PushError {
     #[error("{0}")]
     Wire(#[from] WireError),
     /// The body is not the JSON it should be.
-    #[error("{what}: {error}, error found in #{offset} byte of ...|{near}|...")]
+    #[error(
+        "{told}, error found in #{offset} byte of ...|{near}|..., \
+         bigger context ...|{around}|..."
+    )]
     Json {
-        /// What was read.
-        what: &'static str,
-        /// What is wrong.
-        error: JsonError,
-        /// The byte it is at.
+        /// What was read, and what is wrong.
+        told: String,
+        /// The byte of `near` it is at.
         offset: usize,
         /// What stands there.
         near: String,
+        /// And around it.
+        around: String,
     },
     /// A line of JSON lines is not what it should be; those before it are not stored.
     #[error("line {line}: {text}")]

@@ -16,7 +16,7 @@ use kymo_storage::model::Metadata;
 use super::admission::{Admission, StreamId};
 use super::error::PushError;
 use super::scan::{self, JsonError, Value};
-use super::{labels, metadata};
+use super::{json_error, labels, metadata};
 
 /// Hands the streams and entries of the JSON in `bytes` to `admission`. `scratch` is at
 /// least as long. What stands behind the request is not looked at.
@@ -73,14 +73,7 @@ struct Body<'a> {
 impl<'a> Body<'a> {
     #[cold]
     fn error(&self, error: JsonError) -> PushError {
-        let at = self.at.min(self.bytes.len());
-        let near = &self.bytes[at.saturating_sub(10)..self.bytes.len().min(at + 10)];
-        PushError::Json {
-            what: "loghttp.PushRequest.Streams: []loghttp.LogProtoStream: unmarshalerDecoder",
-            error,
-            offset: at,
-            near: String::from_utf8_lossy(near).into_owned(),
-        }
+        json_error::explain(self.bytes, self.at, error)
     }
 
     /// Moves to the next byte that is no blank and returns it.
@@ -275,7 +268,7 @@ impl<'a> Body<'a> {
                 None => pairs.push((name, value)),
             }
         }
-        labels::check_names(&pairs).map_err(PushError::Labels)?;
+        let mut pairs = labels::named(pairs).map_err(PushError::Labels)?;
         Ok(admission.stream(&mut pairs, 0)?)
     }
 
@@ -290,7 +283,9 @@ impl<'a> Body<'a> {
         if self.null() {
             return Ok(());
         }
-        self.expect(b'[', JsonError::Array)?;
+        if !self.take(b'[') {
+            return Err(self.no_entries(JsonError::Unknown).into());
+        }
         let mut first = true;
         while self.element(std::mem::take(&mut first))? {
             if self.peek() == Some(b'n') && self.null() {
@@ -306,12 +301,18 @@ impl<'a> Body<'a> {
 
     #[inline]
     fn entry(&mut self, id: StreamId, admission: &mut Admission<'a, '_>) -> Result<(), Failure> {
-        self.expect(b'[', JsonError::Array)?;
+        if !self.take(b'[') {
+            return Err(self.no_entries(JsonError::Scalar).into());
+        }
         let (mut t_ns, mut line, mut all) = (0, &[][..], Metadata::new());
         let mut n_read = 0;
         while self.element(n_read == 0)? {
             match n_read {
-                0 => t_ns = scan::integer(self.string()?)?,
+                // Whatever is wrong with it, it is no number.
+                0 => {
+                    let text = self.string().map_err(|_| JsonError::Scalar)?;
+                    t_ns = scan::integer(text).map_err(|_| JsonError::Scalar)?;
+                }
                 1 => line = self.string()?,
                 2 => all = self.metadata(admission)?,
                 _ => {
@@ -321,6 +322,16 @@ impl<'a> Body<'a> {
             n_read += 1;
         }
         Ok(admission.entry(id, t_ns, Cow::Borrowed(line), all)?)
+    }
+
+    /// Returns the reason for something in the place of a list of entries, or of an entry;
+    /// `of_object` where it is an object.
+    fn no_entries(&mut self, of_object: JsonError) -> JsonError {
+        match self.peek() {
+            Some(b'{') => of_object,
+            Some(b't' | b'f') => JsonError::Unknown,
+            _ => JsonError::Malformed,
+        }
     }
 
     fn metadata(&mut self, admission: &mut Admission<'a, '_>) -> Result<Metadata<'a>, Failure> {

@@ -4,13 +4,18 @@ use std::borrow::Cow;
 
 use kymo_storage::compat::name::is_legacy_label_name;
 use kymo_storage::compat::quote;
-use kymo_storage::model::{Labels, METRIC_NAME};
+use kymo_storage::model::Labels;
+
+use super::label_text;
 
 /// The label that says which service a stream is of.
 pub(crate) const SERVICE_NAME: &str = "service_name";
 
 /// Its value where nothing names the service.
 const UNKNOWN_SERVICE: &str = "unknown_service";
+
+/// Labels of streams that a Loki makes of others; they are of no service.
+const INTERNAL: [&str; 2] = ["__aggregated_metric__", "__pattern__"];
 
 /// Bytes of the labels of a stream that are read.
 const MAX_TEXT_BYTES: usize = 1 << 24;
@@ -23,8 +28,8 @@ pub(crate) type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 pub(crate) struct StreamLabels {
     /// In order of names, without empty values, with `service_name` where it is added.
     pub(crate) labels: Labels,
-    /// A name that comes twice.
-    pub(crate) duplicate: Option<String>,
+    /// A name that comes twice, and all labels as they came.
+    pub(crate) duplicate: Option<(String, String)>,
 }
 
 /// Puts pairs in order, leaves empty values out and adds `service_name` from the first of
@@ -32,14 +37,18 @@ pub(crate) struct StreamLabels {
 pub(crate) fn stream_labels(pairs: &mut Pairs<'_>, service_labels: &[String]) -> StreamLabels {
     pairs.retain(|(_, value)| !value.is_empty());
     let has = |name: &str| pairs.iter().find(|(one, _)| one == name);
-    if !service_labels.is_empty() && has(SERVICE_NAME).is_none() {
+    let is_internal = INTERNAL.iter().any(|name| has(name).is_some());
+    if !service_labels.is_empty() && has(SERVICE_NAME).is_none() && !is_internal {
         let named = service_labels.iter().find_map(|name| has(name));
         let service = named.map_or(UNKNOWN_SERVICE.into(), |(_, value)| value.clone());
         pairs.push((SERVICE_NAME.into(), service));
     }
     pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
     let twice = pairs.windows(2).find(|two| two[0].0 == two[1].0);
-    let duplicate = twice.map(|two| two[0].0.clone().into_owned());
+    let twice = twice.map(|two| &two[0]);
+    // A name of nothing is never the first one.
+    let twice = twice.or_else(|| pairs.first().filter(|(name, _)| name.is_empty()));
+    let duplicate = twice.map(|(name, _)| (name.clone().into_owned(), shown(pairs)));
     if duplicate.is_some() {
         pairs.dedup_by(|later, first| later.0 == first.0);
     }
@@ -50,35 +59,46 @@ pub(crate) fn stream_labels(pairs: &mut Pairs<'_>, service_labels: &[String]) ->
     }
 }
 
-/// Checks the names of labels that did not come as text.
+/// Writes labels as a set of them is written.
+fn shown(pairs: &Pairs<'_>) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        text.push_str(if text.is_empty() { "{" } else { ", " });
+        match is_legacy_label_name(name) {
+            true => text.push_str(name),
+            false => quote::push_quoted(&mut text, name),
+        }
+        text.push('=');
+        quote::push_quoted(&mut text, value);
+    }
+    text.push('}');
+    text
+}
+
+/// Returns labels that did not come as text, with names that a text may have.
 ///
 /// # Errors
-/// What is wrong, as in a text.
-pub(crate) fn check_names(pairs: &Pairs<'_>) -> Result<(), String> {
-    let bad = pairs.iter().find(|(name, _)| !is_legacy_label_name(name));
-    let Some((name, _)) = bad else {
-        return Ok(());
-    };
-    let name_char = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let at = name.find(|c| !name_char(c)).unwrap_or(0);
-    Err(match name.chars().nth(at) {
-        Some(c) => format!(
-            "parse error: unexpected character inside braces: {} in the label name {}",
-            quote_char(c),
-            quote::quote(name)
-        ),
-        None => "parse error: a label name is empty".to_owned(),
-    })
-}
-
-fn quote_char(c: char) -> String {
-    match c {
-        '\'' => "'\\''".to_owned(),
-        c => format!("'{c}'"),
+/// What is wrong, as if they were written as text.
+pub(crate) fn named(pairs: Pairs<'_>) -> Result<Pairs<'_>, String> {
+    if pairs.iter().all(|(name, _)| is_legacy_label_name(name)) {
+        return Ok(pairs);
     }
+    let mut sorted = pairs;
+    sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let mut text = String::new();
+    for (name, value) in &sorted {
+        text.push_str(if text.is_empty() { "{" } else { ", " });
+        text.push_str(name);
+        text.push('=');
+        quote::push_quoted(&mut text, value);
+    }
+    text.push('}');
+    let read = label_text::read(&text)?.into_iter();
+    let owned = read.map(|(name, value)| (name.into_owned().into(), value.into_owned().into()));
+    Ok(owned.collect())
 }
 
-/// Reads labels as in `{app="auth", env="prod"}`. A metric's name may stand in front.
+/// Reads labels as in `{app="auth", env="prod"}`.
 ///
 /// # Errors
 /// Where it is none, and why.
@@ -87,32 +107,26 @@ pub(crate) fn parse(text: &str) -> Result<Pairs<'_>, String> {
         let size = text.len() >> 20;
         return Err(format!("labels size {size} MiB exceeds limit of 16"));
     }
+    match usual(text) {
+        Some(pairs) => Ok(pairs),
+        None => label_text::read(text),
+    }
+}
+
+/// Reads the form in which senders write; `None` is for all others, wrong ones too.
+fn usual(text: &str) -> Option<Pairs<'_>> {
     let mut text = Text { text, at: 0 };
     let mut pairs = Pairs::new();
-    if let Some(name) = text.name() {
-        pairs.push((METRIC_NAME.into(), name.into()));
-    }
-    if text.peek().is_none() && !pairs.is_empty() {
-        return Ok(pairs);
-    }
-    text.expect('{', "\"{\"")?;
-    loop {
-        if text.take('}') {
-            break;
-        }
-        let Some(name) = text.name() else {
-            return Err(text.unexpected("identifier or \"}\""));
-        };
-        text.expect('=', "\"=\"")?;
+    text.take('{').then_some(())?;
+    while !text.take('}') {
+        let name = text.name()?;
+        text.take('=').then_some(())?;
         pairs.push((name.into(), text.string()?));
         if !text.take(',') && text.peek() != Some('}') {
-            return Err(text.unexpected("\",\" or \"}\""));
+            return None;
         }
     }
-    match text.peek() {
-        None => Ok(pairs),
-        Some(_) => Err(text.unexpected("end of input")),
-    }
+    text.peek().is_none().then_some(pairs)
 }
 
 struct Text<'a> {
@@ -137,13 +151,6 @@ impl<'a> Text<'a> {
         found
     }
 
-    fn expect(&mut self, wanted: char, called: &str) -> Result<(), String> {
-        match self.take(wanted) {
-            true => Ok(()),
-            false => Err(self.unexpected(called)),
-        }
-    }
-
     fn name(&mut self) -> Option<&'a str> {
         self.peek()?;
         let rest = &self.text[self.at..];
@@ -157,9 +164,10 @@ impl<'a> Text<'a> {
         Some(name)
     }
 
-    fn string(&mut self) -> Result<Cow<'a, str>, String> {
+    /// Reads a text in double quotes, or one without anything to undo.
+    fn string(&mut self) -> Option<Cow<'a, str>> {
         let Some(quote @ ('"' | '\'' | '`')) = self.peek() else {
-            return Err(self.unexpected("string"));
+            return None;
         };
         let rest = &self.text[self.at..];
         let mut escaped = false;
@@ -167,44 +175,18 @@ impl<'a> Text<'a> {
             let ends = byte == quote as u8 && !escaped;
             escaped = byte == b'\\' && !escaped && quote != '`';
             ends
-        });
-        let Some(end) = end else {
-            return Err(self.error(format_args!("unterminated quoted string")));
-        };
+        })?;
         let literal = &rest[..end + 2];
         let inner = &literal[1..=end];
         let value = match inner.contains(['\\', '\n']) && quote != '`' {
             false => inner.into(),
             true => {
-                let value = quote::unquote(literal);
-                let value = value.map_err(|error| self.error(format_args!("{error}")))?;
+                let value = quote::unquote(literal).ok()?;
                 String::from_utf8_lossy(&value).into_owned().into()
             }
         };
         self.at += literal.len();
-        Ok(value)
-    }
-
-    fn unexpected(&mut self, expected: &str) -> String {
-        match self.peek() {
-            None => self.error(format_args!(
-                "unexpected end of input in label set, expected {expected}"
-            )),
-            Some(c @ ('{' | '}' | '=' | ',' | '"' | '\'' | '`')) => self.error(format_args!(
-                "unexpected \"{c}\" in label set, expected {expected}"
-            )),
-            Some(c) if c.is_ascii_alphanumeric() || c == '_' => self.error(format_args!(
-                "unexpected identifier in label set, expected {expected}"
-            )),
-            Some(c) => self.error(format_args!(
-                "unexpected character inside braces: {}",
-                quote_char(c)
-            )),
-        }
-    }
-
-    fn error(&self, what: std::fmt::Arguments<'_>) -> String {
-        format!("1:{}: parse error: {what}", self.at + 1)
+        Some(value)
     }
 }
 
@@ -243,6 +225,8 @@ mod tests {
             of(r#"{a="q\"\\é\n"}"#).unwrap(),
             r#"{a="q\"\\é\n", service_name="unknown_service"}"#
         );
+        let internal = r#"{__pattern__="1"}"#;
+        assert_eq!(of(internal).unwrap(), internal);
         let mut pairs = parse(r#"{a="1"}"#).unwrap();
         assert_eq!(
             stream_labels(&mut pairs, &[]).labels.to_string(),
@@ -254,38 +238,42 @@ mod tests {
     fn what_comes_twice_is_named() {
         let mut pairs = parse(r#"{b="1", a="1", b="2"}"#).unwrap();
         let labels = stream_labels(&mut pairs, &[]);
-        assert_eq!(labels.duplicate.as_deref(), Some("b"));
+        let shown = r#"{a="1", b="1", b="2"}"#;
+        assert_eq!(labels.duplicate, Some(("b".to_owned(), shown.to_owned())));
         assert_eq!(labels.labels.to_string(), r#"{a="1", b="1"}"#);
     }
 
     #[test]
-    fn mistakes_are_placed() {
-        let error = |text| of(text).unwrap_err();
+    fn an_empty_name_is_one_that_comes_twice() {
+        let mut pairs = parse(r#"{""="1"}"#).unwrap();
+        let found = stream_labels(&mut pairs, &[]).duplicate;
+        assert_eq!(found, Some((String::new(), r#"{""="1"}"#.to_owned())));
+    }
+
+    #[test]
+    fn labels_of_a_map_are_judged_as_text() {
+        let of = |pairs: &[(&'static str, &'static str)]| {
+            named(pairs.iter().map(|&(n, v)| (n.into(), v.into())).collect())
+        };
+        let error = |pairs| of(pairs).unwrap_err();
         assert_eq!(
-            error(r#"{a-b="1"}"#),
+            error(&[("b", "1"), ("a-b", "x\"y")]),
             "1:3: parse error: unexpected character inside braces: '-'"
         );
         assert_eq!(
-            error(r#"{="1"}"#),
-            "1:2: parse error: unexpected \"=\" in label set, expected identifier or \"}\""
+            error(&[("a b", "1")]),
+            "1:4: parse error: unexpected identifier \"b\" in label set, expected \"=\""
         );
         assert_eq!(
-            error(r#"{a="1"#),
-            "1:4: parse error: unterminated quoted string"
+            error(&[("", "1")]),
+            "1:2: parse error: unexpected \"=\" in label set, expected identifier or \"}\""
         );
-        assert!(error(r#"{a=1}"#).contains("expected string"));
-        assert!(error(r#"{a="1" b="2"}"#).contains("expected \",\" or \"}\""));
-        assert!(error(r#"{a="1"}x"#).contains("end of input"));
-        assert!(error("").contains("expected \"{\""));
-        assert!(error(r#"{a="\q"}"#).starts_with("1:4: parse error: "));
-        assert!(
-            check_names(&vec![("a-b".into(), "1".into())])
-                .unwrap_err()
-                .contains("'-'")
+        let same = of(&[("b", "1"), ("a", "")]).unwrap();
+        assert_eq!(
+            same,
+            [("b".into(), "1".into()), ("a".into(), "".into())]
+                as [(Cow<'_, str>, Cow<'_, str>); 2]
         );
-        assert!(check_names(&vec![("".into(), "1".into())]).is_err());
-        assert!(check_names(&vec![("1a".into(), "1".into())]).is_err());
-        assert!(check_names(&vec![("_a1".into(), "1".into())]).is_ok());
     }
 
     proptest! {

@@ -268,8 +268,8 @@ impl<'a> LineReader<'a, '_> {
             .label_names
             .iter()
             .map(|name| Cow::Borrowed(name.as_str()));
-        let mut pairs: Pairs<'_> = names.zip(self.stream_values.iter().cloned()).collect();
-        labels::check_names(&pairs).map_err(PushError::Labels)?;
+        let pairs: Pairs<'_> = names.zip(self.stream_values.iter().cloned()).collect();
+        let mut pairs = labels::named(pairs).map_err(PushError::Labels)?;
         let id = admission.stream(&mut pairs, 0)?;
         self.streams.insert(self.key.clone(), id);
         Ok(id)

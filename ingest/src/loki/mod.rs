@@ -13,14 +13,18 @@
 //! two names.
 
 mod admission;
+mod backfill;
 mod encoding;
 mod error;
 mod json;
+mod json_error;
+mod label_text;
 mod labels;
 mod level;
 mod limits;
 mod lines;
 mod logfmt;
+mod media_type;
 mod metadata;
 mod own;
 mod protobuf;
@@ -32,6 +36,7 @@ mod time;
 
 pub(crate) use admission::{Admission, StreamId};
 pub use admission::{Admitted, Rules};
+pub use backfill::backfill_shard;
 pub use encoding::Encoding;
 pub use error::PushError;
 pub(crate) use labels::Pairs;

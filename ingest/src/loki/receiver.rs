@@ -14,7 +14,7 @@ use super::error::PushError;
 use super::limits::{Limits, Reason, Refusal, TENANT};
 use super::lines::LineFields;
 use super::tally::{Discarded, Tally};
-use super::{json, lines, metadata, protobuf};
+use super::{json, lines, media_type, metadata, protobuf, stored};
 use crate::otlp;
 use crate::unpack::Reserve;
 
@@ -35,11 +35,15 @@ pub enum Format<'f> {
 
 impl Format<'_> {
     /// Returns the format that a Content-Type names: what is not JSON is protobuf.
-    pub fn from_content_type(content_type: Option<&str>) -> Format<'static> {
-        let named = content_type.and_then(|text| text.split(';').next());
-        match named.map(str::trim) {
-            Some(name) if name.eq_ignore_ascii_case("application/json") => Format::Json,
-            _ => Format::Protobuf,
+    ///
+    /// # Errors
+    /// There is none, or it is none.
+    pub fn from_content_type(content_type: Option<&str>) -> Result<Format<'static>, PushError> {
+        let kind = media_type::media_type(content_type.unwrap_or(""));
+        match kind {
+            Ok(kind) if kind == "application/json" => Ok(Format::Json),
+            Ok(_) => Ok(Format::Protobuf),
+            Err(wrong) => Err(PushError::Parameter(wrong.to_owned())),
         }
     }
 }
@@ -142,14 +146,36 @@ impl Receiver {
     /// Nothing of it is to be stored, and why.
     pub fn admit<'a>(
         &self,
-        (format, encoding): (Format<'_>, Encoding),
+        form: (Format<'_>, Encoding),
         body: &'a [u8],
         buffers: &'a mut Buffers,
         reserve: Reserve<'_>,
         now_ns: i64,
     ) -> Result<Admitted<'a>, PushError> {
-        let rules = self.rules.load();
-        let form = (format, encoding);
+        self.admit_backfill(form, None, body, buffers, reserve, now_ns)
+    }
+
+    /// The same for entries of any age, in streams of a shard, where one is named.
+    ///
+    /// # Errors
+    /// As of [`Receiver::admit`].
+    pub fn admit_backfill<'a>(
+        &self,
+        (format, encoding): (Format<'_>, Encoding),
+        shard: Option<&str>,
+        body: &'a [u8],
+        buffers: &'a mut Buffers,
+        reserve: Reserve<'_>,
+        now_ns: i64,
+    ) -> Result<Admitted<'a>, PushError> {
+        let mut rules = self.rules.load_full();
+        if shard.is_some() {
+            rules = Arc::new(Rules::new(Limits {
+                reject_old_samples: false,
+                ..rules.limits().clone()
+            }));
+        }
+        let form = (format, encoding, shard);
         let admitted = read(
             &rules,
             form,
@@ -227,10 +253,13 @@ impl Receiver {
                 return true;
             }
             let reason = Reason::StreamRateLimit;
-            let stream = batch.labels.to_string();
-            let text = format!(
-                "Per stream rate limit exceeded (limit: {rate}B/sec) while attempting to ingest for stream '{stream}' totaling {bytes}B, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased"
-            );
+            let text = stored::told_of_all(batch, |entry| {
+                let stream = &batch.labels;
+                let bytes = entry.line.len() + metadata::size(&entry.metadata).1;
+                format!(
+                    "Per stream rate limit exceeded (limit: {rate}B/sec) while attempting to ingest for stream '{stream}' totaling {bytes}B, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased"
+                )
+            });
             tally.refuse(&Refusal { reason, text }, batch.entries.len() as u64, bytes);
             tally.withdraw(batch.entries.len() as u64, bytes as u64);
             false
@@ -313,14 +342,14 @@ pub fn admit_json<'a>(
     buffers: &'a mut Buffers,
     now_ns: i64,
 ) -> Result<Admitted<'a>, PushError> {
-    let form = (Format::Json, Encoding::Identity);
+    let form = (Format::Json, Encoding::Identity, None);
     let limits = BodyLimits::default();
     read(rules, form, body, buffers, limits, &mut |_| true, now_ns)
 }
 
 fn read<'a>(
     rules: &Rules,
-    (format, encoding): (Format<'_>, Encoding),
+    (format, encoding, shard): (Format<'_>, Encoding, Option<&str>),
     body: &'a [u8],
     buffers: &'a mut Buffers,
     limits: BodyLimits,
@@ -359,6 +388,9 @@ fn read<'a>(
         scratch.resize(body.len(), 0);
     }
     let mut admission = Admission::new(rules, now_ns, reserve);
+    if let Some(shard) = shard {
+        admission.backfill(shard);
+    }
     match format {
         Format::Protobuf => protobuf::read(body, &mut admission)?,
         Format::Json => json::read(body, scratch, &mut admission)?,
@@ -368,7 +400,12 @@ fn read<'a>(
             otlp::logs::read(body, scratch, settings, &mut admission)?;
         }
     }
-    Ok(admission.finish())
+    let mut admitted = admission.finish();
+    if matches!(format, Format::OtlpProtobuf | Format::OtlpJson) {
+        // A resource without records is nothing that was pushed.
+        admitted.has_streams = admitted.tally.lines > 0;
+    }
+    Ok(admitted)
 }
 
 /// Bytes that may come, refilled as time goes.

@@ -14,6 +14,7 @@ use crate::logql::ast::{
     Expr, LabelFilter, LabelFormat, LineFilter, LineOp, LineOperand, MetricExpr, Stage,
 };
 use crate::logql::error::ParseError;
+use crate::logql::pipeline::needed;
 use crate::logql::{path, pattern};
 use crate::syntax::deep::grow;
 use crate::template::{Functions, Template};
@@ -85,7 +86,8 @@ pub(crate) fn check_stages(expr: &Expr) -> Result<(), ParseError> {
 
 fn check_metric(expr: &MetricExpr) -> Result<(), ParseError> {
     grow(|| match expr {
-        MetricExpr::Range(range) => check_pipeline(&range.log.stages),
+        // What is not run need not be one that can be built.
+        MetricExpr::Range(range) => check_pipeline(&needed(&range.log.stages, range.op)),
         MetricExpr::Vector(vector) => check_metric(&vector.inner),
         MetricExpr::LabelReplace(replace) => check_metric(&replace.inner),
         MetricExpr::Binary(binary) => {

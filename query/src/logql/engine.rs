@@ -185,6 +185,7 @@ impl LogEngine {
                     query,
                     options,
                     cancel,
+                    workers: self.options.workers.as_ref(),
                     stats: LogStats::default(),
                     budget: self.budget(),
                 };

@@ -15,14 +15,17 @@ use kymo_storage::model::{Labels, NanoRange};
 
 use super::LogQlError;
 use super::ast::LogExpr;
+use super::candidates::{Candidate, Candidates, EntryGroups, Rest};
 use super::columnar::Plan;
 use super::engine::{Direction, LogQueryOptions, LogRangeQuery};
 use super::label_set::LabelSet;
 use super::pipeline::{LineLabels, Pipeline};
-use super::source::{EntryBatch, LogGroup, LogSelection, LogSource};
+use super::source::{LogGroup, LogSelection, LogSource};
 use super::value::{LogLine, LogStats, LogStream, LogValue};
 use crate::error::QueryError;
 use crate::limits::{Budget, Cancel};
+use crate::promql::eval::batches::{AHEAD, for_each_group};
+use crate::workers::Workers;
 
 /// Place of an entry in the order of the answer: smaller ones come first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,9 +38,6 @@ struct Key {
     arrival: (u32, u64),
 }
 
-/// Time of an entry, and stream and arrival.
-type Place = (i64, (u32, u64));
-
 /// Labels of entries with their text.
 type Known = (Arc<LineLabels>, Arc<str>);
 
@@ -47,6 +47,8 @@ pub(super) struct EntryQuery<'q> {
     pub(super) query: &'q LogRangeQuery,
     pub(super) options: &'q LogQueryOptions,
     pub(super) cancel: &'q Cancel,
+    /// Threads that may help.
+    pub(super) workers: Option<&'q Arc<dyn Workers>>,
     pub(super) stats: LogStats,
     pub(super) budget: Budget,
 }
@@ -58,15 +60,35 @@ struct Found {
     labels: HashMap<LineLabels, Known>,
 }
 
+/// The answer, as far as it is known.
+struct Answer {
+    found: Found,
+    /// What no entry can come before any more.
+    kept: Vec<(Key, LogLine)>,
+    thinning: Thinning,
+}
+
+/// Why no more groups are read.
+enum Stop {
+    /// The answer is certain.
+    Decided,
+    Failed(LogQlError),
+}
+
+impl From<QueryError> for Stop {
+    fn from(error: QueryError) -> Stop {
+        Stop::Failed(error.into())
+    }
+}
+
 impl EntryQuery<'_> {
     /// Runs the query.
     pub(super) fn run(&mut self, expr: &LogExpr) -> Result<LogValue, LogQlError> {
         let LogRangeQuery {
             start_ns, end_ns, ..
         } = *self.query;
-        let mut pipeline = Pipeline::new(expr)?.with_now(self.options.now_ns);
+        let pipeline = Pipeline::new(expr)?.with_now(self.options.now_ns);
         let needles = pipeline.needles();
-        let plan = Plan::of_entries(&expr.stages, &pipeline);
         let selection = LogSelection {
             needles: &needles,
             ..LogSelection::new(&expr.matchers, NanoRange { start_ns, end_ns })
@@ -74,48 +96,86 @@ impl EntryQuery<'_> {
         let set = self.source.select(&selection).map_err(QueryError::from)?;
         let set_bytes = set.memory_bytes();
         self.budget.hold_bytes(set_bytes)?;
-        let ranks = ranks(set.streams());
-        let order = self.group_order(set.groups());
-        let mut found = Found {
-            entries: BTreeMap::new(),
-            labels: HashMap::new(),
+        let groups = Arc::new(EntryGroups {
+            plan: Plan::of_entries(&expr.stages, &pipeline),
+            ranks: ranks(set.streams()),
+            order: self.group_order(set.groups()),
+            // Of what is thinned out later any number may be needed.
+            limit: match self.query.interval_ns > 0 {
+                true => usize::MAX,
+                false => self.query.limit,
+            },
+            is_backward: self.is_backward(),
+            cancel: self.cancel.clone(),
+            set: set.into(),
+            pipeline,
+        });
+        let mut answer = Answer {
+            found: Found {
+                entries: BTreeMap::new(),
+                labels: HashMap::new(),
+            },
+            kept: Vec::new(),
+            thinning: Thinning::new(self.query),
         };
-        let mut kept: Vec<(Key, LogLine)> = Vec::new();
-        let mut thinning = Thinning::new(self.query);
-        let mut batch = EntryBatch::default();
-        for (at, group) in order.iter().enumerate() {
-            if kept.len() >= self.query.limit || self.is_decided(&found, &set.groups()[*group]) {
-                break;
-            }
-            self.cancel.check("query execution")?;
-            if !plan.read_columns(&*set, *group, &mut batch) {
-                set.read(*group, &mut batch).map_err(QueryError::from)?;
-            }
-            self.budget.touch_bytes(batch.memory_bytes())?;
-            let streams = (set.streams(), ranks.as_slice());
-            self.take(&mut pipeline, &batch, *group, streams, &mut found)?;
-            if self.query.interval_ns > 0 {
-                // What no later group can come before is final.
-                let next = order.get(at + 1).map(|next| &set.groups()[*next]);
-                self.settle(&mut found, next, &mut thinning, &mut kept);
-            }
+        match self.read(&groups, &mut answer) {
+            Ok(()) | Err(Stop::Decided) => {}
+            Err(Stop::Failed(error)) => return Err(error),
         }
-        self.settle(&mut found, None, &mut thinning, &mut kept);
+        self.settle(&mut answer, None);
         self.budget.release_bytes(set_bytes);
-        self.stats.entries = kept.len() as u64;
-        Ok(LogValue::Streams(self.streams(kept)))
+        self.stats.entries = answer.kept.len() as u64;
+        Ok(LogValue::Streams(self.streams(answer.kept)))
+    }
+
+    /// Reads groups until the answer is certain. The first one may be enough, and nobody is
+    /// asked to help with it.
+    fn read(&mut self, groups: &Arc<EntryGroups>, answer: &mut Answer) -> Result<(), Stop> {
+        self.check(groups, 0, answer)?;
+        if groups.order.is_empty() {
+            return Ok(());
+        }
+        let mut buffers = groups.buffers();
+        let first = groups.make(0, &mut buffers)?;
+        drop(buffers);
+        self.take(groups, 0, first, answer)?;
+        let rest = Rest {
+            groups: Arc::clone(groups),
+            from: 1,
+        };
+        let n = groups.order.len() - 1;
+        // What is thinned out later is not bounded by the limit.
+        let mut workers = self.workers.filter(|_| self.query.interval_ns <= 0);
+        let before = self.budget.held();
+        let waiting = waiting_bytes(groups.set.groups(), groups.limit);
+        if workers.is_some() && self.budget.hold_bytes(waiting).is_err() {
+            // What waits needs memory, and the query can do without.
+            self.budget.reset_to(before);
+            workers = None;
+        }
+        let is_held = workers.is_some();
+        let read = for_each_group(Arc::new(rest), n, workers, |(at, candidates)| {
+            self.take(groups, at, candidates, answer)
+        });
+        if is_held {
+            self.budget.release_bytes(waiting);
+        }
+        read
+    }
+
+    /// Stops where no entry of the groups from `at` on can be in the answer.
+    fn check(&self, groups: &EntryGroups, at: usize, answer: &Answer) -> Result<(), Stop> {
+        let next = groups.order.get(at);
+        let next = next.and_then(|next| groups.set.groups().get(*next));
+        let is_decided = next.is_some_and(|next| self.is_decided(&answer.found, next));
+        match answer.kept.len() >= self.query.limit || is_decided {
+            true => Err(Stop::Decided),
+            false => Ok(()),
+        }
     }
 
     fn is_backward(&self) -> bool {
         self.query.direction == Direction::Backward
-    }
-
-    /// Returns time, stream and arrival of an entry as they count in its place.
-    fn place(&self, t_ns: i64, rank: u32, arrival: u64) -> Place {
-        match self.is_backward() {
-            true => (!t_ns, (!rank, !arrival)),
-            false => (t_ns, (rank, arrival)),
-        }
     }
 
     /// Returns the groups from the wanted end of time.
@@ -143,48 +203,29 @@ impl EntryQuery<'_> {
         is_full && last.is_none_or(|(key, _)| self.first_of(group) > key.time)
     }
 
-    /// Runs the entries of a group through the stages, those that come first in the answer
-    /// first.
+    /// Takes what the group has that is at `at` of the order.
     fn take(
         &mut self,
-        pipeline: &mut Pipeline,
-        batch: &EntryBatch,
-        group: usize,
-        (streams, ranks): (&[Labels], &[u32]),
-        found: &mut Found,
-    ) -> Result<(), LogQlError> {
-        let mut places: Vec<(Place, usize)> = Vec::with_capacity(batch.len());
-        for (index, entry) in batch.iter().enumerate() {
-            let rank = ranks
-                .get(entry.stream as usize)
-                .copied()
-                .unwrap_or(u32::MAX);
-            let arrival = ((group as u64) << 32) | index as u64;
-            places.push((self.place(entry.t_ns, rank, arrival), index));
-        }
-        if !places.is_sorted() {
-            places.sort_unstable();
-        }
+        groups: &EntryGroups,
+        at: usize,
+        candidates: Candidates,
+        answer: &mut Answer,
+    ) -> Result<(), Stop> {
+        self.budget.touch_bytes(candidates.bytes)?;
+        self.stats.add(&candidates.stats);
         let is_bounded = self.query.interval_ns <= 0;
-        for ((time, arrival), index) in places {
+        let found = &mut answer.found;
+        for candidate in candidates.found {
+            let (time, arrival) = candidate.place;
             let is_full = is_bounded && found.entries.len() >= self.query.limit;
             let last = found.entries.last_key_value();
             if is_full && last.is_none_or(|(last, _)| last.time < time) {
                 break;
             }
-            let entry = batch.entry(index);
-            self.stats.count(&entry);
-            let stream = entry.stream as usize;
-            let Some(labels) = streams.get(stream) else {
-                continue;
-            };
-            let line = pipeline.run(stream, labels, entry.t_ns, entry.line, entry.metadata);
-            let Some(line) = line.map(<[u8]>::to_vec) else {
-                continue;
-            };
-            self.stats.post_filter_lines += 1;
+            let Candidate {
+                line, labels, t_ns, ..
+            } = candidate;
             let mut bytes = line.len() + size_of::<(Key, LogLine)>();
-            let labels = pipeline.line_labels();
             let (labels, text) = match found.labels.get(&labels) {
                 Some(known) => known.clone(),
                 None => {
@@ -201,32 +242,31 @@ impl EntryQuery<'_> {
                 labels: text,
                 arrival,
             };
-            let t_ns = entry.t_ns;
             found.entries.insert(key, LogLine { t_ns, line, labels });
             if is_full && let Some((_, out)) = found.entries.pop_last() {
                 self.budget
                     .release_bytes(out.line.len() + size_of::<(Key, LogLine)>());
             }
         }
-        Ok(())
+        if !is_bounded {
+            // What no later group can come before is final.
+            let next = groups.order.get(at + 1);
+            let next = next.and_then(|next| groups.set.groups().get(*next));
+            self.settle(answer, next);
+        }
+        self.check(groups, at + 1, answer)
     }
 
     /// Moves entries that no later group can come before into the answer.
-    fn settle(
-        &self,
-        found: &mut Found,
-        next: Option<&LogGroup>,
-        thinning: &mut Thinning,
-        kept: &mut Vec<(Key, LogLine)>,
-    ) {
+    fn settle(&self, answer: &mut Answer, next: Option<&LogGroup>) {
         let open_from = next.map(|next| self.first_of(next));
-        while kept.len() < self.query.limit
-            && let Some(first) = found.entries.first_entry()
+        while answer.kept.len() < self.query.limit
+            && let Some(first) = answer.found.entries.first_entry()
             && open_from.is_none_or(|open| first.key().time < open)
         {
             let (key, line) = first.remove_entry();
-            if thinning.keeps(line.t_ns) {
-                kept.push((key, line));
+            if answer.thinning.keeps(line.t_ns) {
+                answer.kept.push((key, line));
             }
         }
     }
@@ -258,6 +298,19 @@ impl EntryQuery<'_> {
         streams.sort_by_cached_key(|stream| stream.labels.to_string());
         streams
     }
+}
+
+/// Returns how many bytes the entries of groups have that wait to be taken.
+fn waiting_bytes(groups: &[LogGroup], limit: usize) -> usize {
+    let of_group = |group: &LogGroup| {
+        let average = group.line_bytes / group.entries.max(1) as u64;
+        let of_limit = average.saturating_mul(limit as u64);
+        of_limit.min(group.line_bytes)
+    };
+    let most = groups.iter().map(of_group).max().unwrap_or(0);
+    usize::try_from(most)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(AHEAD)
 }
 
 /// Returns the place of each stream among all, by its labels.

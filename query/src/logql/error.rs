@@ -52,6 +52,9 @@ pub enum LogQlError {
         /// How many it may have.
         limit: usize,
     },
+    /// An expression cannot be evaluated where it stands. The API calls it `internal`.
+    #[error("{0}")]
+    Unevaluable(&'static str),
     /// Series of two sides do not find each other one by one. The API calls it `internal`.
     #[error("{0}")]
     Matching(String),

@@ -66,8 +66,12 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Returns line and column of an offset, both from 1; columns count characters.
+    /// Returns line and column of an offset, both from 1; columns count characters. An empty
+    /// text has no places.
     pub(crate) fn place(&self, offset: usize) -> (usize, usize) {
+        if self.input.is_empty() {
+            return (0, 0);
+        }
         let before = self.input.get(..offset).unwrap_or(self.input);
         let line = 1 + before.matches('\n').count();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);

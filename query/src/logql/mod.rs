@@ -3,15 +3,17 @@
 //! Text becomes tokens (`lex`), tokens a tree (`grammar` has the rules, `build` what they
 //! mean), and its stages are checked (`check`) before anybody sees it: see [`parse`].
 //! `print` and `pretty` write it down again.
-//! `pipeline` runs its stages over entries, `eval` computes numbers from what they leave, and
-//! the [`LogEngine`] puts it together; `columnar` spares it rows and parts of lines. [`ast`] is the tree of a query; [`LogSource`]
-//! is what a store, or an embedder, implements.
+//! `pipeline` runs its stages over entries, `eval` computes numbers from what they leave,
+//! `entries` and `candidates` find those that come first, and the [`LogEngine`] puts it
+//! together; `columnar` spares it rows and parts of lines. [`ast`] is the tree of a query;
+//! [`LogSource`] is what a store, or an embedder, implements.
 
 pub mod ast;
 pub mod script;
 
 mod address;
 mod build;
+mod candidates;
 mod check;
 mod columnar;
 mod engine;
@@ -43,14 +45,14 @@ pub use engine::{Direction, LogEngine, LogEngineOptions, LogQueryOptions, LogRan
 pub use error::{LogQlError, ParseError};
 pub use label_set::LabelSet;
 pub use parse::{
-    MAX_QUERY_BYTES, format_query, parse, parse_any_log, parse_any_matchers, parse_log,
-    parse_matchers, require_selection,
+    MAX_QUERY_BYTES, format_query, parse, parse_any_log, parse_any_matchers, parse_instant,
+    parse_log, parse_matchers, require_selection,
 };
 pub use patterns::{HOLE, Pattern, PatternMiner};
 pub use pipeline::{LineLabels, Pipeline, ProcessedEntry};
 pub use source::{
-    EntryBatch, EntryRef, LineNeedles, LogGroup, LogSelection, LogSet, LogSource, MemoryLogSource,
-    MetadataRef,
+    EntryBatch, EntryRef, LineNeedle, LineNeedles, LogGroup, LogSelection, LogSet, LogSource,
+    MemoryLogSource, MetadataRef,
 };
 pub use text::text_of;
 pub use value::{LogLine, LogResult, LogSample, LogSeries, LogStats, LogStream, LogValue};

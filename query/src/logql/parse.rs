@@ -21,6 +21,20 @@ pub fn parse(text: &str) -> Result<Expr, LogQlError> {
     Ok(expr)
 }
 
+/// Reads a query for one time, which has to give numbers. That is looked at before its
+/// stages are.
+///
+/// # Errors
+/// Those of [`parse`], and [`LogQlError::InstantEntries`] for a query for entries.
+pub fn parse_instant(text: &str) -> Result<Expr, LogQlError> {
+    let expr = read_checked(text)?;
+    if matches!(expr, Expr::Log(_)) {
+        return Err(LogQlError::InstantEntries);
+    }
+    check_stages(&expr)?;
+    Ok(expr)
+}
+
 /// Reads a query for entries, with nothing counted.
 ///
 /// # Errors
@@ -104,6 +118,10 @@ fn read(text: &str) -> Result<Expr, ParseError> {
     if len >= MAX_QUERY_BYTES {
         let message = format!("input size too long ({len} > {MAX_QUERY_BYTES})");
         return Err(ParseError::new(message));
+    }
+    if text.is_empty() {
+        // Without a character there is no place.
+        return Err(ParseError::new("syntax error: unexpected $end"));
     }
     TreeBuilder::read(text)?.finish()
 }

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use kymo_storage::logs::EntryHead;
+use kymo_storage::logs::part::Needle;
 use kymo_storage::model::{Labels, LogEntry, Matcher, NanoRange};
 
 use super::columnar::ColumnGroup;
@@ -55,7 +57,38 @@ impl<'a> LogSelection<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineNeedles {
     /// The texts, of which one is enough. None is empty.
-    pub any_of: Vec<Vec<u8>>,
+    pub any_of: Vec<LineNeedle>,
+}
+
+/// A text that a line contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineNeedle {
+    /// The text.
+    pub text: Vec<u8>,
+    /// Whether ASCII letters may be of either case.
+    pub fold: bool,
+}
+
+impl LineNeedle {
+    /// Returns a text whose case matters.
+    pub fn exact(text: &[u8]) -> LineNeedle {
+        LineNeedle {
+            text: text.to_vec(),
+            fold: false,
+        }
+    }
+}
+
+impl LineNeedles {
+    /// Returns the texts as a store searches for them.
+    pub(crate) fn searches(&self) -> Vec<Needle> {
+        let needles = self.any_of.iter();
+        let search = |needle: &LineNeedle| match needle.fold {
+            true => Needle::folded(&needle.text),
+            false => Needle::new(&needle.text),
+        };
+        needles.map(search).collect()
+    }
 }
 
 /// Selected entries, read group by group in any order and from several threads.
@@ -82,6 +115,13 @@ pub trait LogSet: Send + Sync {
     fn columns(&self, index: usize) -> Option<ColumnGroup<'_>> {
         let _ = index;
         None
+    }
+
+    /// Calls `each` with the entries of group `index` in any order and whatever their lines
+    /// are, where they are in memory anyway; false where they are not, and then with none.
+    fn heads(&self, index: usize, each: &mut dyn FnMut(EntryHead<'_>)) -> bool {
+        let _ = (index, each);
+        false
     }
 
     /// Returns how much memory the set holds beside what its source holds anyway, in bytes.

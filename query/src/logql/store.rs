@@ -1,18 +1,17 @@
 //! The log store as a source of log queries.
 
 use kymo_storage::StorageError;
-use kymo_storage::logs::part::Needle;
-use kymo_storage::logs::{EntryGroup, LogStore, SelectOptions, Selection};
+use kymo_storage::logs::{EntryGroup, EntryHead, LogStore, SelectOptions, Selection};
 use kymo_storage::model::Labels;
 
 use super::columnar::ColumnGroup;
-use super::source::{EntryBatch, LogGroup, LogSelection, LogSet, LogSource};
+use super::source::{EntryBatch, LineNeedles, LogGroup, LogSelection, LogSet, LogSource};
 use crate::source::SourceError;
 
 impl LogSource for LogStore {
     fn select(&self, selection: &LogSelection<'_>) -> Result<Box<dyn LogSet>, SourceError> {
         let needles = selection.needles.iter();
-        let needles = needles.map(|any| any.any_of.iter().map(|text| Needle::new(text)).collect());
+        let needles = needles.map(LineNeedles::searches);
         let options = SelectOptions {
             needles: needles.collect(),
             lines: selection.lines,
@@ -76,6 +75,10 @@ impl LogSet for StoreSet {
         })
     }
 
+    fn heads(&self, index: usize, each: &mut dyn FnMut(EntryHead<'_>)) -> bool {
+        self.selected.heads(index, each)
+    }
+
     fn memory_bytes(&self) -> usize {
         self.selected.memory_bytes() + self.groups.capacity() * size_of::<LogGroup>()
     }
@@ -100,7 +103,7 @@ mod tests {
     use kymo_storage::model::{LogEntry, NanoRange, StreamBatch};
 
     use super::*;
-    use crate::logql::LineNeedles;
+    use crate::logql::LineNeedle;
 
     #[test]
     fn a_store_is_read_as_a_source_of_entries() {
@@ -139,7 +142,7 @@ mod tests {
         assert!(batch.entry(0).line.is_empty() && batch.entry(0).metadata.is_empty());
         // The same from a part, and only what has one of the texts.
         store.flush(&mut || ControlFlow::Continue(())).unwrap();
-        let any_of = ["tw", "absent"].map(|text| text.as_bytes().to_vec());
+        let any_of = ["tw", "absent"].map(|text| LineNeedle::exact(text.as_bytes()));
         let needles = [LineNeedles {
             any_of: any_of.to_vec(),
         }];

@@ -74,7 +74,7 @@ pub(super) struct Token {
 /// Paths that need no credentials.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Open {
-    /// `/-/healthy` and `/-/ready`.
+    /// `/-/healthy`, `/-/ready` and `/ready`.
     pub(super) health: bool,
     /// `/metrics`.
     pub(super) metrics: bool,

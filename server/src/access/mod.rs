@@ -357,7 +357,7 @@ impl Guard {
 
 fn is_open(path: &str, config: &WebConfig) -> bool {
     match path {
-        "/-/healthy" | "/-/ready" => config.open.health,
+        "/-/healthy" | "/-/ready" | "/ready" => config.open.health,
         "/metrics" => config.open.metrics,
         _ => false,
     }

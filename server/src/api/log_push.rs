@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, StatusCode, header};
-use kymo_ingest::loki::{Buffers, Encoding, Format, LineFields, PushError};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use kymo_ingest::loki::{Buffers, Encoding, Format, LineFields, PushError, backfill_shard};
 use kymo_ingest::wire::writer::put_bytes;
 use kymo_storage::StorageError;
 use kymo_storage::logs;
@@ -25,8 +25,11 @@ const SHORT_BYTES: usize = 128 << 10;
 
 /// `/loki/api/v1/push` and `/api/prom/push`.
 pub(crate) async fn push(State(app): State<Arc<App>>, request: Request) -> Response {
-    let format = Format::from_content_type(text(request.headers(), header::CONTENT_TYPE));
-    respond(receive(&app, format, request).await)
+    let outcome = match Format::from_content_type(text(request.headers(), header::CONTENT_TYPE)) {
+        Ok(format) => receive(&app, format, request).await,
+        Err(wrong) => Err(wrong.into()),
+    };
+    respond(outcome)
 }
 
 /// `/otlp/v1/logs` and `/v1/logs`. Errors are a message of protobuf, and a sender repeats
@@ -110,6 +113,9 @@ fn line_fields(request: &Request) -> Result<LineFields, String> {
     Ok(fields)
 }
 
+/// Names a shard of what is pushed late.
+const BACKFILL_SHARD: HeaderName = HeaderName::from_static("x-loki-backfill-shard");
+
 /// Headers that say what the parameters of JSON lines say, in their order.
 const HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("vl-stream-fields"),
@@ -182,19 +188,26 @@ async fn receive(app: &Arc<App>, format: Format<'_>, request: Request) -> Result
     let admitted = app.memory.admit(Refused::Write);
     admitted.map_err(|full| Refusal::new(busy, full))?;
     let (parts, body) = request.into_parts();
+    let shard = parts.headers.get(BACKFILL_SHARD);
+    let shard = backfill_shard(shard.map_or(&[], HeaderValue::as_bytes))?;
     let encoding = Encoding::from_content_encoding(encoding_text(&parts.headers))?;
     let limit = app.logs.receiver.body_limits().body_bytes;
     let body = app.bodies.read(&parts.headers, body, limit).await;
     let body = body.map_err(|error| unread(app, &parts.headers, &error))?;
     let short = body.len() <= SHORT_BYTES && app.flags.storage.wal_sync != WalSync::Always;
-    let store = || store(app, core, (format, encoding), &body);
+    let store = || store(app, core, (format, encoding, shard), &body);
     match short {
         true => store(),
         false => tokio::task::block_in_place(store),
     }
 }
 /// Stores a body as it was sent.
-fn store(app: &App, core: &Core, form: (Format<'_>, Encoding), body: &[u8]) -> Result<(), Refusal> {
+fn store(
+    app: &App,
+    core: &Core,
+    (format, encoding, shard): (Format<'_>, Encoding, Option<&str>),
+    body: &[u8],
+) -> Result<(), Refusal> {
     let mut held = Vec::new();
     let mut taken_bytes = body.len();
     let mut reserve = |bytes: usize| match app.memory.body(bytes as u64) {
@@ -207,7 +220,9 @@ fn store(app: &App, core: &Core, form: (Format<'_>, Encoding), body: &[u8]) -> R
     };
     let receiver = &app.logs.receiver;
     let mut buffers = Buffers::default();
-    let admitted = receiver.admit(form, body, &mut buffers, &mut reserve, clock::now_ns());
+    let form = (format, encoding);
+    let now_ns = clock::now_ns();
+    let admitted = receiver.admit_backfill(form, shard, body, &mut buffers, &mut reserve, now_ns);
     if app.memory.received(taken_bytes) {
         app.memory.measured(core.store_bytes());
     }

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -44,6 +44,8 @@ struct Table {
     prefix: String,
     /// What the routes that are added next ask of their callers.
     scope: Scope,
+    /// Whether wrong methods of them are refused without a word, as Loki does.
+    is_terse: bool,
     /// The paths with what they ask.
     #[cfg(test)]
     listed: Vec<(String, Scope)>,
@@ -52,25 +54,32 @@ struct Table {
 impl Table {
     /// Returns the table of all routes of a server whose paths begin with `prefix`.
     fn filled(prefix: &str) -> Table {
-        let mut table = Table {
-            router: Router::new(),
-            prefix: prefix.to_owned(),
-            scope: Scope::Admin,
-            #[cfg(test)]
-            listed: Vec::new(),
-        };
+        let mut table = Table::empty(prefix);
         table.operate();
         table.pages();
         table.prometheus();
+        table.is_terse = true;
         table.loki();
         table.log_push();
         table
+    }
+
+    fn empty(prefix: &str) -> Table {
+        Table {
+            router: Router::new(),
+            prefix: prefix.to_owned(),
+            scope: Scope::Admin,
+            is_terse: false,
+            #[cfg(test)]
+            listed: Vec::new(),
+        }
     }
 
     fn operate(&mut self) {
         self.scope = Scope::Any;
         self.add("/-/healthy", GET_HEAD, operate::healthy);
         self.add("/-/ready", GET_HEAD, operate::ready);
+        self.add("/ready", GET, loki::status::ready);
         self.scope = Scope::Admin;
         self.any("/-/reload", operate::reload);
         self.any("/-/quit", operate::quit);
@@ -89,13 +98,13 @@ impl Table {
                 let answer = found(request.method(), &prefix);
                 async move { answer }
             };
-            self.put_full("/".to_owned(), answering(GET, to_prefix));
+            self.put_full("/".to_owned(), self.answering(GET, to_prefix));
             let with_slash = format!("{}/", self.prefix);
             let to_slash = move |request: Request| {
                 let answer = moved(request.method(), &with_slash);
                 async move { answer }
             };
-            self.put_full(self.prefix.clone(), answering(GET, to_slash));
+            self.put_full(self.prefix.clone(), self.answering(GET, to_slash));
         }
         self.add("/", GET, pages::home);
         for view in pages::VIEWS {
@@ -209,22 +218,25 @@ impl Table {
         self.add(&v1("/tail"), GET, tail::tail);
         self.add(&v1("/format_query"), GET_POST, format::format_query);
         self.add(&v1("/status/buildinfo"), GET, status::buildinfo);
-        self.add(&v1("/drilldown-limits"), GET_POST, status::drilldown_limits);
+        self.add(&v1("/drilldown-limits"), GET, status::drilldown_limits);
         self.add("/config/tenant/v1/limits", GET, status::tenant_limits);
         // As these calls were before there was a version.
         self.add("/api/prom/query", GET_POST, legacy::query);
-        self.add("/api/prom/label", GET_POST, legacy::names);
-        self.add("/api/prom/label/{name}/values", GET_POST, legacy::values);
+        self.add("/api/prom/label", GET_POST, labels::names);
+        self.add("/api/prom/label/{name}/values", GET_POST, labels::values);
         self.add("/api/prom/series", GET_POST, labels::series);
         self.add("/api/prom/tail", GET, tail::legacy);
         for root in ["/loki/api/v1/rules", "/api/prom/rules"] {
             self.add(root, GET, rules::all);
             // Whoever changes rules has to be an admin, which the handlers look at.
-            let one = answering(GET, rules::namespace)
+            let one = self
+                .answering(GET, rules::namespace)
                 .on(MethodFilter::POST, rules::put)
                 .on(MethodFilter::DELETE, rules::delete_namespace);
             self.put(&format!("{root}/{{name}}"), one);
-            let group = answering(GET, rules::group).on(MethodFilter::DELETE, rules::delete_group);
+            let group = self
+                .answering(GET, rules::group)
+                .on(MethodFilter::DELETE, rules::delete_group);
             self.put(&format!("{root}/{{name}}/{{group}}"), group);
         }
         self.add(
@@ -265,7 +277,27 @@ impl Table {
         H: Handler<T, Arc<App>>,
         T: 'static,
     {
-        self.put(path, answering(methods, handler));
+        self.put(path, self.answering(methods, handler));
+    }
+
+    /// Returns the route of a handler that answers some methods; the others are refused.
+    fn answering<H, T>(&self, methods: &'static [Method], handler: H) -> MethodRouter<Arc<App>>
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        let is_terse = self.is_terse;
+        let refuse = move || async move { method_not_allowed(methods, is_terse) };
+        let mut route = MethodRouter::new();
+        for method in methods {
+            if let Ok(filter) = MethodFilter::try_from(method.clone()) {
+                route = route.on(filter, handler.clone());
+            }
+        }
+        if !methods.contains(&Method::HEAD) {
+            route = route.on(MethodFilter::HEAD, refuse);
+        }
+        route.fallback(refuse)
     }
 
     /// Adds a path whose handler looks at the method itself.
@@ -293,25 +325,6 @@ impl Table {
         let router = std::mem::take(&mut self.router);
         self.router = router.route(&path, route);
     }
-}
-
-/// Returns the route of a handler that answers some methods; the others are refused.
-fn answering<H, T>(methods: &'static [Method], handler: H) -> MethodRouter<Arc<App>>
-where
-    H: Handler<T, Arc<App>>,
-    T: 'static,
-{
-    let refuse = move || async move { method_not_allowed(methods) };
-    let mut route = MethodRouter::new();
-    for method in methods {
-        if let Ok(filter) = MethodFilter::try_from(method.clone()) {
-            route = route.on(filter, handler.clone());
-        }
-    }
-    if !methods.contains(&Method::HEAD) {
-        route = route.on(MethodFilter::HEAD, refuse);
-    }
-    route.fallback(refuse)
 }
 
 /// Lets those pass who have a scope. A request without a caller has not passed the edge,
@@ -354,11 +367,15 @@ impl<S: Sync> FromRequestParts<S> for Admin {
 #[derive(Debug, Clone, Copy)]
 struct OutOfScope;
 
-fn method_not_allowed(methods: &[Method]) -> Response {
+fn method_not_allowed(methods: &[Method], is_terse: bool) -> Response {
     let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
     names.push("OPTIONS");
     names.sort_unstable();
-    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut response = match is_terse {
+        true => status.into_response(),
+        false => plain(status, "Method Not Allowed"),
+    };
     if let Ok(allow) = HeaderValue::from_str(&names.join(", ")) {
         response.headers_mut().insert(header::ALLOW, allow);
     }
@@ -394,13 +411,19 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     response
 }
 
-/// Returns the paths of the API, without what they begin with.
+/// Returns the paths of the APIs: those of Prometheus' without what they begin with, and
+/// those about logs.
 #[cfg(test)]
 pub(crate) fn api_paths() -> Vec<String> {
-    let listed = Table::filled("").listed;
-    let paths = listed.iter();
+    let all = Table::filled("").listed;
+    let paths = all.iter();
     let below = |(path, _): &(String, Scope)| path.strip_prefix("/api/v1").map(str::to_owned);
-    paths.filter_map(below).collect()
+    let mut listed: Vec<String> = paths.filter_map(below).collect();
+    let mut of_logs = Table::empty("");
+    of_logs.loki();
+    of_logs.log_push();
+    listed.extend(of_logs.listed.into_iter().map(|(path, _)| path));
+    listed
 }
 
 #[cfg(test)]

@@ -31,6 +31,13 @@ pub(crate) fn info() -> BuildInfo {
     }
 }
 
+impl BuildInfo {
+    /// Returns the same under the version of another program whose behaviour is followed.
+    pub(crate) fn of_version(self, version: &'static str) -> BuildInfo {
+        BuildInfo { version, ..self }
+    }
+}
+
 /// Returns Kymo's own version.
 pub(crate) fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")

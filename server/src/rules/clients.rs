@@ -43,7 +43,7 @@ impl Evaluator {
     ) -> Result<(), NamespaceError> {
         self.check_writable(namespace)?;
         let group = file::parse_group("group", &text, &self.context.accepted)
-            .map_err(|error| NamespaceError::Invalid(error.to_string()))?;
+            .map_err(|error| NamespaceError::Invalid(error.told_to_client()))?;
         let namespace = namespace.to_owned();
         self.change(move |namespaces, accepted| namespaces.put(&namespace, group, accepted))
             .await

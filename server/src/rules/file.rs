@@ -139,7 +139,7 @@ pub(crate) fn parse_group(
     };
     let (group, place) = reader.group(&document.root);
     if group.name.is_empty() && reader.problems.is_empty() {
-        let text = "Groupname must not be empty";
+        let text = "group 0: Groupname must not be empty";
         reader.problems.value(place.at, text);
     }
     match reader.problems.is_empty() {
@@ -159,6 +159,20 @@ impl RuleFileError {
                 message,
                 remedy: None,
             }],
+        }
+    }
+
+    /// Returns the mistakes of a group that a client sent, as Loki begins them.
+    pub(crate) fn told_to_client(&self) -> String {
+        let told = self.to_string();
+        // A duration that is none cannot be read, as a number that is none.
+        let is_value = |problem: &Problem| {
+            problem.kind == ProblemKind::Value
+                && !problem.message.starts_with("not a valid duration string")
+        };
+        match self.problems.iter().all(is_value) {
+            true => told,
+            false => format!("unable to decoded rule group: {told}"),
         }
     }
 

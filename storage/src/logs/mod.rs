@@ -48,7 +48,7 @@ pub use maintenance::Maintained;
 pub use options::LogStoreOptions;
 pub use push::{PushError, Pushed, Rejected, Rejection};
 pub use retention::{LogRetention, StreamRetention};
-pub use selection::{EntryGroup, PartGroup, SelectOptions, Selection, StoredEntry};
+pub use selection::{EntryGroup, EntryHead, PartGroup, SelectOptions, Selection, StoredEntry};
 pub use stats::{LogRecovery, LogStats};
 pub use store::LogStore;
 pub use streams::StreamVolume;

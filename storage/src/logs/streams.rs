@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::part::{MINUTE_NS, PartError};
+use super::part::{PartError, Stretch};
 use super::parts::Served;
 use super::store::{LogStore, labels_of};
 use crate::error::StorageError;
 use crate::index::Row;
 use crate::model::{Labels, Matcher, NanoRange};
+use crate::wal::EntryRow;
 
 /// How much of a stream is in a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,9 +111,9 @@ impl LogStore {
     ) -> Result<Vec<StreamVolume>, StorageError> {
         let mut found = loop {
             let removals = self.removals.load(Ordering::Acquire);
-            let volumes = self.count(range)?;
+            let ids = self.index.read().resolve(matchers);
+            let volumes = self.count(range, &ids)?;
             let index = self.index.read();
-            let ids = index.resolve(matchers);
             let found = ids.into_iter().filter_map(|id| {
                 let volume = volumes.get(&id)?;
                 Some(StreamVolume {
@@ -132,14 +133,15 @@ impl LogStore {
         Ok(found)
     }
 
-    fn count(&self, range: NanoRange) -> Result<HashMap<u32, Volume>, StorageError> {
+    /// Counts what some streams have in a range, by their ids, which come in order.
+    fn count(&self, range: NanoRange, ids: &[u32]) -> Result<HashMap<u32, Volume>, StorageError> {
         let snapshot = self.state.lock().snapshot();
         let mut volumes: HashMap<u32, Volume> = HashMap::new();
         let is_in = |first_ns, last_ns| !range.is_empty() && range.overlaps(first_ns, last_ns);
         for part in snapshot.parts.iter().filter(|part| !part.is_damaged()) {
             for (group, info) in part.groups().iter().enumerate() {
                 if is_in(info.first_ns, info.last_ns) {
-                    count_group(part, group, range, &mut volumes)
+                    count_group(part, group, range, ids, &mut volumes)
                         .map_err(|error| self.damages.failed(part, error))?;
                 }
             }
@@ -147,7 +149,10 @@ impl LogStore {
         let blocks = snapshot.blocks.iter();
         let mut in_memory = HashSet::new();
         for block in blocks.filter(|block| is_in(block.first_ns, block.last_ns)) {
-            for row in block.rows().iter().filter(|row| range.contains(row.t_ns)) {
+            let is_wanted = |row: &&EntryRow| {
+                range.contains(row.t_ns) && ids.binary_search(&row.stream).is_ok()
+            };
+            for row in block.rows().iter().filter(is_wanted) {
                 let volume = volumes.entry(row.stream).or_default();
                 volume.bytes += u64::from(row.line_len);
                 volume.entries += 1;
@@ -201,31 +206,56 @@ impl LogStore {
     }
 }
 
-/// Adds what a row group has in a range: exact by the minute, in proportion where a minute
-/// is in the range in part.
+/// Adds what a row group has in a range: of minutes that are in it as a whole what was
+/// counted, of others the rows.
 fn count_group(
     part: &Served,
     group: usize,
     range: NanoRange,
+    ids: &[u32],
     volumes: &mut HashMap<u32, Volume>,
 ) -> Result<(), PartError> {
-    let counts = part.reader().counts(group)?;
-    let mut last = None;
+    let reader = part.reader();
+    let counts = reader.counts(group)?;
+    let mut found = HashSet::new();
+    let mut add = |stream: u32, entries, bytes| {
+        if let Some(&id) = part.ids().get(stream as usize) {
+            let volume = volumes.entry(id).or_default();
+            volume.bytes += bytes;
+            volume.entries += entries;
+            volume.chunks += u64::from(found.insert(id));
+        }
+    };
+    let mut borders: Vec<Stretch> = Vec::new();
     for count in &counts.counts {
-        let Some(&id) = part.ids().get(count.stream as usize) else {
-            continue;
-        };
-        let start_ns = count.minute.saturating_mul(MINUTE_NS);
-        let end_ns = start_ns.saturating_add(MINUTE_NS).min(range.end_ns);
-        let inside_ns = end_ns.saturating_sub(start_ns.max(range.start_ns));
-        if inside_ns <= 0 {
+        let id = part.ids().get(count.stream as usize);
+        if id.is_none_or(|id| ids.binary_search(id).is_err()) {
             continue;
         }
-        let share = |n: u64| (u128::from(n) * inside_ns as u128 / MINUTE_NS as u128) as u64;
-        let volume = volumes.entry(id).or_default();
-        volume.bytes += share(count.bytes);
-        volume.entries += share(count.rows);
-        volume.chunks += u64::from(last.replace(id) != Some(id));
+        let (first_ns, last_ns) = counts.times(count);
+        let info = &part.groups()[group];
+        let (first_ns, last_ns) = (first_ns.max(info.first_ns), last_ns.min(info.last_ns));
+        if range.contains(first_ns) && range.contains(last_ns) {
+            add(count.stream, count.rows, count.bytes);
+        } else if range.overlaps(first_ns, last_ns) {
+            let border = Stretch {
+                stream: count.stream,
+                first_ns: first_ns.max(range.start_ns),
+                last_ns: last_ns.min(range.end_ns.saturating_sub(1)),
+            };
+            // Levels of one minute follow each other.
+            if borders.last() != Some(&border) {
+                borders.push(border);
+            }
+        }
     }
-    Ok(())
+    if borders.is_empty() {
+        return Ok(());
+    }
+    reader.group(group)?.stretches(&borders, |page, rows, at| {
+        let lens = page.line_lens()?.get(rows.clone()).unwrap_or_default();
+        let bytes = lens.iter().copied().map(u64::from).sum();
+        add(borders[at].stream, rows.len() as u64, bytes);
+        Ok(())
+    })
 }

@@ -174,3 +174,33 @@ fn a_rate_is_refilled_as_time_goes() {
         1
     );
 }
+
+#[test]
+fn what_fills_up_may_be_of_any_age_and_has_streams_of_its_own() {
+    let receiver = Receiver::new(Limits::default(), BodyLimits::default());
+    let push = |labels: serde_json::Value, shard: Option<&str>| {
+        let old = at(-400 * 86_400);
+        let body = json!({"streams": [{"stream": labels, "values": [[old, "x"]]}]});
+        let body = serde_json::to_vec(&body).unwrap();
+        let mut buffers = Buffers::default();
+        let mut reserve = |_| true;
+        let admitted =
+            receiver.admit_backfill(JSON, shard, &body, &mut buffers, &mut reserve, NOW_NS)?;
+        let labels = admitted
+            .batches
+            .iter()
+            .map(|batch| batch.labels.to_string());
+        Ok::<Vec<String>, PushError>(labels.collect())
+    };
+    let stored = push(json!({"app": "a"}), Some("2026-06")).unwrap();
+    let expected =
+        r#"{__backfill__="true", __backfill_shard__="2026-06", app="a", service_name="a"}"#;
+    assert_eq!(stored, [expected]);
+    assert!(push(json!({"app": "a"}), None).unwrap().is_empty());
+    for name in ["__backfill__", "__backfill_shard__"] {
+        let error = push(json!({name: "1"}), Some("1")).unwrap_err();
+        assert_eq!(error.status(), 400);
+        let expected = "streams must not contain the reserved labels __backfill__ or ";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}

@@ -7,13 +7,16 @@
 //! - rows that a condition on labels certainly removes are not read (`condition`);
 //! - of a line whose parser is known to succeed, only the fields that are wanted are built,
 //!   as a shorter line of the same kind; of one that nobody reads, nothing (`read`);
-//! - entries that are only counted are counted by the minute (`counts`).
+//! - of rows that are alike in all that the query looks at, one runs through the stages
+//!   (`alike`);
+//! - entries that are only counted are counted by the minute, or by their times (`counts`).
 //!
 //! What is left runs through the same stages as everything else. So clashes of names,
 //! errors and conversions need no second implementation, and a row of which anything is in
 //! doubt is simply read as it is. A test compares the answers to random queries with and
 //! without columns.
 
+mod alike;
 mod condition;
 mod counts;
 mod plan;
@@ -21,7 +24,10 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub(super) use alike::{HasError, Sampler, Stop};
+pub(super) use counts::Pieces;
 pub(super) use plan::{Counted, Plan};
+pub(super) use read::Rows;
 
 use kymo_storage::logs::part::PartReader;
 use kymo_storage::model::NanoRange;

@@ -2,8 +2,9 @@
 
 use kymo_storage::logs::part::{Kind, Needle};
 
+use super::alike::Alike;
 use super::condition::Condition;
-use crate::logql::ast::{LineOp, LineOperand, RangeOp, Stage};
+use crate::logql::ast::{LineOp, LineOperand, RangeExpr, RangeOp, Stage};
 use crate::logql::pipeline::{Extractor, Pipeline, in_order};
 
 /// What of lines is looked at.
@@ -25,8 +26,10 @@ pub(in crate::logql) struct Plan {
     pub(super) lines: Lines,
     /// The only names that matter of structured metadata; `None` where all do.
     pub(super) names: Option<Vec<String>>,
-    /// Whether entries are only counted, with or without their bytes.
+    /// What is counted of entries, where stages look at nothing but labels that they have.
     pub(super) counted: Option<Counted>,
+    /// What tells rows apart, where one may run through the stages for others.
+    pub(super) alike: Option<Alike>,
 }
 
 /// What is counted of entries.
@@ -47,18 +50,27 @@ impl Plan {
             lines: Lines::Whole,
             names: None,
             counted: None,
+            alike: None,
         }
     }
 
     /// Returns the plan of a function over windows, with the stages that it needs.
     pub(in crate::logql) fn of_samples(
         stages: &[Stage],
-        op: RangeOp,
+        range: &RangeExpr,
         extractor: &Extractor,
     ) -> Plan {
         let wanted = extractor.wanted_names();
+        let looks_at_labels = |stage: &Stage| {
+            matches!(
+                stage,
+                Stage::LabelFilter(_) | Stage::Drop(_) | Stage::Keep(_)
+            )
+        };
         let is_plain = stages.iter().all(|stage| {
-            matches!(stage, Stage::LineFilter(_) | Stage::LabelFilter(_)) || parser(stage).is_some()
+            looks_at_labels(stage)
+                || matches!(stage, Stage::LineFilter(_))
+                || parser(stage).is_some()
         });
         // With other stages nothing is known of what they read.
         let names = wanted.filter(|_| is_plain);
@@ -66,15 +78,22 @@ impl Plan {
             Some(names) if !extractor.counts_bytes() => lines(stages, names),
             _ => Lines::Whole,
         };
-        let counted = match op {
+        let counted = match range.op {
+            _ if extractor.unwraps() => None,
             RangeOp::Bytes | RangeOp::BytesRate => Some(Counted::Bytes),
-            RangeOp::Count | RangeOp::Rate if !extractor.unwraps() => Some(Counted::Entries),
+            RangeOp::Count | RangeOp::Rate | RangeOp::Absent => Some(Counted::Entries),
             _ => None,
         };
+        // A parser that no label is wanted of does nothing.
+        let is_idle = |stage: &Stage| parser(stage).is_some() && names.as_deref() == Some(&[]);
+        let mut of_labels = stages.iter();
+        let of_labels = of_labels.all(|stage| looks_at_labels(stage) || is_idle(stage));
+        let alike = names.as_ref().filter(|_| lines != Lines::Whole);
         Plan {
             needles: needles(extractor.pipeline()),
             conditions: conditions(stages),
-            counted: counted.filter(|_| names.is_some() && stages.is_empty()),
+            alike: alike.map(|names| Alike::new(stages, range, names, &extractor.grouping())),
+            counted: counted.filter(|_| of_labels),
             lines,
             names,
         }
@@ -92,8 +111,7 @@ fn parser(stage: &Stage) -> Option<Kind> {
 
 fn needles(pipeline: &Pipeline) -> Vec<Vec<Needle>> {
     let needles = pipeline.needles().into_iter();
-    let any_of = |texts: Vec<Vec<u8>>| texts.iter().map(|text| Needle::new(text)).collect();
-    needles.map(|needles| any_of(needles.any_of)).collect()
+    needles.map(|needles| needles.searches()).collect()
 }
 
 /// Returns what line is as good as any that is selected, where the stages look at nothing

@@ -3,10 +3,13 @@
 //! Each data set is in parts and in memory at once. `KYMO_RANDOM_QUERIES` says how many
 //! queries are tried in place of a few hundred.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 
 use kymo_storage::logs::part::{Effort, Needle, PartError, PartReader, PartWriter, RowFilter};
-use kymo_storage::model::{Labels, NanoRange};
+use kymo_storage::logs::{LogStore, LogStoreOptions};
+use kymo_storage::model::{Labels, LogEntry, NanoRange, StreamBatch};
 
 use super::ColumnGroup;
 use crate::Cancel;
@@ -68,8 +71,7 @@ impl LogSource for &'static Parts {
             needles: Vec::new(),
         };
         for any in selection.needles {
-            let needles = any.any_of.iter().map(|text| Needle::new(text));
-            set.needles.push(needles.collect());
+            set.needles.push(any.searches());
         }
         for part in &self.parts {
             let mut streams = Vec::new();
@@ -249,9 +251,19 @@ fn line(template: &str, random: &mut Random) -> String {
     line
 }
 
-/// The same entries in parts and in memory.
-fn data(random: &mut Random) -> (&'static Parts, MemoryLogSource) {
+/// The same entries in memory, in parts, and in a store that has both.
+struct Data {
+    memory: MemoryLogSource,
+    parts: &'static Parts,
+    store: LogStore,
+}
+
+fn data(random: &mut Random) -> Data {
     let mut memory = MemoryLogSource::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = LogStore::open(&LogStoreOptions::new(dir.path())).unwrap();
+    // A store takes an entry once.
+    let mut known = HashSet::new();
     let streams = [("a", "prod"), ("b", "prod"), ("c", "test")];
     let streams = streams.map(|(app, env)| Labels::from_pairs([("app", app), ("env", env)]));
     let templates: Vec<String> = (0..1 + random.below(5)).map(|_| template(random)).collect();
@@ -259,8 +271,9 @@ fn data(random: &mut Random) -> (&'static Parts, MemoryLogSource) {
         .into_iter()
         .filter(|name| random.chance(if *name == "__error__" { 5 } else { 40 }))
         .collect();
-    let dir = tempfile::tempdir().unwrap();
     let mut parts = Vec::new();
+    let n_levels = 1 + random.below(4);
+    let odd_levels = random.chance(50);
     let mut t_ns = START_NS;
     for part in 0..1 + random.below(2) {
         let path = dir.path().join(format!("{part}"));
@@ -272,21 +285,48 @@ fn data(random: &mut Random) -> (&'static Parts, MemoryLogSource) {
             let mut metadata: Vec<(&str, String)> = Vec::new();
             for name in &names {
                 if random.chance(70) {
-                    metadata.push((name, value(random)));
+                    let level = ["info", "warn", "error", "debug"];
+                    let value =
+                        match *name == "detected_level" && !(odd_levels && random.chance(10)) {
+                            true => random.one(&level[..n_levels]).to_owned(),
+                            false => value(random),
+                        };
+                    metadata.push((name, value));
                 }
             }
-            metadata.retain(|(_, value)| !value.is_empty());
+            metadata.retain(|(_, value)| !value.is_empty() || random.chance(10));
             metadata.sort();
+            if !known.insert((labels.clone(), t_ns, line.clone(), metadata.clone())) {
+                continue;
+            }
             let pairs = || metadata.iter().map(|(name, value)| (*name, value.as_str()));
             memory.push(labels, t_ns, line.as_bytes(), pairs());
             let stream = writer.stream(labels);
             writer.push(stream, t_ns, line.as_bytes(), pairs()).unwrap();
+            let of_entry = pairs().map(|(name, value)| (name.into(), value.into()));
+            let entry = LogEntry {
+                t_ns,
+                line: line.as_bytes().into(),
+                metadata: of_entry.collect(),
+            };
+            let batch = StreamBatch {
+                labels: labels.clone(),
+                entries: vec![entry],
+            };
+            assert_eq!(store.push(&[batch]).unwrap().entries, 1);
+            if random.chance(1) {
+                store.flush(&mut || ControlFlow::Continue(())).unwrap();
+            }
         }
         writer.finish().unwrap();
         parts.push(PartReader::open_path(&path).unwrap());
     }
-    // A set of a source lives as long as it likes.
-    (Box::leak(Box::new(Parts { parts })), memory)
+    Data {
+        memory,
+        // A set of a source lives as long as it likes.
+        parts: Box::leak(Box::new(Parts { parts })),
+        store,
+    }
 }
 
 fn name(random: &mut Random) -> &'static str {
@@ -362,7 +402,11 @@ fn stage(random: &mut Random) -> String {
             let text = random.one(&["ERROR", "status", "0", "dev", ":2", "took=", "a", "", "00"]);
             format!("{op} `{text}`")
         }
-        19 => format!("| drop {}", name(random)),
+        19 => match random.below(4) {
+            0 => "| drop __error__".to_owned(),
+            1 => format!("| drop {}=\"{}\"", name(random), value(random)),
+            _ => format!("| drop {}", name(random)),
+        },
         20 => format!("| keep {}, {}", name(random), name(random)),
         21 => format!(
             "| label_format {}=\"{{{{.status}}}}\"",
@@ -386,16 +430,19 @@ fn query(random: &mut Random) -> String {
         "{app=\"none\"}",
     ]);
     let mut log = selector.to_owned();
-    for _ in 0..random.below(4) {
+    for _ in 0..random.below(5).saturating_sub(1) {
         let _ = write!(log, " {}", stage(random));
     }
     if random.chance(35) {
         return log;
     }
     let range = random.one(&["30s", "1m", "2m", "90s", "5m"]);
+    let offset = random.one(&["", "", " offset 17s", " offset 2m", " offset -1ms"]);
     let by = |random: &mut Random| {
         let (a, b) = (name(random), name(random));
-        match random.below(5) {
+        match random.below(7) {
+            5 => "by (level, detected_level)".to_owned(),
+            6 => "by (detected_level, app)".to_owned(),
             0 | 1 => String::new(),
             2 => format!("by ({a})"),
             3 => format!("by (app, {b})"),
@@ -411,7 +458,7 @@ fn query(random: &mut Random) -> String {
                 "bytes_rate",
                 "absent_over_time",
             ]);
-            format!("{op}({log} [{range}])")
+            format!("{op}({log} [{range}]{offset})")
         }
         _ => {
             let label = name(random);
@@ -424,7 +471,7 @@ fn query(random: &mut Random) -> String {
                 true => format!(" | {}", atom(random)),
                 false => String::new(),
             };
-            let log = format!("{log} | unwrap {unwrap}{after} [{range}]");
+            let log = format!("{log} | unwrap {unwrap}{after} [{range}]{offset}");
             match random.below(4) {
                 0 => format!("quantile_over_time(0.9, {log}) {}", by(random)),
                 1 => format!("max_over_time({log}) {}", by(random)),
@@ -439,17 +486,13 @@ fn query(random: &mut Random) -> String {
     }
 }
 
-/// Asks both sources the same; returns whether the answer is one with something in it.
-fn compare(
-    text: &str,
-    random: &mut Random,
-    parts: &&'static Parts,
-    memory: &MemoryLogSource,
-) -> bool {
+/// Asks all sources the same; returns whether the answer is one with something in it.
+fn compare(text: &str, random: &mut Random, data: &Data) -> bool {
     let Ok(expr) = parse(text) else {
         return false;
     };
     let from = START_NS + [0, -17 * SECOND, 60 * SECOND, 3][random.below(4)];
+    let from = from + [0, 0, 1, 17_123_456_789][random.below(4)];
     let span = [1, 120 * SECOND, 600 * SECOND, 3600 * SECOND][random.below(4)];
     let range = LogRangeQuery {
         start_ns: from,
@@ -464,14 +507,17 @@ fn compare(
         ..LogEngineOptions::default()
     });
     let (options, cancel) = (LogQueryOptions::default(), Cancel::new());
-    let answers = [memory as &dyn LogSource, parts].map(|source| {
-        match engine.range(source, &expr, &range, &options, &cancel) {
-            Ok(result) => format!("{:?}", result.value),
-            Err(error) => error.to_string(),
-        }
-    });
-    let [expected, found] = answers;
-    assert_eq!(found, expected, "{text}\n{range:?}");
+    let sources: [&dyn LogSource; 3] = [&data.memory, &data.parts, &data.store];
+    let answers =
+        sources.map(
+            |source| match engine.range(source, &expr, &range, &options, &cancel) {
+                Ok(result) => format!("{:?}", result.value),
+                Err(error) => error.to_string(),
+            },
+        );
+    let [expected, of_parts, of_store] = answers;
+    assert_eq!(of_parts, expected, "parts: {text}\n{range:?}");
+    assert_eq!(of_store, expected, "store: {text}\n{range:?}");
     expected.len() > 20
 }
 
@@ -483,10 +529,10 @@ fn columns_change_no_answer() {
     let mut random = Random(seed.and_then(|n| n.parse().ok()).unwrap_or(1));
     let (mut asked, mut full) = (0, 0);
     while asked < queries {
-        let (parts, memory) = data(&mut random);
+        let data = data(&mut random);
         for _ in 0..60 {
             let text = query(&mut random);
-            full += usize::from(compare(&text, &mut random, &parts, &memory));
+            full += usize::from(compare(&text, &mut random, &data));
             asked += 1;
         }
     }

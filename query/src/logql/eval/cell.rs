@@ -13,6 +13,12 @@ pub(super) trait Cell: Copy + Send + 'static {
     /// Adds a sample of the same segment.
     fn add(&mut self, t_ns: i64, value: f64);
 
+    /// Returns what is kept of `n` equal samples, one at least.
+    fn many(t_ns: i64, value: f64, n: u64) -> Self {
+        let one = Self::one(t_ns, value);
+        (1..n).fold(one, |cell, _| cell.join(one))
+    }
+
     /// Joins with what is later.
     fn join(self, later: Self) -> Self;
 
@@ -33,6 +39,10 @@ impl Cell for Count {
 
     fn add(&mut self, _: i64, _: f64) {
         self.0 += 1;
+    }
+
+    fn many(_: i64, _: f64, n: u64) -> Count {
+        Count(n)
     }
 
     fn join(self, later: Count) -> Count {
@@ -258,6 +268,18 @@ pub(super) fn push<C: Cell>(cells: &mut Vec<(u32, C)>, segment: u32, t_ns: i64, 
             }
         }
         _ => cells.push((segment, C::one(t_ns, value))),
+    }
+}
+
+/// Joins what is kept of a segment with what the cells of a series have of it.
+pub(super) fn put<C: Cell>(cells: &mut Vec<(u32, C)>, segment: u32, cell: C) {
+    if cells.last().is_none_or(|(last, _)| *last < segment) {
+        cells.push((segment, cell));
+        return;
+    }
+    match cells.binary_search_by_key(&segment, |(segment, _)| *segment) {
+        Ok(at) => cells[at].1 = cells[at].1.merge(cell),
+        Err(at) => cells.insert(at, (segment, cell)),
     }
 }
 

@@ -156,34 +156,49 @@ impl Windows {
     /// Returns the segment of a time, `None` where it is in no window.
     #[inline]
     pub(crate) fn segment(&self, t_ns: i64) -> Option<u32> {
+        self.stretch(t_ns).0
+    }
+
+    /// Returns the segment of a time, `None` where it is in no window, and the last time of
+    /// which the same is true without a break.
+    #[inline]
+    pub(crate) fn stretch(&self, t_ns: i64) -> (Option<u32>, i64) {
         let (first, behind) = self.bounds();
-        if t_ns < first || behind <= t_ns {
-            return None;
+        if t_ns < first {
+            return (None, first - 1);
         }
-        let segment = match self.shape {
+        if behind <= t_ns {
+            return (None, i64::MAX);
+        }
+        let (segment, last) = match self.shape {
             Shape::Cells { base, rest, .. } => {
                 let distance = t_ns - base - 1;
                 let (cell, place) = (distance / self.step, distance % self.step + 1);
+                let end = t_ns - place + self.step;
+                let middle = end - rest;
                 match rest {
-                    0 => cell,
+                    0 => (cell, end),
+                    _ if place > self.step - rest => (cell * 2 + 1, end),
                     // Between windows that do not touch there are times of none.
-                    _ if self.range < self.step && place <= self.step - rest => return None,
-                    _ => cell * 2 + i64::from(place > self.step - rest),
+                    _ if self.range < self.step => return (None, middle),
+                    _ => (cell * 2, middle),
                 }
             }
             Shape::Shared => {
                 let (low, high) = (self.first_end - self.range, self.first_end);
                 let last_low = low + (self.n - 1) * self.step;
                 if t_ns <= last_low {
-                    (t_ns - low - 1) / self.step
+                    let segment = (t_ns - low - 1) / self.step;
+                    (segment, low + (segment + 1) * self.step)
                 } else if t_ns <= high {
-                    self.n - 1
+                    (self.n - 1, high)
                 } else {
-                    self.n + (t_ns - high - 1) / self.step
+                    let above = (t_ns - high - 1) / self.step;
+                    (self.n + above, high + (above + 1) * self.step)
                 }
             }
         };
-        Some(segment as u32)
+        (Some(segment as u32), last)
     }
 
     /// Returns the segments of a window.
@@ -225,7 +240,12 @@ mod tests {
             let steps = Steps::new(start, start + step * (n - 1), step).unwrap();
             let windows = Windows::new(&steps, range, offset).unwrap();
             for t in -300..300 {
-                let segment = windows.segment(t);
+                let (segment, last) = windows.stretch(t);
+                prop_assert!(last >= t);
+                for within in t..last.min(300) {
+                    prop_assert_eq!(windows.segment(within), segment);
+                }
+                prop_assert!(last > 300 || windows.segment(last + 1) != segment || segment.is_none());
                 let mut is_in_any = false;
                 for window in 0..windows.len() {
                     let end = start + step * window as i64 - offset;

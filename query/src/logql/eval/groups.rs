@@ -6,14 +6,17 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::cell::{Cell, push};
+use hashbrown::HashMap;
+use kymo_storage::logs::part::LEVEL_NAME;
+
+use super::cell::{Cell, push, put};
 use super::grid::Windows;
 use crate::error::QueryError;
 use crate::limits::Cancel;
-use crate::logql::columnar::{ColumnGroup, Counted, Plan};
+use crate::logql::columnar::{ColumnGroup, Counted, HasError, Pieces, Plan, Sampler, Stop};
 use crate::logql::label_set::LabelSet;
 use crate::logql::pipeline::{Extractor, SeriesId};
-use crate::logql::source::{EntryBatch, EntryRef, LogSet, MetadataRef};
+use crate::logql::source::{EntryBatch, LogSet};
 use crate::logql::value::LogStats;
 use crate::promql::eval::batches::PerSeries;
 
@@ -23,9 +26,7 @@ pub(super) trait Kept: Default + Send + 'static {
     fn push(&mut self, segment: u32, t_ns: i64, value: f64);
 
     /// Keeps several equal samples.
-    fn push_many(&mut self, segment: u32, t_ns: i64, value: f64, n: u64) {
-        (0..n).for_each(|_| self.push(segment, t_ns, value));
-    }
+    fn push_many(&mut self, segment: u32, t_ns: i64, value: f64, n: u64);
 
     /// Keeps what was kept of the next group.
     fn append(&mut self, next: Self);
@@ -48,17 +49,15 @@ impl<C: Cell> Kept for Cells<C> {
         push(&mut self.0, segment, t_ns, value);
     }
 
+    fn push_many(&mut self, segment: u32, t_ns: i64, value: f64, n: u64) {
+        if n > 0 {
+            put(&mut self.0, segment, C::many(t_ns, value, n));
+        }
+    }
+
     fn append(&mut self, next: Cells<C>) {
-        let cells = &mut self.0;
         for (segment, cell) in next.0 {
-            if cells.last().is_none_or(|(last, _)| *last < segment) {
-                cells.push((segment, cell));
-                continue;
-            }
-            match cells.binary_search_by_key(&segment, |(segment, _)| *segment) {
-                Ok(at) => cells[at].1 = cells[at].1.merge(cell),
-                Err(at) => cells.insert(at, (segment, cell)),
-            }
+            put(&mut self.0, segment, cell);
         }
     }
 
@@ -74,6 +73,10 @@ pub(super) struct Samples(pub(super) Vec<(u32, i64, f64)>);
 impl Kept for Samples {
     fn push(&mut self, segment: u32, t_ns: i64, value: f64) {
         self.0.push((segment, t_ns, value));
+    }
+
+    fn push_many(&mut self, segment: u32, t_ns: i64, value: f64, n: u64) {
+        (0..n).for_each(|_| self.push(segment, t_ns, value));
     }
 
     fn append(&mut self, next: Samples) {
@@ -92,6 +95,10 @@ pub(super) struct Values(pub(super) Vec<(u32, f64)>);
 impl Kept for Values {
     fn push(&mut self, segment: u32, _: i64, value: f64) {
         self.0.push((segment, value));
+    }
+
+    fn push_many(&mut self, segment: u32, t_ns: i64, value: f64, n: u64) {
+        (0..n).for_each(|_| self.push(segment, t_ns, value));
     }
 
     fn append(&mut self, next: Values) {
@@ -150,6 +157,9 @@ impl<K: Kept> PerSeries for Groups<K> {
         {
             return Ok(Some(read));
         }
+        if let Some(read) = self.count_heads(index, buffers) {
+            return Ok(Some(read));
+        }
         self.read(index, buffers).map(Some)
     }
 }
@@ -164,13 +174,35 @@ impl<K: Kept> Groups<K> {
             places,
         } = buffers;
         let streams = self.set.streams();
-        let mut from_columns = self.plan.read_columns(&*self.set, index, batch);
+        let mut has_error = false;
+        if let Some(columns) = self.set.columns(index) {
+            let mut sampling = Sampling {
+                groups: self,
+                extractor: &mut *extractor,
+                places: &mut *places,
+                kept: Vec::new(),
+            };
+            match self.plan.sample(&columns, streams, &mut sampling) {
+                Ok(Some(stats)) => {
+                    return Ok(Read {
+                        series: labelled(sampling.kept, places, extractor.series()),
+                        stats,
+                        batch_bytes: 0,
+                    });
+                }
+                Ok(None) | Err(Stop::Damaged) => {}
+                Err(Stop::HasError) => has_error = true,
+            }
+            // What was kept is read again.
+            labelled(sampling.kept, places, extractor.series());
+        }
+        let mut from_columns = !has_error && self.plan.read_columns(&*self.set, index, batch);
         loop {
             if !from_columns {
                 self.set.read(index, batch)?;
             }
             samples.clear();
-            let mut has_error = false;
+            has_error = false;
             for entry in batch.iter() {
                 let segment = self.windows.segment(entry.t_ns);
                 let (Some(segment), Some(stream)) = (segment, streams.get(entry.stream as usize))
@@ -207,47 +239,166 @@ impl<K: Kept> Groups<K> {
     /// possible.
     fn count(&self, columns: &ColumnGroup<'_>, buffers: &mut Buffers) -> Option<Read<K>> {
         let counted = self.plan.counted()?;
-        let is_one = |first_ns, last_ns| {
-            let segment = self.windows.segment(first_ns);
-            segment.is_some() && segment == self.windows.segment(last_ns)
-        };
+        let stretch = |t_ns| self.windows.stretch(t_ns);
         // Damage is told by the one who reads the entries.
-        let buckets = self.plan.counts(columns, is_one).ok()??;
+        let Pieces { levels, pieces } = self.plan.counts(columns, stretch).ok()??;
         let Buffers {
-            extractor, places, ..
+            extractor,
+            places,
+            batch,
+            ..
         } = buffers;
         let mut stats = LogStats::default();
         let mut kept: Vec<(SeriesId, K)> = Vec::new();
-        for bucket in buckets {
-            let segment = self.windows.segment(bucket.first_ns);
-            let stream = self.set.streams().get(bucket.stream as usize);
-            let (Some(segment), Some(stream)) = (segment, stream) else {
+        // Of one entry of a stream and level the series is that of all of them.
+        let mut series: Vec<Option<Option<SeriesId>>> = vec![None; levels.len().max(1)];
+        let mut of = None;
+        for piece in pieces {
+            if of.replace(piece.stream) != Some(piece.stream) {
+                series.fill(None);
+            }
+            let known = series.get_mut(piece.level as usize)?;
+            let found = match *known {
+                Some(found) => found,
+                None => {
+                    let stream = self.set.streams().get(piece.stream as usize)?;
+                    let level = levels.get(piece.level as usize);
+                    let level = level.filter(|level| !level.is_empty());
+                    let pair = level.map(|level| (LEVEL_NAME, level.as_str()));
+                    batch.clear();
+                    batch.push(piece.stream, piece.t_ns, &[], pair);
+                    let sample = extractor.sample(stream, &batch.entry(0));
+                    if sample.is_some() && extractor.has_error() {
+                        // Then all of its labels are in the answer.
+                        return None;
+                    }
+                    *known.insert(sample.map(|(series, _)| series))
+                }
+            };
+            stats.lines += piece.entries;
+            stats.bytes += piece.bytes;
+            let Some(series) = found else {
                 continue;
             };
-            // Of one entry of the stream the series is that of all of them.
-            let entry = EntryRef {
-                stream: bucket.stream,
-                t_ns: bucket.first_ns,
-                line: &[],
-                metadata: MetadataRef::NONE,
-            };
-            let Some((series, _)) = extractor.sample(stream, &entry) else {
-                continue;
-            };
-            stats.lines += bucket.entries;
-            stats.bytes += bucket.bytes;
-            stats.post_filter_lines += bucket.entries;
+            stats.post_filter_lines += piece.entries;
             let (value, n) = match counted {
-                Counted::Entries => (1.0, bucket.entries),
-                Counted::Bytes => (bucket.bytes as f64, 1),
+                Counted::Entries => (1.0, piece.entries),
+                Counted::Bytes => (piece.bytes as f64, 1),
             };
-            place(&mut kept, places, series).push_many(segment, bucket.first_ns, value, n);
+            place(&mut kept, places, series).push_many(piece.segment, piece.t_ns, value, n);
         }
         Some(Read {
             series: labelled(kept, places, extractor.series()),
             stats,
             batch_bytes: 0,
         })
+    }
+}
+
+impl<K: Kept> Groups<K> {
+    /// Takes the samples of a group from entries in memory whose lines nobody looks at;
+    /// `None` where that is not possible.
+    fn count_heads(&self, index: usize, buffers: &mut Buffers) -> Option<Read<K>> {
+        let counted = self.plan.counted()?;
+        let Buffers {
+            extractor,
+            places,
+            batch,
+            ..
+        } = buffers;
+        let mut stats = LogStats::default();
+        let mut kept: Vec<(SeriesId, K)> = Vec::new();
+        // The series of what has the same stream and metadata.
+        let mut known: HashMap<Box<[u8]>, Option<SeriesId>> = HashMap::new();
+        let mut key: Vec<u8> = Vec::new();
+        let (mut last_key, mut last): (Vec<u8>, Option<SeriesId>) = (Vec::new(), None);
+        let (mut from_ns, mut stretch) = (i64::MAX, (None, i64::MIN));
+        let mut has_error = false;
+        let is_read = self.set.heads(index, &mut |entry| {
+            stats.lines += 1;
+            stats.bytes += u64::from(entry.line_bytes);
+            if entry.t_ns < from_ns || stretch.1 < entry.t_ns {
+                stretch = self.windows.stretch(entry.t_ns);
+                from_ns = entry.t_ns;
+            }
+            let stream = self.set.streams().get(entry.stream as usize);
+            let (Some(segment), Some(stream)) = (stretch.0, stream) else {
+                return;
+            };
+            let pairs = || {
+                entry
+                    .metadata()
+                    .filter(|(name, _)| self.plan.looks_at(name))
+            };
+            key.clear();
+            key.extend(entry.stream.to_le_bytes());
+            for (name, value) in pairs() {
+                for text in [name, value] {
+                    key.extend((text.len() as u64).to_le_bytes());
+                    key.extend(text.as_bytes());
+                }
+            }
+            if key != last_key {
+                last = match known.get(key.as_slice()) {
+                    Some(series) => *series,
+                    None => {
+                        batch.clear();
+                        batch.push(entry.stream, entry.t_ns, &[], pairs());
+                        let sample = extractor.sample(stream, &batch.entry(0));
+                        has_error |= sample.is_some() && extractor.has_error();
+                        let series = sample.map(|(series, _)| series);
+                        known.insert(key.as_slice().into(), series);
+                        series
+                    }
+                };
+                std::mem::swap(&mut key, &mut last_key);
+            }
+            let Some(series) = last else {
+                return;
+            };
+            stats.post_filter_lines += 1;
+            let value = match counted {
+                Counted::Entries => 1.0,
+                Counted::Bytes => f64::from(entry.line_bytes),
+            };
+            place(&mut kept, places, series).push(segment, entry.t_ns, value);
+        });
+        let series = labelled(kept, places, extractor.series());
+        // With an error all labels are in the answer, also those that were left out.
+        (is_read && !has_error).then_some(Read {
+            series,
+            stats,
+            batch_bytes: 0,
+        })
+    }
+}
+
+/// Samples of a group, on their way from its columns to what is kept of them.
+struct Sampling<'g, K> {
+    groups: &'g Groups<K>,
+    extractor: &'g mut Extractor,
+    places: &'g mut Vec<Option<u32>>,
+    kept: Vec<(SeriesId, K)>,
+}
+
+impl<K: Kept> Sampler for Sampling<'_, K> {
+    fn stretch(&self, t_ns: i64) -> (Option<u32>, i64) {
+        self.groups.windows.stretch(t_ns)
+    }
+
+    fn sample(&mut self, entry: &EntryBatch) -> Result<Option<(u32, f64)>, HasError> {
+        let entry = entry.entry(0);
+        let stream = self.groups.set.streams().get(entry.stream as usize);
+        let sample = stream.and_then(|stream| self.extractor.sample(stream, &entry));
+        match sample.is_some() && self.extractor.has_error() {
+            true => Err(HasError),
+            false => Ok(sample),
+        }
+    }
+
+    #[inline]
+    fn keep(&mut self, series: u32, segment: u32, t_ns: i64, value: f64) {
+        place(&mut self.kept, self.places, series).push(segment, t_ns, value);
     }
 }
 

@@ -1,8 +1,11 @@
-//! Quantiles over sliding windows.
+//! Quantiles over windows.
 //!
-//! The values of a series are ranked once. A window is a set of ranks, kept as counts in a
-//! tree, so that a sample that enters or leaves, and a rank that is looked up, cost the
-//! logarithm of the number of samples.
+//! Where no window shares a sample with another, the values at the ranks are picked out of
+//! those of each. Otherwise the values of a series are ranked once. A window is a set of
+//! ranks, kept as counts in a tree, so that a sample that enters or leaves, and a rank that
+//! is looked up, cost the logarithm of the number of samples.
+
+use std::cmp::Ordering;
 
 use super::grid::Windows;
 
@@ -14,14 +17,13 @@ pub(super) fn slide(
     quantile: f64,
     mut take: impl FnMut(usize, f64),
 ) {
+    if windows.len() < 2 || windows.segments(0).end <= windows.segments(1).start {
+        return apart(samples, windows, quantile, take);
+    }
     samples.sort_by_key(|(segment, _)| *segment);
     let mut sorted: Vec<u32> = (0..samples.len() as u32).collect();
-    // What is no number comes first.
     let key = |at: &u32| samples[*at as usize].1;
-    sorted.sort_by(|a, b| {
-        let (a, b) = (key(a), key(b));
-        b.is_nan().cmp(&a.is_nan()).then(a.total_cmp(&b))
-    });
+    sorted.sort_by(|a, b| order(&key(a), &key(b)));
     let mut rank_of = vec![0u32; samples.len()];
     for (rank, at) in sorted.iter().enumerate() {
         rank_of[*at as usize] = rank as u32;
@@ -50,8 +52,72 @@ pub(super) fn slide(
     }
 }
 
+/// What is no number comes first.
+fn order(a: &f64, b: &f64) -> Ordering {
+    b.is_nan().cmp(&a.is_nan()).then(a.total_cmp(b))
+}
+
+/// As [`slide`], for windows that have no segment in common.
+fn apart(
+    samples: &[(u32, f64)],
+    windows: &Windows,
+    quantile: f64,
+    mut take: impl FnMut(usize, f64),
+) {
+    let segments = samples.iter().map(|(segment, _)| *segment);
+    let Some((first, last)) = segments.clone().min().zip(segments.clone().max()) else {
+        return;
+    };
+    // Where the values of each segment begin, among those of all; then where they end.
+    let mut places = vec![0u32; (last - first) as usize + 2];
+    segments.for_each(|segment| places[(segment - first) as usize + 1] += 1);
+    for at in 1..places.len() {
+        places[at] += places[at - 1];
+    }
+    let mut values = vec![0.0; samples.len()];
+    for (segment, value) in samples {
+        let place = &mut places[(segment - first) as usize];
+        values[*place as usize] = *value;
+        *place += 1;
+    }
+    let end_of = |segment: u32| match segment.checked_sub(first) {
+        Some(at) => places[(at as usize).min(places.len() - 1)] as usize,
+        None => 0,
+    };
+    for window in 0..windows.len() {
+        let segments = windows.segments(window);
+        let start = segments.start.checked_sub(1).map_or(0, end_of);
+        let end = segments.end.checked_sub(1).map_or(0, end_of);
+        if start < end {
+            take(window, of_values(quantile, &mut values[start..end]));
+        }
+    }
+}
+
+/// Returns a quantile of values in any order.
+fn of_values(quantile: f64, values: &mut [f64]) -> f64 {
+    let n = values.len();
+    let mut picked: Option<(usize, f64, f64)> = None;
+    of_ranks(quantile, n, |nth| match picked {
+        // Ranks are asked for in pairs, the lower one first.
+        Some((lower, value, next)) => {
+            if nth == lower {
+                value
+            } else {
+                next
+            }
+        }
+        None => {
+            let (_, value, above) = values.select_nth_unstable_by(nth, order);
+            let next = above.iter().copied().min_by(order).unwrap_or(*value);
+            picked = Some((nth, *value, next));
+            *value
+        }
+    })
+}
+
 /// Returns a quantile of `n` sorted values, between two of them where it lies there.
-fn of_ranks(quantile: f64, n: usize, nth: impl Fn(usize) -> f64) -> f64 {
+fn of_ranks(quantile: f64, n: usize, mut nth: impl FnMut(usize) -> f64) -> f64 {
     if quantile.is_nan() {
         return f64::NAN;
     }

@@ -132,7 +132,8 @@ impl Evaluator<'_> {
             range: NanoRange { start_ns, end_ns },
             needles: &needles,
             lines: extractor.reads_lines(),
-            metadata: extractor.reads_metadata(),
+            // An error may be there, whatever else is looked at.
+            metadata: true,
         };
         let set = self.source.select(&selection).map_err(QueryError::from)?;
         let set: Arc<dyn LogSet> = set.into();
@@ -141,7 +142,7 @@ impl Evaluator<'_> {
         let groups = set.groups().len();
         let stages = needed(&range.log.stages, range.op);
         let work = Arc::new(Groups {
-            plan: Plan::of_samples(&stages, range.op, &extractor),
+            plan: Plan::of_samples(&stages, range, &extractor),
             set,
             extractor,
             windows: *windows,

@@ -7,7 +7,8 @@ use super::hints::Hints;
 use super::json::{
     Flow, JsonError, JsonValue, is_blank, is_too_deep, members, push_string, unescape,
 };
-use super::names::{NameId, push_sanitized};
+use super::names::{EXTRACTED, NameId, push_sanitized};
+use crate::logql::text::text_of;
 
 /// What a line is called that is no JSON.
 pub(super) const ERROR_KIND: &str = "JSONParserErr";
@@ -86,6 +87,21 @@ impl Json {
         push_sanitized(&mut self.prefix, key);
     }
 
+    /// Returns the label of a member of an inner object. Where keys are blank all the way,
+    /// its name is empty; a name that is taken is moved by a longer key.
+    fn nested_name(&mut self, key: &[u8], labels: &mut EntryLabels) -> NameId {
+        let len = self.prefix.len();
+        self.push_key(key);
+        let mut name = labels.names.of_sanitized(&self.prefix);
+        if labels.clashes(name) {
+            self.prefix.truncate(len);
+            self.push_key(&[key, EXTRACTED.as_bytes()].concat());
+            name = labels.names.of_sanitized(&self.prefix);
+        }
+        self.prefix.truncate(len);
+        name
+    }
+
     fn label(
         &mut self,
         key: &[u8],
@@ -94,21 +110,18 @@ impl Json {
         labels: &mut EntryLabels,
         push_value: impl FnOnce(&mut Vec<u8>),
     ) -> Flow {
-        let name = if depth == 0 {
-            labels.names.of_key(key)
-        } else {
-            let len = self.prefix.len();
-            self.push_key(key);
-            let name = (!self.prefix.is_empty()).then(|| labels.names.of_sanitized(&self.prefix));
-            self.prefix.truncate(len);
-            name
+        let name = match depth {
+            0 => {
+                let Some(mut name) = labels.names.of_key(key) else {
+                    return Flow::On;
+                };
+                if labels.clashes(name) {
+                    name = labels.names.extracted(name);
+                }
+                name
+            }
+            _ => self.nested_name(key, labels),
         };
-        let Some(mut name) = name else {
-            return Flow::On;
-        };
-        if labels.clashes(name) {
-            name = labels.names.extracted(name);
-        }
         if !hints.needs(name, labels) {
             return Flow::On;
         }
@@ -178,15 +191,14 @@ impl Unpack {
                 is_packed = true;
                 return if is_bad { Flow::Stop } else { Flow::On };
             }
-            let Some(mut name) = labels.names.of_key(key) else {
-                return Flow::On;
-            };
+            // Until it is set the label is called as its key is.
+            let mut name = labels.names.id(&text_of(key));
             if labels.clashes(name) {
                 name = labels.names.extracted(name);
             }
             if hints.needs(name, labels) {
                 push_string(text, values);
-                found.push((name, values.len()));
+                found.push((labels.names.sanitized(name), values.len()));
             }
             Flow::On
         });

@@ -10,7 +10,7 @@ use super::ip;
 use super::text_pattern::LinePattern;
 use crate::logql::address::Addresses;
 use crate::logql::ast::{LineFilter as Tree, LineOp, LineOperand};
-use crate::logql::source::LineNeedles;
+use crate::logql::source::{LineNeedle, LineNeedles};
 
 /// A condition on a line, ready to be tested.
 #[derive(Debug, Clone)]
@@ -75,19 +75,22 @@ impl LineFilter {
         if self.negative {
             return None;
         }
-        let mut any_of: Vec<Vec<u8>> = Vec::new();
+        let mut any_of: Vec<LineNeedle> = Vec::new();
         for test in &self.tests {
             match test {
                 Test::All | Test::Ip(_) => return None,
-                Test::Contains(finder) => any_of.push(finder.needle().to_vec()),
+                Test::Contains(finder) => any_of.push(LineNeedle::exact(finder.needle())),
                 Test::Search(search) => {
                     let needles = search.needles()?.iter();
-                    any_of.extend(needles.map(|needle| needle.as_bytes().to_vec()));
+                    any_of.extend(needles.map(|needle| LineNeedle {
+                        text: needle.text.as_bytes().to_vec(),
+                        fold: needle.fold,
+                    }));
                 }
-                Test::Pattern(pattern) => any_of.push(pattern.longest_text()?.to_vec()),
+                Test::Pattern(pattern) => any_of.push(LineNeedle::exact(pattern.longest_text()?)),
             }
         }
-        let is_useful = !any_of.is_empty() && any_of.iter().all(|text| !text.is_empty());
+        let is_useful = !any_of.is_empty() && any_of.iter().all(|needle| !needle.text.is_empty());
         is_useful.then_some(LineNeedles { any_of })
     }
 }

@@ -228,17 +228,11 @@ impl Pipeline {
 
     /// Tells whether any stage looks at lines.
     pub(crate) fn reads_lines(&self) -> bool {
-        self.steps.iter().any(|step| {
-            !matches!(
-                step,
-                Step::LabelFilter(_) | Step::Drop(_) | Step::Keep(_) | Step::LabelFormat(_)
-            )
+        self.steps.iter().any(|step| match step {
+            Step::LabelFilter(_) | Step::Drop(_) | Step::Keep(_) => false,
+            Step::LabelFormat(stage) => stage.reads_line(),
+            _ => true,
         })
-    }
-
-    /// Tells whether there is any stage.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.steps.is_empty()
     }
 
     /// Returns the labels of the entry that was run last.

@@ -131,6 +131,19 @@ impl Names {
         self.id(str::from_utf8(name).unwrap_or_default())
     }
 
+    /// Returns the number of a name as a label has it.
+    pub(super) fn sanitized(&mut self, id: NameId) -> NameId {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        push_sanitized(&mut buffer, self.text(id).as_bytes());
+        let sanitized = match buffer == self.text(id).as_bytes() {
+            true => id,
+            false => self.of_sanitized(&buffer),
+        };
+        self.buffer = buffer;
+        sanitized
+    }
+
     /// Forgets the names of lines where there are too many; tells whether it did.
     pub(super) fn forget_if_many(&mut self) -> bool {
         if self.names.len() < MAX_NAMES && self.by_key.len() < MAX_NAMES {

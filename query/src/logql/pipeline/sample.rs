@@ -139,6 +139,15 @@ impl Extractor {
         self.pipeline.hints.wanted_names().map(<[String]>::to_vec)
     }
 
+    /// Returns the labels that series are told apart by, where these are named.
+    pub(crate) fn grouping(&self) -> Vec<String> {
+        let names = &self.pipeline.labels.names;
+        match &self.grouped {
+            Grouped::By(by) => by.iter().map(|id| names.text(*id).to_owned()).collect(),
+            Grouped::All | Grouped::None | Grouped::Without(_) => Vec::new(),
+        }
+    }
+
     /// Tells whether the last sample has an error.
     pub(crate) fn has_error(&self) -> bool {
         !self.pipeline.labels.error().is_empty()
@@ -162,13 +171,6 @@ impl Extractor {
     /// Tells whether lines are looked at.
     pub(crate) fn reads_lines(&self) -> bool {
         self.pipeline.reads_lines() || matches!(self.number, Number::LineBytes)
-    }
-
-    /// Tells whether structured metadata is looked at.
-    pub(crate) fn reads_metadata(&self) -> bool {
-        !self.pipeline.is_empty()
-            || !matches!(self.grouped, Grouped::None)
-            || matches!(self.number, Number::Label(..))
     }
 
     /// Returns the sample of an entry, `None` where it has none.

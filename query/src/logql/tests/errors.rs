@@ -1,6 +1,6 @@
 //! What is said of texts that are no queries.
 
-use crate::logql::{format_query, parse, parse_any_matchers, parse_matchers};
+use crate::logql::{format_query, parse, parse_any_matchers, parse_instant, parse_matchers};
 
 fn error(query: &str) -> String {
     match parse(query) {
@@ -18,10 +18,7 @@ fn check(cases: &[(&str, &str)]) {
 #[test]
 fn tokens_that_cannot_stand_somewhere_are_named_with_their_place() {
     check(&[
-        (
-            "",
-            "parse error at line 1, col 1: syntax error: unexpected $end",
-        ),
+        ("", "parse error : syntax error: unexpected $end"),
         (
             "\n \n",
             "parse error at line 3, col 1: syntax error: unexpected $end",
@@ -310,4 +307,23 @@ fn selectors_can_be_read_alone() {
         let error = parse_matchers(query).unwrap_err().to_string();
         assert_eq!(error, "only label matchers are supported");
     }
+}
+
+#[test]
+fn stages_that_are_not_run_need_not_be_ones() {
+    let wrong = r#"{a="b"} | line_format "{{$y}}""#;
+    assert!(error(wrong).contains("undefined variable"));
+    assert!(error(&format!("bytes_rate({wrong} [1m])")).contains("undefined variable"));
+    assert!(error(&format!("rate({wrong} | json [1m])")).contains("undefined variable"));
+    assert!(parse(&format!("rate({wrong} | x=`y` [1m])")).is_ok());
+}
+
+#[test]
+fn queries_for_one_time_give_numbers_whatever_their_stages_are() {
+    let error = |query: &str| parse_instant(query).unwrap_err().to_string();
+    let wrong = r#"{a="b"} | json x="[""#;
+    assert!(error(wrong).starts_with("log queries are not supported as an instant query type"));
+    assert!(error("{").starts_with("parse error at line 1, col 2: "));
+    assert!(error(&format!("rate({wrong} [1m])")).starts_with("parse error : stage "));
+    assert!(parse_instant(r#"rate({a="b"}[1m])"#).is_ok());
 }

@@ -211,7 +211,7 @@ fn needles_are_what_lines_must_have() {
             let texts = needle
                 .any_of
                 .iter()
-                .map(|text| String::from_utf8_lossy(text).into_owned());
+                .map(|needle| String::from_utf8_lossy(&needle.text).into_owned());
             texts.collect::<Vec<_>>().join("|")
         });
         texts.collect::<Vec<_>>().join(" ")
@@ -221,6 +221,51 @@ fn needles_are_what_lines_must_have() {
         "w x|y err"
     );
     assert_eq!(needles(r#"|= "x" | line_format "{{.a}}" |= "w""#), "x");
-    assert_eq!(needles(r#"|~ "(?i)x" |= """#), "");
+    assert_eq!(needles(r#"|~ "(?i)XYZ" |= """#), "xyz");
     assert_eq!(needles(r#"|> "<_>long text<_>""#), "long text");
+}
+
+#[test]
+fn blank_keys_and_taken_names_of_inner_objects() {
+    assert_eq!(
+        labels("| json", r#"{"":"x"," ":{"a":"1"}}"#, &[]),
+        r#"{a="1", level="stream"}"#
+    );
+    assert_eq!(
+        labels("| json", r#"{"":{"":"x"}}"#, &[]),
+        r#"{="x", level="stream"}"#
+    );
+    assert_eq!(
+        labels("| json", r#"{"level":{"":"x"}}"#, &[]),
+        r#"{level="stream", level__extracted="x"}"#
+    );
+    assert_eq!(
+        labels("| json", r#"{"m":{"d ":"x"}}"#, &[("m_d", "m")]),
+        r#"{level="stream", m_d="m", m_d__extracted="x"}"#
+    );
+}
+
+#[test]
+fn what_was_packed_is_compared_by_its_keys() {
+    let line = r#"{"_entry":"e","":"x","m.d":"1","level":"2","9":"3"}"#;
+    assert_eq!(
+        labels("| unpack", line, &[("m_d", "m")]),
+        r#"{="x", _9="3", level="stream", level_extracted="2", m_d="1"}"#
+    );
+}
+
+#[test]
+fn lines_are_read_where_a_stage_looks_at_them() {
+    let reads = |stages: &str| {
+        let query = parse_log(&format!(r#"{{app="a"}} {stages}"#)).unwrap();
+        Pipeline::new(&query).unwrap().reads_lines()
+    };
+    assert!(reads(r#"| label_format x=`{{__line__ | len}}`"#));
+    assert!(reads(
+        r#"| label_format y=z, x=`{{(fromJson __line__).a}}`"#
+    ));
+    assert!(reads("| json"));
+    assert!(!reads(
+        r#"| label_format x=`{{__timestamp__}}`, y=z | drop a | keep b | c="d""#
+    ));
 }

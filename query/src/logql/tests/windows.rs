@@ -226,3 +226,29 @@ fn answers_do_not_depend_on_who_helps() {
         assert_eq!(alone.stats, helped.stats, "{text}");
     }
 }
+
+#[test]
+fn numbers_are_no_series() {
+    let engine = LogEngine::new(LogEngineOptions::default());
+    let (source, options) = (MemoryLogSource::new(), LogQueryOptions::default());
+    let value = |query: &str| {
+        let query = parse(query).unwrap();
+        let result = engine.instant(&source, &query, 0, &options, &Cancel::new());
+        result.map(|result| result.value)
+    };
+    for query in [
+        "sum(1)",
+        "sort(1 + 1)",
+        r#"label_replace(1, "a", "b", "c", "d")"#,
+    ] {
+        let error = value(query).unwrap_err().to_string();
+        assert!(
+            error.starts_with("unexpected expr type (*syntax.LiteralExpr)"),
+            "{error}"
+        );
+    }
+    let error = value("approx_topk(1, 1)").unwrap_err().to_string();
+    assert_eq!(error, "unexpected empty result");
+    assert!(value("sum(vector(1)) + 1").is_ok());
+    assert!(value("1 + 1").is_ok());
+}

@@ -22,7 +22,7 @@ use crate::error::QueryError;
 use crate::workers::Workers;
 
 /// Batches that may wait to be taken.
-const AHEAD: usize = 6;
+pub(crate) const AHEAD: usize = 6;
 
 /// Samples and values of a batch, about: half a megabyte.
 const BATCH_VALUES: usize = 1 << 16;
@@ -131,12 +131,12 @@ impl Evaluator<'_> {
 
 /// Works on groups of log entries with whoever may help, and hands what is made of them to
 /// `take`, in order.
-pub(crate) fn for_each_group<W: PerSeries>(
+pub(crate) fn for_each_group<W: PerSeries, E: From<QueryError>>(
     work: Arc<W>,
     groups: usize,
     workers: Option<&Arc<dyn Workers>>,
-    take: impl FnMut(W::Made) -> Result<(), QueryError>,
-) -> Result<(), QueryError> {
+    take: impl FnMut(W::Made) -> Result<(), E>,
+) -> Result<(), E> {
     let extent = Extent::of_groups(groups);
     for_each_in_order(work, extent, helpers(workers, extent), take)
 }
@@ -151,12 +151,12 @@ fn helpers(workers: Option<&Arc<dyn Workers>>, extent: Extent) -> Helpers<'_> {
 }
 
 /// Works on all series and hands what is made of them to `take`, in order.
-fn for_each_in_order<W: PerSeries>(
+fn for_each_in_order<W: PerSeries, E: From<QueryError>>(
     work: Arc<W>,
     extent: Extent,
     helpers: Helpers<'_>,
-    mut take: impl FnMut(W::Made) -> Result<(), QueryError>,
-) -> Result<(), QueryError> {
+    mut take: impl FnMut(W::Made) -> Result<(), E>,
+) -> Result<(), E> {
     let Some((workers, helpers)) = helpers else {
         let mut buffers = work.buffers();
         for index in 0..extent.series {
@@ -237,17 +237,17 @@ impl<W: PerSeries> Shared<W> {
     }
 
     /// Takes what is ready and makes what is not, to the end.
-    fn lead(
+    fn lead<E: From<QueryError>>(
         &self,
-        take: &mut impl FnMut(W::Made) -> Result<(), QueryError>,
-    ) -> Result<(), QueryError> {
+        take: &mut impl FnMut(W::Made) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut buffers = self.work.buffers();
         loop {
             match self.next_of_leader() {
                 Next::Take(batch) => {
                     batch.made.into_iter().try_for_each(&mut *take)?;
                     if let Some(error) = batch.failed {
-                        return Err(error);
+                        return Err(error.into());
                     }
                 }
                 Next::Make(number) => {

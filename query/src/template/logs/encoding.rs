@@ -1,13 +1,11 @@
-//! Base64, URLs and JSON.
-
-use std::sync::Arc;
+//! Base64 and URLs.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::{bytes, string};
 use crate::template::builtins::query_escape;
-use crate::template::value::{ANY_LIST, ANY_MAP, List, Map, Text, Type, Value};
+use crate::template::value::Value;
 
 type Outcome = Result<Value, String>;
 
@@ -139,32 +137,5 @@ pub(super) fn url_decode(a: &[Value]) -> Outcome {
 
 /// Reads JSON; what is none is nil.
 pub(super) fn from_json(a: &[Value]) -> Outcome {
-    match serde_json::from_str::<serde_json::Value>(&string(&a[0])) {
-        Ok(value) => json_value(value),
-        Err(_) => Ok(Value::Nil(Type::Any)),
-    }
-}
-
-fn json_value(value: serde_json::Value) -> Outcome {
-    use serde_json::Value as Json;
-    Ok(match value {
-        Json::Null => Value::Nil(Type::Any),
-        Json::Bool(value) => Value::Bool(value),
-        Json::Number(number) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        Json::String(text) => text.into(),
-        Json::Array(items) => {
-            let items = items
-                .into_iter()
-                .map(json_value)
-                .collect::<Result<_, _>>()?;
-            Value::List(Arc::new(List::new(&ANY_LIST, items)?))
-        }
-        Json::Object(fields) => {
-            let mut entries = Vec::with_capacity(fields.len());
-            for (name, value) in fields {
-                entries.push((Text::from(name), json_value(value)?));
-            }
-            Value::Map(Arc::new(Map::new(&ANY_MAP, entries)?))
-        }
-    })
+    super::json::read(&string(&a[0]))
 }

@@ -9,6 +9,7 @@
 
 mod decimal;
 mod encoding;
+mod json;
 mod number;
 mod text;
 mod time;

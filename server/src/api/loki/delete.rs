@@ -12,8 +12,8 @@ use kymo_storage::model::NanoRange;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::answer::bare;
 use super::error::{LokiError, LokiResult};
+use super::status::plain_json;
 use super::{logs, lookup};
 use crate::api::call::Call;
 use crate::clock;
@@ -30,11 +30,12 @@ pub(crate) async fn delete(method: Method, call: Call) -> LokiResult {
             "deleting is switched off; start with --web.enable-admin-api",
         ));
     }
-    match method {
+    let outcome = match method {
         Method::GET => list(&call).await,
         Method::DELETE => cancel(&call).await,
         _ => add(&call).await,
-    }
+    };
+    outcome.map_err(LokiError::with_line_end)
 }
 
 async fn add(call: &Call) -> LokiResult {
@@ -106,7 +107,7 @@ async fn list(call: &Call) -> LokiResult {
     let found = lookup(call, move || Ok(store.deletions())).await?;
     let mut list: Vec<Value> = Vec::new();
     list.extend(found.iter().map(entry));
-    bare(&list)
+    plain_json(&list)
 }
 
 /// Returns a request as the list has it.

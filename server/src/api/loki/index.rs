@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::answer::{bare, finished, push_head};
 use super::error::{LokiError, LokiResult};
-use super::labels::is_all;
-use super::params::{Bounds, ordered_bounds, step};
+use super::labels::selects_all;
+use super::params::{Bounds, checked_bounds, interval, is_forward, ordered_bounds, step, time_or};
 use super::stats::{Cost, push as push_stats};
 use super::volume::{Asked, Sums, pieces};
 use super::{logs, lookup};
@@ -54,7 +54,7 @@ pub(crate) async fn shards(call: Call) -> LokiResult {
 }
 
 async fn counts(call: &Call) -> Result<Counts, LokiError> {
-    let bounds = ordered_bounds(&call.params, clock::now_ns())?;
+    let bounds = checked_bounds(&call.params, clock::now_ns())?;
     let matchers = parse_matchers(call.params.get("query"))?;
     let store = logs(call)?;
     let volumes = lookup(call, move || store.volumes(&matchers, bounds.into())).await?;
@@ -63,14 +63,20 @@ async fn counts(call: &Call) -> Result<Counts, LokiError> {
 
 /// `/loki/api/v1/index/volume`: bytes by label set or by label.
 pub(crate) async fn volume(call: Call) -> LokiResult {
-    let bounds = ordered_bounds(&call.params, clock::now_ns())?;
+    let (params, now_ns) = (&call.params, clock::now_ns());
+    let bounds = ordered_bounds(params, now_ns)?;
+    time_or(params, "time", now_ns).map_err(LokiError::bad)?;
+    is_forward(params)?;
     volumes(&call, vec![bounds], false).await
 }
 
 /// `/loki/api/v1/index/volume_range`: the same, step by step.
 pub(crate) async fn volume_range(call: Call) -> LokiResult {
-    let bounds = ordered_bounds(&call.params, clock::now_ns())?;
-    let step_ns = step(&call.params, bounds)?;
+    let (params, now_ns) = (&call.params, clock::now_ns());
+    let bounds = ordered_bounds(params, now_ns)?;
+    is_forward(params)?;
+    let step_ns = step(params, bounds)?;
+    interval(params)?;
     volumes(&call, pieces(bounds, step_ns), true).await
 }
 
@@ -81,13 +87,14 @@ async fn volumes(call: &Call, pieces: Vec<Bounds>, is_range: bool) -> LokiResult
     let timeout = call.app.flags.query.timeout;
     let job = move |cancel: &kymo_query::Cancel| {
         let mut sums = Sums::default();
+        let last_ns = pieces.last().map_or(0, |piece| piece.end_ns);
         for piece in pieces {
             cancel
                 .check("log volume")
                 .map_err(|_stopped| LokiError::timeout())?;
             let volumes = store.volumes(&asked.matchers, piece.into());
             let volumes = volumes.map_err(|error| LokiError::from(&error))?;
-            asked.add(&mut sums, piece.end_ns.div_euclid(NS_PER_MS), &volumes);
+            asked.add(&mut sums, shown_ms(piece, last_ns), &volumes);
         }
         let mut out = Vec::new();
         push_head(&mut out, &[]);
@@ -107,11 +114,40 @@ async fn volumes(call: &Call, pieces: Vec<Bounds>, is_range: bool) -> LokiResult
     Ok(finished(out, None))
 }
 
+/// Returns the time of the point for a piece: its last millisecond, but the end of the
+/// range for the last one.
+fn shown_ms(piece: Bounds, last_ns: i64) -> i64 {
+    let end_ms = piece.end_ns.div_euclid(NS_PER_MS);
+    match piece.end_ns == last_ns {
+        true => end_ms,
+        false => end_ms - 1,
+    }
+}
+
 /// Reads a selector that may be the one that selects all.
 fn any_selector(call: &Call) -> Result<Vec<Matcher>, LokiError> {
     let text = call.params.get("query");
-    match is_all(text) && !text.is_empty() {
+    match selects_all(text) {
         true => Ok(Vec::new()),
         false => Ok(parse_matchers(text)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_at_the_last_millisecond_of_their_piece() {
+        let s = 1_000_000_000;
+        let bounds = Bounds {
+            start_ns: 7 * s,
+            end_ns: 31 * s,
+        };
+        let shown: Vec<i64> = pieces(bounds, 10 * s)
+            .into_iter()
+            .map(|piece| shown_ms(piece, bounds.end_ns))
+            .collect();
+        assert_eq!(shown, [9_999, 19_999, 29_999, 31_000]);
     }
 }

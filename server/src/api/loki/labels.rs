@@ -61,17 +61,8 @@ pub(super) async fn found_values(name: String, call: &Call) -> Result<Vec<String
 /// `/loki/api/v1/series`: the label sets of streams.
 pub(crate) async fn series(call: Call) -> LokiResult {
     let range = range(&call)?;
-    let (mut sets, mut all) = (Vec::new(), true);
-    for text in call.params.all("match[]").chain(call.params.all("match")) {
-        if is_all(text) {
-            continue;
-        }
-        all = false;
-        sets.push(parse_matchers(text)?);
-    }
-    if all {
-        sets.push(Vec::new());
-    }
+    let given = call.params.all("match[]").chain(call.params.all("match"));
+    let sets = selections(given)?;
     let store = logs(&call)?;
     let found = lookup(&call, move || {
         let mut found: BTreeSet<Labels> = BTreeSet::new();
@@ -97,6 +88,23 @@ pub(crate) async fn series(call: Call) -> LokiResult {
     Ok(finished(out, Some(memory)))
 }
 
+/// Reads the selectors of which streams have to satisfy one. None, or the one that selects
+/// all, select all.
+fn selections<'a>(given: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<Matcher>>, LokiError> {
+    let given: BTreeSet<&str> = given.collect();
+    if given.is_empty() || given.len() == 1 && given.iter().all(|text| selects_all(text)) {
+        return Ok(vec![Vec::new()]);
+    }
+    let mut sets = Vec::with_capacity(given.len());
+    for text in given {
+        if selects_all(text) {
+            return Err(LokiError::bad(format!("0 matchers in group: {text}")));
+        }
+        sets.push(parse_matchers(text)?);
+    }
+    Ok(sets)
+}
+
 fn strings(call: &Call, found: &[String]) -> LokiResult {
     let bytes = found.iter().map(String::len).sum();
     let memory = call.app.memory.for_answer(bytes);
@@ -109,12 +117,10 @@ fn strings(call: &Call, found: &[String]) -> LokiResult {
 }
 
 /// Tells whether a selector is the one that selects all.
-pub(super) fn is_all(text: &str) -> bool {
-    let bare = text.trim();
-    let inner = bare
-        .strip_prefix('{')
-        .and_then(|text| text.strip_suffix('}'));
-    bare.is_empty() || inner.is_some_and(|inner| inner.trim().is_empty())
+pub(super) fn selects_all(text: &str) -> bool {
+    let inner = text.trim().strip_prefix('{');
+    let inner = inner.and_then(|text| text.strip_suffix('}'));
+    inner.is_some_and(|inner| inner.trim().is_empty())
 }
 
 /// Reads an optional selector.
@@ -134,12 +140,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_selector_selects_all() {
-        for text in ["", "{}", " { } "] {
-            assert!(is_all(text), "{text}");
+    fn streams_satisfy_one_of_the_selectors() {
+        let read = |given: &[&str]| selections(given.iter().copied());
+        for given in [&[][..], &["{}"], &[" { } "], &["{}", "{}"]] {
+            assert_eq!(read(given).unwrap(), [Vec::new()], "{given:?}");
         }
-        for text in ["{a=\"b\"}", "{", "}", "{}}"] {
-            assert!(!is_all(text), "{text}");
+        let two = read(&[r#"{b="c"}"#, r#"{a="b"}"#, r#"{a="b"}"#]).unwrap();
+        assert_eq!(two.len(), 2);
+        let error = |given: &[&str]| read(given).unwrap_err().text;
+        assert_eq!(error(&["{}", r#"{a="b"}"#]), "0 matchers in group: {}");
+        let empty = "parse error : syntax error: unexpected $end";
+        assert_eq!(error(&[""]), empty);
+        assert_eq!(error(&["", r#"{a="b"}"#]), empty);
+        assert!(read(&["{"]).is_err());
+    }
+
+    #[test]
+    fn an_empty_selector_selects_all() {
+        for text in ["{}", " { } "] {
+            assert!(selects_all(text), "{text}");
+        }
+        for text in ["", " ", "{a=\"b\"}", "{", "}", "{}}"] {
+            assert!(!selects_all(text), "{text}");
         }
     }
 }

@@ -1,20 +1,15 @@
 //! The calls as they were before there was a version: `/api/prom/...`.
 
-use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use kymo_query::logql::ast::{Expr, LineFilter, LineOp, LineOperand, Stage};
 use kymo_query::logql::{LogValue, parse};
-use serde_json::json;
 
-use super::answer::{bare, finished};
+use super::answer::finished;
 use super::error::{LokiError, LokiResult};
-use super::labels;
 use super::query::{Asked, run};
 use super::stats;
 use super::tail::push_legacy_stream;
 use crate::api::call::Call;
-use crate::http::error::plain;
 use crate::http::params::Params;
 
 /// `/api/prom/query`: entries.
@@ -27,9 +22,7 @@ pub(crate) async fn query(headers: HeaderMap, call: Call) -> LokiResult {
     };
     let asked = Asked::range_of(&call, &headers, expr)?;
     let (result, cost) = run(&call, asked).await?;
-    let mut out = b"{\"stats\":".to_vec();
-    stats::push(&mut out, &cost);
-    out.extend_from_slice(b",\"streams\":[");
+    let mut out = b"{\"streams\":[".to_vec();
     if let LogValue::Streams(streams) = &result.value {
         for (i, stream) in streams.iter().enumerate() {
             if i > 0 {
@@ -38,7 +31,9 @@ pub(crate) async fn query(headers: HeaderMap, call: Call) -> LokiResult {
             push_legacy_stream(&mut out, &stream.labels, &stream.entries);
         }
     }
-    out.extend_from_slice(b"]}");
+    out.extend_from_slice(b"],\"stats\":");
+    stats::push(&mut out, &cost);
+    out.push(b'}');
     Ok(finished(out, Some(result.memory)))
 }
 
@@ -58,20 +53,4 @@ pub(super) fn with_regexp(params: &Params) -> Result<Expr, LokiError> {
     }));
     // As it would be written, so that it is checked as all others are.
     Ok(parse(&expr.to_string())?)
-}
-
-/// `/api/prom/label`: names of labels.
-pub(crate) async fn names(call: Call) -> LokiResult {
-    bare(&json!({"values": labels::found_names(&call).await?}))
-}
-
-/// `/api/prom/label/{name}/values`
-pub(crate) async fn values(Path(name): Path<String>, call: Call) -> Response {
-    if name.contains('/') {
-        return plain(StatusCode::NOT_FOUND, "404 page not found");
-    }
-    let found = labels::found_values(name, &call).await;
-    found
-        .and_then(|values| bare(&json!({"values": values})))
-        .into_response()
 }

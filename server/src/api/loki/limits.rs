@@ -7,6 +7,8 @@ use super::error::LokiError;
 use super::params::Bounds;
 use crate::flags::LogQueryFlags;
 
+const NS_PER_MS: i64 = 1_000_000;
+
 /// Nanoseconds of a flag; 0 is no limit.
 fn ns(limit: std::time::Duration) -> i64 {
     i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX)
@@ -44,7 +46,9 @@ pub(super) fn check_span(
         bounds.start_ns = earliest_ns;
     }
     let most_ns = ns(flags.max_length);
-    let span_ns = bounds.end_ns.saturating_sub(bounds.start_ns);
+    // Times have whole milliseconds here.
+    let [start_ms, end_ms] = [bounds.start_ns, bounds.end_ns].map(|ns| ns.div_euclid(NS_PER_MS));
+    let span_ns = (end_ms - start_ms).saturating_mul(NS_PER_MS);
     if most_ns > 0 && span_ns > most_ns {
         let (asked, most) = (format_go(span_ns), format_prometheus(most_ns));
         return Err(LokiError::bad(format!(
@@ -145,6 +149,16 @@ mod tests {
         let expected =
             "the query time range exceeds the limit (query length: 800h0m0s, limit: 30d1h)";
         assert!(error.text.starts_with(expected), "{}", error.text);
+        let between_ms = Bounds {
+            start_ns: 1_999_999,
+            end_ns: 800 * HOUR_NS,
+        };
+        let error = check_span(&flags(), between_ms, now_ns).unwrap_err();
+        assert!(
+            error.text.contains("(query length: 799h59m59.999s,"),
+            "{}",
+            error.text
+        );
         let recent = LogQueryFlags {
             max_lookback: Duration::from_secs(100 * 3600),
             ..flags()

@@ -27,8 +27,17 @@ pub(super) struct Bounds {
     pub(super) end_ns: i64,
 }
 
+/// Refuses parameters that could not be decoded.
+pub(super) fn check_decoded(params: &Params) -> Result<(), LokiError> {
+    match params.defect() {
+        Some(defect) => Err(LokiError::bad(defect)),
+        None => Ok(()),
+    }
+}
+
 /// Reads `start`, `end` and `since`.
 pub(super) fn bounds(params: &Params, now_ns: i64) -> Result<Bounds, LokiError> {
+    check_decoded(params)?;
     let wrong = |name: &str, cause: &dyn std::fmt::Display| {
         LokiError::bad(format!("could not parse '{name}' parameter: {cause}"))
     };
@@ -161,6 +170,17 @@ pub(super) fn step(params: &Params, bounds: Bounds) -> Result<i64, LokiError> {
     Ok(step_ns)
 }
 
+/// Reads a range and checks all that a query over it may say, for calls that use a part of
+/// it only.
+pub(super) fn checked_bounds(params: &Params, now_ns: i64) -> Result<Bounds, LokiError> {
+    let bounds = ordered_bounds(params, now_ns)?;
+    limit(params)?;
+    is_forward(params)?;
+    step(params, bounds)?;
+    interval(params)?;
+    Ok(bounds)
+}
+
 /// Reads `interval`, in nanoseconds; 0 where there is none.
 pub(super) fn interval(params: &Params) -> Result<i64, LokiError> {
     let interval_ns = match params.get("interval") {
@@ -250,6 +270,8 @@ mod tests {
                      strconv.ParseInt: parsing \"x\": invalid syntax";
         assert_eq!(text(bounds(&params("start=x"), NOW_NS)), wrong);
         assert!(text(bounds(&params("since=x"), NOW_NS)).starts_with("could not parse 'since'"));
+        let undecoded = bounds(&params("start=1&query=%zz"), NOW_NS);
+        assert_eq!(text(undecoded), "invalid URL escape \"%zz\"");
         let backwards = ordered_bounds(&params("start=6&end=5"), NOW_NS);
         let wrong = "end timestamp must not be before or equal to start time";
         assert_eq!(text(backwards), wrong);
@@ -284,6 +306,23 @@ mod tests {
             "interval must be >= 0"
         );
         assert_eq!(interval(&params("interval=3s")), Ok(3 * NS_PER_S));
+    }
+
+    #[test]
+    fn calls_that_use_a_part_check_everything() {
+        let read = |query: &str| checked_bounds(&params(query), NOW_NS);
+        let bounds = Bounds {
+            start_ns: 5 * NS_PER_S,
+            end_ns: 6 * NS_PER_S,
+        };
+        assert_eq!(read("start=5&end=6&limit=1&step=1s"), Ok(bounds));
+        assert_eq!(text(read("limit=0")), "limit must be a positive value");
+        assert_eq!(text(read("direction=up")), "invalid direction 'up'");
+        assert_eq!(
+            text(read("step=x")),
+            "cannot parse \"x\" to a valid duration"
+        );
+        assert_eq!(text(read("interval=-1")), "interval must be >= 0");
     }
 
     #[test]

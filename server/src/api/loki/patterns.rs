@@ -15,7 +15,7 @@ use kymo_storage::model::{Matcher, NanoRange};
 use super::answer::{finished, push_head};
 use super::error::{LokiError, LokiResult};
 use super::logs;
-use super::params::{NS_PER_S, ordered_bounds, step};
+use super::params::{NS_PER_S, bounds, step};
 use crate::api::call::Call;
 use crate::clock;
 use crate::http::json::{Escape, push_string};
@@ -31,7 +31,7 @@ const NO_LEVEL: &str = "unknown";
 
 /// `/loki/api/v1/patterns`
 pub(crate) async fn patterns(call: Call) -> LokiResult {
-    let bounds = ordered_bounds(&call.params, clock::now_ns())?;
+    let bounds = bounds(&call.params, clock::now_ns())?;
     let step_ns = step(&call.params, bounds)?.max(MIN_STEP_NS);
     let matchers = parse_matchers(call.params.get("query"))?;
     let store = logs(&call)?;

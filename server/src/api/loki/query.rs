@@ -8,12 +8,15 @@ use kymo_query::Cancel;
 use kymo_query::logql::ast::Expr;
 use kymo_query::logql::{
     Direction, LogQlError, LogQueryOptions, LogRangeQuery, LogResult, LogStats, parse,
+    parse_instant,
 };
 
 use super::error::{LokiError, LokiResult};
 use super::limits::{check_entries, check_span, check_windows};
-use super::params::{Bounds, interval, is_forward, limit, ordered_bounds, step, time_or};
-use super::result::{Form, respond, wants_categories};
+use super::params::{
+    Bounds, check_decoded, interval, is_forward, limit, ordered_bounds, step, time_or,
+};
+use super::result::{EncodingFlags, Form, respond};
 use super::stats::{self, Cost};
 use crate::api::call::Call;
 use crate::app::{App, Core};
@@ -29,7 +32,9 @@ impl From<LogQlError> for LokiError {
     fn from(error: LogQlError) -> LokiError {
         let text = error.to_string();
         match error {
-            LogQlError::Matching(_) | LogQlError::Storage(_) => LokiError::internal(text),
+            LogQlError::Matching(_) | LogQlError::Unevaluable(_) | LogQlError::Storage(_) => {
+                LokiError::internal(text)
+            }
             LogQlError::Timeout(_) => LokiError::timeout(),
             LogQlError::Canceled(_) => LokiError::canceled(text),
             LogQlError::NoMemory => LokiError::no_memory(),
@@ -50,13 +55,12 @@ pub(crate) async fn range(headers: HeaderMap, call: Call) -> LokiResult {
 /// `/loki/api/v1/query`: numbers at one time.
 pub(crate) async fn instant(headers: HeaderMap, call: Call) -> LokiResult {
     let params = &call.params;
+    check_decoded(params)?;
+    check_form(&headers)?;
     limit(params)?;
     let t_ns = time_or(params, "time", clock::now_ns()).map_err(LokiError::bad)?;
     is_forward(params)?;
-    let expr = parse(params.get("query"))?;
-    if matches!(expr, Expr::Log(_)) {
-        return Err(LogQlError::InstantEntries.into());
-    }
+    let expr = parse_instant(params.get("query"))?;
     check_windows(&call.app.flags.log_queries, &expr)?;
     let asked = Asked::new(&call, &headers, expr, When::Instant(t_ns));
     answer(&call, asked).await
@@ -76,11 +80,13 @@ pub(super) struct Asked {
     pub(super) expr: Expr,
     when: When,
     options: LogQueryOptions,
+    flags: EncodingFlags,
 }
 
 impl Asked {
     fn new(call: &Call, headers: &HeaderMap, expr: Expr, when: When) -> Asked {
         let mut tags = headers.get_all("x-query-tags").iter();
+        let flags = EncodingFlags::of(headers);
         let partial = tags.any(|tags| tags.to_str().is_ok_and(|tags| tags.contains(DRILLDOWN)));
         Asked {
             text: call.params.get("query").to_owned(),
@@ -90,8 +96,9 @@ impl Asked {
                 now_ns: clock::now_ns(),
                 max_series: 0,
                 partial_series: partial,
-                categorize_labels: wants_categories(headers),
+                categorize_labels: flags.categorize(),
             },
+            flags,
         }
     }
 
@@ -108,6 +115,7 @@ impl Asked {
         expr: impl FnOnce() -> Result<Expr, LokiError>,
     ) -> Result<Asked, LokiError> {
         let (params, flags) = (&call.params, &call.app.flags.log_queries);
+        check_form(headers)?;
         let now_ns = clock::now_ns();
         let bounds = ordered_bounds(params, now_ns)?;
         let limit = limit(params)?;
@@ -122,7 +130,8 @@ impl Asked {
             check_entries(flags, limit)?;
         }
         check_windows(flags, &expr)?;
-        let Bounds { start_ns, end_ns } = check_span(flags, bounds, now_ns)?;
+        let bounds = check_span(flags, bounds, now_ns)?;
+        let (Bounds { start_ns, end_ns }, step_ns) = on_steps(&expr, bounds, step_ns);
         let query = LogRangeQuery {
             start_ns,
             end_ns,
@@ -146,6 +155,7 @@ impl Asked {
                 partial_series: false,
                 categorize_labels: categorize,
             },
+            flags: EncodingFlags::default(),
         }
     }
 
@@ -177,16 +187,50 @@ impl Asked {
 }
 
 async fn answer(call: &Call, asked: Asked) -> Result<Response, LokiError> {
-    let categorize = asked.options.categorize_labels;
+    let flags = asked.flags.clone();
     let (result, cost) = run(call, asked).await?;
     let mut form = Form {
-        categorize,
+        flags,
         warnings: result.warnings,
         stats: Vec::new(),
         memory: Some(result.memory),
     };
     stats::push(&mut form.stats, &cost);
     Ok(respond(result.value, form))
+}
+
+/// Moves the range of a query for numbers to multiples of its step, which is a whole number
+/// of milliseconds: so the same query, asked again a little later, has the same times.
+fn on_steps(expr: &Expr, bounds: Bounds, step_ns: i64) -> (Bounds, i64) {
+    let step_ns = match step_ns / NS_PER_MS * NS_PER_MS {
+        0 => step_ns,
+        whole => whole,
+    };
+    if matches!(expr, Expr::Log(_)) {
+        return (bounds, step_ns);
+    }
+    let over = bounds.end_ns.rem_euclid(step_ns);
+    let bounds = Bounds {
+        start_ns: bounds
+            .start_ns
+            .saturating_sub(bounds.start_ns.rem_euclid(step_ns)),
+        end_ns: match over {
+            0 => bounds.end_ns,
+            over => bounds.end_ns.saturating_add(step_ns - over),
+        },
+    };
+    (bounds, step_ns)
+}
+
+/// Refuses to answer in a form that there is not, where it is asked for by name.
+fn check_form(headers: &HeaderMap) -> Result<(), LokiError> {
+    let accept = headers.get(http::header::ACCEPT);
+    match accept.is_some_and(|accept| accept.as_bytes() == b"application/vnd.apache.parquet") {
+        true => Err(LokiError::bad(
+            "support for Parquet encoded responses is disabled. Ask for application/json",
+        )),
+        false => Ok(()),
+    }
 }
 
 type Ran = Done<Result<LogResult, LogQlError>>;
@@ -249,6 +293,31 @@ fn cost(done: &Ran) -> Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_at_multiples_of_the_step() {
+        let moved = |query: &str, (start_ns, end_ns), step_ns| {
+            let bounds = Bounds { start_ns, end_ns };
+            let (bounds, step_ns) = on_steps(&parse(query).unwrap(), bounds, step_ns);
+            (bounds.start_ns, bounds.end_ns, step_ns)
+        };
+        let s = 1_000_000_000;
+        let rate = r#"sum(rate({a="b"}[5m])) + 1"#;
+        assert_eq!(moved(rate, (7 * s, 31 * s), 10 * s), (0, 40 * s, 10 * s));
+        assert_eq!(
+            moved(rate, (10 * s, 30 * s), 10 * s),
+            (10 * s, 30 * s, 10 * s)
+        );
+        assert_eq!(moved(rate, (-s, s), 10 * s), (-10 * s, 10 * s, 10 * s));
+        let most = i64::MAX;
+        assert_eq!(moved(rate, (-most, most), 7 * s).1, most);
+        // A step has whole milliseconds.
+        assert_eq!(moved(rate, (0, s), 1_500_000), (0, s, 1_000_000));
+        assert_eq!(moved(rate, (0, 7), 3), (0, 9, 3));
+        assert_eq!(moved("vector(1)", (7 * s, 31 * s), 10 * s).0, 0);
+        let entries = r#"{a="b"}"#;
+        assert_eq!(moved(entries, (7, 31), 10 * s), (7, 31, 10 * s));
+    }
 
     #[test]
     fn errors_have_the_status_of_their_kind() {

@@ -3,6 +3,7 @@
 //! A result is written while the client takes it, one piece of text at a time. With
 //! `categorize-labels` an entry carries the labels that are its own.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,23 +21,49 @@ use kymo_storage::compat::float;
 
 use super::answer::{json_body, push_head};
 use super::json::{push_labels, push_line, push_seconds};
+use crate::http::json::{Escape, push_strings};
 
 /// Bytes of text after which a piece ends.
 const PIECE_BYTES: usize = 64 << 10;
 const FLAGS_HEADER: &str = "x-loki-response-encoding-flags";
 const CATEGORIZE: &str = "categorize-labels";
 
-/// Tells whether a client wants labels by where they come from.
-pub(super) fn wants_categories(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(FLAGS_HEADER).iter();
-    let mut flags = values.filter_map(|value| value.to_str().ok());
-    flags.any(|flags| flags.split(',').any(|flag| flag.trim() == CATEGORIZE))
+/// What a client wants of the form of an answer, known or not: it is told again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct EncodingFlags(BTreeSet<String>);
+
+impl EncodingFlags {
+    /// Reads the flags of a request.
+    pub(super) fn of(headers: &HeaderMap) -> EncodingFlags {
+        let flags = headers
+            .get(FLAGS_HEADER)
+            .and_then(|value| value.to_str().ok());
+        let flags = flags.unwrap_or("").split(',');
+        // Blanks around a flag belong to it.
+        let flags = flags.filter(|flag| !flag.is_empty());
+        EncodingFlags(flags.map(str::to_owned).collect())
+    }
+
+    /// Tells whether labels are wanted by where they come from.
+    pub(super) fn categorize(&self) -> bool {
+        self.0.contains(CATEGORIZE)
+    }
+
+    /// Appends the member that tells them, where there are any.
+    pub(super) fn push_member(&self, out: &mut Vec<u8>) {
+        if self.0.is_empty() {
+            return;
+        }
+        out.extend_from_slice(b",\"encodingFlags\":");
+        let flags: Vec<String> = self.0.iter().cloned().collect();
+        push_strings(out, &flags, Escape::Html);
+    }
 }
 
 /// How an answer is written, beside its value.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Form {
-    pub(super) categorize: bool,
+    pub(super) flags: EncodingFlags,
     pub(super) warnings: Vec<String>,
     /// Finished JSON.
     pub(super) stats: Vec<u8>,
@@ -117,8 +144,8 @@ impl ResultWriter {
         head.extend_from_slice(name(&value).as_bytes());
         head.push(b'"');
         // Numbers have no categories, whatever is asked for.
-        if form.categorize && matches!(value, LogValue::Streams(_)) {
-            head.extend_from_slice(b",\"encodingFlags\":[\"categorize-labels\"]");
+        if matches!(value, LogValue::Streams(_)) {
+            form.flags.push_member(&mut head);
         }
         head.extend_from_slice(b",\"result\":[");
         let rest = match value {
@@ -138,7 +165,7 @@ impl ResultWriter {
         tail.extend_from_slice(b"}}\n");
         ResultWriter {
             _memory: form.memory,
-            categorize: form.categorize,
+            categorize: form.flags.categorize(),
             head,
             rest,
             items: 0,
@@ -294,8 +321,12 @@ mod tests {
     }
 
     fn result(value: LogValue, categorize: bool) -> String {
+        let flags = match categorize {
+            true => EncodingFlags([CATEGORIZE.to_owned()].into()),
+            false => EncodingFlags::default(),
+        };
         let form = Form {
-            categorize,
+            flags,
             stats: b"{}".to_vec(),
             ..Form::default()
         };
@@ -386,15 +417,40 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_a_list_in_a_header() {
-        let wants = |value: &'static str| {
+    fn flags_are_a_list_in_a_header_and_told_again() {
+        let flags = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(FLAGS_HEADER, http::HeaderValue::from_static(value));
-            wants_categories(&headers)
+            let flags = EncodingFlags::of(&headers);
+            let mut out = Vec::new();
+            flags.push_member(&mut out);
+            (flags.categorize(), String::from_utf8(out).unwrap())
         };
-        assert!(wants("categorize-labels"));
-        assert!(wants("other, categorize-labels"));
-        assert!(!wants("categorize"));
-        assert!(!wants_categories(&HeaderMap::new()));
+        let told = |text: &str| format!(",\"encodingFlags\":[{text}]");
+        let expected = (true, told(r#""categorize-labels""#));
+        assert_eq!(flags("categorize-labels"), expected);
+        let expected = (true, told(r#""categorize-labels","x""#));
+        assert_eq!(flags("x,categorize-labels,,x"), expected);
+        // A blank is a part of the flag.
+        let expected = (false, told(r#"" categorize-labels","x""#));
+        assert_eq!(flags("x, categorize-labels"), expected);
+        assert_eq!(flags("categorize"), (false, told(r#""categorize""#)));
+        assert_eq!(flags(""), (false, String::new()));
+        let none = EncodingFlags::of(&HeaderMap::new());
+        assert_eq!(none, EncodingFlags::default());
+    }
+
+    #[test]
+    fn flags_are_told_with_streams_only() {
+        let form = Form {
+            flags: EncodingFlags([CATEGORIZE.to_owned()].into()),
+            ..Form::default()
+        };
+        let mut writer = ResultWriter::new(LogValue::Matrix(Vec::new()), form);
+        let text = String::from_utf8(writer.next_piece().unwrap()).unwrap();
+        assert!(
+            text.contains(r#""resultType":"matrix","result":[]"#),
+            "{text}"
+        );
     }
 }

@@ -10,13 +10,12 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde_json::json;
 
-use super::answer::bare;
 use super::error::{LokiError, LokiResult};
 use crate::api::call::Call;
 use crate::api::routes::Admin;
 use crate::app::App;
+use crate::http::answer::json_response;
 use crate::rules::{NamespaceError, Running, print_group, print_namespaces};
 
 /// Bytes of a group in YAML.
@@ -29,7 +28,7 @@ impl From<NamespaceError> for LokiError {
             NamespaceError::Invalid(_) | NamespaceError::ReadOnly { .. } => StatusCode::BAD_REQUEST,
             NamespaceError::Storage(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        LokiError::new(status, error.to_string())
+        LokiError::new(status, error.to_string()).with_line_end()
     }
 }
 
@@ -92,8 +91,14 @@ pub(crate) async fn delete_namespace(
     Path(name): Path<String>,
     call: Call,
 ) -> LokiResult {
-    call.core()?.rules.delete_log_namespace(&name).await?;
-    accepted()
+    match call.core()?.rules.delete_log_namespace(&name).await {
+        Ok(()) => accepted(),
+        Err(NamespaceError::NoNamespace) => Err(LokiError::new(
+            StatusCode::NOT_FOUND,
+            "group namespace does not exist\n",
+        )),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Deletes a group.
@@ -102,14 +107,16 @@ pub(crate) async fn delete_group(
     Path((name, group)): Path<(String, String)>,
     call: Call,
 ) -> LokiResult {
-    call.core()?.rules.delete_log_group(&name, &group).await?;
-    accepted()
+    match call.core()?.rules.delete_log_group(&name, &group).await {
+        // Who wants a group gone has it.
+        Ok(()) | Err(NamespaceError::NoGroup | NamespaceError::NoNamespace) => accepted(),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn accepted() -> LokiResult {
-    let mut response = bare(&json!({
-        "status": "success", "data": null, "errorType": "", "error": "",
-    }))?;
+    let body = r#"{"status":"success","data":null,"errorType":"","error":""}"#;
+    let mut response = json_response(Body::from(body));
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
 }

@@ -90,14 +90,19 @@ pub(super) fn push(out: &mut Vec<u8>, cost: &Cost) {
         "pageBatches",
         "totalRowsAvailable",
         "totalPageDownloadTime",
+        "wireBytesTransferred",
     ]);
     let store = format!(
         "{{\"totalChunksRef\":0,\"totalChunksDownloaded\":0,\"chunksDownloadTime\":0,\
-         \"queryReferencedStructuredMetadata\":{},\"chunk\":{chunk},\"chunkRefsFetchTime\":0,\
+         \"queryReferencedStructuredMetadata\":{},\"queryUsedV2Engine\":false,\
+         \"chunk\":{chunk},\"chunkRefsFetchTime\":0,\
          \"congestionControlLatency\":0,\"pipelineWrapperFilteredLines\":0,\"dataobj\":{objects}}}",
         cost.metadata_bytes > 0,
     );
-    text(&format!("\"querier\":{{\"store\":{store}}},"));
+    text(&format!(
+        "\"querier\":{{\"store\":{store},\"querierExecTime\":{}}},",
+        json!(seconds)
+    ));
     text(&format!(
         "\"ingester\":{{\"totalReached\":0,\"totalChunksMatched\":0,\"totalBatches\":0,\
          \"totalLinesSent\":0,\"store\":{store}}},"
@@ -116,7 +121,8 @@ pub(super) fn push(out: &mut Vec<u8>, cost: &Cost) {
     text(&format!("\"cache\":{{{}}},", caches.join(",")));
     text(
         "\"index\":{\"totalChunks\":0,\"postFilterChunks\":0,\"shardsDuration\":0,\
-         \"usedBloomFilters\":false}}",
+         \"usedBloomFilters\":false,\"totalStreams\":0,\"chunkRefsLookupTime\":0,\
+         \"bloomFilterTime\":0}}",
     );
 }
 
@@ -160,6 +166,13 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(groups, expected);
         assert_eq!(stats["querier"]["store"]["chunk"]["decompressedBytes"], 0);
+        assert_eq!(stats["querier"]["querierExecTime"], 0.5);
+        assert_eq!(
+            stats["querier"]["store"]["dataobj"]["wireBytesTransferred"],
+            0
+        );
+        assert_eq!(stats["querier"]["store"]["queryUsedV2Engine"], false);
+        assert_eq!(stats["index"]["totalStreams"], 0);
         assert_eq!(stats["cache"]["taskResult"]["requests"], 0);
         assert!(out.starts_with(b"{\"summary\":{\"bytesProcessedPerSecond\":2000,"));
     }

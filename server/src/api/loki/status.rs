@@ -1,7 +1,11 @@
 //! What is running, and with which limits.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
+use kymo_storage::StorageError;
 use kymo_storage::compat::duration::format_prometheus;
 use serde_json::{Value, json};
 
@@ -9,6 +13,7 @@ use super::answer;
 use super::error::LokiResult;
 use crate::api::call::Call;
 use crate::app::App;
+use crate::http::error::plain;
 use crate::observe::build;
 
 /// The version of Loki whose behaviour is followed. Clients decide by it what they may ask.
@@ -16,18 +21,38 @@ const LOKI_VERSION: &str = "3.8.0";
 
 /// `/loki/api/v1/status/buildinfo`
 pub(crate) async fn buildinfo(_call: Call) -> LokiResult {
-    let mut info = serde_json::to_value(build::info()).unwrap_or_default();
-    info["version"] = json!(LOKI_VERSION);
-    answer::bare(&info)
+    plain_json(&build::info().of_version(LOKI_VERSION))
 }
 
 /// `/loki/api/v1/drilldown-limits`
 pub(crate) async fn drilldown_limits(call: Call) -> LokiResult {
-    answer::bare(&json!({
+    plain_json(&json!({
         "limits": limits(&call.app),
         "pattern_ingester_enabled": true,
         "version": LOKI_VERSION,
     }))
+}
+
+/// Answers with JSON that says nothing of its characters, as these calls do.
+pub(super) fn plain_json<T: serde::Serialize>(value: &T) -> LokiResult {
+    let mut response = answer::bare(value)?;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+/// `/ready`: whether pushes and queries are taken.
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
+    match app.core() {
+        Ok(core) => match core.logs.poisoned() {
+            Some(reason) => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &format!("Service Unavailable: {}", StorageError::Poisoned { reason }),
+            ),
+            None => plain(StatusCode::OK, "ready"),
+        },
+        Err(not_ready) => not_ready.into_response(),
+    }
 }
 
 /// `/config/tenant/v1/limits`: the same as YAML.

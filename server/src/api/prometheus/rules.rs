@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use kymo_query::rules::{Alert, Health, Language, Pairs, Rule};
 use kymo_storage::compat::float;
 use kymo_storage::compat::quote::quote;
@@ -12,12 +12,11 @@ use kymo_storage::compat::time::Instant;
 use kymo_storage::model::{Labels, Matcher};
 use ring::digest::{SHA256, digest};
 use serde::{Serialize, Serializer};
-use serde_json::json;
 
 use super::bounds::match_sets;
 use crate::api::call::Call;
 use crate::http::answer::{Answer, ApiResult, json_response};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, plain};
 use crate::rules::Running;
 
 /// How Go prints a time that was never set.
@@ -165,20 +164,47 @@ pub(crate) async fn log_alerts(call: Call) -> Response {
     of_logs(found.map_err(|error| error.message().to_owned()))
 }
 
-/// Answers with Loki's envelope, in which nothing is left out.
+/// Loki's envelope, in which nothing is left out.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OfLogs<T> {
+    status: &'static str,
+    data: Option<T>,
+    error_type: &'static str,
+    error: String,
+}
+
+/// Answers with Loki's envelope.
 fn of_logs<T: Serialize>(outcome: Result<T, String>) -> Response {
-    let (status, body) = match outcome {
-        Ok(data) => {
-            let body = json!({"status": "success", "data": data, "errorType": "", "error": ""});
-            (StatusCode::OK, body)
-        }
-        Err(error) => {
-            let kind = "bad_data";
-            let body = json!({"status": "error", "data": null, "errorType": kind, "error": error});
-            (StatusCode::BAD_REQUEST, body)
-        }
+    let (status, told) = match outcome {
+        Ok(data) => (
+            StatusCode::OK,
+            OfLogs {
+                status: "success",
+                data: Some(data),
+                error_type: "",
+                error: String::new(),
+            },
+        ),
+        Err(error) => (
+            StatusCode::BAD_REQUEST,
+            OfLogs {
+                status: "error",
+                data: None,
+                error_type: "bad_data",
+                error,
+            },
+        ),
     };
-    let mut response = json_response(Body::from(body.to_string()));
+    let body = serde_json::to_vec(&told);
+    let mut response = match body {
+        Ok(body) => json_response(Body::from(body)),
+        Err(error) => return plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    };
+    if !status.is_success() {
+        let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
     *response.status_mut() = status;
     response
 }

@@ -334,7 +334,10 @@ fn a_group_can_stand_alone() {
         1
     );
     for (text, want) in [
-        ("rules: []", "group: 1:1: Groupname must not be empty"),
+        (
+            "rules: []",
+            "group: 1:1: group 0: Groupname must not be empty",
+        ),
         (
             "name: g\nrule: []",
             "group: yaml: unmarshal errors:\n  line 2: field rule not found",

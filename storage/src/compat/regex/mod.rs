@@ -24,7 +24,7 @@ use regex_syntax::hir::{Hir, Look};
 
 pub(crate) use automaton::Automaton;
 pub(crate) use parse::{Dot, parse};
-pub use search::LineSearch;
+pub use search::{LineSearch, RequiredText};
 pub(crate) use tree::Node;
 
 /// Bound of a compiled expression, which a pattern of nested counts can reach.

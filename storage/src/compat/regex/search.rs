@@ -20,7 +20,7 @@ const MAX_NEEDLES: usize = 64;
 #[derive(Debug, Clone)]
 pub struct LineSearch {
     test: Test,
-    needles: Option<Vec<String>>,
+    needles: Option<Vec<RequiredText>>,
 }
 
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ impl LineSearch {
 
     /// Returns texts of which each match has at least one, byte by byte; `None` where
     /// none are known.
-    pub fn needles(&self) -> Option<&[String]> {
+    pub fn needles(&self) -> Option<&[RequiredText]> {
         self.needles.as_deref()
     }
 }
@@ -399,13 +399,76 @@ fn common_len(a: &str, b: &str) -> usize {
     same.map(|(c, _)| c.len_utf8()).sum()
 }
 
-/// Returns texts of which each match has one, the longest that are found.
-fn required(node: &Node) -> Option<Vec<String>> {
-    match node {
-        Node::Literal {
-            c: Some(c),
+/// A text that matches of an expression have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiredText {
+    /// The text, in small letters where the case does not matter.
+    pub text: String,
+    /// Whether ASCII letters may be of either case.
+    pub fold: bool,
+}
+
+impl RequiredText {
+    fn exact(c: char) -> RequiredText {
+        RequiredText {
+            text: c.to_string(),
             fold: false,
-        } => Some(vec![c.to_string()]),
+        }
+    }
+}
+
+/// Letters beyond ASCII that are a small letter of it in another case.
+const ODD_CASES: [(char, char); 2] = [('s', '\u{17f}'), ('k', '\u{212a}')];
+
+/// Characters side by side that each match has.
+#[derive(Default)]
+struct Run {
+    text: String,
+    /// Whether letters are of either case; `None` where there is none yet.
+    fold: Option<bool>,
+}
+
+impl Run {
+    /// Adds a character; false where that is not possible.
+    fn push(&mut self, c: char, fold: bool) -> bool {
+        let is_known = match c {
+            // What is not UTF-8 in a line is replaced by it.
+            '\u{fffd}' => false,
+            c if c.is_ascii_alphabetic() => *self.fold.get_or_insert(fold) == fold,
+            c => c.is_ascii() || !fold,
+        };
+        if is_known {
+            match fold {
+                true => self.text.push(c.to_ascii_lowercase()),
+                false => self.text.push(c),
+            }
+        }
+        is_known
+    }
+
+    /// Returns texts of which each match has one.
+    fn take(&mut self) -> Option<Vec<RequiredText>> {
+        let Run { text, fold } = std::mem::take(self);
+        if text.is_empty() {
+            return None;
+        }
+        let fold = fold == Some(true);
+        let odd = ODD_CASES
+            .iter()
+            .filter(|(letter, _)| fold && text.contains(*letter));
+        let odd: Vec<_> = odd.map(|(_, odd)| RequiredText::exact(*odd)).collect();
+        Some([vec![RequiredText { text, fold }], odd].concat())
+    }
+}
+
+/// Returns texts of which each match has one, the longest that are found.
+fn required(node: &Node) -> Option<Vec<RequiredText>> {
+    match node {
+        Node::Literal { c: Some(c), fold } => {
+            let mut run = Run::default();
+            run.push(*c, *fold);
+            run.take()
+        }
         Node::Group { sub, .. } => required(sub),
         Node::Repeat { min: 1.., sub, .. } => required(sub),
         Node::Alternate(parts) => {
@@ -416,27 +479,30 @@ fn required(node: &Node) -> Option<Vec<String>> {
             Some(all)
         }
         Node::Concat(parts) => {
-            let mut sets: Vec<Vec<String>> = Vec::new();
-            let mut run = String::new();
+            let mut sets: Vec<Vec<RequiredText>> = Vec::new();
+            let mut run = Run::default();
             for part in parts {
                 match part {
-                    Node::Literal {
-                        c: Some(c),
-                        fold: false,
-                    } => run.push(*c),
-                    other => {
-                        // A position takes no text, so the run goes on behind it.
-                        if !matches!(other, Node::Look(_) | Node::Empty) && !run.is_empty() {
-                            sets.push(vec![std::mem::take(&mut run)]);
+                    Node::Literal { c: Some(c), fold } => {
+                        if !run.push(*c, *fold) {
+                            sets.extend(run.take());
+                            run.push(*c, *fold);
                         }
+                    }
+                    // A position takes no text, so the run goes on behind it.
+                    Node::Look(_) | Node::Empty => {}
+                    other => {
+                        sets.extend(run.take());
                         sets.extend(required(other));
                     }
                 }
             }
-            if !run.is_empty() {
-                sets.push(vec![run]);
-            }
-            let shortest = |set: &Vec<String>| set.iter().map(String::len).min().unwrap_or(0);
+            sets.extend(run.take());
+            let is_odd = |text: &str| ODD_CASES.iter().any(|(_, odd)| text.chars().eq([*odd]));
+            let shortest = |set: &Vec<RequiredText>| {
+                let texts = set.iter().filter(|required| !is_odd(&required.text));
+                texts.map(|required| required.text.len()).min().unwrap_or(0)
+            };
             sets.into_iter().max_by_key(shortest)
         }
         _ => None,
@@ -503,13 +569,25 @@ mod tests {
     fn required_texts_are_known() {
         let needles = |pattern: &str| {
             let search = LineSearch::new(pattern).unwrap();
-            search.needles().map(<[String]>::to_vec)
+            let texts = search.needles()?.iter().map(|needle| match needle.fold {
+                true => format!("(?i){}", needle.text),
+                false => needle.text.clone(),
+            });
+            Some(texts.collect::<Vec<_>>())
         };
         let some = |texts: &[&str]| Some(texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
         assert_eq!(needles("code=5.."), some(&["code=5"]));
         assert_eq!(needles("err.r|w.*arn"), some(&["err", "arn"]));
         assert_eq!(needles(r"\bfoo(?:bar)+"), some(&["bar"]));
-        assert_eq!(needles("(?i)foo"), None);
+        assert_eq!(needles("(?i)Foo"), some(&["(?i)foo"]));
+        assert_eq!(needles("(?i)FOO 7.*b"), some(&["(?i)foo 7"]));
+        assert_eq!(
+            needles("(?i)b.sk "),
+            some(&["(?i)sk ", "\u{17f}", "\u{212a}"])
+        );
+        assert_eq!(needles("ab(?i)cde(?-i)f"), some(&["ab", "(?i)cde"][1..]));
+        assert_eq!(needles("(?i)ü"), None);
+        assert_eq!(needles("ü=\u{fffd}b"), some(&["ü="]));
         assert_eq!(needles("x*"), None);
         assert_eq!(needles("a?|b"), None);
     }
@@ -519,16 +597,23 @@ mod tests {
         #[test]
         fn a_search_is_its_expression(
             pieces in prop::collection::vec(
-                prop::sample::select(vec!["a", "b", "ab", "|", ".*", ".", "(?:a|ab)", "(b)", "x?"]),
+                prop::sample::select(vec!["a", "b", "ab", "|", ".*", ".", "(?:a|ab)", "(b)", "x?", "(?i:aS)", "(?i)"]),
                 0..7,
             ),
-            text in "[abx]{0,6}",
+            text in "[abxABsſ]{0,6}",
         ) {
             let pattern = pieces.concat();
             if let (Ok(search), Ok(regex)) = (LineSearch::new(&pattern), Regex::new(&pattern)) {
-                prop_assert_eq!(search.is_match(text.as_bytes()), regex.is_match(&text), "{}", pattern);
+                let is_match = search.is_match(text.as_bytes());
+                // Where it is text, letters beyond ASCII have no other case.
+                prop_assert!(is_match == regex.is_match(&text) || text.contains('ſ') && !is_match, "{}", pattern);
                 if regex.is_match(&text) && let Some(needles) = search.needles() {
-                    prop_assert!(needles.iter().any(|needle| text.contains(needle.as_str())));
+                    let lower = text.to_ascii_lowercase();
+                    let is_in = |needle: &RequiredText| match needle.fold {
+                        true => lower.contains(&needle.text),
+                        false => text.contains(&needle.text),
+                    };
+                    prop_assert!(needles.iter().any(is_in));
                 }
             }
         }

@@ -11,7 +11,7 @@
 use hashbrown::HashMap;
 
 use super::error::Decoded;
-use super::filter;
+use super::filter::FilterMaker;
 use super::moment::Layout;
 use super::number;
 use super::pattern::Pattern;
@@ -40,7 +40,7 @@ pub(super) fn encode(
     values: &[&[u8]],
     times: &[i64],
     page_ends: &[usize],
-    deflater: &mut Deflater,
+    (deflater, maker): (&mut Deflater, &mut FilterMaker),
     out: &mut Vec<u8>,
     filters: &mut Vec<u8>,
 ) {
@@ -48,14 +48,14 @@ pub(super) fn encode(
     let mut mark = 0;
     let mut dictionary_bytes = Vec::new();
     let mut start = 0;
-    if let Some((mut dictionary, codes)) = dictionary(values) {
+    if let Some((dictionary, codes)) = dictionary(values) {
         mark = HAS_DICTIONARY;
-        filters.push(0);
         if dictionary.iter().any(|text| has_marks(text)) {
             mark |= DICTIONARY_HAS_MARKS;
         }
         put(&mut dictionary_bytes, dictionary.len());
-        encode_texts(dictionary.drain(..), deflater, &mut dictionary_bytes);
+        encode_texts(dictionary.iter().copied(), deflater, &mut dictionary_bytes);
+        maker.of_dictionary(&dictionary, dictionary_bytes.len(), filters);
         for &end in page_ends {
             let codes = &codes[start..end];
             let least = codes.iter().copied().min().unwrap_or(0);
@@ -75,7 +75,7 @@ pub(super) fn encode(
             start = end;
         }
     } else {
-        filters.push(1);
+        let mut pages = Vec::with_capacity(page_ends.len());
         for &end in page_ends {
             let page = &values[start..end];
             let at = bodies.len();
@@ -89,19 +89,41 @@ pub(super) fn encode(
                 bounds,
                 &mut heads,
             );
-            if matches!(encoding, Encoding::Texts | Encoding::Hex | Encoding::Uuid) {
-                filter::encode(page, filters);
-            } else {
-                filter::encode(&[], filters);
-            }
+            pages.push((encoding, page, bodies.len() - at));
             start = end;
         }
+        encode_filters(&pages, maker, filters);
     }
     out.push(mark);
     put(out, page_ends.len());
     out.extend_from_slice(&heads);
     put_bytes(out, &dictionary_bytes);
     out.extend_from_slice(&bodies);
+}
+
+/// Appends the filters of a column, of whose pages encodings, values and lengths are given.
+fn encode_filters(
+    pages: &[(Encoding, &[&[u8]], usize)],
+    maker: &mut FilterMaker,
+    filters: &mut Vec<u8>,
+) {
+    let mut pages_with_values = pages.iter().filter(|(_, values, _)| !values.is_empty());
+    let is_of_digits = |encoding| matches!(encoding, Encoding::Hex | Encoding::Uuid);
+    let mut encodings = pages_with_values.clone().map(|(encoding, ..)| *encoding);
+    if encodings.all(is_of_digits) {
+        let values = pages_with_values.flat_map(|(_, values, _)| values.iter().copied());
+        maker.of_column(values, filters);
+    } else if pages_with_values.any(|(encoding, ..)| *encoding == Encoding::Texts) {
+        FilterMaker::of_pages(filters);
+        for &(encoding, values, stored) in pages {
+            match encoding {
+                Encoding::Texts => maker.of_page(values, stored, filters),
+                _ => maker.of_page(&[], 0, filters),
+            }
+        }
+    } else {
+        FilterMaker::none(filters);
+    }
 }
 
 fn head(
@@ -216,7 +238,7 @@ fn encode_page(
     }
     if let Some(pattern) = Pattern::of(values) {
         pattern.encode(out);
-        return (Encoding::Patterns, (0, 0));
+        return (Encoding::Patterns, (0, pattern.most_digits() as i64));
     }
     encode_texts(values.iter().copied(), deflater, out);
     (Encoding::Texts, (0, 0))
@@ -277,7 +299,7 @@ pub struct PageHead {
     pub n: usize,
     /// The least code or number of the page.
     pub least: i64,
-    /// The most.
+    /// The most; of a pattern the most digits of a run, 0 where that is not known.
     pub most: i64,
     at: usize,
     len: usize,
@@ -359,17 +381,11 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Returns the texts that all values of a page have, joined in some way: for a pattern
-    /// what is around its digits, for hexadecimal digits what is in front of them.
-    pub(super) fn constants(&self, page: usize) -> &'a [u8] {
+    /// Returns the bytes of a page as they are stored.
+    pub(super) fn bytes_of(&self, page: usize) -> &'a [u8] {
         let head = self.pages.get(page);
         let bytes = head.and_then(|head| self.bytes.get(head.at..head.at + head.len));
-        let mut rest = bytes.unwrap_or_default();
-        match head.map(|head| head.encoding) {
-            Some(Encoding::Hex) => super::wire::take_bytes(&mut rest).unwrap_or_default(),
-            Some(Encoding::Patterns) => Pattern::texts_of(rest),
-            _ => &[],
-        }
+        bytes.unwrap_or_default()
     }
 
     /// Decodes a page.
@@ -409,7 +425,7 @@ mod tests {
             values,
             &times,
             &ends,
-            &mut Deflater::new(1),
+            (&mut Deflater::new(1), &mut FilterMaker::default()),
             &mut bytes,
             &mut filters,
         );
@@ -418,10 +434,19 @@ mod tests {
         let mut i = 0;
         for page in 0..ends.len() {
             let decoded = column.values(page, inflater).unwrap();
-            for index in 0..column.pages()[page].n {
+            let mut lens = Vec::new();
+            let first = i;
+            decoded.each_len(
+                &column.dictionary,
+                |index, len| lens.push((index, len)),
+                |index| times[first + index],
+            );
+            assert_eq!(lens.len(), column.pages()[page].n);
+            for (index, len) in lens {
                 let mut out = Vec::new();
                 decoded.write(index, &column.dictionary, times[i], &mut out);
                 assert_eq!(out, values[i]);
+                assert_eq!(len, out.len());
                 i += 1;
             }
         }
@@ -468,8 +493,8 @@ mod tests {
     fn a_code_that_stands_for_nothing_is_no_empty_text() {
         let values: Vec<&[u8]> = vec![b"a", b"b", b"a", b"b", b"a"];
         let (mut bytes, mut filters) = (Vec::new(), Vec::new());
-        let deflater = &mut Deflater::new(1);
-        encode(&values, &[0; 5], &[5], deflater, &mut bytes, &mut filters);
+        let tools = (&mut Deflater::new(1), &mut FilterMaker::default());
+        encode(&values, &[0; 5], &[5], tools, &mut bytes, &mut filters);
         let inflater = &mut Inflater::default();
         let mut column = Column::decode(&bytes, 1, inflater).unwrap();
         assert!(column.values(0, inflater).is_ok());

@@ -1,6 +1,11 @@
 //! How many entries each stream has in each minute, by level: answers without rows.
+//!
+//! A minute has its last nanosecond and not its first, as the windows of LogQL do, so that
+//! windows which end with minutes are made of whole ones. In files of version 1 it is the
+//! other way round.
 
 use super::error::Decoded;
+use super::head::MAX_ROWS;
 use super::wire::{put, put_bytes, take, take_count, take_text};
 use crate::codec::{CodecError, varint};
 
@@ -20,12 +25,22 @@ pub struct Count {
     pub stream: u32,
     /// Number of the level among [`Counts::levels`].
     pub level: u32,
-    /// Minutes since the epoch, rounded down.
+    /// Minutes since the epoch to the beginning of this one; see [`Counts::times`].
     pub minute: i64,
     /// How many entries.
     pub rows: u64,
     /// How many bytes their lines have.
     pub bytes: u64,
+}
+
+/// Which bound of a minute is a time of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// The first, as it was in version 1.
+    First,
+    /// The last.
+    #[default]
+    Last,
 }
 
 /// The counts of a row group.
@@ -36,6 +51,7 @@ pub struct Counts {
     pub levels: Vec<String>,
     /// By stream, then minute, then level.
     pub counts: Vec<Count>,
+    bound: Bound,
 }
 
 impl Counts {
@@ -43,11 +59,11 @@ impl Counts {
     pub(super) fn of<'a>(rows: impl Iterator<Item = (u32, i64, &'a str, usize)>) -> Counts {
         let mut counts = Counts {
             levels: vec![String::new()],
-            counts: Vec::new(),
+            ..Counts::default()
         };
         let (mut from, mut too_many) = (0, false);
         for (stream, t_ns, level, bytes) in rows {
-            let minute = t_ns.div_euclid(MINUTE_NS);
+            let minute = t_ns.saturating_sub(1).div_euclid(MINUTE_NS);
             let known = counts.levels.iter().position(|known| known == level);
             let level = match known {
                 Some(level) => level as u32,
@@ -94,6 +110,15 @@ impl Counts {
         counts
     }
 
+    /// Returns the first and the last time that are counted together in one of the counts.
+    pub fn times(&self, count: &Count) -> (i64, i64) {
+        let start = i128::from(count.minute) * i128::from(MINUTE_NS);
+        let first = start + i128::from(self.bound == Bound::Last);
+        let last = first + i128::from(MINUTE_NS - 1);
+        let clamp = |t: i128| t.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        (clamp(first), clamp(last))
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put(out, self.levels.len());
         for level in &self.levels {
@@ -111,9 +136,12 @@ impl Counts {
         }
     }
 
-    pub(super) fn decode(mut bytes: &[u8], n_streams: usize) -> Decoded<Counts> {
+    pub(super) fn decode(mut bytes: &[u8], n_streams: usize, bound: Bound) -> Decoded<Counts> {
         let bytes = &mut bytes;
-        let mut counts = Counts::default();
+        let mut counts = Counts {
+            bound,
+            ..Counts::default()
+        };
         for _ in 0..take_count(bytes)? {
             counts.levels.push(take_text(bytes)?.to_owned());
         }
@@ -128,12 +156,17 @@ impl Counts {
             if stream >= n_streams || level >= counts.levels.len().max(1) {
                 return Err(CodecError::Invalid("stream or level of a count"));
             }
+            let (rows, of_lines) = (varint::read_u64(bytes)?, varint::read_u64(bytes)?);
+            // Whoever adds them up need not fear for the sum.
+            if rows > MAX_ROWS as u64 || of_lines > u64::from(u32::MAX) {
+                return Err(CodecError::Invalid("rows or bytes of a count"));
+            }
             counts.counts.push(Count {
                 stream: stream as u32,
                 level: level as u32,
                 minute,
-                rows: varint::read_u64(bytes)?,
-                bytes: varint::read_u64(bytes)?,
+                rows,
+                bytes: of_lines,
             });
         }
         Ok(counts)
@@ -149,9 +182,9 @@ mod tests {
         let rows = [
             (0, 1, "info", 10),
             (0, 2, "warn", 20),
-            (0, MINUTE_NS - 1, "info", 5),
-            (0, MINUTE_NS, "", 1),
-            (3, -1, "info", 2),
+            (0, MINUTE_NS, "info", 5),
+            (0, MINUTE_NS + 1, "", 1),
+            (3, 0, "info", 2),
         ];
         let counts = Counts::of(rows.into_iter());
         let found = counts.counts.iter().map(|c| {
@@ -172,8 +205,22 @@ mod tests {
         assert_eq!(found.collect::<Vec<_>>(), expected);
         let mut bytes = Vec::new();
         counts.encode(&mut bytes);
-        assert_eq!(Counts::decode(&bytes, 4), Ok(counts));
-        assert!(Counts::decode(&bytes, 3).is_err());
+        let minute = counts.counts[2];
+        assert_eq!(counts.times(&minute), (MINUTE_NS + 1, 2 * MINUTE_NS));
+        assert_eq!(Counts::decode(&bytes, 4, Bound::Last), Ok(counts));
+        assert!(Counts::decode(&bytes, 3, Bound::Last).is_err());
+        // As it was in the first version.
+        let first = Counts::decode(&bytes, 4, Bound::First).unwrap();
+        assert_eq!(first.times(&minute), (MINUTE_NS, 2 * MINUTE_NS - 1));
+    }
+
+    #[test]
+    fn every_time_is_in_its_minute() {
+        for t_ns in [i64::MIN, i64::MIN + 1, -MINUTE_NS, -1, 0, 1, i64::MAX] {
+            let counts = Counts::of([(0, t_ns, "", 1)].into_iter());
+            let (first, last) = counts.times(&counts.counts[0]);
+            assert!((first..=last).contains(&t_ns), "{t_ns}: {first} {last}");
+        }
     }
 
     #[test]
@@ -192,6 +239,6 @@ mod tests {
         );
         let mut bytes = Vec::new();
         counts.encode(&mut bytes);
-        assert_eq!(Counts::decode(&bytes, 2), Ok(counts));
+        assert_eq!(Counts::decode(&bytes, 2, Bound::Last), Ok(counts));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use super::head::{Head, Place};
 use super::layout::{self, Footer};
 use super::zstd::Inflater;
-use super::{Effort, Needle, PartError, PartReader, PartWriter, RowFilter, merge};
+use super::{Effort, Needle, PartError, PartReader, PartWriter, RowFilter, Stretch, merge};
 use crate::codec::crc;
 use crate::fs::Dir;
 use crate::fs::memory::MemoryDir;
@@ -182,6 +182,16 @@ fn ask(dir: &Arc<dyn Dir>, part: &PartReader) -> Vec<PartError> {
             assert!(rows <= group.info().rows);
             errors.extend(read.err());
         }
+        let stretch = Stretch {
+            stream: 1,
+            first_ns: T_NS + 20_000_000,
+            last_ns: T_NS + 90_000_000,
+        };
+        let counted = group.stretches(&[stretch], |page, rows, _| {
+            assert!(rows.end <= page.rows().len());
+            page.line_lens().map(|_| ())
+        });
+        errors.extend(counted.err());
     }
     if let Ok(writer) = PartWriter::create(dir, "c", Effort::Flush) {
         let pace = &mut || ControlFlow::Continue(());

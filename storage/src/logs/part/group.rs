@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::PartError;
 use super::codes;
 use super::column::Column;
-use super::filter::{self, Filter};
+use super::filter::{Filter, Filters};
 use super::head::{Place, Run};
 use super::layout::GroupInfo;
 use super::reader::{KnownGroup, PartReader, Section, section_place};
@@ -27,7 +27,7 @@ pub struct Group<'p> {
     times: OnceCell<Vec<&'p [u8]>>,
     skeletons: OnceCell<Vec<&'p [u8]>>,
     shapes: OnceCell<Vec<&'p [u8]>>,
-    filters: OnceCell<Vec<Vec<Filter<'p>>>>,
+    filters: OnceCell<Filters<'p>>,
     inflater: RefCell<Inflater>,
 }
 
@@ -196,18 +196,33 @@ impl<'p> Group<'p> {
         page.ok_or_else(|| self.corrupt(self.info.head, CodecError::Invalid("number of a page")))
     }
 
-    /// Returns the filters of the pages of a column; none where it has a dictionary.
-    pub(super) fn filters(&self, column: u32) -> Result<&[Filter<'p>], PartError> {
-        if self.filters.get().is_none() {
-            let mut bytes = self
-                .part
-                .section(self.info, &self.known, Section::Filters)?;
-            let filters = filter::decode_all(&mut bytes, self.n_columns(), self.n_pages());
-            let filters = filters.map_err(|error| self.corrupt(self.info.filters, error))?;
-            let _ = self.filters.set(filters);
+    /// Returns the filter of all values of a column, where there is one.
+    pub(super) fn column_filter(&self, column: u32) -> Result<Option<Filter<'p>>, PartError> {
+        Ok(self.filters()?.of_column(column))
+    }
+
+    /// Returns the filter of the values of a column in a page, where there is one.
+    pub(super) fn page_filter(
+        &self,
+        column: u32,
+        page: usize,
+    ) -> Result<Option<Filter<'p>>, PartError> {
+        Ok(self.filters()?.of_page(column, page))
+    }
+
+    pub(super) fn filters(&self) -> Result<&Filters<'p>, PartError> {
+        if let Some(filters) = self.filters.get() {
+            return Ok(filters);
         }
-        let filters = self.filters.get().and_then(|all| all.get(column as usize));
-        Ok(filters.map_or(&[], Vec::as_slice))
+        let bytes = self
+            .part
+            .section(self.info, &self.known, Section::Filters)?;
+        let filters = match self.part.has_filters() {
+            true => Filters::decode(bytes, self.n_columns(), self.n_pages()),
+            false => Ok(Filters::unknown()),
+        };
+        let filters = filters.map_err(|error| self.corrupt(self.info.filters, error))?;
+        Ok(self.filters.get_or_init(|| filters))
     }
 
     /// Returns what takes how many bytes of the file, for measuring.
@@ -242,7 +257,7 @@ impl<'p> Group<'p> {
         self.part.corrupt(self.info, place, error)
     }
 
-    fn corrupt_column(&self, column: u32, error: CodecError) -> PartError {
+    pub(super) fn corrupt_column(&self, column: u32, error: CodecError) -> PartError {
         let columns = &self.known.head.columns;
         let place = columns
             .get(column as usize)

@@ -12,6 +12,7 @@
 use std::path::Path;
 
 use super::PartError;
+use super::counts::Bound;
 use super::error::Decoded;
 use super::head::{MAX_ROWS, Place};
 use super::wire::{put, put_bytes, take, take_count, take_text};
@@ -21,8 +22,10 @@ use crate::model::Labels;
 
 const MAGIC: &[u8; 8] = b"KYMOLOGP";
 
-/// The version that is written.
-const VERSION: u32 = 1;
+/// The version that is written. Version 1 had other filters, which are not looked at, and
+/// counted entries by other minutes, see [`Bound`].
+pub(super) const VERSION: u32 = 2;
+const OLDEST: u32 = 1;
 
 pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const TRAILER_BYTES: usize = 48;
@@ -126,11 +129,20 @@ impl GroupInfo {
 /// What a part holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Footer {
+    pub(super) version: u32,
     pub(super) streams: Vec<Labels>,
     pub(super) groups: Vec<GroupInfo>,
 }
 
 impl Footer {
+    /// Returns what the minutes of counts are.
+    pub(super) fn minutes(&self) -> Bound {
+        match self.version {
+            1 => Bound::First,
+            _ => Bound::Last,
+        }
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put(out, self.streams.len());
         for labels in &self.streams {
@@ -146,9 +158,12 @@ impl Footer {
         }
     }
 
-    fn decode(mut bytes: &[u8], until: u64) -> Decoded<Footer> {
+    fn decode(mut bytes: &[u8], until: u64, version: u32) -> Decoded<Footer> {
         let bytes = &mut bytes;
-        let mut footer = Footer::default();
+        let mut footer = Footer {
+            version,
+            ..Footer::default()
+        };
         for _ in 0..take_count(bytes)? {
             let n = take_count(bytes)?;
             let mut pairs = Vec::new();
@@ -198,7 +213,7 @@ pub(super) fn open(path: &Path, file: &[u8]) -> Result<Footer, PartError> {
         ));
     }
     let version = word(file, 8) as u32;
-    if version != VERSION {
+    if !(OLDEST..=VERSION).contains(&version) {
         return Err(PartError::Version {
             path: path.to_path_buf(),
             found: version,
@@ -232,6 +247,6 @@ pub(super) fn open(path: &Path, file: &[u8]) -> Result<Footer, PartError> {
         return Err(bad("its footer is longer than any is"));
     }
     let bytes = Inflater::default().take(&mut &stored[..], len);
-    let footer = bytes.and_then(|bytes| Footer::decode(&bytes, at));
+    let footer = bytes.and_then(|bytes| Footer::decode(&bytes, at, version));
     footer.map_err(|error| PartError::corrupt(path, at, error.to_string()))
 }

@@ -25,11 +25,14 @@
 mod codes;
 mod column;
 mod counts;
+mod digits;
 mod error;
 mod filter;
+mod form;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod grams;
 mod group;
 mod head;
 mod layout;
@@ -42,9 +45,12 @@ mod pattern;
 mod read;
 mod reader;
 mod rows;
+mod scan;
 mod seal;
+mod search;
 mod skeleton;
 mod split;
+mod stretch;
 mod texts;
 mod values;
 mod wire;
@@ -59,17 +65,21 @@ pub use head::Run;
 pub use layout::GroupInfo;
 pub use merge::merge;
 pub use moment::Layout;
-pub use needle::{Needle, Search};
+pub use needle::Needle;
 pub use number::Spelling;
 pub use page::{Page, PageColumn};
 pub use pattern::Pattern;
-pub use read::{RowFilter, RowRef};
+pub use read::{RowFilter, RowRef, SelectedRows};
 pub use reader::PartReader;
+pub use search::Search;
 pub use skeleton::{ColumnKey, Origin, Skeleton};
 pub use split::{Form, Kind};
+pub use stretch::Stretch;
 pub use texts::Texts;
 pub use values::{Encoding, Values};
 pub use writer::{Effort, PartMeta, PartWriter, WRITING};
 
+#[cfg(test)]
+mod search_tests;
 #[cfg(test)]
 mod tests;

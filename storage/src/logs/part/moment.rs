@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 /// How the times of a page are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
@@ -29,6 +31,9 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// Bytes of `2026-08-01T10:00:00`.
 const ISO_LEN: usize = 19;
 
+/// Bytes of `01/Aug/2026:10:00:00`.
+const CLF_LEN: usize = 20;
+
 /// Furthest that a time may be from the one of the entry, in nanoseconds.
 const MAX_AWAY_NS: i64 = 2 * 86_400 * SECOND_NS;
 
@@ -47,7 +52,7 @@ impl Layout {
                 digits: text.len() as u8 - 10,
                 suffix: 0,
             }
-        } else if text.len() == 20 && text[2] == b'/' {
+        } else if text.len() == CLF_LEN && text[2] == b'/' {
             Layout {
                 style: Style::Clf,
                 digits: 0,
@@ -101,7 +106,7 @@ impl Layout {
             }
             Style::Clf => {
                 let marks = [2, 6, 11, 14, 17].map(|i| text.get(i).copied().unwrap_or(0));
-                if text.len() != 20 || &marks != b"//:::" {
+                if text.len() != CLF_LEN || &marks != b"//:::" {
                     return None;
                 }
                 let month = MONTHS.chunks(3).position(|month| month == &text[3..6])?;
@@ -138,12 +143,17 @@ impl Layout {
     pub(super) fn write(self, t_ns: i64, distance: i64, out: &mut Vec<u8>) {
         let units = t_ns.div_euclid(self.unit_ns()).wrapping_sub(distance);
         let per_second = SECOND_NS / self.unit_ns();
-        let mut buffer = itoa::Buffer::new();
         if self.style == Style::Epoch {
+            let mut buffer = itoa::Buffer::new();
             out.extend_from_slice(buffer.format(units).as_bytes());
             return;
         }
-        let (seconds, fraction) = (units.div_euclid(per_second), units.rem_euclid(per_second));
+        self.write_second(units.div_euclid(per_second), out);
+        self.write_rest(units.rem_euclid(per_second), out);
+    }
+
+    /// Appends a second.
+    fn write_second(self, seconds: i64, out: &mut Vec<u8>) {
         let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
         let (year, month, day) = date(days);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
@@ -155,30 +165,149 @@ impl Layout {
                 out.push(b'/');
                 two(year / 100, 0, out);
                 two(year % 100, b':', out);
-                two(hour, b':', out);
-                two(minute, b':', out);
-                two(second, 0, out);
             }
             Style::Epoch => {}
-            Style::Iso { day_end, point } => {
+            Style::Iso { day_end, .. } => {
                 two(year / 100, 0, out);
                 two(year % 100, b'-', out);
                 two(month, b'-', out);
                 two(day, day_end, out);
-                two(hour, b':', out);
-                two(minute, b':', out);
-                two(second, 0, out);
-                if self.digits > 0 {
-                    out.push(point);
-                    let start = out.len();
-                    out.resize(start + usize::from(self.digits), b'0');
-                    let mut fraction = fraction;
-                    for byte in out[start..].iter_mut().rev() {
-                        *byte = b'0' + (fraction % 10) as u8;
-                        fraction /= 10;
-                    }
+            }
+        }
+        two(hour, b':', out);
+        two(minute, b':', out);
+        two(second, 0, out);
+    }
+
+    /// Appends what follows a second.
+    fn write_rest(self, mut fraction: i64, out: &mut Vec<u8>) {
+        let Style::Iso { point, .. } = self.style else {
+            return;
+        };
+        if self.digits > 0 {
+            let mut digits = [b'0'; 10];
+            let digits = &mut digits[..=usize::from(self.digits.min(9))];
+            digits[0] = point;
+            for byte in digits[1..].iter_mut().rev() {
+                *byte = b'0' + (fraction % 10) as u8;
+                fraction /= 10;
+            }
+            out.extend_from_slice(digits);
+        }
+        out.extend_from_slice(SUFFIXES[usize::from(self.suffix)]);
+    }
+
+    /// Calls `text` for what is around the runs of digits of all times and `width` for the
+    /// digits of each, 0 for a number without zeros in front; `None` where there are letters
+    /// that differ, or marks that are digits.
+    pub(super) fn form(self, mut text: impl FnMut(&[u8]), mut width: impl FnMut(u8)) -> Option<()> {
+        text(b"");
+        match self.style {
+            Style::Clf => return None,
+            Style::Epoch => width(0),
+            Style::Iso { day_end, point } => {
+                if day_end.is_ascii_digit() || point.is_ascii_digit() {
+                    return None;
                 }
-                out.extend_from_slice(SUFFIXES[usize::from(self.suffix)]);
+                width(4);
+                for mark in [b'-', b'-', day_end, b':', b':'] {
+                    text(&[mark]);
+                    width(2);
+                }
+                if self.digits > 0 {
+                    text(&[point]);
+                    width(self.digits);
+                }
+            }
+        }
+        match (self.style, SUFFIXES[usize::from(self.suffix)]) {
+            (Style::Epoch, _) => text(b""),
+            (_, b"+00:00") => {
+                text(b"+");
+                width(2);
+                text(b":");
+                width(2);
+                text(b"");
+            }
+            (_, b"+0000") => {
+                text(b"+");
+                width(4);
+                text(b"");
+            }
+            (_, suffix) => text(suffix),
+        }
+        Some(())
+    }
+
+    /// Returns the units since the epoch of the time that is `distance` units in front of
+    /// that of its entry.
+    pub(super) fn units(self, t_ns: i64, distance: i64) -> i64 {
+        t_ns.div_euclid(self.unit_ns()).wrapping_sub(distance)
+    }
+
+    /// Returns the number that a time, in units, has as one of the runs of [`Layout::form`].
+    #[inline]
+    pub(super) fn run(self, units: i64, run: usize) -> u64 {
+        if self.style == Style::Epoch {
+            return units.cast_unsigned();
+        }
+        let per_second = SECOND_NS / self.unit_ns();
+        if run == 6 && self.digits > 0 {
+            return units.rem_euclid(per_second).cast_unsigned();
+        }
+        let seconds = units.div_euclid(per_second);
+        let of_day = seconds.rem_euclid(86_400);
+        let number = match run {
+            0 => date(seconds.div_euclid(86_400)).0,
+            1 => date(seconds.div_euclid(86_400)).1,
+            2 => date(seconds.div_euclid(86_400)).2,
+            3 => of_day / 3600,
+            4 => of_day / 60 % 60,
+            5 => of_day % 60,
+            // Of the suffix.
+            _ => 0,
+        };
+        number.cast_unsigned()
+    }
+
+    /// Tells whether a time may have a text in it, in whatever case.
+    pub(super) fn may_write(self, text: &[u8]) -> bool {
+        // A 0 stands for any digit, an A for any letter.
+        let mut form: SmallVec<[u8; 40]> = SmallVec::new();
+        let digits = usize::from(self.digits);
+        match self.style {
+            Style::Epoch => return text.len() <= 20 && text.iter().all(u8::is_ascii_digit),
+            Style::Clf => form.extend_from_slice(b"00/AAA/0000:00:00:00"),
+            Style::Iso { day_end, point } => {
+                form.extend_from_slice(b"0000-00-00");
+                form.push(day_end);
+                form.extend_from_slice(b"00:00:00");
+                if digits > 0 {
+                    form.push(point);
+                    form.resize(form.len() + digits, b'0');
+                }
+                form.extend_from_slice(SUFFIXES[usize::from(self.suffix)]);
+            }
+        }
+        let fits = |(form, byte): (&u8, &u8)| match form {
+            b'0' => byte.is_ascii_digit(),
+            b'A' => byte.is_ascii_alphabetic(),
+            fixed => fixed.eq_ignore_ascii_case(byte),
+        };
+        text.is_empty()
+            || form
+                .windows(text.len())
+                .any(|form| form.iter().zip(text).all(fits))
+    }
+
+    /// Returns how many bytes [`Layout::write`] appends, where that is always as many.
+    pub(super) fn len(self) -> Option<usize> {
+        match self.style {
+            Style::Epoch => None,
+            Style::Clf => Some(CLF_LEN),
+            Style::Iso { .. } => {
+                let fraction = usize::from(self.digits) + usize::from(self.digits > 0);
+                Some(ISO_LEN + fraction + SUFFIXES[usize::from(self.suffix)].len())
             }
         }
     }
@@ -207,6 +336,43 @@ impl Layout {
             digits,
             suffix,
         })
+    }
+}
+
+/// Writes many times, of which several in a row are often of one second.
+pub(super) struct Clock {
+    layout: Layout,
+    second: Option<i64>,
+    /// The second as it is written.
+    text: Vec<u8>,
+}
+
+impl Clock {
+    pub(super) fn new(layout: Layout) -> Clock {
+        Clock {
+            layout,
+            second: None,
+            text: Vec::new(),
+        }
+    }
+
+    /// As [`Layout::write`].
+    pub(super) fn write(&mut self, t_ns: i64, distance: i64, out: &mut Vec<u8>) {
+        if self.layout.style == Style::Epoch {
+            return self.layout.write(t_ns, distance, out);
+        }
+        let unit_ns = self.layout.unit_ns();
+        let units = t_ns.div_euclid(unit_ns).wrapping_sub(distance);
+        let (second, fraction) = (
+            units.div_euclid(SECOND_NS / unit_ns),
+            units.rem_euclid(SECOND_NS / unit_ns),
+        );
+        if self.second.replace(second) != Some(second) {
+            self.text.clear();
+            self.layout.write_second(second, &mut self.text);
+        }
+        out.extend_from_slice(&self.text);
+        self.layout.write_rest(fraction, out);
     }
 }
 
@@ -282,6 +448,37 @@ mod tests {
         let mut out = Vec::new();
         layout.write(T_NS, distance, &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), text);
+        for start in 0..text.len() {
+            for end in start..=text.len() {
+                assert!(layout.may_write(text[start..end].to_ascii_lowercase().as_bytes()));
+            }
+        }
+        for absent in ["12345678901", "0::", "?", &format!("{text}0")] {
+            let is_epoch = text.bytes().all(|byte| byte.is_ascii_digit());
+            assert!(
+                is_epoch || !layout.may_write(absent.as_bytes()),
+                "{absent} in {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_clock_writes_the_same_times() {
+        for text in [
+            "2026-08-01T10:00:00.123Z",
+            "01/Aug/2026:10:00:00",
+            "1785578400123",
+        ] {
+            let layout = Layout::guess(text.as_bytes(), T_NS).unwrap();
+            let mut clock = Clock::new(layout);
+            for i in 0..2000 {
+                let (t_ns, distance) = (T_NS + i * 7_654_321, i % 3 - 1);
+                let (mut one, mut other) = (Vec::new(), Vec::new());
+                layout.write(t_ns, distance, &mut one);
+                clock.write(t_ns, distance, &mut other);
+                assert_eq!(one, other);
+            }
+        }
     }
 
     #[test]

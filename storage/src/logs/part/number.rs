@@ -121,6 +121,58 @@ pub(super) fn write(number: i64, spelling: Spelling, out: &mut Vec<u8>) {
     }
 }
 
+/// Tells whether numbers from `least` to `most` may have a text in them.
+pub(super) fn may_write(spelling: Spelling, (least, most): (i64, i64), text: &[u8]) -> bool {
+    let Some(power) = 10u64.checked_pow(u32::from(spelling.scale)) else {
+        return true;
+    };
+    let largest = least.unsigned_abs().max(most.unsigned_abs());
+    let n_whole = (largest / power).checked_ilog10().unwrap_or(0) as usize + 1;
+    let n_fraction = usize::from(spelling.scale);
+    let unsigned = match text.split_first() {
+        Some((b'-', rest)) if least < 0 => rest,
+        _ => text,
+    };
+    let mut parts = unsigned.split(|&byte| byte == b'.');
+    let (Some(first), second, None) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let mut digits = first.iter().chain(second.unwrap_or_default());
+    if !digits.all(u8::is_ascii_digit) {
+        return false;
+    }
+    match second {
+        Some(second) => n_fraction > 0 && first.len() <= n_whole && second.len() <= n_fraction,
+        None if unsigned.len() < text.len() => first.len() <= n_whole,
+        // All digits of a number there are: it is one of these.
+        None if n_fraction == 0 && least >= 0 && first.len() == n_whole => {
+            parse(first).is_some_and(|found| (least..=most).contains(&found.digits))
+        }
+        None => first.len() <= n_whole.max(n_fraction),
+    }
+}
+
+/// Returns how many bytes [`write`] appends.
+pub(super) fn len(number: i64, spelling: Spelling) -> usize {
+    let sign = usize::from(number < 0);
+    if spelling.scale == 0 {
+        return sign + digits(number.unsigned_abs());
+    }
+    let power = 10u64.pow(u32::from(spelling.scale));
+    let (whole, mut fraction) = (number.unsigned_abs() / power, number.unsigned_abs() % power);
+    let mut behind = spelling.scale;
+    while behind > spelling.least && fraction.is_multiple_of(10) {
+        fraction /= 10;
+        behind -= 1;
+    }
+    sign + digits(whole) + usize::from(behind) + usize::from(behind > 0)
+}
+
+/// Counts the digits of an integer.
+pub(super) fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
 /// Largest scale that a file may say.
 pub(super) const MAX_SCALE: u8 = MAX_DIGITS as u8;
 
@@ -138,6 +190,7 @@ mod tests {
             let mut out = Vec::new();
             write(number, spelling, &mut out);
             assert_eq!(out, value);
+            assert_eq!(len(number, spelling), value.len());
         }
         Some(spelling)
     }
@@ -190,7 +243,38 @@ mod tests {
         assert_eq!(round_trip(&["100000000000000000", "0.00001"]), None);
     }
 
+    #[test]
+    fn what_no_number_has_is_known() {
+        let may = |scale, least, most, text: &str| {
+            may_write(Spelling { scale, least: 0 }, (least, most), text.as_bytes())
+        };
+        assert!(may(0, 200, 599, "50") && may(0, 200, 599, "503") && may(0, 0, 7, ""));
+        assert!(!may(0, 200, 599, "600") && !may(0, 200, 599, "5030") && !may(0, 200, 599, "5."));
+        assert!(!may(0, 200, 599, "-5") && may(0, -7, 599, "-5") && !may(0, -7, 599, "5-"));
+        assert!(may(3, 800, 40_000, "0.8") && may(3, 800, 40_000, "40.000"));
+        assert!(!may(3, 800, 40_000, "140.0") && !may(3, 800, 40_000, "1.0001"));
+        assert!(may(3, 800, 40_000, "123") && !may(3, 800, 40_000, "1234"));
+        assert!(may(3, 800, 40_000, ".") && !may(0, 0, 9, ".") && !may(3, 0, 9, "0.0.0"));
+        assert!(may(200, 0, 9, "1"));
+        assert!(!may(0, 100, 999, "012") && may(0, 100, 9999, "012"));
+    }
+
     proptest! {
+        #[test]
+        fn a_part_of_a_number_is_never_denied(
+            texts in prop::collection::vec("-?[0-9]{1,4}(\\.[0-9]{1,3})?", 1..4),
+            part: (prop::sample::Index, prop::sample::Index, prop::sample::Index),
+        ) {
+            let values: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+            let mut numbers = Vec::new();
+            if let Some(spelling) = parse_all(&values, &mut numbers) {
+                let bounds = (*numbers.iter().min().unwrap(), *numbers.iter().max().unwrap());
+                let value = part.0.get(&values);
+                let [a, b] = [part.1, part.2].map(|i| i.index(value.len() + 1));
+                prop_assert!(may_write(spelling, bounds, &value[a.min(b)..a.max(b)]));
+            }
+        }
+
         #[test]
         fn what_is_read_is_written_again(texts in prop::collection::vec("-?[0-9]{1,3}(\\.[0-9]{0,3})?", 1..5)) {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

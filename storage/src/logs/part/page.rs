@@ -19,6 +19,7 @@ pub struct Page<'g, 'p> {
     skeletons: OnceCell<Vec<u64>>,
     shapes: OnceCell<Vec<u64>>,
     columns: Vec<OnceCell<PageColumn>>,
+    line_lens: OnceCell<Vec<u32>>,
 }
 
 /// The values of a column, and which rows of the page they are of.
@@ -51,6 +52,7 @@ impl<'g, 'p> Page<'g, 'p> {
             skeletons: OnceCell::new(),
             shapes: OnceCell::new(),
             columns: (0..group.n_columns()).map(|_| OnceCell::new()).collect(),
+            line_lens: OnceCell::new(),
         }
     }
 
@@ -141,11 +143,15 @@ impl<'g, 'p> Page<'g, 'p> {
             return Ok(found);
         }
         let has: Vec<bool> = (0..n_kinds as u64).map(has).collect();
-        let kinds = kinds(self)?;
         let mut rows = None;
-        let mut n = kinds.len();
-        if !kinds.iter().all(|&kind| has[kind as usize]) {
-            let with = kinds
+        let mut n = self.rows.len();
+        // Where all kinds have it there is no need to know which one a row is of.
+        let of_rows = match has.contains(&false) {
+            true => kinds(self)?,
+            false => &[],
+        };
+        if !of_rows.iter().all(|&kind| has[kind as usize]) {
+            let with = of_rows
                 .iter()
                 .enumerate()
                 .filter(|&(_, &kind)| has[kind as usize]);
@@ -182,6 +188,48 @@ impl<'g, 'p> Page<'g, 'p> {
             out.extend_from_slice(skeleton.texts.get(i + 1));
         }
         Ok(())
+    }
+
+    /// Returns how many bytes the lines of the rows have, without building them.
+    ///
+    /// # Errors
+    /// They are damaged.
+    pub fn line_lens(&self) -> Result<&[u32], PartError> {
+        if let Some(lens) = self.line_lens.get() {
+            return Ok(lens);
+        }
+        let skeletons = self.group.skeletons();
+        let around = skeletons.iter().map(|of| of.texts.bytes().len() as u32);
+        let around: Vec<u32> = around.collect();
+        let codes = self.skeletons()?;
+        let mut lens: Vec<u32> = codes.iter().map(|&code| around[code as usize]).collect();
+        let mut is_there = vec![false; skeletons.len()];
+        codes
+            .iter()
+            .for_each(|&code| is_there[code as usize] = true);
+        let with_rows = skeletons.iter().zip(&is_there).filter(|(_, there)| **there);
+        let mut columns: Vec<u32> = with_rows.flat_map(|(of, _)| of.columns.clone()).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let times = self.times()?;
+        for column in columns {
+            let found = self.part(column)?;
+            let row = |index: usize| match &found.rows {
+                None => index,
+                Some(rows) => rows.get(index).map_or(usize::MAX, |&row| row as usize),
+            };
+            let dictionary = self.group.dictionary(column)?;
+            found.values.each_len(
+                dictionary,
+                |index, len| {
+                    if let Some(sum) = lens.get_mut(row(index)) {
+                        *sum = sum.saturating_add(len as u32);
+                    }
+                },
+                |index| times.get(row(index)).copied().unwrap_or(0),
+            );
+        }
+        Ok(self.line_lens.get_or_init(|| lens))
     }
 
     /// Appends the values of the structured metadata of a row, and where each ends.

@@ -1,6 +1,7 @@
 //! Values that differ only in their digits: addresses, numbered names, paths with a number.
 
 use super::error::Decoded;
+use super::number;
 use super::texts::Texts;
 use super::wire::{put, put_bytes, take, take_byte, take_bytes};
 use crate::codec::{CodecError, packed, varint};
@@ -27,7 +28,11 @@ struct Run {
 }
 
 /// Calls `run` for each run of digits and `text` for each text around them, also empty ones.
-fn pieces<'a>(value: &'a [u8], mut text: impl FnMut(&'a [u8]), mut run: impl FnMut(&'a [u8])) {
+pub(super) fn pieces<'a>(
+    value: &'a [u8],
+    mut text: impl FnMut(&'a [u8]),
+    mut run: impl FnMut(&'a [u8]),
+) {
     let mut rest = value;
     loop {
         let len = rest.iter().position(u8::is_ascii_digit);
@@ -41,6 +46,15 @@ fn pieces<'a>(value: &'a [u8], mut text: impl FnMut(&'a [u8]), mut run: impl FnM
         run(digits);
         rest = after;
     }
+}
+
+/// Returns the texts around the runs of digits of the values of a page.
+pub(super) fn around(mut bytes: &[u8]) -> Texts {
+    let mut around = Texts::default();
+    for _ in 0..=take(&mut bytes, MAX_RUNS).unwrap_or(0) {
+        around.push(take_bytes(&mut bytes).unwrap_or_default());
+    }
+    around
 }
 
 impl Pattern {
@@ -102,6 +116,16 @@ impl Pattern {
         Some(pattern)
     }
 
+    /// Returns the most digits that a run of a value has.
+    pub(super) fn most_digits(&self) -> usize {
+        let most = |run: &Run| {
+            let largest = run.numbers.iter().copied().max().unwrap_or(0);
+            let n_digits = largest.checked_ilog10().unwrap_or(0) as usize + 1;
+            n_digits.max(usize::from(run.width))
+        };
+        self.runs.iter().map(most).max().unwrap_or(0)
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put(out, self.runs.len());
         for text in self.texts.iter() {
@@ -139,14 +163,10 @@ impl Pattern {
         Ok(pattern)
     }
 
-    /// Returns the bytes in which the texts around the digits are, with their lengths.
-    pub(super) fn texts_of(bytes: &[u8]) -> &[u8] {
-        let mut rest = bytes;
-        let n = take(&mut rest, MAX_RUNS).unwrap_or(0);
-        for _ in 0..=n {
-            let _ = take_bytes(&mut rest);
-        }
-        &bytes[..bytes.len() - rest.len()]
+    /// Returns how many digits a run has, 0 where that differs, and its numbers.
+    pub(super) fn run(&self, run: usize) -> (u8, &[u64]) {
+        let run = self.runs.get(run);
+        run.map_or((0, &[]), |run| (run.width, &run.numbers))
     }
 
     /// Appends a value.
@@ -161,6 +181,20 @@ impl Pattern {
             out.resize(out.len() + zeros, b'0');
             out.extend_from_slice(digits);
             out.extend_from_slice(self.texts.get(i + 1));
+        }
+    }
+
+    /// Calls `each` with the values, as numbers, and how many bytes [`Pattern::write`]
+    /// appends for them.
+    pub(super) fn each_len(&self, mut each: impl FnMut(usize, usize)) {
+        let n = self.runs.first().map_or(0, |run| run.numbers.len());
+        for index in 0..n {
+            let of_run = |run: &Run| {
+                let number = run.numbers.get(index).copied().unwrap_or(0);
+                number::digits(number).max(usize::from(run.width))
+            };
+            let digits: usize = self.runs.iter().map(of_run).sum();
+            each(index, self.texts.bytes().len() + digits);
         }
     }
 

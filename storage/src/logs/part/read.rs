@@ -2,8 +2,9 @@
 
 use super::PartError;
 use super::group::Group;
-use super::needle::{Needle, Search};
+use super::needle::Needle;
 use super::page::Page;
+use super::search::Search;
 use crate::model::NanoRange;
 
 /// Which entries are read, and how much of them.
@@ -76,16 +77,10 @@ impl Group<'_> {
         filter: &RowFilter<'_>,
         mut visit: impl FnMut(&Page<'_, '_>, &[(u32, u32)]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let info = self.info();
-        if !filter.range.overlaps(info.first_ns, info.last_ns) {
-            return Ok(());
-        }
         let mut selected = Vec::new();
-        let mut searches = Vec::new();
-        for needles in filter.needles {
-            let of_group = needles.iter().map(|needle| needle.search(self));
-            searches.push(of_group.collect::<Result<Vec<_>, _>>()?);
-        }
+        let Some(searches) = self.searches(filter)? else {
+            return Ok(());
+        };
         for number in 0..self.n_pages() {
             let page = Page::new(self, number);
             if select(&page, filter, &searches, &mut selected)? {
@@ -93,6 +88,57 @@ impl Group<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Begins the searches for the needles of a filter; none where no entry of the group can
+    /// be taken.
+    fn searches<'f>(
+        &self,
+        filter: &RowFilter<'f>,
+    ) -> Result<Option<Vec<Vec<Search<'f>>>>, PartError> {
+        let info = self.info();
+        if !filter.range.overlaps(info.first_ns, info.last_ns) {
+            return Ok(None);
+        }
+        let mut searches = Vec::with_capacity(filter.needles.len());
+        for needles in filter.needles {
+            let of_group = needles.iter().map(|needle| needle.search(self));
+            let mut of_group = of_group.collect::<Result<Vec<_>, _>>()?;
+            of_group.retain(|search| !search.is_hopeless());
+            if of_group.is_empty() {
+                return Ok(None);
+            }
+            searches.push(of_group);
+        }
+        Ok(Some(searches))
+    }
+}
+
+/// Rows of a page, counted from its start, each with its stream.
+pub type SelectedRows = Vec<(u32, u32)>;
+
+impl<'p> Group<'p> {
+    /// Returns the pages with entries that a filter takes, with the rows of these. What the
+    /// filter says of lines and metadata is the caller's business.
+    ///
+    /// # Errors
+    /// The group is damaged.
+    pub fn selected<'g>(
+        &'g self,
+        filter: &RowFilter<'_>,
+    ) -> Result<Vec<(Page<'g, 'p>, SelectedRows)>, PartError> {
+        let mut pages = Vec::new();
+        let Some(searches) = self.searches(filter)? else {
+            return Ok(pages);
+        };
+        for number in 0..self.n_pages() {
+            let page = Page::new(self, number);
+            let mut selected = Vec::new();
+            if select(&page, filter, &searches, &mut selected)? {
+                pages.push((page, selected));
+            }
+        }
+        Ok(pages)
     }
 }
 
@@ -151,10 +197,9 @@ fn select(
             let end = times.partition_point(|&t| t < filter.range.end_ns);
             of_page = of_page.start + first..of_page.start + end.max(first);
         }
-        selected.extend(of_page.map(|row| (row as u32, run.stream)));
-    }
-    if let Some(marks) = marks {
-        selected.retain(|&(row, _)| marks[row as usize]);
+        let is_marked = |row: &usize| marks.as_ref().is_none_or(|marks| marks[*row]);
+        let rows = of_page.filter(is_marked);
+        selected.extend(rows.map(|row| (row as u32, run.stream)));
     }
     Ok(!selected.is_empty())
 }

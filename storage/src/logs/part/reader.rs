@@ -92,6 +92,11 @@ impl PartReader {
         &self.footer.groups
     }
 
+    /// Tells whether its filters are those that are written now.
+    pub(super) fn has_filters(&self) -> bool {
+        self.footer.version == layout::VERSION
+    }
+
     /// Returns where the part is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -111,7 +116,8 @@ impl PartReader {
     pub fn counts(&self, group: usize) -> Result<Counts, PartError> {
         let info = self.info(group)?;
         let bytes = self.checked(info, info.counts)?;
-        let counts = Counts::decode(bytes, self.footer.streams.len());
+        let (n_streams, minutes) = (self.footer.streams.len(), self.footer.minutes());
+        let counts = Counts::decode(bytes, n_streams, minutes);
         counts.map_err(|error| self.corrupt(info, info.counts, error))
     }
 

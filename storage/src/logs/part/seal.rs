@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use super::codes::{encode_codes, encode_times};
 use super::column;
 use super::counts::{Counts, LEVEL_NAME};
+use super::filter::FilterMaker;
 use super::head::{Head, MAX_COLUMNS, MAX_SKELETONS, Place, Run};
 use super::rows::{Row, Rows};
 use super::skeleton::{ColumnKey, Origin, Skeleton};
@@ -46,6 +47,7 @@ pub(super) struct Scratch {
     values: Vec<(u32, u32)>,
     /// For each row its skeleton, and where its values begin.
     lines: Vec<(u32, u32)>,
+    filters: FilterMaker,
 }
 
 /// A skeleton before it is known whether it is kept.
@@ -95,7 +97,7 @@ pub(super) fn seal(rows: &Rows, scratch: &mut Scratch, deflater: &mut Deflater) 
         &order,
         &times,
         &mut head,
-        deflater,
+        (deflater, &mut scratch.filters),
         (group, &mut filters),
     );
 
@@ -170,7 +172,12 @@ fn seal_lines(
     (group, filters): Out<'_>,
 ) {
     let found = find_skeletons(rows, order, scratch);
-    let Scratch { values, lines, .. } = scratch;
+    let Scratch {
+        values,
+        lines,
+        filters: maker,
+        ..
+    } = scratch;
     let kept = keep(found, order.len(), head);
     // For each column, the place of its value in each skeleton that has one.
     let n_columns = head.columns.len();
@@ -219,7 +226,7 @@ fn seal_lines(
             &of_column,
             &times_of_column,
             &ends,
-            deflater,
+            (&mut *deflater, &mut *maker),
             &mut bytes,
             filters,
         );
@@ -235,6 +242,7 @@ fn find_skeletons(rows: &Rows, order: &[Row], scratch: &mut Scratch) -> Vec<Foun
         key,
         values,
         lines,
+        ..
     } = scratch;
     values.clear();
     lines.clear();
@@ -389,7 +397,7 @@ fn seal_metadata(
     order: &[Row],
     times: &[i64],
     head: &mut Head,
-    deflater: &mut Deflater,
+    (deflater, maker): (&mut Deflater, &mut FilterMaker),
     (group, filters): Out<'_>,
 ) {
     let mut shapes: HashMap<Vec<u32>, u32, FixedState> = HashMap::default();
@@ -452,7 +460,7 @@ fn seal_metadata(
             &of_column,
             &times_of_column,
             &ends,
-            deflater,
+            (&mut *deflater, &mut *maker),
             &mut bytes,
             filters,
         );

@@ -187,6 +187,56 @@ impl Values {
     }
 }
 
+impl Values {
+    /// Calls `each` with the values, as numbers, and how many bytes [`Values::write`] would
+    /// append for them; `t_ns` tells the times of their entries.
+    pub fn each_len(
+        &self,
+        dictionary: &Texts,
+        mut each: impl FnMut(usize, usize),
+        t_ns: impl Fn(usize) -> i64,
+    ) {
+        let mut text = Vec::new();
+        match self {
+            Values::Codes(codes) => {
+                let lens: Vec<usize> = dictionary.iter().map(<[u8]>::len).collect();
+                for (index, &code) in codes.iter().enumerate() {
+                    let len = usize::try_from(code).ok().and_then(|code| lens.get(code));
+                    each(index, len.copied().unwrap_or(0));
+                }
+            }
+            Values::Hex {
+                prefix,
+                width,
+                bytes,
+            } => {
+                let n = bytes.len().checked_div(*width).unwrap_or(0);
+                (0..n).for_each(|index| each(index, prefix.len() + 2 * width));
+            }
+            Values::Uuid(bytes) => (0..bytes.len() / 16).for_each(|index| each(index, 36)),
+            Values::Texts(texts) => {
+                (0..texts.len()).for_each(|index| each(index, texts.get(index).len()));
+            }
+            Values::Numbers { numbers, spelling } => {
+                for (index, &number) in numbers.iter().enumerate() {
+                    each(index, number::len(number, *spelling));
+                }
+            }
+            Values::Patterns(pattern) => pattern.each_len(each),
+            Values::Moments { distances, layout } => {
+                for (index, &distance) in distances.iter().enumerate() {
+                    let len = layout.len().unwrap_or_else(|| {
+                        text.clear();
+                        layout.write(t_ns(index), distance, &mut text);
+                        text.len()
+                    });
+                    each(index, len);
+                }
+            }
+        }
+    }
+}
+
 /// Returns where a value of a width is; one that is not there is nowhere.
 fn places(index: usize, width: usize) -> Range<usize> {
     let start = index.saturating_mul(width);

@@ -88,6 +88,27 @@ fn a_flush_moves_entries_to_parts_and_the_log_is_short_again() {
     assert_eq!(volumes[0].entries, wanted.len() as u64);
     let bytes: usize = wanted.iter().map(|row| row.2.len()).sum();
     assert_eq!(volumes[0].bytes, bytes as u64);
+    // Also where a range ends within a minute, or on one of its entries.
+    let times: Vec<i64> = before.iter().map(|row| row.1).collect();
+    let minute = times[times.len() / 2] / 60_000_000_000 * 60_000_000_000;
+    for (start_ns, end_ns) in [
+        (minute, minute + 60_000_000_000),
+        (times[5], times[70]),
+        (times[5] + 1, times[70] + 1),
+        (i64::MIN, times[33] + 5),
+    ] {
+        let range = NanoRange { start_ns, end_ns };
+        for app in ["a", "b"] {
+            let matcher = [equal("app", app)];
+            let rows = read(&store, &matcher, range);
+            let volumes = store.volumes(&matcher, range).unwrap();
+            let found: u64 = volumes.iter().map(|volume| volume.entries).sum();
+            assert_eq!(found, rows.len() as u64, "{app} {range:?}");
+            let bytes: usize = rows.iter().map(|row| row.2.len()).sum();
+            let found: u64 = volumes.iter().map(|volume| volume.bytes).sum();
+            assert_eq!(found, bytes as u64, "{app} {range:?}");
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::grammar::Order;
 use crate::http::Answer as HttpAnswer;
 
 /// Values that differ by less, in parts of themselves, are the same but for the order in
@@ -87,6 +88,34 @@ impl Answer {
         self.data["result"] = streams.collect();
     }
 
+    /// Returns the answer with all labels of an entry in one category.
+    pub fn without_categories(&self) -> Answer {
+        let mut answer = self.clone();
+        let items = answer.data["result"].as_array_mut().into_iter().flatten();
+        for item in items {
+            for entry in item["values"].as_array_mut().into_iter().flatten() {
+                let Some(categories) = entry.get_mut(2) else {
+                    continue;
+                };
+                let all = ["structuredMetadata", "parsed"].map(|name| categories[name].take());
+                let all = all.iter().filter_map(Value::as_object).flatten();
+                *categories = all
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
+            }
+        }
+        answer
+    }
+
+    /// Returns the answer with its series in the order of their labels.
+    pub fn in_order(&self) -> Answer {
+        let mut answer = self.clone();
+        if let Some(items) = answer.data["result"].as_array_mut() {
+            items.sort_by_key(labels_of);
+        }
+        answer
+    }
+
     /// Tells whether it is an error.
     pub fn is_error(&self) -> bool {
         self.status != 200
@@ -96,6 +125,15 @@ impl Answer {
     pub fn is_empty(&self) -> bool {
         let result = self.data["result"].as_array();
         result.is_some_and(Vec::is_empty)
+    }
+
+    /// Tells whether two series have the same labels.
+    pub fn has_equal_series(&self) -> bool {
+        let mut names: Vec<String> = self.items().iter().map(labels_of).collect();
+        let n = names.len();
+        names.sort();
+        names.dedup();
+        names.len() < n
     }
 
     /// Tells whether an entry has an error of no kind that there is.
@@ -120,7 +158,14 @@ impl Answer {
 }
 
 /// Compares two answers. Says how they differ, if they do.
-pub fn difference(ours: &Answer, theirs: &Answer, numbers: &mut Numbers) -> Option<String> {
+///
+/// The order of series is looked at as far as there is one.
+pub fn difference(
+    ours: &Answer,
+    theirs: &Answer,
+    order: Order,
+    numbers: &mut Numbers,
+) -> Option<String> {
     if ours.status != theirs.status || ours.text != theirs.text {
         return Some(format!("ours   {}\ntheirs {}", brief(ours), brief(theirs)));
     }
@@ -136,13 +181,24 @@ pub fn difference(ours: &Answer, theirs: &Answer, numbers: &mut Numbers) -> Opti
         let (l, r) = (&ours.data["result"], &theirs.data["result"]);
         return (l != r).then(|| format!("ours {l}, theirs {r}"));
     }
-    let (l, r) = (ours.items(), theirs.items());
+    let (mut l, mut r) = (ours.items().to_vec(), theirs.items().to_vec());
+    if order != Order::Labels && kind(ours) == "vector" {
+        let wrong = l.iter().zip(&r).find(|(l, r)| {
+            let (l, r) = (&l["value"], &r["value"]);
+            order == Order::Values && !same_point(l, r, &mut Numbers::default())
+        });
+        if let Some((l, r)) = wrong {
+            return Some(format!("order of values differs: ours {l}, theirs {r}"));
+        }
+        l.sort_by_key(labels_of);
+        r.sort_by_key(labels_of);
+    }
     let names = |items: &[Value]| -> Vec<String> { items.iter().map(labels_of).collect() };
-    let (l_names, r_names) = (names(l), names(r));
+    let (l_names, r_names) = (names(&l), names(&r));
     if l_names != r_names {
         let only = |a: &[String], b: &[String]| -> Vec<String> {
             let only = a.iter().filter(|name| !b.contains(name));
-            only.cloned().take(5).collect()
+            only.take(5).cloned().collect()
         };
         let (l_only, r_only) = (only(&l_names, &r_names), only(&r_names, &l_names));
         return Some(match l_only.is_empty() && r_only.is_empty() {
@@ -150,7 +206,7 @@ pub fn difference(ours: &Answer, theirs: &Answer, numbers: &mut Numbers) -> Opti
             false => format!("labels:\nours only   {l_only:#?}\ntheirs only {r_only:#?}"),
         });
     }
-    let mut pairs = l.iter().zip(r);
+    let mut pairs = l.iter().zip(&r);
     pairs.find_map(|(l, r)| item_difference(l, r, numbers))
 }
 
@@ -236,7 +292,8 @@ mod tests {
     #[test]
     fn texts_order_and_numbers_are_compared() {
         let mut numbers = Numbers::default();
-        let mut differs = |l: &Answer, r: &Answer| difference(l, r, &mut numbers).is_some();
+        let mut differs =
+            |l: &Answer, r: &Answer| difference(l, r, Order::Labels, &mut numbers).is_some();
         let two = vector(&[("a", "1"), ("b", "0.3")]);
         assert!(!differs(&two, &two));
         assert!(!differs(
@@ -250,5 +307,12 @@ mod tests {
         assert!(!differs(&answer(400, "no"), &answer(400, "no\n")));
         assert!(differs(&answer(400, "no"), &answer(500, "no")));
         assert_eq!((numbers.compared, numbers.same), (6, 4));
+        let (tie, other) = (
+            vector(&[("a", "1"), ("b", "1")]),
+            vector(&[("b", "1"), ("a", "1")]),
+        );
+        assert!(difference(&tie, &other, Order::Values, &mut numbers).is_none());
+        let other = vector(&[("b", "1"), ("a", "2")]);
+        assert!(difference(&tie, &other, Order::Values, &mut numbers).is_some());
     }
 }

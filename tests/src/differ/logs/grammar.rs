@@ -23,13 +23,36 @@ pub struct Query {
     pub kind: Kind,
 }
 
+/// The order of series in the answer of an instant query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// That of their labels.
+    Labels,
+    /// That of their values; equal ones in any order.
+    Values,
+    /// None.
+    Any,
+}
+
+impl Query {
+    /// Returns the order of the answer. A function within that sorts takes it all order.
+    pub fn order(&self) -> Order {
+        let text = self.text.to_lowercase();
+        match text.contains("sort") {
+            true if text.starts_with("sort") && text.matches("sort").count() == 1 => Order::Values,
+            true => Order::Any,
+            false => Order::Labels,
+        }
+    }
+}
+
 /// Writes a query.
 pub fn query(bytes: &[u8]) -> Query {
     let mut writer = Writer {
         bytes,
         text: String::new(),
     };
-    let is_mutant = writer.once_in(24);
+    let is_mutant = writer.once_in(16);
     let kind = match writer.choose(2) {
         0 => {
             writer.entries();
@@ -42,6 +65,11 @@ pub fn query(bytes: &[u8]) -> Query {
     };
     if is_mutant {
         writer.mutate();
+    } else if writer.once_in(40) {
+        writer.text = writer
+            .text
+            .replace(" | ", " # of a pipe |\n\t| ")
+            .replace("sum", "SuM");
     }
     Query {
         text: writer.text,
@@ -111,10 +139,15 @@ const SELECTORS: &[&str] = &[
     r#"{app!~"json|odd", env=~"p.+"}"#,
     r#"{service_name="json"}"#,
     r#"{app="none"}"#,
-    r#"{app=~".*"}"#,
     r#"{app="json", app!="logfmt"}"#,
     r#"{detected_level="error"}"#,
+];
+
+const ODD_SELECTORS: &[&str] = &[
+    r#"{app=~".*"}"#,
     "{}",
+    r#"{app="json",}"#,
+    r#"{"app"="json"}"#,
 ];
 
 impl Writer<'_> {
@@ -143,14 +176,47 @@ impl Writer<'_> {
         self.text.push_str(piece);
     }
 
+    /// Returns one of the usual pieces, seldom one of the odd ones, which may be wrong.
+    pub(super) fn pick<'p>(&mut self, usual: &[&'p str], odd: &[&'p str]) -> &'p str {
+        match self.once_in(25) {
+            true => odd[self.choose(odd.len())],
+            false => usual[self.choose(usual.len())],
+        }
+    }
+
+    pub(super) fn put_or(&mut self, usual: &[&str], odd: &[&str]) {
+        let piece = self.pick(usual, odd);
+        self.push(piece);
+    }
+
     pub(super) fn label(&mut self) {
         self.put(LABELS);
+    }
+
+    /// Writes a label that a stage sets. Beside an error of its own Loki would have two
+    /// labels of one name, in the order of an unstable sort.
+    pub(super) fn target(&mut self) {
+        let label = LABELS[self.choose(LABELS.len())];
+        self.push(match label.starts_with("__") {
+            true => "x",
+            false => label,
+        });
     }
 
     /// Writes a text as a string of one of the three kinds.
     pub(super) fn string(&mut self, text: &str) {
         match self.choose(6) {
             1 if !text.contains('`') => self.text.push_str(&format!("`{text}`")),
+            2 if text.is_ascii() => {
+                let escape = |byte: u8| match byte {
+                    b'a'..=b'z' | b' ' => char::from(byte).to_string(),
+                    b'A'..=b'M' => format!("\\u{byte:04x}"),
+                    b'N'..=b'Z' => format!("\\{byte:03o}"),
+                    _ => format!("\\x{byte:02X}"),
+                };
+                let text: String = text.bytes().map(escape).collect();
+                self.text.push_str(&format!("\"{text}\""));
+            }
             _ => {
                 let text = text
                     .replace('\\', "\\\\")
@@ -163,12 +229,19 @@ impl Writer<'_> {
     }
 
     pub(super) fn selector(&mut self) {
-        self.put(SELECTORS);
+        self.put_or(SELECTORS, ODD_SELECTORS);
     }
 
     fn entries(&mut self) {
+        let parenthesised = self.once_in(16);
+        if parenthesised {
+            self.push("(");
+        }
         self.selector();
         self.stages(6);
+        if parenthesised {
+            self.push(")");
+        }
     }
 
     /// Does something to the text that may take its meaning.

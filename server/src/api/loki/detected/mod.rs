@@ -19,9 +19,9 @@ use serde_json::json;
 use self::fields::{Fields, Parser, json_paths};
 use super::answer::bare;
 use super::error::{LokiError, LokiResult};
-use super::labels::{is_all, selector};
+use super::labels::selector;
 use super::limits::{check_entries, check_span};
-use super::params::{Bounds, DEFAULT_LIMIT, count, ordered_bounds};
+use super::params::{Bounds, DEFAULT_LIMIT, count, ordered_bounds, step};
 use super::query::{Asked, run};
 use super::{logs, lookup};
 use crate::api::call::Call;
@@ -44,13 +44,16 @@ struct Labels {
     detected_labels: Vec<Label>,
 }
 
+#[derive(Serialize)]
+struct Detected {
+    fields: Vec<fields::Field>,
+    limit: u32,
+}
+
 /// `/loki/api/v1/detected_labels`
 pub(crate) async fn detected_labels(call: Call) -> LokiResult {
     let bounds = ordered_bounds(&call.params, clock::now_ns())?;
-    let matchers = match is_all(call.params.get("query")) {
-        true => Vec::new(),
-        false => selector(&call)?,
-    };
+    let matchers = selector(&call)?;
     let store = logs(&call)?;
     let streams = lookup(&call, move || store.streams(&matchers, bounds.into())).await?;
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -88,7 +91,10 @@ pub(crate) async fn detected_fields(call: Call) -> LokiResult {
         Ok(outcome.map(|()| fields.finish()))
     });
     let fields = found.await?.map_err(LokiError::from)?;
-    bare(&json!({"fields": fields, "limit": most}))
+    bare(&Detected {
+        fields,
+        limit: most,
+    })
 }
 
 /// `/loki/api/v1/detected_field/{name}/values`: what a field is in the newest lines.
@@ -131,6 +137,7 @@ async fn newest_lines(call: &Call) -> Result<Vec<LogLine>, LokiError> {
     let now_ns = clock::now_ns();
     let bounds = ordered_bounds(params, now_ns)?;
     let limit = count(params, "line_limit", DEFAULT_LIMIT)?;
+    step(params, bounds)?;
     let text = params.get("query");
     let log = parse_log(text)?;
     check_entries(flags, limit)?;

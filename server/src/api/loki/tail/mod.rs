@@ -32,7 +32,7 @@ use super::legacy::with_regexp;
 use super::limits::{check_entries, check_span};
 use super::params::{Bounds, bounds, limit, number};
 use super::query::{Asked, run_for};
-use super::result::wants_categories;
+use super::result::EncodingFlags;
 use crate::api::call::Call;
 use crate::app::{App, Core};
 use crate::clock;
@@ -107,7 +107,7 @@ pub(crate) async fn tail(
     headers: HeaderMap,
     call: Call,
 ) -> Response {
-    let form = match wants_categories(&headers) {
+    let form = match EncodingFlags::of(&headers).categorize() {
         true => Form::Categorized,
         false => Form::Merged,
     };
