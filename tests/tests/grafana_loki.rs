@@ -700,7 +700,7 @@ fn what_all_data_sources_do() {
     let legacy = logs.kymo.get(&with_regexp).json();
     assert_eq!(legacy["streams"][0]["entries"].as_array().unwrap().len(), 1);
     let values = logs.kymo.get("/api/prom/label/env/values").json();
-    assert_eq!(values["values"], json!(["dev", "prod"]));
+    assert_eq!(values["data"], json!(["dev", "prod"]));
     // One of them is metered under its route.
     let metrics = logs.kymo.get("/metrics").text();
     let count =

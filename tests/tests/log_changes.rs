@@ -185,7 +185,7 @@ fn rules_are_put_evaluated_and_deleted() {
     assert!(broken.text().contains("parse error"), "{}", broken.text());
     assert_eq!(
         call(&kymo, "DELETE", &format!("{RULES}/mine/no"), "").status,
-        404
+        202
     );
     assert_eq!(
         call(&kymo, "DELETE", &format!("{RULES}/mine/shop"), "").status,

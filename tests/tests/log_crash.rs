@@ -1,4 +1,4 @@
-//! Nothing acknowledged of logs is lost when the process is killed.
+//! Nothing acknowledged of logs is lost when the process is killed, or the disk is full.
 //!
 //! Writers push in both of Loki's forms and keep a ledger of what was answered with 204. The
 //! server is killed at random moments; each time all lines of the ledger must be in the
@@ -10,13 +10,14 @@
 )]
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kymo_storage::logs::{LogStore, LogStoreOptions};
 use kymo_storage::model::NanoRange;
-use kymo_tests::{Client, Kymo};
+use kymo_tests::{Answer, Client, Kymo};
 use serde_json::json;
 
 const KILLS: usize = 12;
@@ -112,4 +113,131 @@ fn no_acknowledged_line_is_missing_after_many_kills() {
     }
     assert!(checked > KILLS, "only {checked} lines were pushed: no load");
     println!("{checked} acknowledged lines found again after {KILLS} kills");
+}
+
+/// A small disk of its own.
+struct Disk {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Mounts one; `None` where that is not allowed.
+    fn of_bytes(bytes: usize) -> Option<Disk> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        std::fs::create_dir(&path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "kymo"]);
+        match mount.arg(&path).output() {
+            Ok(output) if output.status.success() => Some(Disk { _dir: dir, path }),
+            Ok(output) => {
+                let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                println!("skipped: a disk cannot be mounted: {reason}");
+                None
+            }
+            Err(error) => {
+                println!("skipped: there is no mount: {error}");
+                None
+            }
+        }
+    }
+
+    /// Takes space that can be freed.
+    fn take(&self, bytes: usize) {
+        std::fs::write(self.path.join("ballast"), vec![1; bytes]).unwrap();
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.path.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Whoever still has files on it keeps it until they are closed.
+        let unmounted = Command::new("umount").arg("-l").arg(&self.path).status();
+        if !std::thread::panicking() {
+            assert!(unmounted.unwrap().success());
+        }
+    }
+}
+
+/// Pushes lines until the disk takes no more, and adds those that it took to the ledger.
+/// Returns the answer that refused.
+fn push_until_full(client: Client, ledger: &mut Vec<String>) -> Answer {
+    for _ in 0..500 {
+        let first = ledger.len();
+        let lines = (first..first + 200).map(|n| {
+            // Digits that no two lines share.
+            let digits = (0..32).map(|i| (n as u64 * 32 + i).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            format!(
+                "line={n} {}",
+                digits.map(|d| format!("{d:016x}")).collect::<String>()
+            )
+        });
+        let lines: Vec<String> = lines.collect();
+        let values = lines.iter().map(|line| json!([now_ns().to_string(), line]));
+        let body =
+            json!({"streams": [{"stream": {"a": "b"}, "values": values.collect::<Vec<_>>()}]});
+        let headers = [("Content-Type", "application/json")];
+        let body = serde_json::to_vec(&body).unwrap();
+        let answer = client.call("POST", "/loki/api/v1/push", &headers, &body);
+        if answer.status != 204 {
+            return answer;
+        }
+        ledger.extend(lines);
+    }
+    panic!("the disk is never full");
+}
+
+#[test]
+fn a_full_disk_refuses_pushes_and_loses_nothing() {
+    let Some(disk) = Disk::of_bytes(24 << 20) else {
+        return;
+    };
+    disk.take(12 << 20);
+    let kymo = Kymo::start_in(&disk.path, &[]);
+    let client = kymo.client();
+    let metric = |name: &str| {
+        let text = kymo.get("/metrics").text();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].trim().parse::<f64>().unwrap()
+    };
+    assert_eq!(metric("kymo_logs_wal_failures_total "), 0.0);
+    let mut ledger = Vec::new();
+    let refused = |answer: &Answer| {
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.header("retry-after").is_some(), "{answer:?}");
+        let text = answer.text();
+        assert!(
+            text.contains("the disk is full; free space below "),
+            "{text}"
+        );
+    };
+    refused(&push_until_full(client, &mut ledger));
+    let full = ledger.len();
+    assert!(full > 0);
+    assert!(metric("kymo_logs_wal_failures_total ") >= 1.0);
+    assert_eq!(metric("kymo_logs_poisoned "), 0.0);
+    // What is there is read.
+    let count = kymo.get("/loki/api/v1/query?query=sum(count_over_time({a=%22b%22}[1h]))");
+    let found = count.json()["data"]["result"][0]["value"][1].clone();
+    assert_eq!(found, json!(full.to_string()), "{count:?}");
+
+    // Space is all that it needs.
+    disk.free();
+    refused(&push_until_full(client, &mut ledger));
+    assert!(ledger.len() > full);
+    kymo.kill();
+    let data = disk.path.join("data");
+    check(&data, &[ledger.clone()], "after a kill on a full disk");
+
+    // So it is where the start finds the disk full.
+    let kymo = Kymo::start_in(&disk.path, &[]);
+    let count = kymo.get("/loki/api/v1/query?query=sum(count_over_time({a=%22b%22}[1h]))");
+    let found = count.json()["data"]["result"][0]["value"][1].clone();
+    assert_eq!(found, json!(ledger.len().to_string()), "{count:?}");
+    assert!(kymo.terminate().success());
+    check(&data, &[ledger], "after a stop");
 }

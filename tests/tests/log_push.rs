@@ -104,7 +104,7 @@ fn every_form_is_stored_as_loki_would_have_it() {
     no_content(push(
         &kymo,
         PUSH,
-        &[],
+        &[("Content-Type", "text/plain")],
         &protobuf("{app=\"untyped\"}", t_ns, "x"),
     ));
     no_content(push(
@@ -193,7 +193,13 @@ fn what_is_wrong_is_told_as_loki_tells_it() {
     let unknown = [JSON, ("Content-Encoding", "br")];
     let no_json = br#"{"streams":[{"stream":{"a":"b"},"values":[[5,"x"]]}]}"#;
     for (headers, body, status, text) in [
-        (&[][..], b"{}".to_vec(), 400, "snappy: corrupt input"),
+        (&[][..], b"{}".to_vec(), 400, "mime: no media type"),
+        (
+            &[("Content-Type", "text/plain")],
+            b"{}".to_vec(),
+            400,
+            "snappy: corrupt input",
+        ),
         (
             &[JSON],
             b"{}".to_vec(),
@@ -210,7 +216,7 @@ fn what_is_wrong_is_told_as_loki_tells_it() {
             &[JSON],
             no_json.to_vec(),
             400,
-            "Value is string, but can't find closing '\"' symbol",
+            "Value looks like Number/Boolean/None, but can't find its end",
         ),
         (
             &[JSON],

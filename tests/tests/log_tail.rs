@@ -177,7 +177,7 @@ fn what_cannot_be_followed_is_refused_with_a_reason() {
         assert_eq!(refused.err(), Some(400), "{query}");
     }
     let late = kymo.get(&format!("{SHOP}&delay_for=6"));
-    assert_eq!(late.text(), "delay_for can't be greater than 5\n");
+    assert_eq!(late.text(), "delay_for can't be greater than 5");
     let no_socket = kymo.get(SHOP);
     assert_eq!(no_socket.status, 400, "{}", no_socket.text());
     // L-57, L-58: after that, a code and a reason.

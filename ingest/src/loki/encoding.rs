@@ -69,6 +69,9 @@ pub(super) fn unpack(
             }
             read_all(&mut MultiGzDecoder::new(body), limit_bytes, reserve)
         }
+        Encoding::Deflate if body.is_empty() => {
+            return Err(PushError::Packed("EOF".to_owned()));
+        }
         Encoding::Deflate => read_all(&mut DeflateDecoder::new(body), limit_bytes, reserve),
         Encoding::Lz4 => {
             let mut decoder = lz4_flex::frame::FrameDecoder::new(body);

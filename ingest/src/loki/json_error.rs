@@ -167,7 +167,7 @@ impl Walk<'_> {
         loop {
             let start = self.head;
             self.value()?;
-            if (start..=self.head).contains(&self.refused_at) {
+            if (start..self.head).contains(&self.refused_at) {
                 return Err(format!("unmarshalerDecoder: {}", self.reason));
             }
             match self.next() {
@@ -514,6 +514,13 @@ mod tests {
             let told = explain(body.as_bytes(), at, JsonError::Array).to_string();
             prop_assert!(!told.is_empty());
         }
+    }
+
+    #[test]
+    fn what_stands_behind_a_stream_is_not_of_it() {
+        let found = told("{\"streams\":[{}!}");
+        let expected = format!("{STREAMS}decode slice: expect ], but found }}, error found");
+        assert!(found.starts_with(&expected), "{found}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::error::PushError;
 use super::limits::{Limits, Reason, Refusal, TENANT};
 use super::lines::LineFields;
 use super::tally::{Discarded, Tally};
-use super::{json, lines, media_type, metadata, protobuf};
+use super::{json, lines, media_type, metadata, protobuf, stored};
 use crate::otlp;
 use crate::unpack::Reserve;
 
@@ -253,10 +253,13 @@ impl Receiver {
                 return true;
             }
             let reason = Reason::StreamRateLimit;
-            let stream = batch.labels.to_string();
-            let text = format!(
-                "Per stream rate limit exceeded (limit: {rate}B/sec) while attempting to ingest for stream '{stream}' totaling {bytes}B, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased"
-            );
+            let text = stored::told_of_all(batch, |entry| {
+                let stream = &batch.labels;
+                let bytes = entry.line.len() + metadata::size(&entry.metadata).1;
+                format!(
+                    "Per stream rate limit exceeded (limit: {rate}B/sec) while attempting to ingest for stream '{stream}' totaling {bytes}B, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased"
+                )
+            });
             tally.refuse(&Refusal { reason, text }, batch.entries.len() as u64, bytes);
             tally.withdraw(batch.entries.len() as u64, bytes as u64);
             false

@@ -2,6 +2,7 @@
 
 use kymo_storage::compat::time::Instant;
 use kymo_storage::logs::{Pushed, Rejected, Rejection};
+use kymo_storage::model::{LogEntry, StreamBatch};
 
 use super::admission::Admitted;
 use super::limits::{Reason, Refusal, TENANT, rfc3339};
@@ -79,6 +80,22 @@ impl Receiver {
             }
         }
     }
+}
+
+/// Tells why all entries of a stream are refused, the first of them one by one.
+pub(super) fn told_of_all(
+    batch: &StreamBatch<'_>,
+    reason: impl Fn(&LogEntry<'_>) -> String,
+) -> String {
+    let mut told = String::new();
+    for entry in batch.entries.iter().take(TOLD_PER_STREAM) {
+        let (at, reason) = (shown(entry.t_ns), reason(entry));
+        told.push_str(&format!(
+            "entry with timestamp {at} ignored, reason: '{reason}',\n"
+        ));
+    }
+    let (total, stream) = (batch.entries.len(), &batch.labels);
+    format!("{told}user '{TENANT}', total ignored: {total} out of {total} for stream: {stream}")
 }
 
 /// Returns a time as Go prints it by itself.

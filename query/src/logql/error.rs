@@ -52,11 +52,9 @@ pub enum LogQlError {
         /// How many it may have.
         limit: usize,
     },
-    /// A number stands where only series can, as in `sum(1)`. The API calls it `internal`.
-    #[error(
-        "unexpected expr type (*syntax.LiteralExpr) for Evaluator type (*logql.DefaultEvaluator)"
-    )]
-    BareNumber,
+    /// An expression cannot be evaluated where it stands. The API calls it `internal`.
+    #[error("{0}")]
+    Unevaluable(&'static str),
     /// Series of two sides do not find each other one by one. The API calls it `internal`.
     #[error("{0}")]
     Matching(String),

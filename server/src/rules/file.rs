@@ -165,7 +165,11 @@ impl RuleFileError {
     /// Returns the mistakes of a group that a client sent, as Loki begins them.
     pub(crate) fn told_to_client(&self) -> String {
         let told = self.to_string();
-        let is_value = |problem: &Problem| problem.kind == ProblemKind::Value;
+        // A duration that is none cannot be read, as a number that is none.
+        let is_value = |problem: &Problem| {
+            problem.kind == ProblemKind::Value
+                && !problem.message.starts_with("not a valid duration string")
+        };
         match self.problems.iter().all(is_value) {
             true => told,
             false => format!("unable to decoded rule group: {told}"),

@@ -20,6 +20,8 @@ pub struct Case {
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
     pub mask: Mask,
+    /// What Loki says is a part of what Kymo says.
+    pub is_part: bool,
 }
 
 impl Case {
@@ -32,6 +34,7 @@ impl Case {
             headers: Vec::new(),
             body: Vec::new(),
             mask: Mask::default(),
+            is_part: false,
         }
     }
 
@@ -85,6 +88,13 @@ impl Case {
     /// Only members and kinds of values count.
     pub fn shape(mut self) -> Case {
         self.mask.shape = true;
+        self.mask.unordered = true;
+        self
+    }
+
+    /// Kymo may say more.
+    pub fn part(mut self) -> Case {
+        self.is_part = true;
         self
     }
 
@@ -135,7 +145,10 @@ impl Report {
             (answer.status, headers, case.mask.apply(&body))
         };
         let (theirs, ours) = (show(theirs), show(ours));
-        let text = match theirs == ours {
+        let is_part = case.is_part
+            && (theirs.0, &theirs.1) == (ours.0, &ours.1)
+            && ours.2.contains(theirs.2.as_str());
+        let text = match is_part || theirs == ours {
             true => None,
             false if (theirs.0, &theirs.1) == (ours.0, &ours.1) => {
                 let (theirs, ours) = json::apart(&theirs.2, &ours.2);

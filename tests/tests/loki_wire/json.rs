@@ -55,6 +55,16 @@ impl Json {
         }
     }
 
+    /// Tells whether nothing is in it but empty lists and a limit, which are left out.
+    fn is_empty(&self) -> bool {
+        let Json::Object(members) = self else {
+            return false;
+        };
+        let is_empty = |value: &Json| *value == Json::List(Vec::new());
+        let mut members = members.iter();
+        members.all(|(name, value)| name == "\"limit\"" || is_empty(value))
+    }
+
     /// Keeps what a query's costs are called, and leaves out what is zero as often as not.
     fn as_stats(&mut self) {
         self.without_values();
@@ -148,7 +158,10 @@ impl Reader<'_> {
                     self.at += if escaped { 2 } else { 1 };
                 }
                 self.at += 1;
-                Some(Json::Scalar(self.text.get(start..self.at)?.to_owned()))
+                // The same text may be escaped in several ways.
+                let literal = self.text.get(start..self.at)?;
+                let text: String = serde_json::from_str(literal).ok()?;
+                Some(Json::Scalar(serde_json::to_string(&text).ok()?))
             }
             _ => {
                 let start = self.at;
@@ -189,10 +202,13 @@ impl Mask {
             // An empty list, which is left out.
             return "{\"status\":\"success\",\"data\":[]}".to_owned();
         }
-        json.masked(self);
+        if json.is_empty() {
+            return "{}".to_owned();
+        }
         if self.shape {
             json.without_values();
         }
+        json.masked(self);
         let mut out = String::new();
         json.write(&mut out);
         out
@@ -265,6 +281,11 @@ fn without_clocks(text: &str) -> String {
         && flag.ends_with(')')
     {
         out = before.to_owned();
+    }
+    if out.contains("rules:\n") {
+        // Indented by two or by four.
+        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_start).collect();
+        out = lines.join("\n");
     }
     if out.contains(" errors like: ") {
         // Several errors are told in no order.

@@ -11,9 +11,15 @@
 
 mod changes;
 mod compare;
+mod index;
 mod json;
+mod logcli;
 mod push;
+mod push_json;
+mod push_limits;
+mod push_otlp;
 mod reads;
+mod tail;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

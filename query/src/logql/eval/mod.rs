@@ -26,6 +26,9 @@ use crate::syntax::deep::grow;
 
 pub(crate) use grid::Steps;
 
+/// What is said of a number where only series can be, as in `sum(1)`.
+const BARE_NUMBER: &str =
+    "unexpected expr type (*syntax.LiteralExpr) for Evaluator type (*logql.DefaultEvaluator)";
 /// Bits of the value that stands for none. No operation gives it.
 const ABSENT_BITS: u64 = 0x7ff8_6b79_6d6f_0001;
 
@@ -105,15 +108,19 @@ impl Evaluator<'_> {
     fn rows(&mut self, expr: &MetricExpr) -> Result<Vec<Row>, LogQlError> {
         Ok(match self.eval(expr)? {
             Outcome::Rows(rows) => rows,
-            Outcome::Number(_) => return Err(LogQlError::BareNumber),
+            Outcome::Number(_) => return Err(LogQlError::Unevaluable(BARE_NUMBER)),
         })
     }
 
     fn vector(&mut self, vector: &VectorExpr) -> Result<Vec<Row>, LogQlError> {
         if vector.op == VectorOp::ApproxTopk && !self.is_instant {
-            return Err(LogQlError::Invalid(
-                "count min sketches are only supported on instant queries".to_owned(),
+            return Err(LogQlError::Unevaluable(
+                "count min sketches are only supported on instant queries",
             ));
+        }
+        // It has words of its own for a number.
+        if vector.op == VectorOp::ApproxTopk && matches!(vector.inner, MetricExpr::Literal(_)) {
+            return Err(LogQlError::Unevaluable("unexpected empty result"));
         }
         // What is aggregated is no answer, so its series do not count as such.
         let condenses = !matches!(

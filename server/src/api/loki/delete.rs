@@ -30,11 +30,12 @@ pub(crate) async fn delete(method: Method, call: Call) -> LokiResult {
             "deleting is switched off; start with --web.enable-admin-api",
         ));
     }
-    match method {
+    let outcome = match method {
         Method::GET => list(&call).await,
         Method::DELETE => cancel(&call).await,
         _ => add(&call).await,
-    }
+    };
+    outcome.map_err(LokiError::with_line_end)
 }
 
 async fn add(call: &Call) -> LokiResult {

@@ -1,10 +1,10 @@
 //! How Loki's routes say that something is wrong: plain text, and the status.
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use kymo_storage::StorageError;
 
-use crate::http::error::{ApiError, plain, with_causes};
+use crate::http::error::{ApiError, plain_text, with_causes};
 use crate::work::queries::Stopped;
 
 /// A failed call.
@@ -28,6 +28,12 @@ impl LokiError {
     /// A wrong request.
     pub(super) fn bad(text: impl Into<String>) -> LokiError {
         LokiError::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// The same with an end of line, which the calls have that change something.
+    pub(super) fn with_line_end(mut self) -> LokiError {
+        self.text.push('\n');
+        self
     }
 
     /// The store or the program failed.
@@ -82,7 +88,12 @@ impl From<Stopped> for LokiError {
 
 impl IntoResponse for LokiError {
     fn into_response(self) -> Response {
-        plain(self.status, &self.text)
+        let mut response = plain_text(self.status, self.text);
+        response.headers_mut().insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        response
     }
 }
 
@@ -98,6 +109,9 @@ mod tests {
         assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
         assert_eq!(headers["x-content-type-options"], "nosniff");
         let body = axum::body::to_bytes(response.into_body(), 100).await;
-        assert_eq!(body.unwrap(), "limit must be a positive value\n");
+        assert_eq!(body.unwrap(), "limit must be a positive value");
+        let ended = LokiError::bad("query not set").with_line_end();
+        let body = axum::body::to_bytes(ended.into_response().into_body(), 100).await;
+        assert_eq!(body.unwrap(), "query not set\n");
     }
 }

@@ -28,7 +28,7 @@ impl From<NamespaceError> for LokiError {
             NamespaceError::Invalid(_) | NamespaceError::ReadOnly { .. } => StatusCode::BAD_REQUEST,
             NamespaceError::Storage(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        LokiError::new(status, error.to_string())
+        LokiError::new(status, error.to_string()).with_line_end()
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn delete_namespace(
         Ok(()) => accepted(),
         Err(NamespaceError::NoNamespace) => Err(LokiError::new(
             StatusCode::NOT_FOUND,
-            "group namespace does not exist",
+            "group namespace does not exist\n",
         )),
         Err(error) => Err(error.into()),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use kymo_query::rules::{Alert, Health, Language, Pairs, Rule};
 use kymo_storage::compat::float;
 use kymo_storage::compat::quote::quote;
@@ -201,6 +201,10 @@ fn of_logs<T: Serialize>(outcome: Result<T, String>) -> Response {
         Ok(body) => json_response(Body::from(body)),
         Err(error) => return plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     };
+    if !status.is_success() {
+        let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
     *response.status_mut() = status;
     response
 }

@@ -88,6 +88,34 @@ impl Answer {
         self.data["result"] = streams.collect();
     }
 
+    /// Returns the answer with all labels of an entry in one category.
+    pub fn without_categories(&self) -> Answer {
+        let mut answer = self.clone();
+        let items = answer.data["result"].as_array_mut().into_iter().flatten();
+        for item in items {
+            for entry in item["values"].as_array_mut().into_iter().flatten() {
+                let Some(categories) = entry.get_mut(2) else {
+                    continue;
+                };
+                let all = ["structuredMetadata", "parsed"].map(|name| categories[name].take());
+                let all = all.iter().filter_map(Value::as_object).flatten();
+                *categories = all
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
+            }
+        }
+        answer
+    }
+
+    /// Returns the answer with its series in the order of their labels.
+    pub fn in_order(&self) -> Answer {
+        let mut answer = self.clone();
+        if let Some(items) = answer.data["result"].as_array_mut() {
+            items.sort_by_key(labels_of);
+        }
+        answer
+    }
+
     /// Tells whether it is an error.
     pub fn is_error(&self) -> bool {
         self.status != 200
@@ -170,7 +198,7 @@ pub fn difference(
     if l_names != r_names {
         let only = |a: &[String], b: &[String]| -> Vec<String> {
             let only = a.iter().filter(|name| !b.contains(name));
-            only.cloned().take(5).collect()
+            only.take(5).cloned().collect()
         };
         let (l_only, r_only) = (only(&l_names, &r_names), only(&r_names, &l_names));
         return Some(match l_only.is_empty() && r_only.is_empty() {

@@ -221,6 +221,15 @@ const KEYS: &[&str] = &[
     "pod",
 ];
 
+/// Returns a key. One that is blank is within others only: outside Loki's parser takes it
+/// once it has met another one.
+fn json_key(random: &mut Random, depth: u32) -> &'static str {
+    match random.pick(KEYS) {
+        "" if depth == 0 => "-",
+        key => key,
+    }
+}
+
 fn json_object(random: &mut Random, depth: u32) -> String {
     let mut members = Vec::new();
     if depth == 0 {
@@ -239,7 +248,7 @@ fn json_object(random: &mut Random, depth: u32) -> String {
         members.truncate(keep);
     }
     for _ in 0..random.below(4) {
-        let key = random.pick(KEYS);
+        let key = json_key(random, depth);
         members.push(format!(r#""{key}":{}"#, json_value(random, depth)));
     }
     let (colon, comma) = random.pick(&[(":", ","), (":", ","), (": ", ", "), (" : ", " ,\n")]);
@@ -355,7 +364,7 @@ fn packed_line(random: &mut Random) -> String {
     };
     let mut members = vec![format!(r#""_entry":{entry}"#)];
     for _ in 0..random.below(4) {
-        let key = random.pick(KEYS);
+        let key = json_key(random, 0);
         members.push(format!(r#""{key}":{}"#, json_value(random, 2)));
     }
     let at = random.below(members.len() as u64) as usize;

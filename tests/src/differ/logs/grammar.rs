@@ -52,7 +52,7 @@ pub fn query(bytes: &[u8]) -> Query {
         bytes,
         text: String::new(),
     };
-    let is_mutant = writer.once_in(24);
+    let is_mutant = writer.once_in(16);
     let kind = match writer.choose(2) {
         0 => {
             writer.entries();
@@ -65,6 +65,11 @@ pub fn query(bytes: &[u8]) -> Query {
     };
     if is_mutant {
         writer.mutate();
+    } else if writer.once_in(40) {
+        writer.text = writer
+            .text
+            .replace(" | ", " # of a pipe |\n\t| ")
+            .replace("sum", "SuM");
     }
     Query {
         text: writer.text,
@@ -134,10 +139,15 @@ const SELECTORS: &[&str] = &[
     r#"{app!~"json|odd", env=~"p.+"}"#,
     r#"{service_name="json"}"#,
     r#"{app="none"}"#,
-    r#"{app=~".*"}"#,
     r#"{app="json", app!="logfmt"}"#,
     r#"{detected_level="error"}"#,
+];
+
+const ODD_SELECTORS: &[&str] = &[
+    r#"{app=~".*"}"#,
     "{}",
+    r#"{app="json",}"#,
+    r#"{"app"="json"}"#,
 ];
 
 impl Writer<'_> {
@@ -166,6 +176,19 @@ impl Writer<'_> {
         self.text.push_str(piece);
     }
 
+    /// Returns one of the usual pieces, seldom one of the odd ones, which may be wrong.
+    pub(super) fn pick<'p>(&mut self, usual: &[&'p str], odd: &[&'p str]) -> &'p str {
+        match self.once_in(25) {
+            true => odd[self.choose(odd.len())],
+            false => usual[self.choose(usual.len())],
+        }
+    }
+
+    pub(super) fn put_or(&mut self, usual: &[&str], odd: &[&str]) {
+        let piece = self.pick(usual, odd);
+        self.push(piece);
+    }
+
     pub(super) fn label(&mut self) {
         self.put(LABELS);
     }
@@ -184,6 +207,16 @@ impl Writer<'_> {
     pub(super) fn string(&mut self, text: &str) {
         match self.choose(6) {
             1 if !text.contains('`') => self.text.push_str(&format!("`{text}`")),
+            2 if text.is_ascii() => {
+                let escape = |byte: u8| match byte {
+                    b'a'..=b'z' | b' ' => char::from(byte).to_string(),
+                    b'A'..=b'M' => format!("\\u{byte:04x}"),
+                    b'N'..=b'Z' => format!("\\{byte:03o}"),
+                    _ => format!("\\x{byte:02X}"),
+                };
+                let text: String = text.bytes().map(escape).collect();
+                self.text.push_str(&format!("\"{text}\""));
+            }
             _ => {
                 let text = text
                     .replace('\\', "\\\\")
@@ -196,12 +229,19 @@ impl Writer<'_> {
     }
 
     pub(super) fn selector(&mut self) {
-        self.put(SELECTORS);
+        self.put_or(SELECTORS, ODD_SELECTORS);
     }
 
     fn entries(&mut self) {
+        let parenthesised = self.once_in(16);
+        if parenthesised {
+            self.push("(");
+        }
         self.selector();
         self.stages(6);
+        if parenthesised {
+            self.push(")");
+        }
     }
 
     /// Does something to the text that may take its meaning.

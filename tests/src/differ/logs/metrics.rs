@@ -5,9 +5,9 @@ use super::grammar::Writer;
 /// Depth below which only range aggregations are written.
 const MAX_DEPTH: usize = 4;
 
-const RANGES: &[&str] = &[
-    "5m", "1m", "30s", "10m", "1h", "90s", "1m30s", "7s", "1d", "0s", "1.5h",
-];
+const RANGES: &[&str] = &["5m", "1m", "30s", "10m", "1h", "90s", "1m30s", "7s", "1d"];
+
+const ODD_RANGES: &[&str] = &["0s", "1.5h", "5", "", "-5m", "100ms"];
 
 const NUMBERS: &[&str] = &["1", "2", "0", "0.5", "-1", "100", "1e3", "+2", "3"];
 
@@ -21,7 +21,7 @@ impl Writer<'_> {
             12 => match self.choose(3) {
                 0 => {
                     self.push("vector(");
-                    self.put(&["1", "0", "2.5", "1e3", "-1", "+1"]);
+                    self.put_or(&["1", "0", "2.5", "1e3"], &["-1", "+1"]);
                     self.push(")");
                 }
                 _ => self.put(NUMBERS),
@@ -74,7 +74,7 @@ impl Writer<'_> {
                 };
                 self.push(name);
                 if name.starts_with("quantile") != self.once_in(40) {
-                    self.put(&["0.5", "0.99", "0", "1", "0.1", "2", "-0.1"]);
+                    self.put_or(&["0.5", "0.99", "0", "1", "0.1", "2"], &["-0.1", "1e400"]);
                     self.push(", ");
                 }
                 let unwraps = !self.once_in(40);
@@ -90,11 +90,14 @@ impl Writer<'_> {
 
     fn bracket(&mut self) {
         self.push("[");
-        self.put(RANGES);
+        self.put_or(RANGES, ODD_RANGES);
         self.push("]");
         if self.once_in(8) {
             self.push(" offset ");
-            self.put(&["1m", "-1m", "30s", "10m", "-2m", "1h", "1.5m"]);
+            self.put_or(
+                &["1m", "-1m", "30s", "10m", "-2m", "1.5m"],
+                &["1h", "0s", "5"],
+            );
         }
     }
 
@@ -142,7 +145,7 @@ impl Writer<'_> {
                     self.label_filter(1);
                 }
             }
-        } else if self.once_in(2) {
+        } else if self.choose(4) > 0 {
             self.push(" | __error__=\"\"");
         }
         if place == 0 || place == 4 || place == 3 && !unwraps {
@@ -193,7 +196,7 @@ impl Writer<'_> {
                 self.push(" (");
             }
             5 | 6 => {
-                self.put(&["topk", "bottomk"]);
+                self.put_or(&["topk", "bottomk"], &["approx_topk"]);
                 if self.once_in(3) {
                     self.push(" ");
                     self.grouping();
@@ -201,7 +204,7 @@ impl Writer<'_> {
                 self.push("(");
                 // Loki takes any of equal values: it gets all of them, or values that differ.
                 if self.once_in(3) {
-                    self.put(&["3", "1", "2", "0", "1.5", "-1"]);
+                    self.put_or(&["3", "1", "2"], &["0", "1.5", "-1"]);
                     self.push(", ");
                     self.put(&["sum_over_time", "max_over_time", "avg_over_time"]);
                     return self.push("({app=\"num\"} | logfmt | keep v, n | unwrap v [5m]))");
@@ -277,7 +280,10 @@ impl Writer<'_> {
         self.push("label_replace(");
         self.vector(depth + 1);
         self.push(", ");
-        self.put(&["\"x\"", "\"app\"", "\"level\"", "\"é\"", "\"1x\"", "\"\""]);
+        self.put_or(
+            &["\"x\"", "\"app\"", "\"level\""],
+            &["\"é\"", "\"1x\"", "\"\""],
+        );
         self.push(", ");
         self.put(&[
             "\"$1\"",
@@ -297,15 +303,16 @@ impl Writer<'_> {
             "\"env\"",
         ]);
         self.push(", ");
-        self.put(&[
-            "\"(.*)\"",
-            "\"(.)(.*)\"",
-            "\"json\"",
-            "\"\"",
-            "\"(?P<x>p.*)\"",
-            "\"(\"",
-            "\"j|(n)\"",
-        ]);
+        self.put_or(
+            &[
+                "\"(.*)\"",
+                "\"(.)(.*)\"",
+                "\"json\"",
+                "\"(?P<x>p.*)\"",
+                "\"j.*|(n).*\"",
+            ],
+            &["\"\"", "\"(\"", "\"(?i)J(.*)\""],
+        );
         self.push(")");
     }
 }

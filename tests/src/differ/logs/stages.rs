@@ -42,7 +42,6 @@ const REGEXES: &[&str] = &[
     "^{",
     "level.*status",
     "(?i)ERR|foo",
-    "a|b|",
     "(ok|no)pe?",
     "er+or",
     ".*err.*|foo",
@@ -55,8 +54,6 @@ const REGEXES: &[&str] = &[
     "x*",
     "(a|b)(c|d)",
     "2..",
-    "\\",
-    "(",
     "prod.*dev",
     "(?i)(error|warn)",
     "error.+",
@@ -66,6 +63,8 @@ const REGEXES: &[&str] = &[
     "(?P<x>a)",
 ];
 
+const ODD_REGEXES: &[&str] = &["\\", "("];
+
 const PATTERNS: &[&str] = &[
     "<_>error<_>",
     "<_>",
@@ -73,9 +72,6 @@ const PATTERNS: &[&str] = &[
     "<_> <_>",
     "level=<_>",
     "<_>level=<_> <_>",
-    "<_><_>",
-    "<a>",
-    "",
     "{<_>}",
     "<_>:<_>",
     "<_>0",
@@ -84,6 +80,8 @@ const PATTERNS: &[&str] = &[
     "é<_>",
 ];
 
+const ODD_PATTERNS: &[&str] = &["<_><_>", "<a>", ""];
+
 const IPS: &[&str] = &[
     "10.0.0.1",
     "10.0.0.0/24",
@@ -91,24 +89,24 @@ const IPS: &[&str] = &[
     "2001:db8::/32",
     "::1",
     "0.0.0.0/0",
-    "bad",
-    "10.0.0.0/99",
-    "10.0.0.9-10.0.0.1",
-    "",
     "fe80::/10",
 ];
 
-const NUMBERS: &[&str] = &[
-    "200", "0", "1", "2.5", "-3", "404", "1e3", "+1", ".5", "007", "0x1p4", "1e400", "1_000",
-];
+const ODD_IPS: &[&str] = &["bad", "10.0.0.0/99", "10.0.0.9-10.0.0.1", ""];
+
+const NUMBERS: &[&str] = &["200", "0", "1", "2.5", "-3", "404", "1e3", "+1", ".5"];
+
+const ODD_NUMBERS: &[&str] = &["1e400", "1_000", "0x1p4", "007"];
 
 const DURATIONS: &[&str] = &[
-    "12ms", "1s", "1.5s", "1m30s", "1d", "10us", "250µs", "0s", "1w", "-2s", "1h1s", "1ms2", "3ns",
+    "12ms", "1s", "1.5s", "1m30s", "1d", "10us", "250µs", "0s", "-2s", "3ns",
 ];
 
-const SIZES: &[&str] = &[
-    "2KB", "1KiB", "512B", "1.5MiB", "10MB", "1kb", "3GiB", "1K", "1k", "1TB",
-];
+const ODD_DURATIONS: &[&str] = &["1ms2", "1h1s", "1w"];
+
+const SIZES: &[&str] = &["2KB", "1KiB", "512B", "1.5MiB", "10MB", "3GiB", "1K", "1TB"];
+
+const ODD_SIZES: &[&str] = &["1kb", "1k"];
 
 const VALUES: &[&str] = &[
     "error",
@@ -163,12 +161,10 @@ impl Writer<'_> {
             20 => self.logfmt_keys(),
             _ => {
                 self.push("| logfmt");
-                self.put(&[
-                    " --strict",
-                    " --keep-empty",
-                    " --strict --keep-empty",
-                    " --nope",
-                ]);
+                self.put_or(
+                    &[" --strict", " --keep-empty", " --strict --keep-empty"],
+                    &[" --nope"],
+                );
             }
         }
     }
@@ -186,14 +182,18 @@ impl Writer<'_> {
     }
 
     fn operand(&mut self, op: usize) {
-        let texts = [TEXTS, REGEXES, PATTERNS][op / 2];
+        let texts = [
+            (TEXTS, TEXTS),
+            (REGEXES, ODD_REGEXES),
+            (PATTERNS, ODD_PATTERNS),
+        ][op / 2];
         if self.once_in(if op < 2 { 8 } else { 60 }) {
             self.push("ip(");
-            let ip = IPS[self.choose(IPS.len())];
+            let ip = self.pick(IPS, ODD_IPS);
             self.string(ip);
             return self.push(")");
         }
-        let text = texts[self.choose(texts.len())];
+        let text = self.pick(texts.0, texts.1);
         self.string(text);
     }
 
@@ -222,25 +222,25 @@ impl Writer<'_> {
             }
             2 => {
                 self.put(&["=~", "!~"]);
-                let regex = REGEXES[self.choose(REGEXES.len())];
+                let regex = self.pick(REGEXES, ODD_REGEXES);
                 self.string(regex);
             }
             3 | 4 => {
                 self.put(COMPARISONS);
-                self.put(NUMBERS);
+                self.put_or(NUMBERS, ODD_NUMBERS);
             }
             5 => {
                 self.put(COMPARISONS);
-                self.put(DURATIONS);
+                self.put_or(DURATIONS, ODD_DURATIONS);
             }
             6 => {
                 self.put(COMPARISONS);
-                self.put(SIZES);
+                self.put_or(SIZES, ODD_SIZES);
             }
             7 => {
                 self.put(&["=", "!=", "=", "!=", ">"]);
                 self.push("ip(");
-                let ip = IPS[self.choose(IPS.len())];
+                let ip = self.pick(IPS, ODD_IPS);
                 self.string(ip);
                 self.push(")");
             }
@@ -276,17 +276,15 @@ impl Writer<'_> {
             "(?P<level>info|warn|error)",
             "(?P<app>.)",
             "(?P<a>x)|(?P<b>e)",
-            "(?P<a>.)(?P<a>.)",
-            "no name",
-            "(",
-            "(?P<é>x)",
             "(?P<_1>\\d)(?P<x>.?)",
             "(?s)(?P<x>.+)",
             "(?P<msg>é|日)",
             "(?<x>a)",
         ];
+
+        const ODD_EXPRESSIONS: &[&str] = &["(?P<a>.)(?P<a>.)", "no name", "(", "(?P<é>x)"];
         self.push("| regexp ");
-        let expression = EXPRESSIONS[self.choose(EXPRESSIONS.len())];
+        let expression = self.pick(EXPRESSIONS, ODD_EXPRESSIONS);
         self.string(expression);
     }
 
@@ -299,19 +297,15 @@ impl Writer<'_> {
             "<x>",
             "<_>\"<a>\"<_>",
             "client <ip> said <msg>",
-            "<a><b>",
-            "<a> <a>",
-            "text",
-            "<_>",
-            "",
             "{<app>}",
             "<a>é<b>",
-            "<1a> <b>",
             "<a >x<b>",
             "\u{1b}[<_>m<level>\u{1b}",
         ];
+
+        const ODD_EXPRESSIONS: &[&str] = &["<a><b>", "<a> <a>", "text", "<_>", "", "<1a> <b>"];
         self.push("| pattern ");
-        let expression = EXPRESSIONS[self.choose(EXPRESSIONS.len())];
+        let expression = self.pick(EXPRESSIONS, ODD_EXPRESSIONS);
         self.string(expression);
     }
 
@@ -330,7 +324,7 @@ impl Writer<'_> {
                         }
                         _ => {
                             self.put(&["=~", "!~"]);
-                            let regex = REGEXES[self.choose(REGEXES.len())];
+                            let regex = self.pick(REGEXES, ODD_REGEXES);
                             self.string(regex);
                         }
                     }
@@ -356,25 +350,21 @@ impl Writer<'_> {
             "a",
             "nested.a[1]",
             "missing.x",
-            "",
-            "a..b",
-            "[0]",
-            "list[-1]",
             "nested.a.b",
             "dur",
             "[\"é\"]",
-            "list[x]",
             "msg",
             "list[1][0]",
             "_1",
-            "a-b",
         ];
+
+        const ODD_PATHS: &[&str] = &["", "a..b", "[0]", "list[-1]", "list[x]", "a-b"];
         self.push("| json ");
         loop {
             self.target();
             if self.choose(5) != 1 {
                 self.push("=");
-                let path = PATHS[self.choose(PATHS.len())];
+                let path = self.pick(PATHS, ODD_PATHS);
                 self.string(path);
             }
             if !self.once_in(3) {
@@ -386,8 +376,10 @@ impl Writer<'_> {
 
     fn logfmt_keys(&mut self) {
         const KEYS: &[&str] = &[
-            "status", "level", "dur", "a", "msg", "a.b", "", "é", "1st", "missing", "a b", "n", "v",
+            "status", "level", "dur", "a", "msg", "1st", "missing", "n", "v",
         ];
+
+        const ODD_KEYS: &[&str] = &["", "a.b", "a b", "é"];
         self.push("| logfmt ");
         self.put(&[
             "",
@@ -396,13 +388,22 @@ impl Writer<'_> {
             "--keep-empty ",
             "--keep-empty --strict ",
         ]);
+        // Of labels with one key Loki gives the value to any.
+        let mut keys = Vec::new();
         loop {
+            let before = self.text.len();
             self.target();
+            let mut key = self.text[before..].to_owned();
             if self.choose(5) != 1 {
                 self.push("=");
-                let key = KEYS[self.choose(KEYS.len())];
-                self.string(key);
+                key = self.pick(KEYS, ODD_KEYS).to_owned();
+                self.string(&key);
             }
+            if keys.contains(&key) {
+                self.text.truncate(before);
+                self.push("x=\"none\"");
+            }
+            keys.push(key);
             if !self.once_in(3) {
                 return;
             }

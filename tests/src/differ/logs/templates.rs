@@ -31,7 +31,6 @@ const ONE: &[&str] = &[
     "fromJson",
     "unixToTime",
     "not",
-    "nope",
 ];
 
 /// Functions of a text and one before it.
@@ -221,36 +220,54 @@ impl Writer<'_> {
                 self.push("{{$x := ");
                 self.value(depth);
                 self.push("}}");
-                self.put(&["{{$x}}", "{{$x | upper}}", "{{$x = 2}}{{$x}}", "{{$y}}"]);
+                self.put_or(
+                    &["{{$x}}", "{{$x | upper}}", "{{$x = 2}}{{$x}}"],
+                    &["{{$y}}", "{{$x := 1}}", "{{$x.a}}"],
+                );
             }
-            14 => self.put(&[
-                "{{/* a comment */}}",
-                "{{- .app -}}",
-                " {{- .msg}} ",
-                "{{define \"t\"}}t{{end}}{{template \"t\"}}",
-                "{{",
-                "{{.app",
-                "{{end}}",
-                "{{.app.b}}",
-                "{{if}}{{end}}",
-                "{{1.5e3}}",
-                "{{`raw`}}",
-                "{{'a'}}",
-                "{{nil}}",
-                "{{true}}",
-                "{{template \"none\"}}",
-                "{{.}}",
-                "{{block \"b\" .}}{{.app}}{{end}}",
-                "{{ . app }}",
-                "{{.app | }}",
-                "{{(.app)}}",
-                "{{0x1F}}",
-                "{{1_000}}",
-                "{{\"\\x41\"}}",
-                "{{index . \"a_b\"}}",
-                "{{len .}}",
-                "{{range $k, $v := .}}{{$k}}={{$v}} {{end}}",
-            ]),
+            14 => self.put_or(
+                &[
+                    "{{/* a comment */}}",
+                    "{{- .app -}}",
+                    " {{- .msg}} ",
+                    "{{define \"t\"}}t{{end}}{{template \"t\"}}",
+                    "{{.app.b}}",
+                    "{{1.5e3}}",
+                    "{{`raw`}}",
+                    "{{'a'}}",
+                    "{{true}}",
+                    "{{.}}",
+                    "{{block \"b\" .}}{{.app}}{{end}}",
+                    "{{(.app)}}",
+                    "{{0x1F}}",
+                    "{{1_000}}",
+                    "{{\"\\x41\"}}",
+                    "{{index . \"a_b\"}}",
+                    "{{len .}}",
+                    "{{range $k, $v := .}}{{$k}}={{$v}} {{end}}",
+                ],
+                &[
+                    "{{",
+                    "{{.app",
+                    "{{end}}",
+                    "{{if}}{{end}}",
+                    "{{template \"none\"}}",
+                    "{{ . app }}",
+                    "{{.app | }}",
+                    "{{nil}}",
+                    "{{else}}",
+                    "{{break}}",
+                    "{{.app}",
+                    "{{range}}",
+                    "{{1a}}",
+                    "{{'ab'}}",
+                    "{{\"a}}",
+                    "{{$}}",
+                    "{{define}}",
+                    "{{/* x }}",
+                    "{{.}}{{end}}",
+                ],
+            ),
             15 => {
                 self.push("{{");
                 self.put(DATES);
@@ -294,7 +311,7 @@ impl Writer<'_> {
                 "\"\"",
             ]),
             4 => {
-                self.put(ONE);
+                self.put_or(ONE, &["nope", "Upper", "call", "slice", "now"]);
                 self.push(" ");
                 self.operand_of_template();
             }

@@ -44,6 +44,12 @@ struct Labels {
     detected_labels: Vec<Label>,
 }
 
+#[derive(Serialize)]
+struct Detected {
+    fields: Vec<fields::Field>,
+    limit: u32,
+}
+
 /// `/loki/api/v1/detected_labels`
 pub(crate) async fn detected_labels(call: Call) -> LokiResult {
     let bounds = ordered_bounds(&call.params, clock::now_ns())?;
@@ -85,7 +91,10 @@ pub(crate) async fn detected_fields(call: Call) -> LokiResult {
         Ok(outcome.map(|()| fields.finish()))
     });
     let fields = found.await?.map_err(LokiError::from)?;
-    bare(&json!({"fields": fields, "limit": most}))
+    bare(&Detected {
+        fields,
+        limit: most,
+    })
 }
 
 /// `/loki/api/v1/detected_field/{name}/values`: what a field is in the newest lines.
