@@ -1,21 +1,28 @@
-//! Following files with the real server: they are rotated while they are written, and the
-//! server is killed again and again; every line is stored, and once.
+//! Following logs with the real server: files that are rotated while they are written, with
+//! the server killed again and again, so that every line is stored, and once; files that
+//! discovery finds; what arrives by itself.
 #![allow(
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "the whole target is a test, its helper functions too"
 )]
+
+#[path = "tailing/arriving.rs"]
+mod arriving;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kymo_storage::logs::{LogStore, LogStoreOptions};
 use kymo_storage::model::NanoRange;
-use kymo_tests::{Kymo, wait_until};
+use kymo_tests::{FakeHttp, Kymo, wait_until};
+use serde_json::{Value, json};
 
 const KILLS: usize = 5;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -219,3 +226,176 @@ scrape_configs:
       - output: {source: msg}
       - scrub: {kinds: [email]}
 "#;
+
+/// Returns what the server says of a job.
+fn job(kymo: &Kymo, name: &str) -> Value {
+    let answer = kymo.get("/api/v1/log_targets").json();
+    let mut jobs = answer["data"]["jobs"].as_array().unwrap().iter();
+    jobs.find(|job| job["job"] == name).unwrap().clone()
+}
+
+fn now_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap().as_secs()
+}
+
+/// Returns lines of the last day with the labels of their streams, sorted by line.
+fn lines(kymo: &Kymo, query: &str) -> Vec<(String, Value)> {
+    let query = query
+        .replace('+', "%2B")
+        .replace('"', "%22")
+        .replace('{', "%7B")
+        .replace('}', "%7D");
+    let range = format!("start={}&limit=1000", now_s() - 86_400);
+    let answer = kymo.get(&format!("/loki/api/v1/query_range?query={query}&{range}"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = answer.json();
+    let mut found = Vec::new();
+    for stream in answer["data"]["result"].as_array().unwrap() {
+        for value in stream["values"].as_array().unwrap() {
+            let line = value[1].as_str().unwrap().to_owned();
+            found.push((line, stream["stream"].clone()));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+fn texts(kymo: &Kymo, query: &str) -> Vec<String> {
+    lines(kymo, query)
+        .into_iter()
+        .map(|(line, _)| line)
+        .collect()
+}
+
+#[test]
+fn files_that_lists_name_are_followed_as_long_as_they_do() {
+    let owned = tempfile::tempdir().unwrap();
+    let dir = owned.path();
+    fs::create_dir(dir.join("lists")).unwrap();
+    let flag = config(
+        dir,
+        "log_configs:\n- job_name: listed\n  file_sd_configs: [{files: ['DIR/lists/*.json']}]\n  relabel_configs:\n  - {source_labels: [app], regex: drop, action: drop}\n",
+    );
+    let list = |apps: &[&str]| {
+        let groups: Vec<Value> = apps
+            .iter()
+            .map(|app| {
+                let path = dir.join(format!("{app}.log")).display().to_string();
+                json!({"targets": ["localhost"], "labels": {"app": app, "__path__": path}})
+            })
+            .collect();
+        let whole = dir.join("lists/new");
+        fs::write(&whole, Value::from(groups).to_string()).unwrap();
+        fs::rename(whole, dir.join("lists/a.json")).unwrap();
+    };
+    for app in ["one", "two", "drop"] {
+        append(
+            &dir.join(format!("{app}.log")),
+            &format!("first of {app}\n"),
+        );
+    }
+    list(&["one", "drop"]);
+    let kymo = Kymo::start_in(dir, &[&flag, "--scrape.discovery-reload-interval=1s"]);
+    let all = "{app=~\".+\"}";
+    wait_until("a listed file", LIMIT, || {
+        texts(&kymo, all) == ["first of one"]
+    });
+    let dropped = job(&kymo, "listed")["droppedTargets"].clone();
+    assert_eq!(dropped[0]["reason"], "dropped by relabelling");
+    list(&["one", "two"]);
+    wait_until("another file", LIMIT, || {
+        texts(&kymo, all) == ["first of one", "first of two"]
+    });
+    list(&["two"]);
+    let followed = || {
+        let files = job(&kymo, "listed")["files"].clone();
+        let files = files.as_array().unwrap().iter();
+        files
+            .map(|file| file["path"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let two = dir.join("two.log").display().to_string();
+    wait_until("only the other", LIMIT, || followed() == [two.as_str()]);
+    append(&dir.join("one.log"), "second of one\n");
+    append(&dir.join("two.log"), "second of two\n");
+    wait_until("what was listed last", LIMIT, || {
+        texts(&kymo, all) == ["first of one", "first of two", "second of two"]
+    });
+    // One that is listed again goes on where it was left.
+    list(&["one", "two"]);
+    wait_until("what was written meanwhile", LIMIT, || {
+        texts(&kymo, all)
+            == [
+                "first of one",
+                "first of two",
+                "second of one",
+                "second of two",
+            ]
+    });
+}
+
+#[test]
+fn logs_of_pods_are_found_by_their_annotations() {
+    let owned = tempfile::tempdir().unwrap();
+    let dir = owned.path();
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let pod = |name: &str, node: &str| {
+        let path = dir.join(format!("{name}.log")).display().to_string();
+        json!({
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": "1",
+                "annotations": {"logs/path": path}, "labels": {"app": "web"}},
+            "spec": {"nodeName": node, "containers": [{"name": "main", "image": "w:1"}]},
+            "status": {"phase": "Running", "podIP": "10.1.0.7", "hostIP": "192.0.2.4"},
+        })
+    };
+    let (here, gone) = (pod("here", host.trim()), Arc::new(AtomicBool::new(false)));
+    let listed = json!({"metadata": {"resourceVersion": "7"},
+        "items": [here.clone(), pod("elsewhere", "another-node")]});
+    let seen = Arc::clone(&gone);
+    let api = FakeHttp::start(move |request| {
+        let json = "application/json";
+        if !request.line.contains("/pods") {
+            return (404, json, "{}".to_owned());
+        }
+        if !request.line.contains("watch=true") {
+            return (200, json, listed.to_string());
+        }
+        wait_until("the pod ends", LIMIT * 2, || seen.load(Ordering::Relaxed));
+        let mut object = here.clone();
+        object["metadata"]["resourceVersion"] = "8".into();
+        let event = json!({"type": "DELETED", "object": object});
+        (200, json, format!("{event}\n"))
+    });
+    for name in ["here", "elsewhere"] {
+        append(&dir.join(format!("{name}.log")), &format!("of {name}\n"));
+    }
+    let text = "log_configs:
+- job_name: pods
+  kubernetes_sd_configs: [{role: pod, api_server: 'http://API'}]
+  relabel_configs:
+  - {source_labels: [__meta_kubernetes_pod_annotation_logs_path], target_label: __path__}
+  - {source_labels: [__meta_kubernetes_pod_node_name], target_label: __host__}
+  - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
+  - {regex: __meta_kubernetes_pod_label_(.+), action: labelmap}
+";
+    let flag = config(dir, &text.replace("API", &api.address().to_string()));
+    let kymo = Kymo::start_in(dir, &[&flag, "--scrape.discovery-reload-interval=1s"]);
+    wait_until("the pod's line", LIMIT, || {
+        texts(&kymo, "{app=\"web\"}") == ["of here"]
+    });
+    let (_, labels) = lines(&kymo, "{pod=\"here\"}").remove(0);
+    let path = dir.join("here.log").display().to_string();
+    assert_eq!(labels["filename"], path.as_str());
+    assert_eq!(labels["service_name"], "web");
+    let dropped = job(&kymo, "pods")["droppedTargets"][0]["reason"].clone();
+    let reason = dropped.as_str().unwrap();
+    assert!(
+        reason.starts_with("it is on the host another-node"),
+        "{reason}"
+    );
+    gone.store(true, Ordering::Relaxed);
+    wait_until("the pod is gone", LIMIT, || {
+        job(&kymo, "pods")["files"].as_array().unwrap().is_empty()
+    });
+}

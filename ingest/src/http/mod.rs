@@ -28,6 +28,7 @@ pub use options::{
 pub use proxy::{ProxyOptions, ProxyUrl};
 pub use secret::{HIDDEN, Secret, SecretSource};
 pub(crate) use stream::AnswerStream;
+pub use tls::TlsListener;
 pub use url::{Part, push_escaped, push_origin};
 
 #[cfg(test)]

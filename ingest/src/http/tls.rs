@@ -1,8 +1,9 @@
-//! TLS for outgoing connections: rustls with the ring provider, always named
+//! TLS for connections: rustls with the ring provider, always named
 //! explicitly so that no other provider in the build can make the choice ambiguous.
 //!
 //! Certificate files are looked at for every new connection and read again when
-//! they changed, so rotated certificates work without a reload.
+//! they changed, so rotated certificates work without a reload. The same options make the
+//! other end, for what listens by itself ([`TlsListener`]).
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +14,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 use super::options::{PemSource, TlsOptions, TlsVersion};
 use super::secret::{SecretSource, unreadable};
@@ -24,13 +26,44 @@ use super::secret::{SecretSource, unreadable};
 pub(super) struct TlsSetup {
     options: TlsOptions,
     http2: bool,
-    made: Mutex<Option<Made>>,
+    made: Kept<ClientConfig>,
 }
 
+/// Makes the TLS configuration of connections that are accepted: `cert` and `key` are what
+/// is shown, and clients need a certificate that `ca` signed where there is one.
 #[derive(Debug)]
-struct Made {
-    stamps: Vec<Option<(SystemTime, u64)>>,
-    config: Arc<ClientConfig>,
+pub struct TlsListener {
+    options: TlsOptions,
+    made: Kept<ServerConfig>,
+}
+
+/// What was made, with the state of the files that it was made from.
+#[derive(Debug)]
+struct Kept<C>(Mutex<Option<(Stamps, Arc<C>)>>);
+
+type Stamps = Vec<Option<(SystemTime, u64)>>;
+
+impl<C> Kept<C> {
+    fn new() -> Kept<C> {
+        Kept(Mutex::new(None))
+    }
+
+    /// Returns what was made, and makes it where it is not there or the files have changed.
+    fn get(
+        &self,
+        options: &TlsOptions,
+        make: impl FnOnce() -> Result<C, String>,
+    ) -> Result<Arc<C>, String> {
+        let stamps = stamps(options);
+        if let Some((known, made)) = self.0.lock().as_ref()
+            && *known == stamps
+        {
+            return Ok(Arc::clone(made));
+        }
+        let made = Arc::new(make()?);
+        *self.0.lock() = Some((stamps, Arc::clone(&made)));
+        Ok(made)
+    }
 }
 
 impl TlsSetup {
@@ -39,7 +72,7 @@ impl TlsSetup {
         TlsSetup {
             options,
             http2,
-            made: Mutex::new(None),
+            made: Kept::new(),
         }
     }
 
@@ -59,32 +92,36 @@ impl TlsSetup {
     /// # Errors
     /// A file or certificate that cannot be used, in Prometheus' words.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>, String> {
-        let stamps = self.stamps();
-        if let Some(made) = self.made.lock().as_ref()
-            && made.stamps == stamps
-        {
-            return Ok(Arc::clone(&made.config));
+        self.made
+            .get(&self.options, || build(&self.options, self.http2))
+    }
+}
+
+impl TlsListener {
+    /// Takes the options; nothing is read yet.
+    pub fn new(options: TlsOptions) -> TlsListener {
+        TlsListener {
+            options,
+            made: Kept::new(),
         }
-        let config = Arc::new(build(&self.options, self.http2)?);
-        *self.made.lock() = Some(Made {
-            stamps,
-            config: Arc::clone(&config),
-        });
-        Ok(config)
     }
 
-    fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
-        let pem = |source: &Option<PemSource>| match source {
-            Some(PemSource::File(path)) => stamp(path),
-            _ => None,
-        };
-        let key = self.options.key.as_ref().and_then(SecretSource::file);
-        vec![
-            pem(&self.options.ca),
-            pem(&self.options.cert),
-            key.and_then(stamp),
-        ]
+    /// Returns the configuration for the next connection.
+    ///
+    /// # Errors
+    /// A file or certificate that cannot be used.
+    pub fn config(&self) -> Result<Arc<ServerConfig>, String> {
+        self.made.get(&self.options, || accepting(&self.options))
     }
+}
+
+fn stamps(options: &TlsOptions) -> Stamps {
+    let pem = |source: &Option<PemSource>| match source {
+        Some(PemSource::File(path)) => stamp(path),
+        _ => None,
+    };
+    let key = options.key.as_ref().and_then(SecretSource::file);
+    vec![pem(&options.ca), pem(&options.cert), key.and_then(stamp)]
 }
 
 fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
@@ -93,15 +130,9 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
 }
 
 fn build(options: &TlsOptions, http2: bool) -> Result<ClientConfig, String> {
-    let ends = options.min_version.zip(options.max_version);
-    if ends.is_some_and(|(min, max)| max < min) {
-        let text = "tls_config.max_version must be greater than or equal to \
-                    tls_config.min_version if both are specified";
-        return Err(text.to_owned());
-    }
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&versions(options))
+        .with_protocol_versions(&versions(options)?)
         .map_err(|error| format!("tls: {error}"))?;
     let builder = if options.insecure_skip_verify {
         let verifier = Arc::new(AnyCertificate { provider });
@@ -115,7 +146,7 @@ fn build(options: &TlsOptions, http2: bool) -> Result<ClientConfig, String> {
         (Some(cert), Some(key)) => {
             let chain = certificates(cert, "specified client cert")?;
             builder
-                .with_client_auth_cert(chain, private_key(key)?)
+                .with_client_auth_cert(chain, private_key(key, "client key")?)
                 .map_err(|error| format!("unable to use specified client cert: {error}"))?
         }
         _ => builder.with_no_client_auth(),
@@ -127,7 +158,40 @@ fn build(options: &TlsOptions, http2: bool) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-fn versions(options: &TlsOptions) -> Vec<&'static rustls::SupportedProtocolVersion> {
+fn accepting(options: &TlsOptions) -> Result<ServerConfig, String> {
+    let (Some(cert), Some(key)) = (&options.cert, &options.key) else {
+        return Err("certificate and key files are required".to_owned());
+    };
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions(options)?)
+        .map_err(|error| format!("tls: {error}"))?;
+    let builder = match &options.ca {
+        Some(ca) => {
+            let roots = roots(Some(ca))?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+            let verifier = verifier.map_err(|error| {
+                format!("unable to use specified CA cert {}: {error}", place(ca))
+            })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let chain = certificates(cert, "specified server cert")?;
+    builder
+        .with_single_cert(chain, private_key(key, "server key")?)
+        .map_err(|error| format!("unable to use specified server cert: {error}"))
+}
+
+fn versions(
+    options: &TlsOptions,
+) -> Result<Vec<&'static rustls::SupportedProtocolVersion>, String> {
+    let ends = options.min_version.zip(options.max_version);
+    if ends.is_some_and(|(min, max)| max < min) {
+        let text = "tls_config.max_version must be greater than or equal to \
+                    tls_config.min_version if both are specified";
+        return Err(text.to_owned());
+    }
     let allowed = |version: TlsVersion| {
         options.min_version.is_none_or(|min| min <= version)
             && options.max_version.is_none_or(|max| version <= max)
@@ -139,7 +203,7 @@ fn versions(options: &TlsOptions) -> Vec<&'static rustls::SupportedProtocolVersi
     if allowed(TlsVersion::Tls12) {
         versions.push(&rustls::version::TLS12);
     }
-    versions
+    Ok(versions)
 }
 
 fn roots(ca: Option<&PemSource>) -> Result<Arc<RootCertStore>, String> {
@@ -189,12 +253,11 @@ fn certificates(source: &PemSource, what: &str) -> Result<Vec<CertificateDer<'st
     read.map_err(|error| format!("unable to use specified {what} {}: {error}", place(source)))
 }
 
-fn private_key(source: &SecretSource) -> Result<PrivateKeyDer<'static>, String> {
-    let text = source
-        .fetch()
-        .map_err(|error| format!("unable to read specified client key: {error}"))?;
+fn private_key(source: &SecretSource, what: &str) -> Result<PrivateKeyDer<'static>, String> {
+    let text = source.fetch();
+    let text = text.map_err(|error| format!("unable to read specified {what}: {error}"))?;
     PrivateKeyDer::from_pem_slice(text.expose().as_bytes())
-        .map_err(|_| "unable to use specified client key: no unencrypted PEM key in it".to_owned())
+        .map_err(|_| format!("unable to use specified {what}: no unencrypted PEM key in it"))
 }
 
 /// Takes any certificate, as `insecure_skip_verify` asks. The handshake's signature

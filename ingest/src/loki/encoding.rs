@@ -56,7 +56,12 @@ pub(super) fn unpack(
 ) -> Result<Vec<u8>, PushError> {
     let unpacked = match encoding {
         Encoding::Identity => return Ok(body.to_vec()),
-        Encoding::Snappy => return unsnap(body, limit_bytes, reserve),
+        Encoding::Snappy => {
+            let mut unpacked = Vec::new();
+            let len = unsnap(body, limit_bytes, reserve, &mut unpacked)?;
+            unpacked.truncate(len);
+            return Ok(unpacked);
+        }
         Encoding::Gzip => {
             // Its head has ten bytes.
             match body.len() {
@@ -94,7 +99,17 @@ pub(super) fn unpack(
     })
 }
 
-fn unsnap(body: &[u8], limit_bytes: usize, reserve: Reserve<'_>) -> Result<Vec<u8>, PushError> {
+/// Unpacks a block of snappy to the start of `into`, which grows where it is shorter;
+/// returns how many bytes that are.
+///
+/// # Errors
+/// As [`unpack`].
+pub(super) fn unsnap(
+    body: &[u8],
+    limit_bytes: usize,
+    reserve: Reserve<'_>,
+    into: &mut Vec<u8>,
+) -> Result<usize, PushError> {
     let corrupt = |_| PushError::Packed("snappy: corrupt input".to_owned());
     let len = snap::raw::decompress_len(body).map_err(corrupt)?;
     if len > limit_bytes {
@@ -108,8 +123,11 @@ fn unsnap(body: &[u8], limit_bytes: usize, reserve: Reserve<'_>) -> Result<Vec<u
     if !reserve(len) {
         return Err(PushError::Busy);
     }
+    if into.len() < len {
+        into.resize(len, 0);
+    }
     snap::raw::Decoder::new()
-        .decompress_vec(body)
+        .decompress(body, &mut into[..len])
         .map_err(corrupt)
 }
 

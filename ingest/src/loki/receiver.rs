@@ -67,6 +67,10 @@ impl Default for BodyLimits {
     }
 }
 
+/// Memory that is kept from one body to the next, and most bytes of a piece of it.
+const KEPT_BUFFERS: usize = 4;
+const KEPT_BYTES: usize = 2 << 20;
+
 /// Memory that a body is unpacked and read into. Batches borrow from it.
 #[derive(Debug, Default)]
 pub struct Buffers {
@@ -104,6 +108,7 @@ pub struct Receiver {
     bucket: Mutex<Bucket>,
     /// Where streams have a limit each.
     stream_buckets: Mutex<HashMap<Labels, Bucket>>,
+    buffers: Mutex<Vec<Buffers>>,
     lines: AtomicU64,
     line_bytes: AtomicU64,
     metadata_bytes: AtomicU64,
@@ -137,6 +142,28 @@ impl Receiver {
     /// Returns how large bodies may be.
     pub fn body_limits(&self) -> BodyLimits {
         self.body_limits
+    }
+
+    /// Returns memory to read a body into, used before where there is some.
+    pub fn buffers(&self) -> Buffers {
+        self.buffers.lock().pop().unwrap_or_default()
+    }
+
+    /// Keeps memory for the next body.
+    pub fn keep(&self, mut buffers: Buffers) {
+        for buffer in [
+            &mut buffers.unpacked,
+            &mut buffers.request,
+            &mut buffers.scratch,
+        ] {
+            if buffer.capacity() > KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
+        let mut kept = self.buffers.lock();
+        if kept.len() < KEPT_BUFFERS {
+            kept.push(buffers);
+        }
     }
 
     /// Reads a body as it was sent, at the time `now_ns`. `reserve` is asked before memory
@@ -373,8 +400,8 @@ fn read<'a>(
         body = unpacked;
     }
     if format == Format::Protobuf {
-        *request = encoding::unpack(body, Encoding::Snappy, limit_bytes, reserve)?;
-        body = request;
+        let len = encoding::unsnap(body, limit_bytes, reserve, request)?;
+        body = &request[..len];
     } else {
         if format == Format::OtlpJson {
             let made = otlp::logs_from_json(body, limit_bytes, reserve)?;

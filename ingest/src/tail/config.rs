@@ -8,6 +8,7 @@ use kymo_storage::model::RelabelRule;
 use super::compressed::Compression;
 use super::lines::LineOptions;
 use crate::discovery::{SourceConfig, TargetGroup};
+use crate::http::TlsOptions;
 use crate::pipeline::StageConfig;
 
 /// A job: where entries come from, and what is done with them.
@@ -32,6 +33,8 @@ pub enum LogSourceConfig {
     Journal(JournalConfig),
     /// Senders of syslog.
     Syslog(SyslogConfig),
+    /// Whoever pushes as to a Loki.
+    Push(PushConfig),
 }
 
 /// Which files, and how they are read.
@@ -91,12 +94,27 @@ pub struct SyslogConfig {
     pub idle_timeout: Duration,
     /// Longest message in bytes.
     pub max_message_bytes: usize,
+    /// The certificate that is shown, and who signs those of senders; over connections only.
+    pub tls: Option<TlsOptions>,
     /// Whether structured data become labels.
     pub label_structured_data: bool,
     /// Whether entries get the time of their message.
     pub use_incoming_timestamp: bool,
     /// Whether the line is the whole message, as RFC 5424 writes it.
     pub use_rfc5424_message: bool,
+}
+
+/// How a job is pushed to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PushConfig {
+    /// Address and port.
+    pub listen_address: String,
+    /// The certificate that is shown, and who signs those of senders.
+    pub tls: Option<TlsOptions>,
+    /// Labels of all entries.
+    pub labels: Vec<(String, String)>,
+    /// Whether entries keep the time that they came with.
+    pub use_incoming_timestamp: bool,
 }
 
 /// How messages of syslog come.

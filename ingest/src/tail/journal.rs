@@ -205,8 +205,9 @@ impl Journal {
         Some(Arrival {
             t_ns: micros.and_then(|micros| micros.checked_mul(1000)),
             line,
-            labels,
+            labels: Arc::new(labels),
             mark: get("__CURSOR"),
+            ..Arrival::default()
         })
     }
 }

@@ -1,5 +1,5 @@
-//! Following logs: files, the journal, syslog. What Promtail does, in the same process as
-//! the store.
+//! Following logs: files, the journal, syslog, what is pushed to a job. What Promtail does,
+//! in the same process as the store.
 //!
 //! ```text
 //! patterns --> files --> lines --> pipeline --> positions (what is about to be stored)
@@ -21,12 +21,14 @@ mod compressed;
 mod config;
 mod file;
 mod follow;
+mod found;
 mod glob;
 mod identity;
 mod journal;
 mod lines;
 mod outlet;
 mod positions;
+mod push;
 mod sink;
 mod stats;
 mod syslog;
@@ -38,11 +40,12 @@ mod watch;
 
 pub use compressed::Compression;
 pub use config::{
-    FilesConfig, JournalConfig, LogJob, LogSourceConfig, RateLimit, StartAt, SyslogConfig,
-    SyslogFormat, SyslogProtocol, TailOptions,
+    FilesConfig, JournalConfig, LogJob, LogSourceConfig, PushConfig, RateLimit, StartAt,
+    SyslogConfig, SyslogFormat, SyslogProtocol, TailOptions,
 };
 pub use glob::{Found, Glob};
 pub use lines::{Line, LineOptions, Lines, LongLines, encoding_by_name};
+pub use push::Inlet;
 pub use sink::{LogSink, Pushed, SinkError, SinkStats};
 pub use stats::FileCounts;
 pub use tailer::{JobStatus, PreparedJobs, TailSetup, Tailer};

@@ -81,6 +81,11 @@ impl Record {
     pub(super) fn end(&self) -> u64 {
         self.pieces.last().map_or(self.at, |piece| piece.to)
     }
+
+    /// Tells whether it can be one of a file: the bytes in front of `at` lie within it.
+    fn is_sound(&self) -> bool {
+        self.tail.len as u64 <= self.at
+    }
 }
 
 /// All records, in memory and on disk.
@@ -241,7 +246,8 @@ fn parse(line: &[u8]) -> Option<Record> {
     if xxh3_64(json) != sum {
         return None;
     }
-    serde_json::from_slice(json).ok()
+    let record: Option<Record> = serde_json::from_slice(json).ok();
+    record.filter(Record::is_sound)
 }
 
 #[cfg(test)]
@@ -319,6 +325,20 @@ mod tests {
         std::fs::write(&path, &damaged).unwrap();
         let positions = Positions::open(&path, 0).unwrap();
         assert_eq!(positions.get(&record(1, 0).key).unwrap().at, 5);
+    }
+
+    #[test]
+    fn a_record_that_no_file_can_have_ends_the_file() {
+        let good = record(1, 5);
+        let mut unsound = record(2, 5);
+        unsound.tail.len = 6;
+        let mut text = Vec::new();
+        push(&good, &mut text).unwrap();
+        let len = text.len();
+        push(&unsound, &mut text).unwrap();
+        let mut records = BTreeMap::new();
+        assert_eq!(read(&text, &mut records), len);
+        assert_eq!(records.into_values().collect::<Vec<_>>(), [good]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::follow::{FileTarget, Follow, Shown};
 use super::journal::{self, Cursor, Journal};
 use super::outlet::{CommonLimit, Novelty, Outlet, Signal};
 use super::positions::Positions;
+use super::push::Inlet;
 use super::sink::{LogSink, SinkStats};
 use super::stats::FileCounts;
 use super::syslog::{self, Receiving};
@@ -69,6 +70,8 @@ struct Running {
     child: Option<Arc<Mutex<Option<Child>>>>,
     /// Where syslog is received.
     address: Option<SocketAddr>,
+    /// The way in for those who push.
+    inlet: Option<Arc<Inlet>>,
     shown: Arc<Shown>,
     targets: Arc<Mutex<Arc<Vec<FileTarget>>>>,
     dropped: Vec<Dropped>,
@@ -86,7 +89,7 @@ pub struct PreparedJobs {
 pub struct JobStatus {
     /// Its name.
     pub job: String,
-    /// What it is: `file`, `journal` or `syslog`.
+    /// What it is: `file`, `journal`, `syslog` or `push`.
     pub kind: &'static str,
     /// Patterns, with the labels of their entries.
     pub targets: Vec<(String, Vec<(String, String)>)>,
@@ -98,7 +101,7 @@ pub struct JobStatus {
     pub past: Vec<FileCounts>,
     /// What went wrong last, by file.
     pub failures: BTreeMap<PathBuf, String>,
-    /// Where messages are received.
+    /// Where messages or pushes are received.
     pub address: Option<SocketAddr>,
 }
 
@@ -244,6 +247,7 @@ impl Tailer {
             threads: Vec::new(),
             child: None,
             address: None,
+            inlet: None,
             shown,
             targets: Arc::default(),
             dropped: Vec::new(),
@@ -321,6 +325,12 @@ impl Tailer {
                 running.spawn(move || receiving.run(socket))?;
                 running.spawn(move || arrivals.run(|_| {}))?;
             }
+            LogSourceConfig::Push(config) => {
+                let (sender, queue) = arrivals::queue();
+                running.inlet = Some(Arc::new(Inlet::new(config.clone(), sender)));
+                let arrivals = self.arrivals(&running.job, queue, pipeline, outlet);
+                running.spawn(move || arrivals.run(|_| {}))?;
+            }
         }
         Ok(running)
     }
@@ -363,6 +373,16 @@ impl Tailer {
     fn targets_of(&self, job: &LogJob, files: &FilesConfig) -> (Vec<FileTarget>, Vec<Dropped>) {
         let found = targets::listed(&files.static_configs);
         targets::targets(&found, &job.relabel, &self.setup.host)
+    }
+
+    /// Returns the ways into jobs that are pushed to, by job.
+    pub fn inlets(&self) -> BTreeMap<String, Arc<Inlet>> {
+        let jobs = self.jobs.lock();
+        let inlets = jobs.running.iter().filter_map(|(name, running)| {
+            let inlet = running.inlet.as_ref()?;
+            Some((name.clone(), Arc::clone(inlet)))
+        });
+        inlets.collect()
     }
 
     /// Stops all jobs, when what they read is stored. It may wait for the store.
@@ -440,13 +460,14 @@ impl Running {
                 LogSourceConfig::Files(_) => "file",
                 LogSourceConfig::Journal(_) => "journal",
                 LogSourceConfig::Syslog(_) => "syslog",
+                LogSourceConfig::Push(_) => "push",
             },
             targets: targets.collect(),
             dropped: self.dropped.clone(),
             files: self.shown.files.lock().iter().map(|f| f.counts()).collect(),
             past: self.shown.past.lock().values().cloned().collect(),
             failures: self.shown.failures.lock().clone(),
-            address: self.address,
+            address: self.address.or_else(|| self.inlet.as_ref()?.address()),
         }
     }
 }

@@ -93,6 +93,7 @@ pub fn sample_labels(job: &LogJob, host: &str) -> LabelSet {
         }
         LogSourceConfig::Journal(journal) => &journal.labels,
         LogSourceConfig::Syslog(syslog) => &syslog.labels,
+        LogSourceConfig::Push(push) => &push.labels,
     };
     let mut builder = LabelsBuilder::new();
     for (name, value) in labels {

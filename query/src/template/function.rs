@@ -137,10 +137,14 @@ impl Functions {
         tables: &[super::logs::FUNCTIONS],
     };
 
-    /// Those of pipelines of followed logs: `Hash` and `Sha2Hash`, which the host carries
-    /// out, besides those of log lines.
+    /// Those of pipelines of followed logs: hashes, which the host carries out, and more of
+    /// Sprig, besides those of log lines.
     pub const PIPELINE: Functions = Functions {
-        tables: &[super::logs::FUNCTIONS, super::logs::HASHES],
+        tables: &[
+            super::logs::FUNCTIONS,
+            super::logs::HASHES,
+            super::sprig::FUNCTIONS,
+        ],
     };
 
     /// Returns the function of a name; later tables hide earlier ones and Go's own.

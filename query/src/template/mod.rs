@@ -36,6 +36,7 @@ mod parse;
 mod print;
 mod prometheus;
 mod regexes;
+mod sprig;
 mod stamp;
 mod time;
 mod unicode;

@@ -12,7 +12,7 @@ use crate::http::body::BodyError;
 use crate::http::error::{ApiError, ErrorKind, plain};
 use crate::http::listener::Peer;
 use crate::http::params::Params;
-use crate::work::query_log::Origin;
+use crate::work::query_log::{Origin, QueryTags};
 
 /// Bytes of a form body; Go's limit.
 const MAX_FORM_BYTES: usize = 10 << 20;
@@ -71,6 +71,12 @@ impl FromRequest<Arc<App>> for Call {
                 .map_or(&parts.uri, |OriginalUri(uri)| uri)
                 .path()
                 .to_owned(),
+            tags: QueryTags::read(
+                parts
+                    .headers
+                    .get("x-query-tags")
+                    .map_or(b"", |v| v.as_bytes()),
+            ),
         };
         let form = if has_form(&parts.method, &parts.headers) {
             let read = app.bodies.read(&parts.headers, body, MAX_FORM_BYTES).await;

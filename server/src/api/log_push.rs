@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use kymo_ingest::loki::{Buffers, Encoding, Format, LineFields, PushError, backfill_shard};
+use kymo_ingest::loki::{Encoding, Format, LineFields, PushError, backfill_shard};
 use kymo_ingest::wire::writer::put_bytes;
 use kymo_storage::StorageError;
 use kymo_storage::logs;
@@ -219,7 +219,7 @@ fn store(
         None => false,
     };
     let receiver = &app.logs.receiver;
-    let mut buffers = Buffers::default();
+    let mut buffers = receiver.buffers();
     let form = (format, encoding);
     let now_ns = clock::now_ns();
     let admitted = receiver.admit_backfill(form, shard, body, &mut buffers, &mut reserve, now_ns);
@@ -233,7 +233,10 @@ fn store(
         receiver.stored(&mut admitted, &pushed);
     }
     let rules = receiver.rules();
-    Ok(admitted.outcome(rules.limits())?)
+    let outcome = admitted.outcome(rules.limits());
+    drop(admitted);
+    receiver.keep(buffers);
+    Ok(outcome?)
 }
 
 fn encoding_text(headers: &HeaderMap) -> Option<&str> {

@@ -54,14 +54,7 @@ struct Table {
 impl Table {
     /// Returns the table of all routes of a server whose paths begin with `prefix`.
     fn filled(prefix: &str) -> Table {
-        let mut table = Table {
-            router: Router::new(),
-            prefix: prefix.to_owned(),
-            scope: Scope::Admin,
-            is_terse: false,
-            #[cfg(test)]
-            listed: Vec::new(),
-        };
+        let mut table = Table::empty(prefix);
         table.operate();
         table.pages();
         table.prometheus();
@@ -69,6 +62,17 @@ impl Table {
         table.loki();
         table.log_push();
         table
+    }
+
+    fn empty(prefix: &str) -> Table {
+        Table {
+            router: Router::new(),
+            prefix: prefix.to_owned(),
+            scope: Scope::Admin,
+            is_terse: false,
+            #[cfg(test)]
+            listed: Vec::new(),
+        }
     }
 
     fn operate(&mut self) {
@@ -407,13 +411,19 @@ async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     response
 }
 
-/// Returns the paths of the API, without what they begin with.
+/// Returns the paths of the APIs: those of Prometheus' without what they begin with, and
+/// those about logs.
 #[cfg(test)]
 pub(crate) fn api_paths() -> Vec<String> {
-    let listed = Table::filled("").listed;
-    let paths = listed.iter();
+    let all = Table::filled("").listed;
+    let paths = all.iter();
     let below = |(path, _): &(String, Scope)| path.strip_prefix("/api/v1").map(str::to_owned);
-    paths.filter_map(below).collect()
+    let mut listed: Vec<String> = paths.filter_map(below).collect();
+    let mut of_logs = Table::empty("");
+    of_logs.loki();
+    of_logs.log_push();
+    listed.extend(of_logs.listed.into_iter().map(|(path, _)| path));
+    listed
 }
 
 #[cfg(test)]

@@ -409,6 +409,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_is_read_again_as_itself() {
+        let shown = |config: &config::Config| config.yaml(&config::Retention::default());
+        let nothing = read("limits_config: {max_line_size: 262144}").unwrap();
+        assert!(!shown(&nothing).contains("limits_config"));
+        for section in [
+            "limits_config: {max_line_size: 0, max_line_size_truncate_identifier: '[...]'}",
+            "limits_config: {reject_old_samples: false, enforced_labels: [a, b], retention_period: 0s}",
+            "limits_config: {discover_service_name: [], log_level_fields: ['null'], creation_grace_period: 0s}",
+            "limits_config: {ingestion_rate_mb: 0.3, per_stream_rate_limit: 3MB, max_streams_per_user: 7}",
+            "limits_config: {block_ingestion_until: 2026-01-01T00:00:00.5Z, block_ingestion_status_code: 429}",
+            "limits_config: {retention_period: 30d, retention_stream: [\
+             {selector: '{a=\"b\"}', priority: -1, period: 1d}, {selector: '{c=\"d\"}', period: 0s}]}",
+            "limits_config: {otlp_config: {severity_text_as_label: true, resource_attributes: \
+             {attributes_config: [{action: drop, regex: 'host.*'}]}, log_attributes: \
+             [{action: index_label, attributes: [x, y]}], scope_attributes: [{action: structured_metadata, regex: '.+'}]}}",
+            "limits_config: {otlp_config: {resource_attributes: {ignore_defaults: true}}}",
+        ] {
+            let config = read(section).unwrap();
+            let shown = shown(&config);
+            let at = shown.find("limits_config:\n").unwrap();
+            assert_eq!(read(&shown[at..]).unwrap().logs, config.logs, "{shown}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (section, text) in [
             ("limits_config: {max_line_sise: 1}", "max_line_sise"),

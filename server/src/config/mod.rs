@@ -26,6 +26,7 @@ mod logs;
 mod otlp;
 mod print;
 mod print_client;
+mod print_limits;
 mod proxy;
 mod relabel;
 mod remote_write;

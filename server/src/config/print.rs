@@ -12,7 +12,8 @@ use kymo_storage::model::RelabelRule;
 
 use super::emit::{MapWriter, Yaml};
 use super::print_client::put_client;
-use super::{Alerting, Config, Global, Retention, StorageConfig, remote_write, units};
+use super::print_limits::limits_config;
+use super::{Alerting, Config, Global, LogsConfig, Retention, StorageConfig, remote_write, units};
 
 impl Config {
     /// Returns the configuration as canonical YAML. `retention` is what is in force,
@@ -44,6 +45,9 @@ impl Config {
                 self.remote_write.iter().map(remote_write::print).collect(),
             )
             .map("otlp", otlp(&self.otlp));
+        if self.logs != LogsConfig::default() {
+            top.map("limits_config", limits_config(&self.logs));
+        }
         if let Some(logs) = &self.log_configs_shown {
             top.put("log_configs", logs.clone());
         }

@@ -18,7 +18,8 @@ pub(crate) struct ConfigFlags {
     #[arg(long = "config.file", value_name = "FILE")]
     config_file: Option<String>,
 
-    /// Load the configuration again when it, or a file of rules or jobs that it names, changes.
+    /// Load the configuration again when it, a file of rules or jobs that it names, or the one
+    /// of Promtail changes.
     #[arg(long = "config.auto-reload", value_name = "BOOL",
           action = ArgAction::Set, hide_possible_values = true, num_args = 0..=1,
           require_equals = true, default_value_t = false, default_missing_value = "true")]

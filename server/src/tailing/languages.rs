@@ -75,6 +75,10 @@ impl Host for Hashing<'_> {
                 let hash = digest::digest(&digest::SHA256, &salted());
                 Ok(hex(hash.as_ref()).as_str().into())
             }
+            "sha256sum" => {
+                let hash = digest::digest(&digest::SHA256, bytes(0));
+                Ok(hex(hash.as_ref()).as_str().into())
+            }
             _ => self.0.call(name, arguments),
         }
     }
@@ -158,6 +162,65 @@ mod tests {
             assert_eq!(expand(template, &data), expected, "{template}");
         }
         assert_eq!(expand("[{{ .none }}]", &data), "[<no value>]");
+        // More of Sprig; what Promtail 3.5 makes of them.
+        for (template, expected) in [
+            ("{{ ternary \"a\" \"b\" (eq .app \"x\") }}", "a"),
+            ("{{ coalesce .none .app }}{{ empty .none }}", "xtrue"),
+            ("{{ quote .Value 1 }} {{ squote .app }}", "\"Ab\" \"1\" 'x'"),
+            ("{{ cat \"a\" 1 .app }}{{ nospace \" a b\" }}", "a 1 xab"),
+            (
+                "{{ trimall \"$\" \"$5$\" }}{{ atoi \"12\" }}{{ plural \"one\" \"many\" 2 }}",
+                "512many",
+            ),
+            (
+                "{{ list 1 2 3 | join \",\" }}{{ list 1 \"b\" }}",
+                "1,2,3[1 b]",
+            ),
+            ("{{ splitList \"b\" \"abcb\" | join \"|\" }}", "a|c|"),
+            (
+                "{{ (split \",\" \"a,b\")._1 }}{{ (splitn \",\" 2 \"a,b,c\")._1 }}",
+                "bb,c",
+            ),
+            (
+                "{{ first (list 1 2) }}{{ last (list 1 2) }}{{ rest (list 1 2) }}{{ initial (list 1 2) }}",
+                "12[2][1]",
+            ),
+            (
+                "{{ reverse (list 1 2) }}{{ compact (list \"\" 2) }}{{ append (list 1) 2 }}",
+                "[2 1][2][1 2]",
+            ),
+            (
+                "{{ has 1 (list 1 2) }}{{ has \"1\" (list 1 2) }}{{ without (list 1 2) 1 }}",
+                "truefalse[2]",
+            ),
+            (
+                "{{ get (dict \"a\" 5) \"a\" }}{{ hasKey (dict) \"a\" }}{{ get . \"app\" }}",
+                "5falsex",
+            ),
+            (
+                "{{ regexMatch \"b+\" .Value }}{{ regexFind \"[a-z]\" .Value }}",
+                "trueb",
+            ),
+            (
+                "{{ regexFindAll \".\" .Value -1 }}{{ regexSplit \"b\" \"abcb\" -1 | join \"|\" }}",
+                "[A b]a|c|",
+            ),
+            (
+                "{{ regexSplit \"\" \"ab\" -1 | join \"|\" }}{{ regexQuoteMeta \"a.b\" }}",
+                "a|ba\\.b",
+            ),
+            (
+                "{{ uniq (list 1 1) }}{{ duration \"90\" }}{{ duration 90 }}",
+                "[1]1m30s0s",
+            ),
+            (
+                "{{ toString 5 }}{{ sha256sum \"x\" | trunc 8 }}",
+                "52d711642",
+            ),
+        ] {
+            assert_eq!(expand(template, &data), expected, "{template}");
+        }
+        assert!(OwnLanguages.template("{{ env \"HOME\" }}").is_err());
         let hash = digest::digest(&digest::SHA256, b"saltx");
         let made = expand("{{ Sha2Hash \"salt\" \"x\" }}", &data);
         assert_eq!(made, hex(hash.as_ref()));

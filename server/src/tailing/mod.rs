@@ -3,6 +3,7 @@
 
 mod languages;
 mod metrics;
+mod receiving;
 mod sink;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::config::Config;
 
 pub(crate) use languages::OwnLanguages;
 pub(crate) use metrics::{write as write_metrics, write_stage_metrics};
+use receiving::Listeners;
 use sink::StoreSink;
 
 /// Directory of positions, below that of the data.
@@ -33,6 +35,8 @@ pub(crate) struct Tailing {
     tailer: Arc<Tailer>,
     /// What finds files for jobs.
     discovery: Discovery,
+    /// What listens for pushes to jobs.
+    listeners: Listeners,
 }
 
 /// Jobs that are ready to run.
@@ -60,6 +64,7 @@ impl Tailing {
         Tailing {
             tailer: Arc::new(Tailer::new(setup)),
             discovery: Discovery::new(surroundings, HOLD),
+            listeners: Listeners::new(app.handle()),
         }
     }
 
@@ -99,12 +104,15 @@ impl Tailing {
         // A job that is replaced ends only once the store has what it read.
         let committed = tokio::task::spawn_blocking(move || tailer.commit(ready.jobs)).await;
         self.discovery.apply(ready.sets);
-        committed.map_err(|error| error.to_string())?
+        let committed = committed.map_err(|error| error.to_string());
+        let listening = self.listeners.apply(&self.tailer).await;
+        committed?.and(listening)
     }
 
     /// Stops all jobs.
     pub(crate) async fn stop(&self) {
         self.discovery.stop();
+        self.listeners.stop().await;
         let tailer = Arc::clone(&self.tailer);
         if let Err(error) = tokio::task::spawn_blocking(move || tailer.stop()).await {
             tracing::error!(%error, "following logs ended in a panic");

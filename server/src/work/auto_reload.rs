@@ -2,7 +2,7 @@
 //!
 //! Files are read and compared by checksum, as Prometheus does it: that works on every
 //! file system and however a file is replaced. Files are those of the configuration, of
-//! rules and of jobs.
+//! rules, of jobs and of Promtail.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,10 +21,17 @@ use crate::flags::Flags;
 /// The checksum of all files.
 type Checksum = [u8; 32];
 
+/// Files that a command line names.
+#[derive(Debug, Clone)]
+struct Files {
+    config: Option<PathBuf>,
+    promtail: Option<PathBuf>,
+}
+
 /// The files of a configuration, as they were when it was last loaded.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    file: PathBuf,
+    files: Files,
     interval: Duration,
     /// `None` where a look failed: then the next one is a change.
     known: Option<Checksum>,
@@ -34,11 +41,18 @@ impl Watched {
     /// Looks at the files before they are loaded for the first time; `None` where nobody
     /// wants them watched.
     pub(crate) fn new(flags: &Flags) -> Option<Watched> {
-        let (file, interval) = (flags.config_file()?, flags.config.auto_reload()?);
+        let interval = flags.config.auto_reload()?;
+        let files = Files {
+            config: flags.config_file().map(Path::to_owned),
+            promtail: flags.tailing.promtail().map(|(file, _)| file.to_owned()),
+        };
+        if files.config.is_none() && files.promtail.is_none() {
+            return None;
+        }
         Some(Watched {
-            file: file.to_owned(),
+            known: checksum(&files).ok(),
+            files,
             interval,
-            known: checksum(file).ok(),
         })
     }
 }
@@ -46,7 +60,7 @@ impl Watched {
 /// Looks at the files again and again until `stop` becomes true.
 pub(crate) async fn watch(watched: Watched, app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let Watched {
-        file,
+        files,
         interval,
         mut known,
     } = watched;
@@ -57,7 +71,7 @@ pub(crate) async fn watch(watched: Watched, app: Arc<App>, mut stop: watch::Rece
             _ = tick.tick() => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
-        let read = file.clone();
+        let read = files.clone();
         let found = tokio::task::spawn_blocking(move || checksum(&read)).await;
         let found = match found {
             Ok(Ok(found)) => found,
@@ -78,14 +92,27 @@ pub(crate) async fn watch(watched: Watched, app: Arc<App>, mut stop: watch::Rece
     }
 }
 
-/// Returns the checksum of a configuration and the files that it names. Blocks on the disk.
-fn checksum(file: &Path) -> Result<Checksum, String> {
-    let read = |path: &Path| {
-        let read = std::fs::read(path);
-        read.map_err(|error| format!("read {}: {error}", path.display()))
-    };
-    let text = read(file)?;
+/// Returns the checksum of all files. Blocks on the disk.
+fn checksum(files: &Files) -> Result<Checksum, String> {
     let mut context = Context::new(&SHA256);
+    if let Some(file) = &files.config {
+        add_config(&mut context, file)?;
+    }
+    if let Some(file) = &files.promtail {
+        context.update(&read(file)?);
+    }
+    let mut sum = Checksum::default();
+    sum.copy_from_slice(context.finish().as_ref());
+    Ok(sum)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))
+}
+
+/// Adds a configuration and the files that it names.
+fn add_config(context: &mut Context, file: &Path) -> Result<(), String> {
+    let text = read(file)?;
     context.update(&text);
     let dir = file.parent().unwrap_or(Path::new(""));
     // A file with a mistake names nothing; the reload tells of the mistake.
@@ -103,9 +130,7 @@ fn checksum(file: &Path) -> Result<Checksum, String> {
             context.update(&read(&path)?);
         }
     }
-    let mut sum = Checksum::default();
-    sum.copy_from_slice(context.finish().as_ref());
-    Ok(sum)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -116,11 +141,15 @@ mod tests {
     fn every_file_counts() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("prometheus.yml");
+        let mut files = Files {
+            config: Some(file),
+            promtail: None,
+        };
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-        assert!(checksum(&file).is_err());
+        assert!(checksum(&files).is_err());
         write("prometheus.yml", "rule_files: ['*.rules']\n");
-        let mut sums = vec![checksum(&file).unwrap()];
-        assert_eq!(checksum(&file).unwrap(), sums[0]);
+        let mut sums = vec![checksum(&files).unwrap()];
+        assert_eq!(checksum(&files).unwrap(), sums[0]);
         for (name, text) in [
             ("a.rules", "groups: []"),
             ("a.rules", "groups: [ ]"),
@@ -129,9 +158,21 @@ mod tests {
             ("prometheus.yml", "rule_files: [\n"),
         ] {
             write(name, text);
-            let sum = checksum(&file).unwrap();
+            let sum = checksum(&files).unwrap();
             assert!(!sums.contains(&sum), "{name}: {text}");
             sums.push(sum);
+        }
+        // A file of Promtail counts beside one of the configuration, and alone.
+        files.promtail = Some(dir.path().join("promtail.yaml"));
+        assert!(checksum(&files).is_err());
+        for text in ["scrape_configs: []", "scrape_configs: [ ]"] {
+            write("promtail.yaml", text);
+            for config in [files.config.clone(), None] {
+                let promtail = files.promtail.clone();
+                let sum = checksum(&Files { config, promtail }).unwrap();
+                assert!(!sums.contains(&sum), "{text}");
+                sums.push(sum);
+            }
         }
     }
 }

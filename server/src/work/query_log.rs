@@ -70,9 +70,40 @@ pub(crate) enum Origin {
         client_ip: String,
         method: String,
         path: String,
+        tags: QueryTags,
     },
     /// A rule.
     Rule { file: String, group: String },
+}
+
+/// What a client says of its query with the header `X-Query-Tags`: `name=value, name=value`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct QueryTags(Vec<(String, String)>);
+
+impl QueryTags {
+    /// Reads the header as Loki does: names in lower case; characters that could mean
+    /// something to whoever reads the log become underscores. Of one name the first counts.
+    pub(crate) fn read(header: &[u8]) -> QueryTags {
+        let mut tags: Vec<(String, String)> = Vec::new();
+        let header = String::from_utf8_lossy(header);
+        for tag in header.split(',') {
+            let Some((name, value)) = tag.split_once('=') else {
+                continue;
+            };
+            let (name, value) = (plain(name).to_ascii_lowercase(), plain(value));
+            let known = tags.iter().any(|(known, _)| *known == name);
+            if !known && !name.is_empty() && !value.is_empty() {
+                tags.push((name, value));
+            }
+        }
+        QueryTags(tags)
+    }
+}
+
+fn plain(text: &str) -> String {
+    let kept = |c: char| c.is_ascii_alphanumeric() || "-=.@ ".contains(c);
+    let chars = text.trim().chars();
+    chars.map(|c| if kept(c) { c } else { '_' }).collect()
 }
 
 impl QueryLog {
@@ -143,10 +174,19 @@ fn line(logged: &Logged, now_ms: i64) -> Vec<u8> {
             client_ip,
             method,
             path,
+            tags: QueryTags(tags),
         } => {
             put(&mut line, ",\"httpRequest\":{\"clientIP\":", client_ip);
             put(&mut line, ",\"method\":", method);
             put(&mut line, ",\"path\":", path);
+            for (index, (name, value)) in tags.iter().enumerate() {
+                let before = if index == 0 { ",\"tags\":{" } else { "," };
+                put(&mut line, before, name);
+                put(&mut line, ":", value);
+            }
+            if !tags.is_empty() {
+                line.push(b'}');
+            }
         }
         Origin::Rule { file, group } => {
             put(&mut line, ",\"ruleGroup\":{\"file\":", file);
@@ -186,8 +226,36 @@ mod tests {
                 client_ip: "127.0.0.1".to_owned(),
                 method: "GET".to_owned(),
                 path: "/api/v1/query_range".to_owned(),
+                tags: QueryTags::default(),
             },
         }
+    }
+
+    #[test]
+    fn tags_of_a_client_are_told() {
+        let read = |header: &str| QueryTags::read(header.as_bytes()).0;
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            read("Source=grafana-lokiexplore-app, user = a@b.c ,,x,=y,z=, source=other"),
+            [
+                pair("source", "grafana-lokiexplore-app"),
+                pair("user", "a@b.c")
+            ]
+        );
+        assert_eq!(
+            read("a=\"}\\\u{e9}\n,b=c=d"),
+            [pair("a", "____"), pair("b", "c=d")]
+        );
+        assert_eq!(QueryTags::read(b"a=\xff").0, [pair("a", "_")]);
+        let mut logged = logged("a", None);
+        if let Origin::Http { tags, .. } = &mut logged.origin {
+            *tags = QueryTags::read(b"Source=a,b=c");
+        }
+        let text = String::from_utf8(line(&logged, 0)).unwrap();
+        assert!(
+            text.ends_with(r#""path":"/api/v1/query_range","tags":{"source":"a","b":"c"}}}"#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -72,12 +72,8 @@ fn quoted(text: &str, at: usize) -> Option<(Cow<'_, str>, usize)> {
         // Escapes are those of JSON.
         true => Cow::Owned(serde_json::from_str::<String>(&text[at..=end]).ok()?),
     };
-    let behind = end + 1;
-    // What follows a closing quote without a space is no part of a pair.
-    match bytes.get(behind) {
-        Some(byte) if *byte > b' ' => None,
-        _ => Some((value, behind)),
-    }
+    // The next key may follow the quote without a space.
+    Some((value, end + 1))
 }
 
 #[cfg(test)]
@@ -100,6 +96,8 @@ mod tests {
             ("a=1 b=c=d e=2", "a:1"),
             ("a=1 \"x\" b=2", "a:1"),
             ("a=\"open", ""),
+            ("a=\"x\"y b=2", "a:x,y:,b:2"),
+            ("a=\"x\"\"y\" b=2", "a:x"),
             ("a=1\nb=2", "a:1,b:2"),
             ("", ""),
         ] {

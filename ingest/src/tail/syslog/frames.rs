@@ -78,8 +78,12 @@ impl Frames {
         if self.rest.len() < end {
             return None;
         }
-        let message = self.rest[digits + 1..end].to_vec();
+        let mut message = self.rest[digits + 1..end].to_vec();
         self.rest.drain(..end);
+        // Some senders count the newline of their template.
+        if message.last() == Some(&b'\n') {
+            message.pop();
+        }
         Some(Ok(message))
     }
 
@@ -142,6 +146,7 @@ mod tests {
             messages(&["1", "0 <1>ab\nb\n", "cd2 ab"]),
             ["<1>ab\nb\ncd", "ab"]
         );
+        assert_eq!(messages(&["6 <1>ab\n6 <1>cd\n"]), ["<1>ab", "<1>cd"]);
         let long = format!("<1>{}", "x".repeat(30));
         assert_eq!(messages(&[&long, "yy\n<2>\n"]), ["too long", "<2>"]);
         assert_eq!(messages(&["21 <1>"]), ["too long", "broken"]);

@@ -1,4 +1,4 @@
-//! Receiving syslog: over connections or in datagrams.
+//! Receiving syslog: over connections, with TLS or without, or in datagrams.
 //!
 //! A connection has a thread, so that one that is slow or silent holds up nobody; their
 //! number is bounded, and so is the length of a message. A message that cannot be read is
@@ -6,8 +6,8 @@
 
 mod frames;
 mod message;
+mod wire;
 
-use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,20 +17,24 @@ use std::time::Duration;
 use super::arrivals::Arrival;
 use super::config::{SyslogConfig, SyslogFormat, SyslogProtocol};
 use super::outlet::Signal;
+use crate::http::TlsListener;
 use crate::pipeline::PipelineStats;
 use frames::Frames;
 use message::Message;
+use wire::{Look, Wire, is_timeout};
 
 /// Most connections at one time.
 const MAX_CONNECTIONS: usize = 512;
 /// How often it is looked whether to stop.
 const LOOK: Duration = Duration::from_millis(200);
+/// Longest handshake of TLS.
+const HANDSHAKE_NS: i64 = 30_000_000_000;
 /// Reason that messages are counted under that are no syslog.
 const BAD_REASON: &str = "syslog_parsing_error";
 
 /// A socket that is open.
 pub(super) enum Socket {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Option<Arc<TlsListener>>),
     Udp(UdpSocket),
 }
 
@@ -47,15 +51,20 @@ pub(super) struct Receiving {
 /// Opens the socket of a configuration.
 ///
 /// # Errors
-/// The address cannot be used.
+/// The address or a certificate cannot be used.
 pub(super) fn bind(config: &SyslogConfig) -> Result<Socket, String> {
     let address = &config.listen_address;
     let failed = |error: std::io::Error| format!("syslog cannot listen on {address}: {error}");
     match config.protocol {
         SyslogProtocol::Tcp => {
+            let tls = config.tls.clone().map(TlsListener::new).map(Arc::new);
+            if let Some(tls) = &tls {
+                let made = tls.config();
+                made.map_err(|error| format!("syslog cannot listen on {address}: {error}"))?;
+            }
             let listener = TcpListener::bind(address).map_err(failed)?;
             listener.set_nonblocking(true).map_err(failed)?;
-            Ok(Socket::Tcp(listener))
+            Ok(Socket::Tcp(listener, tls))
         }
         SyslogProtocol::Udp => {
             let socket = UdpSocket::bind(address).map_err(failed)?;
@@ -68,7 +77,7 @@ pub(super) fn bind(config: &SyslogConfig) -> Result<Socket, String> {
 impl Socket {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Tcp(listener, _) => listener.local_addr().ok(),
             Socket::Udp(socket) => socket.local_addr().ok(),
         }
     }
@@ -78,12 +87,12 @@ impl Receiving {
     /// Receives until it is stopped.
     pub(super) fn run(self, socket: Socket) {
         match socket {
-            Socket::Tcp(listener) => self.accept(&listener),
+            Socket::Tcp(listener, tls) => self.accept(&listener, tls.as_ref()),
             Socket::Udp(socket) => self.datagrams(&socket),
         }
     }
 
-    fn accept(self, listener: &TcpListener) {
+    fn accept(self, listener: &TcpListener, tls: Option<&Arc<TlsListener>>) {
         let open = Arc::new(AtomicUsize::new(0));
         let mut told = None;
         while !self.signal.is_stopped() {
@@ -102,9 +111,12 @@ impl Receiving {
             }
             open.fetch_add(1, Ordering::Relaxed);
             let (receiving, count) = (self.clone(), Arc::clone(&open));
+            let tls = tls.map(Arc::clone);
             let thread = std::thread::Builder::new().name("kymo-syslog".to_owned());
             let thread = thread.spawn(move || {
-                receiving.connection(stream, peer.ip());
+                if let Err(error) = receiving.connection(stream, tls.as_deref(), peer.ip()) {
+                    tracing::warn!(%peer, error, "a connection of syslog failed");
+                }
                 count.fetch_sub(1, Ordering::Relaxed);
             });
             if let Err(error) = thread {
@@ -114,37 +126,53 @@ impl Receiving {
         }
     }
 
-    fn connection(&self, mut stream: TcpStream, peer: IpAddr) {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        tls: Option<&TlsListener>,
+        peer: IpAddr,
+    ) -> Result<(), String> {
+        let tls = tls.map(TlsListener::config).transpose()?;
         let step = LOOK.min(self.config.idle_timeout);
-        let ready = stream.set_nonblocking(false).is_ok();
-        if !ready || stream.set_read_timeout(Some(step)).is_err() {
-            return;
-        }
+        let wire = Wire::new(stream, tls, step);
+        let mut wire = wire.map_err(|error| error.to_string())?;
         let mut frames = Frames::new(self.config.max_message_bytes);
         let mut buffer = vec![0; 16 << 10];
-        let mut silent = Duration::ZERO;
-        while !self.signal.is_stopped() && silent < self.config.idle_timeout {
-            match stream.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(len) => {
-                    silent = Duration::ZERO;
+        let since_ns = (self.clock)();
+        let mut heard_ns = since_ns;
+        let idle_ns = i64::try_from(self.config.idle_timeout.as_nanos()).unwrap_or(i64::MAX);
+        while !self.signal.is_stopped() {
+            let now_ns = (self.clock)();
+            if wire.is_handshaking() && now_ns.saturating_sub(since_ns) > HANDSHAKE_NS {
+                return Err("the handshake of TLS took too long".to_owned());
+            }
+            if now_ns.saturating_sub(heard_ns) >= idle_ns {
+                break;
+            }
+            match wire.read(&mut buffer) {
+                Ok(Look::End) => break,
+                Ok(Look::Bytes(len)) => {
+                    heard_ns = (self.clock)();
                     frames.push(&buffer[..len]);
                 }
-                Err(error) if is_timeout(&error) => silent += step,
-                Err(_) => break,
+                Ok(Look::Nothing) => {}
+                // What came whole is taken, whatever became of the connection.
+                Err(_) if !wire.is_handshaking() => break,
+                Err(error) => return Err(error.to_string()),
             }
             while let Some(frame) = frames.next() {
                 if !self.message(frame.ok(), peer) {
-                    return;
+                    return Ok(());
                 }
             }
             if frames.is_broken() {
-                return;
+                return Ok(());
             }
         }
         if let Some(rest) = frames.finish() {
             self.message(Some(rest), peer);
         }
+        Ok(())
     }
 
     fn datagrams(&self, socket: &UdpSocket) {
@@ -192,12 +220,12 @@ impl Receiving {
         };
         let arrival = Arrival {
             t_ns: message.t_ns.filter(|_| self.config.use_incoming_timestamp),
-            labels: self.labels(&message, peer),
+            labels: Arc::new(self.labels(&message, peer)),
             line: match self.config.use_rfc5424_message {
                 true => frame,
                 false => message.text,
             },
-            mark: None,
+            ..Arrival::default()
         };
         self.queue.send(arrival).is_ok()
     }
@@ -230,12 +258,4 @@ impl Receiving {
 fn label_part(text: &str) -> String {
     let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     text.chars().map(word).collect()
-}
-
-fn is_timeout(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind;
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-    )
 }

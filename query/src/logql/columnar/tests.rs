@@ -6,18 +6,19 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use kymo_storage::logs::part::{Effort, Needle, PartError, PartReader, PartWriter, RowFilter};
 use kymo_storage::logs::{LogStore, LogStoreOptions};
 use kymo_storage::model::{Labels, LogEntry, NanoRange, StreamBatch};
 
 use super::ColumnGroup;
-use crate::Cancel;
 use crate::logql::{
     Direction, EntryBatch, LogEngine, LogEngineOptions, LogGroup, LogQueryOptions, LogRangeQuery,
     LogSelection, LogSet, LogSource, MemoryLogSource, parse,
 };
 use crate::source::SourceError;
+use crate::{Cancel, Workers};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -486,6 +487,20 @@ fn query(random: &mut Random) -> String {
     }
 }
 
+/// One thread that helps.
+#[derive(Debug)]
+struct Helper;
+
+impl Workers for Helper {
+    fn idle(&self) -> usize {
+        1
+    }
+
+    fn start(&self, help: Box<dyn FnOnce() + Send>) {
+        std::thread::spawn(help);
+    }
+}
+
 /// Asks all sources the same; returns whether the answer is one with something in it.
 fn compare(text: &str, random: &mut Random, data: &Data) -> bool {
     let Ok(expr) = parse(text) else {
@@ -502,19 +517,25 @@ fn compare(text: &str, random: &mut Random, data: &Data) -> bool {
         limit: [5, 100, 100_000][random.below(3)],
         direction: [Direction::Forward, Direction::Backward][random.below(2)],
     };
-    let engine = LogEngine::new(LogEngineOptions {
-        max_series: 0,
-        ..LogEngineOptions::default()
-    });
+    // The store is read by two threads.
+    let engine = |workers: Option<Arc<dyn Workers>>| {
+        LogEngine::new(LogEngineOptions {
+            max_series: 0,
+            workers,
+            ..LogEngineOptions::default()
+        })
+    };
+    let engines = [engine(None), engine(None), engine(Some(Arc::new(Helper)))];
     let (options, cancel) = (LogQueryOptions::default(), Cancel::new());
     let sources: [&dyn LogSource; 3] = [&data.memory, &data.parts, &data.store];
-    let answers =
-        sources.map(
-            |source| match engine.range(source, &expr, &range, &options, &cancel) {
-                Ok(result) => format!("{:?}", result.value),
-                Err(error) => error.to_string(),
-            },
-        );
+    let answer = |at: usize| {
+        let engine = &engines[at];
+        match engine.range(sources[at], &expr, &range, &options, &cancel) {
+            Ok(result) => format!("{:?}", result.value),
+            Err(error) => error.to_string(),
+        }
+    };
+    let answers = [0, 1, 2].map(answer);
     let [expected, of_parts, of_store] = answers;
     assert_eq!(of_parts, expected, "parts: {text}\n{range:?}");
     assert_eq!(of_store, expected, "store: {text}\n{range:?}");

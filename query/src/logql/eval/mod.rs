@@ -118,6 +118,10 @@ impl Evaluator<'_> {
                 "count min sketches are only supported on instant queries",
             ));
         }
+        // It has words of its own for a number.
+        if vector.op == VectorOp::ApproxTopk && matches!(vector.inner, MetricExpr::Literal(_)) {
+            return Err(LogQlError::Unevaluable("unexpected empty result"));
+        }
         // What is aggregated is no answer, so its series do not count as such.
         let condenses = !matches!(
             vector.op,

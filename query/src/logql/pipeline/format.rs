@@ -124,10 +124,14 @@ fn execute(
         .map_err(|error| error.to_string())
 }
 
+/// The function of templates that gives the line.
+const LINE_FUNCTION: &str = "__line__";
+
 /// `label_format`
 #[derive(Debug, Clone)]
 pub(super) struct LabelFormat {
     formats: Vec<Format>,
+    reads_line: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -143,6 +147,7 @@ impl LabelFormat {
         names: &mut Names,
     ) -> Result<LabelFormat, String> {
         let mut compiled = Vec::with_capacity(formats.len());
+        let mut reads_line = false;
         for format in formats {
             compiled.push(match format {
                 ast::LabelFormat::Rename { to, from } => Format::Rename {
@@ -152,6 +157,8 @@ impl LabelFormat {
                 ast::LabelFormat::Template { to, template } => {
                     let parsed = Template::parse("label", template, Functions::LOGS)
                         .map_err(|error| format!("invalid template for label '{to}': {error}"))?;
+                    // No template calls it without its name.
+                    reads_line |= template.contains(LINE_FUNCTION);
                     Format::Template {
                         to: names.fix(to),
                         template: Arc::new(parsed),
@@ -159,7 +166,15 @@ impl LabelFormat {
                 }
             });
         }
-        Ok(LabelFormat { formats: compiled })
+        Ok(LabelFormat {
+            formats: compiled,
+            reads_line,
+        })
+    }
+
+    /// Tells whether a template looks at the line.
+    pub(super) fn reads_line(&self) -> bool {
+        self.reads_line
     }
 
     /// Appends the labels that are read.

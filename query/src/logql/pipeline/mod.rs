@@ -228,11 +228,10 @@ impl Pipeline {
 
     /// Tells whether any stage looks at lines.
     pub(crate) fn reads_lines(&self) -> bool {
-        self.steps.iter().any(|step| {
-            !matches!(
-                step,
-                Step::LabelFilter(_) | Step::Drop(_) | Step::Keep(_) | Step::LabelFormat(_)
-            )
+        self.steps.iter().any(|step| match step {
+            Step::LabelFilter(_) | Step::Drop(_) | Step::Keep(_) => false,
+            Step::LabelFormat(stage) => stage.reads_line(),
+            _ => true,
         })
     }
 

@@ -253,3 +253,19 @@ fn what_was_packed_is_compared_by_its_keys() {
         r#"{="x", _9="3", level="stream", level_extracted="2", m_d="1"}"#
     );
 }
+
+#[test]
+fn lines_are_read_where_a_stage_looks_at_them() {
+    let reads = |stages: &str| {
+        let query = parse_log(&format!(r#"{{app="a"}} {stages}"#)).unwrap();
+        Pipeline::new(&query).unwrap().reads_lines()
+    };
+    assert!(reads(r#"| label_format x=`{{__line__ | len}}`"#));
+    assert!(reads(
+        r#"| label_format y=z, x=`{{(fromJson __line__).a}}`"#
+    ));
+    assert!(reads("| json"));
+    assert!(!reads(
+        r#"| label_format x=`{{__timestamp__}}`, y=z | drop a | keep b | c="d""#
+    ));
+}

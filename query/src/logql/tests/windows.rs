@@ -247,6 +247,8 @@ fn numbers_are_no_series() {
             "{error}"
         );
     }
+    let error = value("approx_topk(1, 1)").unwrap_err().to_string();
+    assert_eq!(error, "unexpected empty result");
     assert!(value("sum(vector(1)) + 1").is_ok());
     assert!(value("1 + 1").is_ok());
 }

@@ -1,9 +1,9 @@
-//! The calls, one entry each.
+//! What a call is described by, and the calls of Prometheus' API, one entry each.
 
 /// A call as it is described.
 #[derive(Debug)]
 pub(super) struct Described {
-    /// The path below `/api/v1`.
+    /// The path below `/api/v1`; the whole one of a call of Loki's.
     pub(super) path: &'static str,
     /// In lower case.
     pub(super) methods: &'static [&'static str],
@@ -43,12 +43,16 @@ pub(super) enum Kind {
 pub(super) enum Answer {
     /// JSON, with data of this schema.
     Data(&'static str),
+    /// JSON as it is.
+    Json,
     /// Status 204.
     Nothing,
     /// Something of this media type.
     Other(&'static str),
     /// A stream of events.
     Events,
+    /// A websocket.
+    Socket,
 }
 
 const fn parameter(
@@ -65,26 +69,26 @@ const fn parameter(
     }
 }
 
-const fn may(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
+pub(super) const fn may(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
     parameter(name, kind, false, about)
 }
 
-const fn must(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
+pub(super) const fn must(name: &'static str, kind: Kind, about: &'static str) -> Parameter {
     parameter(name, kind, true, about)
 }
 
-const GET: &[&str] = &["get"];
-const POST: &[&str] = &["post"];
-const GET_POST: &[&str] = &["get", "post"];
-const POST_PUT: &[&str] = &["post", "put"];
+pub(super) const GET: &[&str] = &["get"];
+pub(super) const POST: &[&str] = &["post"];
+pub(super) const GET_POST: &[&str] = &["get", "post"];
+pub(super) const POST_PUT: &[&str] = &["post", "put"];
 
 const QUERY: Parameter = must("query", Kind::Text, "An expression of PromQL.");
-const START: Parameter = may(
+pub(super) const START: Parameter = may(
     "start",
     Kind::Time,
     "First time, in seconds or as RFC 3339.",
 );
-const END: Parameter = may("end", Kind::Time, "Last time, in seconds or as RFC 3339.");
+pub(super) const END: Parameter = may("end", Kind::Time, "Last time, in seconds or as RFC 3339.");
 const LIMIT: Parameter = may(
     "limit",
     Kind::Number,
@@ -182,7 +186,7 @@ const SEARCH_VALUES: &[Parameter] = &[
     SEARCH[11],
 ];
 
-const fn call(
+pub(super) const fn call(
     path: &'static str,
     methods: &'static [&'static str],
     tag: &'static str,

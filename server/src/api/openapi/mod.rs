@@ -1,9 +1,10 @@
-//! A description of the calls for programs: `/api/v1/openapi.yaml`.
+//! A description of the calls for programs, those about logs too: `/api/v1/openapi.yaml`.
 //!
-//! It is written from a table, one entry a call; a test holds that table and that of the
+//! It is written from tables, one entry a call; a test holds these tables and that of the
 //! routes to the same paths.
 
 mod calls;
+mod log_calls;
 mod yaml;
 
 use axum::extract::State;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use crate::api::call::Call;
 use crate::app::App;
 use crate::observe::build;
-use calls::{Answer, CALLS, Described, Kind, Parameter};
+use calls::{Answer, Described, Kind, Parameter};
 use yaml::Writer;
 
 /// The versions of the form that are written.
@@ -56,7 +57,7 @@ fn written(version: Version, external_url: &str) -> String {
         yaml.text("title", "Kymo");
         yaml.text(
             "description",
-            "The HTTP API of Prometheus as Kymo answers it, with what it has beside.",
+            "The HTTP APIs of Prometheus and Loki as Kymo answers them, with what it has beside.",
         );
         yaml.text("version", build::prometheus_version());
     });
@@ -64,11 +65,11 @@ fn written(version: Version, external_url: &str) -> String {
         yaml.item("url", &format!("{external_url}/api/v1"));
     });
     let listed = || {
-        CALLS
-            .iter()
-            .filter(|call| version == Version::V3_2 || call.answer != Answer::Events)
+        let calls = calls::CALLS.iter();
+        calls.filter(|call| version == Version::V3_2 || call.answer != Answer::Events)
     };
-    let mut tags: Vec<&str> = listed().map(|call| call.tag).collect();
+    let all = listed().chain(log_calls::CALLS);
+    let mut tags: Vec<&str> = all.map(|call| call.tag).collect();
     tags.sort_unstable();
     tags.dedup();
     yaml.below("tags", |yaml| {
@@ -78,9 +79,13 @@ fn written(version: Version, external_url: &str) -> String {
     });
     yaml.below("paths", |yaml| {
         for call in listed() {
-            yaml.below(call.path, |yaml| {
-                for method in call.methods {
-                    yaml.below(method, |yaml| operation(yaml, call, method));
+            yaml.below(call.path, |yaml| operations(yaml, call, "Error"));
+        }
+        for calls in log_calls::CALLS.chunk_by(|one, next| one.path == next.path) {
+            yaml.below(calls[0].path, |yaml| {
+                yaml.below("servers", |yaml| yaml.item("url", external_url));
+                for call in calls {
+                    operations(yaml, call, "TextError");
                 }
             });
         }
@@ -92,14 +97,21 @@ fn written(version: Version, external_url: &str) -> String {
     yaml.finish()
 }
 
-fn operation(yaml: &mut Writer, call: &Described, method: &str) {
+fn operations(yaml: &mut Writer, call: &Described, error: &str) {
+    for method in call.methods {
+        yaml.below(method, |yaml| operation(yaml, call, method, error));
+    }
+}
+
+fn operation(yaml: &mut Writer, call: &Described, method: &str, error: &str) {
     let words = call.path.split(|c: char| !c.is_ascii_alphanumeric());
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
     yaml.text("operationId", &format!("{method}_{}", words.join("_")));
     yaml.text("summary", call.summary);
     yaml.below("tags", |yaml| yaml.entry(call.tag));
     let in_path = |parameter: &&Parameter| parameter.kind == Kind::Path;
-    let form = method != "get" && call.parameters.iter().any(|p| !in_path(&p));
+    let takes_form = matches!(method, "post" | "put") && call.body.is_none();
+    let form = takes_form && call.parameters.iter().any(|p| !in_path(&p));
     let in_url: Vec<&Parameter> = call
         .parameters
         .iter()
@@ -137,7 +149,12 @@ fn operation(yaml: &mut Writer, call: &Described, method: &str) {
             });
         });
     }
-    yaml.below("responses", |yaml| answer(yaml, call.answer));
+    yaml.below("responses", |yaml| {
+        answer(yaml, call.answer);
+        yaml.below("default", |yaml| {
+            yaml.text("$ref", &format!("#/components/responses/{error}"));
+        });
+    });
 }
 
 fn form_schema(yaml: &mut Writer, parameters: &[Parameter]) {
@@ -211,6 +228,15 @@ fn answer(yaml: &mut Writer, answer: Answer) {
                 });
             });
         }),
+        Answer::Json => yaml.below("200", |yaml| {
+            yaml.text("description", "What was asked for.");
+            media(yaml, "application/json", |yaml| {
+                yaml.plain("type", "[object, array]")
+            });
+        }),
+        Answer::Socket => yaml.below("101", |yaml| {
+            yaml.text("description", "A websocket that entries come over.");
+        }),
         Answer::Nothing => yaml.below("204", |yaml| {
             yaml.text("description", "It is done.");
         }),
@@ -232,9 +258,6 @@ fn answer(yaml: &mut Writer, answer: Answer) {
             });
         }),
     }
-    yaml.below("default", |yaml| {
-        yaml.text("$ref", "#/components/responses/Error");
-    });
 }
 
 fn schemas(yaml: &mut Writer) {
@@ -295,6 +318,10 @@ fn responses(yaml: &mut Writer) {
             yaml.text("$ref", "#/components/schemas/Error");
         });
     });
+    yaml.below("TextError", |yaml| {
+        yaml.text("description", "Why there is no answer.");
+        media(yaml, "text/plain", |yaml| yaml.text("type", "string"));
+    });
 }
 
 #[cfg(test)]
@@ -338,6 +365,15 @@ mod tests {
         assert_eq!(first["openapi"], "3.1.0");
         assert_eq!(first["servers"][0]["url"], "http://kymo.test/pre/api/v1");
         assert_eq!(first["paths"].as_object().unwrap().len(), routed.len() - 1);
+        let of_logs = |path: &str| &document["paths"][path];
+        let push = of_logs("/loki/api/v1/push");
+        assert_eq!(push["servers"][0]["url"], "http://kymo.test/pre");
+        let methods: Vec<&String> = of_logs("/loki/api/v1/delete")
+            .as_object()
+            .unwrap()
+            .keys()
+            .collect();
+        assert_eq!(methods, ["delete", "get", "post", "put", "servers"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ struct LogTargets {
 #[serde(rename_all = "camelCase")]
 struct Job {
     job: String,
-    /// `file`, `journal` or `syslog`.
+    /// `file`, `journal`, `syslog` or `push`.
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,

@@ -172,7 +172,7 @@ fn entry_text(entry: &Entry) -> String {
             .collect();
         format!("{{{}}}", pairs.join(", "))
     };
-    let (labels, metadata) = (effects::labels(entry), effects::metadata(entry));
+    let (labels, metadata) = (stored_labels(entry), effects::metadata(entry));
     let mut out = format!("{} {}", selector(&labels), printable(&entry.line));
     if !metadata.is_empty() {
         let _ok = write!(out, "  metadata {}", selector(&metadata));
@@ -181,6 +181,13 @@ fn entry_text(entry: &Entry) -> String {
         let _ok = write!(out, "  time {}", time_text(entry.t_ns));
     }
     out
+}
+
+/// Returns the labels that the store gets: those of the pipeline alone stay behind.
+fn stored_labels(entry: &Entry) -> BTreeMap<String, String> {
+    let mut labels = effects::labels(entry);
+    labels.retain(|name, value| !name.starts_with("__") && !value.is_empty());
+    labels
 }
 
 fn time_text(t_ns: i64) -> String {
@@ -245,7 +252,7 @@ fn effect(effect: &Effect) -> Value {
 
 fn entry(entry: &Entry) -> Value {
     json!({
-        "labels": effects::labels(entry),
+        "labels": stored_labels(entry),
         "structuredMetadata": effects::metadata(entry),
         "timestamp": time_text(entry.t_ns),
         "text": String::from_utf8_lossy(&entry.line),

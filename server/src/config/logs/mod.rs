@@ -3,12 +3,16 @@
 //!
 //! Sources of entries that this version does not have are refused by their names.
 
+mod metrics_stage;
 mod promtail;
+mod push;
+mod scrub_stage;
 mod stages;
 
 use std::path::Path;
 use std::time::Duration;
 
+use kymo_ingest::http::TlsOptions;
 use kymo_ingest::pipeline::StageConfig;
 use kymo_ingest::tail::{
     Compression, FilesConfig, Glob, JournalConfig, LineOptions, LogJob, LogSourceConfig, LongLines,
@@ -21,14 +25,14 @@ use kymo_storage::compat::quote::quote;
 use super::emit::Yaml;
 use super::fields::{self, Fields, Problems};
 use super::yaml::{Node, Position, Value};
-use super::{discovery, relabel};
+use super::{discovery, http_client, relabel};
 
 pub(crate) use promtail::load as load_promtail;
 
 const GO_TYPE: &str = "scrapeconfig.Config";
 
 /// Sources of Promtail that this version does not have.
-const REFUSED: [(&str, &str); 11] = [
+const REFUSED: [(&str, &str); 10] = [
     (
         "azure_event_hubs",
         "let a collector push to /loki/api/v1/push",
@@ -50,7 +54,6 @@ const REFUSED: [(&str, &str); 11] = [
     ("gelf", "let a collector push to /loki/api/v1/push"),
     ("heroku_drain", "let a collector push to /loki/api/v1/push"),
     ("kafka", "let a collector push to /loki/api/v1/push"),
-    ("loki_push_api", "push to /loki/api/v1/push of this server"),
     (
         "windows_events",
         "let a collector push to /loki/api/v1/push",
@@ -104,16 +107,21 @@ fn read_job(node: &Node, dir: &Path, problems: &mut Problems) -> Option<(LogJob,
         fields.unsupported(&[name], remedy, problems);
     }
     let journal = fields.take("journal").map(|node| journal(node, problems));
-    let syslog = fields.take("syslog").map(|node| syslog(node, problems));
+    let syslog = fields
+        .take("syslog")
+        .map(|node| syslog(node, dir, problems));
+    let push = fields.take("loki_push_api");
+    let push = push.map(|node| push::read(node, dir, problems));
     let files = files(&mut fields, dir, problems);
     let has_files = !files.static_configs.is_empty() || !files.discovery.is_empty();
-    let source = match (journal, syslog, has_files) {
-        (Some(journal), None, false) => LogSourceConfig::Journal(journal),
-        (None, Some(syslog), false) => LogSourceConfig::Syslog(syslog),
-        (None, None, true) => LogSourceConfig::Files(Box::new(files)),
-        (None, None, false) => {
+    let source = match (journal, syslog, push, has_files) {
+        (Some(journal), None, None, false) => LogSourceConfig::Journal(journal),
+        (None, Some(syslog), None, false) => LogSourceConfig::Syslog(syslog),
+        (None, None, Some(push), false) => LogSourceConfig::Push(push),
+        (None, None, None, true) => LogSourceConfig::Files(Box::new(files)),
+        (None, None, None, false) => {
             let text = "a log config needs static_configs, file_sd_configs, kubernetes_sd_configs, \
-                        journal or syslog";
+                        journal, syslog or loki_push_api";
             // What is refused was told.
             if problems.is_empty() {
                 problems.value(node.at, text);
@@ -217,6 +225,7 @@ fn decompression(node: &Node, problems: &mut Problems) -> (Option<Compression>, 
     (compression, delay.unwrap_or(Duration::ZERO))
 }
 
+/// Takes a duration as Go writes it.
 fn go_duration(
     fields: &mut Fields<'_>,
     name: &'static str,
@@ -265,7 +274,7 @@ fn journal(node: &Node, problems: &mut Problems) -> JournalConfig {
     config
 }
 
-fn syslog(node: &Node, problems: &mut Problems) -> SyslogConfig {
+fn syslog(node: &Node, dir: &Path, problems: &mut Problems) -> SyslogConfig {
     let mut fields = Fields::open(node, "scrapeconfig.SyslogTargetConfig", problems);
     let protocol = fields.parsed("listen_protocol", problems, |text| match text {
         "tcp" => Ok(SyslogProtocol::Tcp),
@@ -283,8 +292,22 @@ fn syslog(node: &Node, problems: &mut Problems) -> SyslogConfig {
     });
     let idle = go_duration(&mut fields, "idle_timeout", problems);
     let longest = fields.uint("max_message_length", problems);
-    let remedy = "let a proxy end the encryption, or use a sender that pushes over HTTPS";
-    fields.unsupported(&["tls_config"], remedy, problems);
+    let tls_at = fields.position_of("tls_config");
+    let tls = fields.take("tls_config");
+    let tls = tls.map(|node| http_client::tls_options(node, dir, problems));
+    let tls = tls.filter(|tls| *tls != TlsOptions::default());
+    if tls
+        .as_ref()
+        .is_some_and(|tls| tls.cert.is_none() || tls.key.is_none())
+    {
+        problems.value(tls_at, "certificate and key files are required");
+    }
+    if tls.is_some() && protocol == Some(SyslogProtocol::Udp) {
+        problems.value(
+            tls_at,
+            "syslog over udp has no TLS; use listen_protocol: tcp",
+        );
+    }
     let config = SyslogConfig {
         listen_address: fields.string("listen_address", problems),
         protocol: protocol.unwrap_or(SyslogProtocol::Tcp),
@@ -295,6 +318,7 @@ fn syslog(node: &Node, problems: &mut Problems) -> SyslogConfig {
             0 => 8192,
             longest => longest.min(1 << 20),
         },
+        tls,
         label_structured_data: fields.bool_or("label_structured_data", false, problems),
         use_incoming_timestamp: fields.bool_or("use_incoming_timestamp", false, problems),
         use_rfc5424_message: fields.bool_or("use_rfc5424_message", false, problems),

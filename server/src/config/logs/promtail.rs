@@ -8,7 +8,7 @@ use std::time::Duration;
 use kymo_ingest::tail::{LogJob, LogSourceConfig, RateLimit, TailOptions};
 
 use super::super::fields::{Fields, Problems};
-use super::super::yaml::Node;
+use super::super::yaml::{Node, Value};
 use super::super::{ConfigError, os_text, yaml};
 use super::{bound_lines, go_duration};
 
@@ -57,13 +57,16 @@ fn read(root: &Node, dir: &Path, problems: &mut Problems) -> Promtail {
     let mut promtail = Promtail::default();
     let warnings = &mut promtail.warnings;
     let mut ignored = |name: &str, reason: &str| warnings.push(format!("{name}: {reason}"));
-    if fields.take("clients").is_some_and(|node| !node.is_empty())
-        || fields.take("client").is_some_and(|node| !node.is_empty())
-    {
-        ignored(
-            "clients",
-            "entries go to this server's own store and are not sent anywhere else",
-        );
+    let clients = [fields.take("clients"), fields.take("client")];
+    let clients: Vec<&Node> = clients.into_iter().flatten().collect();
+    if clients.iter().any(|node| !node.is_empty()) {
+        let urls: Vec<String> = clients.iter().flat_map(|node| urls(node)).collect();
+        let nowhere = match urls.is_empty() {
+            true => "anywhere else".to_owned(),
+            false => urls.join(", "),
+        };
+        let reason = format!("entries go to this server's own store and are not sent to {nowhere}");
+        ignored("clients", &reason);
     }
     for (name, reason) in [
         ("server", "this server listens as its own flags say"),
@@ -120,6 +123,25 @@ fn read(root: &Node, dir: &Path, problems: &mut Problems) -> Promtail {
     }
     fields.finish(problems);
     promtail
+}
+
+/// Returns where clients would send, without names and passwords.
+fn urls(clients: &Node) -> Vec<String> {
+    let one = std::slice::from_ref(clients);
+    let all = match &clients.value {
+        Value::List(items) => items.as_slice(),
+        _ => one,
+    };
+    let urls = all.iter().filter_map(|client| client.get("url")?.text());
+    urls.map(|text| match url::Url::parse(text) {
+        Ok(mut url) => {
+            let _cannot = (url.set_username(""), url.set_password(None));
+            url.set_query(None);
+            url.to_string()
+        }
+        Err(_) => "a URL that cannot be read".to_owned(),
+    })
+    .collect()
 }
 
 /// Reads limits, and returns those of lines.

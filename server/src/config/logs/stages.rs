@@ -6,19 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kymo_ingest::pipeline::metrics::{
-    CounterAction, DEFAULT_BUCKETS, DEFAULT_PREFIX, GaugeAction, MetricConfig, MetricKind,
-};
-use kymo_ingest::pipeline::scrub::{HashKey, Kind, ScrubConfig};
 use kymo_ingest::pipeline::{
     CriConfig, DropCondition, DropConfig, Excess, LimitConfig, Mapping, MatchAction, MatchConfig,
     MultilineConfig, Pipeline, StageConfig, TenantSource, TimestampConfig, TimestampFailure, Tools,
     parse_byte_size,
 };
-use kymo_storage::compat::duration;
 
 use super::super::fields::{self, Fields, Problems};
 use super::super::yaml::{Node, Value};
+use super::{go_duration, metrics_stage, scrub_stage};
 use crate::tailing::OwnLanguages;
 
 /// Stages that Promtail has and this version does not, and what to do instead.
@@ -165,7 +161,7 @@ fn stage(
         "drop" => StageConfig::Drop(drop_stage(node, problems)),
         "limit" => StageConfig::Limit(limit(node, problems)),
         "multiline" => StageConfig::Multiline(multiline(node, problems)),
-        "metrics" => StageConfig::Metrics(metrics(node, problems)),
+        "metrics" => StageConfig::Metrics(metrics_stage::read(node, problems)),
         "pack" => {
             let mut fields = Fields::open(node, "stages.PackConfig", problems);
             let labels = fields.take("labels");
@@ -189,7 +185,7 @@ fn stage(
         }
         "cri" => StageConfig::Cri(cri(node, problems)),
         "docker" => StageConfig::Docker,
-        "scrub" => StageConfig::Scrub(scrub(node, problems)?),
+        "scrub" => StageConfig::Scrub(scrub_stage::read(node, problems)?),
         "pipeline" => StageConfig::Pipeline(read_at(node, depth + 1, problems)),
         _ => {
             problems.value(key.at, format!("Unknown stage type: {name}"));
@@ -215,7 +211,7 @@ fn pairs(node: &Node, go_type: &str, problems: &mut Problems) -> Mapping {
 }
 
 /// Takes a text that may be missing.
-fn optional(
+pub(super) fn optional(
     fields: &mut Fields<'_>,
     name: &'static str,
     problems: &mut Problems,
@@ -230,16 +226,6 @@ fn number(fields: &mut Fields<'_>, name: &'static str, problems: &mut Problems) 
         let number = text.trim().parse::<f64>();
         number.map_err(|_| format!("\"{text}\" is no number"))
     })
-}
-
-/// Takes a duration as Go writes it.
-fn go_duration(
-    fields: &mut Fields<'_>,
-    name: &'static str,
-    problems: &mut Problems,
-) -> Option<Duration> {
-    let ns = fields.parsed(name, problems, duration::parse_go)?;
-    Some(Duration::from_nanos(ns.max(0).unsigned_abs()))
 }
 
 fn reason(fields: &mut Fields<'_>, default: &str, problems: &mut Problems) -> String {
@@ -374,141 +360,6 @@ fn multiline(node: &Node, problems: &mut Problems) -> MultilineConfig {
     config
 }
 
-fn metrics(node: &Node, problems: &mut Problems) -> Vec<MetricConfig> {
-    let mut metrics = Vec::new();
-    for (_, name, node) in fields::pairs(node, "stages.MetricsConfig", problems) {
-        let mut fields = Fields::open(node, "stages.MetricConfig", problems);
-        let kind = fields.string("type", problems).to_lowercase();
-        let prefix = fields.string("prefix", problems);
-        let prefix = match prefix.is_empty() {
-            true => DEFAULT_PREFIX,
-            false => &prefix,
-        };
-        let idle = go_duration(&mut fields, "max_idle_duration", problems);
-        if idle.is_some_and(|idle| idle < Duration::from_secs(1)) {
-            let at = fields.position_of("max_idle_duration");
-            problems.value(at, "max_idle_duration less than 1s not allowed");
-        }
-        let source = optional(&mut fields, "source", problems);
-        let description = fields.string("description", problems);
-        let config = fields.take("config").unwrap_or(node);
-        let mut inner = Fields::open(config, "stages.MetricActionConfig", problems);
-        let value = optional(&mut inner, "value", problems);
-        let kind = match kind.as_str() {
-            "counter" => counter(&mut inner, value.is_some(), problems),
-            "gauge" => gauge(&mut inner, problems),
-            "histogram" => {
-                let buckets = inner
-                    .take("buckets")
-                    .map_or(&[][..], |node| fields::list(node, "[]float64", problems));
-                let bounds = buckets.iter();
-                let bounds: Vec<f64> = bounds
-                    .filter_map(|node| fields::float(node, problems))
-                    .collect();
-                Some(MetricKind::Histogram(match bounds.is_empty() {
-                    true => DEFAULT_BUCKETS.to_vec(),
-                    false => bounds,
-                }))
-            }
-            other => {
-                let text = format!(
-                    "invalid metric type '{other}', metric type must be one of 'counter', 'gauge', or 'histogram'"
-                );
-                problems.value(fields.position_of("type"), text);
-                None
-            }
-        };
-        // Without `config` the metric itself stands in for it, whose keys are others.
-        if fields_has(node, "config") {
-            inner.finish(problems);
-        }
-        fields.finish(problems);
-        if let Some(kind) = kind {
-            metrics.push(MetricConfig {
-                source: source.unwrap_or_else(|| name.clone()),
-                name: format!("{prefix}{name}"),
-                description,
-                max_idle_seconds: idle.map_or(300, |idle| idle.as_secs()),
-                value,
-                kind,
-            });
-        }
-    }
-    metrics
-}
-
-fn fields_has(node: &Node, name: &str) -> bool {
-    node.get(name).is_some_and(|node| !node.is_null())
-}
-
-fn counter(
-    fields: &mut Fields<'_>,
-    has_value: bool,
-    problems: &mut Problems,
-) -> Option<MetricKind> {
-    let match_all = fields.bool_or("match_all", false, problems);
-    let bytes = fields.bool_or("count_entry_bytes", false, problems);
-    let action = fields.string("action", problems).to_lowercase();
-    let at = fields.position_of("action");
-    let action = match (action.as_str(), bytes) {
-        ("inc", false) => CounterAction::Inc,
-        ("add", false) => CounterAction::Add,
-        ("add", true) => CounterAction::AddBytes,
-        ("inc", true) => {
-            problems.value(
-                at,
-                "`count_entry_bytes: true` can only be used with `action: add`",
-            );
-            return None;
-        }
-        ("", _) => {
-            problems.value(
-                at,
-                "counter action must be defined as either `inc` or `add`",
-            );
-            return None;
-        }
-        (other, _) => {
-            let text = format!("action {other} is not valid, action must be either `inc` or `add`");
-            problems.value(at, text);
-            return None;
-        }
-    };
-    if match_all && has_value {
-        let text = "`match_all: true` cannot be combined with `value`, please remove `match_all` \
-                    or `value`";
-        problems.value(fields.position_of("match_all"), text);
-    }
-    if bytes && !match_all {
-        let text = "`count_entry_bytes: true` can only be set with `match_all: true`";
-        problems.value(fields.position_of("count_entry_bytes"), text);
-    }
-    Some(MetricKind::Counter { action, match_all })
-}
-
-fn gauge(fields: &mut Fields<'_>, problems: &mut Problems) -> Option<MetricKind> {
-    let action = fields.string("action", problems).to_lowercase();
-    let action = match action.as_str() {
-        "set" => GaugeAction::Set,
-        "inc" => GaugeAction::Inc,
-        "dec" => GaugeAction::Dec,
-        "add" => GaugeAction::Add,
-        "sub" => GaugeAction::Sub,
-        other => {
-            let text = match other {
-                "" => "gauge action must be defined as `set`, `inc`, `dec`, `add`, or `sub`"
-                    .to_owned(),
-                other => format!(
-                    "action {other} is not valid, action must be `set`, `inc`, `dec`, `add`, or `sub`"
-                ),
-            };
-            problems.value(fields.position_of("action"), text);
-            return None;
-        }
-    };
-    Some(MetricKind::Gauge(action))
-}
-
 fn tenant(node: &Node, problems: &mut Problems) -> Option<TenantSource> {
     let mut fields = Fields::open(node, "stages.TenantConfig", problems);
     let label = fields.string("label", problems);
@@ -545,74 +396,4 @@ fn cri(node: &Node, problems: &mut Problems) -> CriConfig {
         },
         truncate_at: truncate.then(|| size.unwrap_or(0)),
     }
-}
-
-fn scrub(node: &Node, problems: &mut Problems) -> Option<ScrubConfig> {
-    let mut fields = Fields::open(node, "stages.ScrubConfig", problems);
-    let mut kinds = Vec::new();
-    match fields.take("kinds") {
-        None => kinds.extend(Kind::ALL.into_iter().filter(|kind| *kind != Kind::JsonKey)),
-        Some(node) => {
-            for item in fields::list(node, "[]string", problems) {
-                let name = fields::string(item, problems).unwrap_or_default();
-                match Kind::by_name(&name) {
-                    Some(kind) => kinds.push(kind),
-                    None => problems.value(
-                        item.at,
-                        format!("\"{name}\" is no kind of the scrub stage; there are email, ipv4, ipv6, card and token"),
-                    ),
-                }
-            }
-        }
-    }
-    let keys = fields.take("json_keys");
-    let json_keys = keys.map_or_else(Vec::new, |node| fields::strings(node, problems));
-    let source = optional(&mut fields, "source", problems);
-    let mode = fields.string_or("mode", "mask", problems);
-    let key = fields.take("hash_key");
-    let file = fields.take("hash_key_file");
-    let key = key.and_then(|node| fields::string(node, problems));
-    let key = match file {
-        None => key.map(String::into_bytes),
-        Some(node) => {
-            let path = fields::string(node, problems).unwrap_or_default();
-            match std::fs::read(&path) {
-                Ok(bytes) => Some(bytes.trim_ascii().to_vec()),
-                Err(error) => {
-                    let error = super::super::os_text(&error);
-                    problems.value(node.at, format!("open {path}: {error}"));
-                    None
-                }
-            }
-        }
-    };
-    let hash_key = match (mode.as_str(), key) {
-        ("mask", None) => None,
-        ("hash", Some(key)) => Some(HashKey(key)),
-        ("mask", Some(_)) => {
-            let text = "a hash_key has no effect without `mode: hash`";
-            problems.value(fields.position_of("mode"), text);
-            None
-        }
-        ("hash", None) => {
-            let text = "`mode: hash` needs a hash_key or a hash_key_file";
-            problems.value(fields.position_of("mode"), text);
-            None
-        }
-        (other, _) => {
-            let text =
-                format!("\"{other}\" is no mode of the scrub stage; there are mask and hash");
-            problems.value(fields.position_of("mode"), text);
-            None
-        }
-    };
-    let dry_run = fields.bool_or("dry_run", false, problems);
-    fields.finish(problems);
-    Some(ScrubConfig {
-        kinds,
-        json_keys,
-        source,
-        hash_key,
-        dry_run,
-    })
 }

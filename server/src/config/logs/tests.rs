@@ -259,6 +259,34 @@ fn sources_that_are_not_there_are_refused_by_name() {
         ),
         ("{job_name: a, syslog: {}}", "syslog needs a listen_address"),
         (
+            "{job_name: a, loki_push_api: {}}",
+            "loki_push_api needs server",
+        ),
+        (
+            "{job_name: a, loki_push_api: {server: {http_listen_address: x}}}",
+            "loki_push_api needs server with a http_listen_port",
+        ),
+        (
+            "{job_name: a, loki_push_api: {server: {http_listen_port: 99999}}}",
+            "\"99999\" is no port",
+        ),
+        (
+            "{job_name: a, loki_push_api: {server: {http_listen_port: 1, http_tls_config: {cert_file: x, key_file: y, client_ca_file: z}}}}",
+            "client_ca_file goes with client_auth_type: RequireAndVerifyClientCert",
+        ),
+        (
+            "{job_name: a, journal: {}, loki_push_api: {server: {http_listen_port: 1}}}",
+            "a log config has one kind of source",
+        ),
+        (
+            "{job_name: a, syslog: {listen_address: x, tls_config: {ca_file: /x}}}",
+            "certificate and key files are required",
+        ),
+        (
+            "{job_name: a, syslog: {listen_address: x, listen_protocol: udp, tls_config: {cert_file: /x, key_file: y}}}",
+            "syslog over udp has no TLS",
+        ),
+        (
             "{job_name: a, journal: {matches: --file=x}}",
             "\"--file=x\" is no condition of the journal",
         ),

@@ -11,6 +11,9 @@ use super::writer::{PartMeta, PartWriter};
 /// Entries between two questions to the caller.
 const PACE_ROWS: usize = 4096;
 
+/// Most room for lines that is made on the word of a file.
+const MAX_ROOM: usize = 32 << 20;
+
 /// Writes the entries of several parts into a new one, those that `keep` takes, in order of
 /// time; entries of one stream and time in order of the parts. `pace` is asked every few
 /// milliseconds of work and may wait, or break off.
@@ -116,7 +119,15 @@ impl<'a> Source<'a> {
             return Ok(());
         };
         // What is left moves to memory of its own, so that the rest of it is free.
-        let old = std::mem::take(&mut self.rows);
+        let left: usize = self
+            .order
+            .iter()
+            .map(|&row| self.rows.line(row).len())
+            .sum();
+        let info = &self.part.groups()[group];
+        let of_group = usize::try_from(info.line_bytes).unwrap_or(MAX_ROOM);
+        let room = Rows::with_room(left + of_group.min(MAX_ROOM), self.order.len() + info.rows);
+        let old = std::mem::replace(&mut self.rows, room);
         for &row in self.order.iter().rev() {
             let metadata = metadata_of(&old, row);
             self.rows

@@ -32,6 +32,16 @@ pub(super) struct Pair {
 }
 
 impl Rows {
+    /// Makes room for the lines of a group at once: lines that grow over and over would
+    /// leave twice their memory behind.
+    pub(super) fn with_room(line_bytes: usize, rows: usize) -> Rows {
+        Rows {
+            lines: Vec::with_capacity(line_bytes),
+            rows: Vec::with_capacity(rows),
+            ..Rows::default()
+        }
+    }
+
     pub(super) fn push<'p>(
         &mut self,
         stream: u32,

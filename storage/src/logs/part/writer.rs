@@ -114,7 +114,7 @@ impl PartWriter {
             footer: Footer::default(),
             numbers: HashMap::new(),
             newest: Vec::new(),
-            rows: Rows::default(),
+            rows: Rows::with_room(GROUP_BYTES, GROUP_ROWS / 4),
             scratch: seal::Scratch::default(),
             deflater: Deflater::new(match effort {
                 Effort::Flush => 1,

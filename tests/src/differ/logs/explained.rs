@@ -23,6 +23,10 @@ pub(super) fn explained(
     if is_pipeline(ours) && is_pipeline(theirs) {
         return Some("which of the errors of entries");
     }
+    // Half a character in JSON becomes U+FFFD in templates.
+    if query.contains("fromJson") && theirs.data["resultType"] != "streams" && !theirs.is_error() {
+        return Some("a label with U+FFFD");
+    }
     // Loki joins the errors of both sides of an operator, and calls them its own.
     if theirs.text.contains(" errors: ") && ours.is_error() {
         return Some("errors of both sides of an operator");
@@ -33,12 +37,16 @@ pub(super) fn explained(
         return Some("a label with U+FFFD");
     }
     // A leg that is a bare number fails before the stages of the other one are looked at.
-    if theirs.text.contains("LiteralExpr") && ours.text.starts_with("parse error") {
+    if theirs.text.contains("LiteralExpr") && ours.is_error() {
         return Some("which of two errors");
     }
     // Groups that differ in labels that are empty or absent are two series of one name.
     if theirs.has_equal_series() || query.contains("without") && query.contains("--keep-empty") {
         return Some("labels that are empty or absent");
+    }
+    // The fields of a time have an address among them.
+    if query.contains("__timestamp__") && query.contains("printf") {
+        return Some("the fields of a time");
     }
     // Labels of an entry are kept for others that have the same, whatever categories they
     // are in.

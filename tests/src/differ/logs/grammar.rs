@@ -52,7 +52,7 @@ pub fn query(bytes: &[u8]) -> Query {
         bytes,
         text: String::new(),
     };
-    let is_mutant = writer.once_in(24);
+    let is_mutant = writer.once_in(16);
     let kind = match writer.choose(2) {
         0 => {
             writer.entries();

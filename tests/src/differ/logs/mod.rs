@@ -25,7 +25,7 @@ use grammar::{Kind, Query};
 /// Queries that are asked of the same entries.
 const QUERIES_PER_DATA: u64 = 500;
 /// Bytes that a query is written from, at most.
-const MAX_CHOICES: u64 = 70;
+const MAX_CHOICES: u64 = 120;
 /// How often a query is made smaller.
 const MAX_SHRINKS: usize = 200;
 /// Limits of Loki that no query meets, and no parts that queries are cut into.

@@ -26,7 +26,7 @@ export interface LogFile {
 
 export interface LogJob {
   job: string;
-  kind: 'file' | 'journal' | 'syslog';
+  kind: 'file' | 'journal' | 'syslog' | 'push';
   /** Where messages are received. */
   address?: string;
   targets: LogTarget[];

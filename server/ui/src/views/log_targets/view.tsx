@@ -96,7 +96,7 @@ function All({ jobs }: { jobs: LogJob[] }) {
   );
 }
 
-const sources = { file: 'files', journal: 'journal', syslog: 'syslog' };
+const sources = { file: 'files', journal: 'journal', syslog: 'syslog', push: 'pushes' };
 
 function Job({ job, failing }: { job: LogJob; failing: boolean }) {
   const failed = job.files.filter((file) => file.lastError !== '').length;
