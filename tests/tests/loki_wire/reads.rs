@@ -9,14 +9,6 @@ use crate::compare::{Case, Report};
 pub const V1: &str = "/loki/api/v1";
 /// Where the answers differ on purpose.
 const KEPT_RANGES: &[(&str, &str)] = &[
-    (
-        "GET /loki/api/v1/query query={app=\"web\"} |~",
-        "a stage that cannot be built is told first",
-    ),
-    (
-        "GET /loki/api/v1/query query={app=\"web\"} | line_format",
-        "a stage that cannot be built is told first",
-    ),
     ("accept application/vnd.google.protobuf", "answers are JSON"),
     (
         "accept application/vnd.apache.parquet",

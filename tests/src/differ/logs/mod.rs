@@ -141,6 +141,8 @@ impl When {
             let from = at(random);
             let step_s = random.pick(&[60, 15, 7, 143, 300, 1]);
             let steps = random.below(20) as i64;
+            // Kymo moves a range to its steps, as Loki does only where it splits queries.
+            let from = from - from.rem_euclid(step_s);
             params.push(("start", seconds(from)));
             params.push(("end", seconds(from + steps * step_s)));
             let step = match random.once_in(4) {
