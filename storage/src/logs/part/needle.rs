@@ -2,12 +2,18 @@
 
 use memchr::memmem::Finder;
 
+/// Bytes of the longest text that is searched for in values: the ways in which one can lie
+/// across them grow with the square of its length.
+pub(super) const MAX_IN_VALUES: usize = 512;
+
 /// A text that is searched for in many groups.
 #[derive(Debug, Clone)]
 pub struct Needle {
     /// Small letters where the case does not matter.
     finder: Finder<'static>,
     is_folded: bool,
+    /// The first [`MAX_IN_VALUES`] bytes of a longer text.
+    start: Option<Box<Needle>>,
 }
 
 impl Needle {
@@ -16,6 +22,7 @@ impl Needle {
         Needle {
             finder: Finder::new(text).into_owned(),
             is_folded: false,
+            start: start_of(text).map(|start| Box::new(Needle::new(start))),
         }
     }
 
@@ -24,7 +31,13 @@ impl Needle {
         Needle {
             finder: Finder::new(&text.to_ascii_lowercase()).into_owned(),
             is_folded: true,
+            start: start_of(text).map(|start| Box::new(Needle::folded(start))),
         }
+    }
+
+    /// Returns what is searched for in values in place of a text that is too long for them.
+    pub(super) fn start(&self) -> Option<&Needle> {
+        self.start.as_deref()
     }
 
     /// Returns the text, in small letters where the case does not matter.
@@ -73,6 +86,11 @@ impl Needle {
         let start = text.len().checked_sub(part.len());
         start.is_some_and(|start| self.is_same(part, &text[start..]))
     }
+}
+
+fn start_of(text: &[u8]) -> Option<&[u8]> {
+    text.get(..MAX_IN_VALUES)
+        .filter(|start| start.len() < text.len())
 }
 
 /// Finds small letters in any case.

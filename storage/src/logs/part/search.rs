@@ -23,6 +23,8 @@ use super::values::{Encoding, Values};
 #[derive(Debug)]
 pub struct Search<'n> {
     needle: &'n Needle,
+    /// The text that lines need, where `needle` is only the start of it.
+    whole: Option<&'n Needle>,
     /// For each skeleton, whether all its lines have the text.
     always: Vec<bool>,
     /// The columns whose values may have it, and how.
@@ -70,10 +72,18 @@ impl Needle {
     /// # Errors
     /// The group is damaged.
     pub fn search<'n>(&'n self, group: &Group<'_>) -> Result<Search<'n>, PartError> {
+        if let Some(start) = self.start() {
+            let search = start.search(group)?;
+            return Ok(Search {
+                whole: Some(self),
+                ..search
+            });
+        }
         let skeletons = group.skeletons();
         let has = |skeleton: &Skeleton| skeleton.texts.iter().any(|text| self.is_in(text));
         let mut search = Search {
             needle: self,
+            whole: None,
             always: skeletons.iter().map(has).collect(),
             columns: Vec::new(),
         };
@@ -165,6 +175,23 @@ impl Search<'_> {
     /// # Errors
     /// The page is damaged.
     pub fn mark(&self, page: &Page<'_, '_>, rows: &mut [bool]) -> Result<bool, PartError> {
+        let Some(whole) = self.whole else {
+            return self.mark_needle(page, rows);
+        };
+        let mut with_start = vec![false; rows.len()];
+        self.mark_needle(page, &mut with_start)?;
+        let mut line = Vec::new();
+        for (row, has_start) in with_start.into_iter().enumerate() {
+            if has_start && !rows[row] {
+                line.clear();
+                page.line(row, &mut line)?;
+                rows[row] = whole.is_in(&line);
+            }
+        }
+        Ok(rows.contains(&true))
+    }
+
+    fn mark_needle(&self, page: &Page<'_, '_>, rows: &mut [bool]) -> Result<bool, PartError> {
         if self.needle.text().is_empty() {
             rows.fill(true);
             return Ok(!rows.is_empty());

@@ -191,3 +191,34 @@ fn parts_of_the_version_before_are_searched_without_their_filters() {
     }
     assert!(find(&part, &Needle::new(b"4bf92f3577b34da6a3ce929d0e0e4736")).is_empty());
 }
+
+#[test]
+fn of_a_long_text_all_counts() {
+    let long = "a".repeat(3 * needle::MAX_IN_VALUES);
+    let texts = [
+        format!("{long}b"),
+        format!("{long}c"),
+        format!("{long},"),
+        long[..needle::MAX_IN_VALUES].to_owned(),
+    ];
+    let line = |text: &String| (T_NS, format!(r#"{{"a":"{text}","b":"x"}}"#).into_bytes());
+    let lines: Vec<_> = texts.iter().map(line).collect();
+    let dir: Arc<dyn Dir> = Arc::new(MemoryDir::new("logs"));
+    let part = part(&dir, &lines);
+    let found = |needle: &Needle| find(&part, needle).into_iter().collect::<Vec<_>>();
+    assert_eq!(found(&Needle::new(texts[1].as_bytes())), [1]);
+    assert_eq!(
+        found(&Needle::folded(texts[1].to_uppercase().as_bytes())),
+        [1]
+    );
+    assert_eq!(found(&Needle::new(long.as_bytes())), [0, 1, 2]);
+    assert_eq!(
+        found(&Needle::new(format!("{long}b\",\"b\":\"x").as_bytes())),
+        [0]
+    );
+    assert_eq!(
+        found(&Needle::new(&long.as_bytes()[..needle::MAX_IN_VALUES])),
+        [0, 1, 2, 3]
+    );
+    assert!(found(&Needle::new(format!("{long}d").as_bytes())).is_empty());
+}
