@@ -57,17 +57,19 @@ fn server(node: &Node, dir: &Path, problems: &mut Problems) -> (String, Option<T
     let remedy = "push to the path without it";
     fields.unsupported(&["http_path_prefix"], remedy, problems);
     let host = fields.string("http_listen_address", problems);
+    let before = problems.len();
     let port = fields.parsed("http_listen_port", problems, |text| {
         let port = text.parse::<u16>();
         port.map_err(|_| format!("\"{text}\" is no port"))
     });
+    // One that is no number was told.
+    if port.is_none() && problems.len() == before {
+        problems.value(node.at, NO_PORT);
+    }
     let tls = fields.take("http_tls_config");
     let tls = tls.and_then(|node| tls_options(node, dir, problems));
     fields.finish(problems);
-    let Some(port) = port else {
-        problems.value(node.at, NO_PORT);
-        return (String::new(), tls);
-    };
+    let port = port.unwrap_or(0);
     let address = match host.contains(':') && !host.starts_with('[') {
         true => format!("[{host}]:{port}"),
         false => format!("{host}:{port}"),
