@@ -122,24 +122,17 @@ struct Disk {
 }
 
 impl Disk {
-    /// Mounts one; `None` where that is not allowed.
-    fn of_bytes(bytes: usize) -> Option<Disk> {
+    /// Mounts one; says why where that is not allowed.
+    fn of_bytes(bytes: usize) -> Result<Disk, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk");
         std::fs::create_dir(&path).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "kymo"]);
         match mount.arg(&path).output() {
-            Ok(output) if output.status.success() => Some(Disk { _dir: dir, path }),
-            Ok(output) => {
-                let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                println!("skipped: a disk cannot be mounted: {reason}");
-                None
-            }
-            Err(error) => {
-                println!("skipped: there is no mount: {error}");
-                None
-            }
+            Ok(output) if output.status.success() => Ok(Disk { _dir: dir, path }),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -193,8 +186,12 @@ fn push_until_full(client: Client, ledger: &mut Vec<String>) -> Answer {
 
 #[test]
 fn a_full_disk_refuses_pushes_and_loses_nothing() {
-    let Some(disk) = Disk::of_bytes(24 << 20) else {
-        return;
+    let disk = match Disk::of_bytes(24 << 20) {
+        Ok(disk) => disk,
+        Err(reason) => {
+            println!("skipped: a disk cannot be mounted: {reason}");
+            return;
+        }
     };
     disk.take(12 << 20);
     let kymo = Kymo::start_in(&disk.path, &[]);

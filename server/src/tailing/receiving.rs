@@ -210,8 +210,9 @@ impl Door {
             (&Method::POST, "/loki/api/v1/push") => {
                 let format = Format::from_content_type(text(headers, &header::CONTENT_TYPE));
                 let encoding = text(headers, &header::CONTENT_ENCODING);
-                match Encoding::from_content_encoding(encoding) {
-                    Ok(encoding) => Kind::Streams(format, encoding),
+                let encoding = Encoding::from_content_encoding(encoding);
+                match format.and_then(|format| Ok(Kind::Streams(format, encoding?))) {
+                    Ok(kind) => kind,
                     Err(error) => return refused(Refusal::from(error)),
                 }
             }
