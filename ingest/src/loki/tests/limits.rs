@@ -126,9 +126,10 @@ fn limits_are_those_that_are_set() {
         limits.per_stream_rate_limit_burst = 20;
     });
     assert!(
-        stream_rate.starts_with(
-            "429 Per stream rate limit exceeded (limit: 10B/sec) while attempting to ingest for stream '{a="
-        ),
+        stream_rate.starts_with("429 entry with timestamp ")
+            && stream_rate.contains(
+                " ignored, reason: 'Per stream rate limit exceeded (limit: 10B/sec) while attempting to ingest for stream '{a="
+            ),
         "{stream_rate}"
     );
     let cut = with(&|limits| {
