@@ -25,6 +25,8 @@ const MAX_ENTRY_BYTES: u64 = 8 << 20;
 /// Reasons that entries are counted under which are longer, or no JSON.
 const LONG_REASON: &str = "journal_entry_too_long";
 const BAD_REASON: &str = "journal_parsing_error";
+/// Longest line of a complaint of the tool, in bytes.
+const MAX_COMPLAINT_BYTES: u64 = 1 << 10;
 /// How long it is waited before the tool is started again.
 const RESTART: Duration = Duration::from_secs(5);
 /// Names of priorities, from the most urgent.
@@ -131,15 +133,16 @@ impl Journal {
         };
         command.args(&self.config.matches);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        command.stderr(Stdio::null());
+        command.stderr(Stdio::piped());
         command
     }
 
     fn follow(&self) -> Result<(), String> {
         let mut child = self.command().spawn().map_err(|error| error.to_string())?;
-        let Some(output) = child.stdout.take() else {
+        let (Some(output), Some(complaints)) = (child.stdout.take(), child.stderr.take()) else {
             return Err("it has no output".to_owned());
         };
+        let complaints = std::thread::spawn(move || last_line(complaints));
         *self.child.lock() = Some(child);
         // It may have been stopped in between.
         if self.signal.is_stopped() {
@@ -155,7 +158,14 @@ impl Journal {
                 .take(MAX_ENTRY_BYTES)
                 .read_until(b'\n', &mut line);
             match read {
-                Ok(0) => break Err("the tool ended".to_owned()),
+                Ok(0) => {
+                    end(&self.child);
+                    let reason = complaints.join().unwrap_or_default();
+                    return Err(match reason.is_empty() {
+                        true => "the tool ended".to_owned(),
+                        false => format!("the tool ended: {reason}"),
+                    });
+                }
                 Ok(_) => {}
                 Err(error) => break Err(error.to_string()),
             }
@@ -221,6 +231,25 @@ pub(super) fn end(child: &Mutex<Option<Child>>) {
     }
 }
 
+/// Reads what a tool complains of until it ends, so that it is never held up by it, and
+/// returns the last line.
+fn last_line(complaints: impl Read) -> String {
+    let mut complaints = BufReader::new(complaints);
+    let (mut line, mut last) = (Vec::new(), String::new());
+    loop {
+        line.clear();
+        let some = &mut complaints.by_ref().take(MAX_COMPLAINT_BYTES);
+        match some.read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return last,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line);
+        if !text.trim().is_empty() {
+            text.trim().clone_into(&mut last);
+        }
+    }
+}
+
 fn trimmed(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
 }
@@ -242,5 +271,50 @@ fn text(value: &Value) -> Option<String> {
             }
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_ends_has_said_why() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("journalctl");
+        let follow = |script: &str| {
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let (queue, _arrivals) = std::sync::mpsc::sync_channel(1);
+            let journal = Journal {
+                config: JournalConfig {
+                    labels: Vec::new(),
+                    max_age: Duration::from_secs(1),
+                    path: PathBuf::new(),
+                    matches: Vec::new(),
+                    json: false,
+                },
+                job: "journal".to_owned(),
+                program: program.clone(),
+                cursor: Arc::new(Cursor::open(dir.path(), "journal").unwrap()),
+                queue,
+                signal: Arc::default(),
+                dropped: Arc::default(),
+                child: Arc::default(),
+            };
+            // Another test that starts a program just then holds the file open for a moment.
+            let mut outcome = journal.follow();
+            while outcome.as_ref().is_err_and(|error| error.contains("busy")) {
+                outcome = journal.follow();
+            }
+            outcome.unwrap_err()
+        };
+        let complaint = "echo first >&2; printf 'no journal\\n\\n' >&2; exit 1";
+        assert_eq!(follow(complaint), "the tool ended: no journal");
+        // However much is said, the tool is not held up.
+        let much = "head -c 200000 /dev/zero >&2; exit 1";
+        assert!(follow(much).starts_with("the tool ended: "));
+        assert_eq!(follow("exit 0"), "the tool ended");
     }
 }
