@@ -92,7 +92,7 @@ fn every_route_is_shut_to_callers_without_its_scope() {
     }
     for (path, scope) in routes() {
         let path = path.replace("{name}", "job").replace("{group}", "g");
-        let open = matches!(path.as_str(), "/-/healthy" | "/-/ready");
+        let open = matches!(path.as_str(), "/-/healthy" | "/-/ready" | "/ready");
         for method in ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"] {
             let anonymous = status(method, &path, "");
             let expected = if open { anonymous } else { 401 };
