@@ -42,6 +42,7 @@ limits_config:
   max_query_series: 10000
   query_timeout: 5m
 querier: {query_ingesters_within: 0}
+ingester: {query_store_max_look_back_period: -1ns}
 analytics: {reporting_enabled: false}
 ";
 
