@@ -72,6 +72,8 @@ pub(crate) struct Windows {
     step: i64,
     n: i64,
     range: i64,
+    /// Whether windows have no length, so that nothing is in them.
+    is_empty: bool,
     shape: Shape,
 }
 
@@ -122,6 +124,7 @@ impl Windows {
             step,
             n,
             range,
+            is_empty: range_ns <= 0,
             shape,
         })
     }
@@ -167,7 +170,7 @@ impl Windows {
         if t_ns < first {
             return (None, first - 1);
         }
-        if behind <= t_ns {
+        if behind <= t_ns || self.is_empty {
             return (None, i64::MAX);
         }
         let (segment, last) = match self.shape {
@@ -218,6 +221,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn nothing_is_in_a_window_without_length() {
+        let windows = Windows::new(&Steps::new(0, 30, 10).unwrap(), 0, 0).unwrap();
+        for t_ns in -1..31 {
+            assert_eq!(windows.segment(t_ns), None, "{t_ns}");
+        }
+    }
 
     #[test]
     fn steps_go_to_the_end_and_include_it() {
