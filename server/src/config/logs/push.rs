@@ -70,9 +70,11 @@ fn server(node: &Node, dir: &Path, problems: &mut Problems) -> (String, Option<T
     let tls = tls.and_then(|node| tls_options(node, dir, problems));
     fields.finish(problems);
     let port = port.unwrap_or(0);
-    let address = match host.contains(':') && !host.starts_with('[') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
+    let address = match host.as_str() {
+        // Promtail listens on all interfaces then; here nothing is open that was not asked for.
+        "" => format!("127.0.0.1:{port}"),
+        host if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
+        host => format!("{host}:{port}"),
     };
     (address, tls)
 }

@@ -233,6 +233,25 @@ fn mistakes_are_told_with_their_places() {
 }
 
 #[test]
+fn a_job_that_is_pushed_to_is_open_where_it_says_so() {
+    let address = |server: &str| {
+        let text = format!(
+            "scrape_configs:\n  - job_name: a\n    loki_push_api: {{server: {{{server}}}}}\n"
+        );
+        let read = promtail::parse(&text, Path::new("/etc")).unwrap();
+        match &read.jobs[0].source {
+            LogSourceConfig::Push(push) => push.listen_address.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(address("http_listen_port: 3500"), "127.0.0.1:3500");
+    let open = "http_listen_address: 0.0.0.0, http_listen_port: 3500";
+    assert_eq!(address(open), "0.0.0.0:3500");
+    let six = "http_listen_address: '::1', http_listen_port: 3500";
+    assert_eq!(address(six), "[::1]:3500");
+}
+
+#[test]
 fn sources_that_are_not_there_are_refused_by_name() {
     for source in [
         "kafka",
