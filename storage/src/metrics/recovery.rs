@@ -87,6 +87,8 @@ pub(super) fn open(
     }
     let starts = snapshot_load::starts(&found.kept, n_shards);
     let base = Base::new(loaded, n_shards);
+    // A range that was deleted as a whole left the head, and no block tells so.
+    blocks.publish(None, &[], Some(base.head_from_ms))?;
     let Restored {
         exemplars,
         metadata,
@@ -195,6 +197,8 @@ struct Base {
     shards: Vec<LoadedShard>,
     newest_ms: i64,
     kept_from_ms: i64,
+    /// The head answers from here on: the shards dropped what is before.
+    head_from_ms: i64,
     next_born: u32,
     sections: Vec<Section>,
 }
@@ -209,6 +213,7 @@ impl Base {
                 shards,
                 newest_ms: NEVER,
                 kept_from_ms: NEVER,
+                head_from_ms: NEVER,
                 next_born: 0,
                 sections: Vec::new(),
             };
@@ -221,8 +226,10 @@ impl Base {
                 shard.born.clear();
             }
         }
+        let dropped = loaded.shards.iter().map(|it| it.shard.kept_from_ms());
         Base {
             index: loaded.index,
+            head_from_ms: dropped.min().unwrap_or(NEVER),
             shards: loaded.shards,
             newest_ms: loaded.manifest.newest_ms,
             kept_from_ms: loaded.manifest.kept_from_ms,

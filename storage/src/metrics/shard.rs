@@ -51,7 +51,8 @@ pub(super) struct Shard {
     pub(super) late: LateBuffer,
     pub(super) tombstones: Tombstones,
     pub(super) histograms: Histograms,
-    kept_from_ms: i64,
+    /// `None` where nothing ever left.
+    kept_from_ms: Option<i64>,
     /// No sample is older.
     oldest_ms: Option<i64>,
     counts: ShardCounts,
@@ -515,7 +516,7 @@ impl Shard {
 
     /// Returns the sealed pages of now.
     pub(super) fn pages(&self) -> SealedPages {
-        self.sealed.pages(self.kept_from_ms)
+        self.sealed.pages(self.kept_from_ms())
     }
 
     /// Drops samples that came in order and deleted times, as far as they end before
@@ -524,7 +525,7 @@ impl Shard {
         let removed_before = self.counts.chunks_removed;
         self.forget_tombstones_before(t_ms);
         self.forget_histograms_before(t_ms);
-        self.kept_from_ms = self.kept_from_ms.max(t_ms);
+        self.kept_from_ms = self.kept_from_ms.max(Some(t_ms));
         self.counts.chunks_removed += self.sealed.truncate_before(t_ms);
         for slot in 0..self.rows.len() {
             let row = &mut self.rows[slot];

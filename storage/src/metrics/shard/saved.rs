@@ -4,7 +4,7 @@
 use super::super::buffers::Place;
 use super::super::sealed::ChunkRef;
 use super::super::snapshot_format::{Section, kind};
-use super::{EMPTY, HISTOGRAMS, LATE, LIVE, SAMPLES, SeriesRow, Shard};
+use super::{EMPTY, HISTOGRAMS, LATE, LIVE, NEVER, SAMPLES, SeriesRow, Shard};
 use crate::codec::open::{self, OpenChunk};
 use crate::model::STALE_NAN_BITS;
 use crate::wal::format::MAX_SERIES;
@@ -110,7 +110,7 @@ impl Shard {
 
     /// Ends a restoration: all rows and pages are there.
     pub(in crate::metrics) fn finish_restore(&mut self, kept_from_ms: i64) {
-        self.kept_from_ms = kept_from_ms;
+        self.kept_from_ms = Some(kept_from_ms);
         self.forget_lost_pages();
         self.counts.chunks_created += self.sealed.n_chunks();
         self.note_oldest(self.sealed.min_time_ms());
@@ -137,9 +137,11 @@ impl Shard {
         self.forget_lost_pages();
     }
 
-    /// Returns the time before which chunks are gone.
+    /// Returns the time before which samples are gone; [`NEVER`] where none are. Those of
+    /// chunks that reach beyond it are still in memory, and what was deleted of them is not
+    /// known any more.
     pub(in crate::metrics) fn kept_from_ms(&self) -> i64 {
-        self.kept_from_ms
+        self.kept_from_ms.unwrap_or(NEVER)
     }
 
     /// Seals the open chunks of series that ended before `before_ms` with a stale

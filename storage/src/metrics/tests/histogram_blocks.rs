@@ -176,6 +176,35 @@ fn late_samples_at_deleted_times_do_not_keep_it_busy() {
     assert_eq!(store.late_times(), None);
 }
 
+#[test]
+fn what_left_the_head_deleted_is_not_back_after_a_restart() {
+    let compact = |store: &MetricStore| store.compact(&Retention::default(), &mut on).unwrap();
+    // Deleted before it left, so that there is nothing for a block, or from its block.
+    for is_early in [true, false] {
+        let mut place = place();
+        place.options.block_range_ms = RANGE;
+        let store = place.open();
+        // Chunks reach from the first of two ranges beyond them.
+        for t_ms in (5975..=7525).step_by(50) {
+            commit(&store, &[(0, t_ms), (1, t_ms), (2, t_ms), (3, t_ms)]);
+        }
+        if !is_early {
+            compact(&store);
+        }
+        let deleted = TimeRange::new(5050, 6999);
+        store.delete_series(&[all()], deleted).unwrap();
+        let before = content(&store, TimeRange::ALL);
+        assert_eq!(before.len(), 4 * 11);
+        compact(&store);
+        store.clean_tombstones(&mut on).unwrap();
+        assert_eq!(store.stats().blocks.blocks, 0);
+        assert_eq!(content(&store, TimeRange::ALL), before);
+        drop(store);
+        let after = content(&place.open(), TimeRange::ALL);
+        assert!(after == before, "early: {is_early}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// Samples of all series from now on, every so many milliseconds.

@@ -429,3 +429,18 @@ fn a_full_disk_fails_a_snapshot_and_nothing_else() {
     assert_eq!((recovery.damages, recovery.samples), (vec![], 0));
     assert_eq!(content(&store), expected);
 }
+
+#[test]
+fn samples_before_1970_outlive_a_snapshot() {
+    let place = place();
+    let store = place.open();
+    // Enough that chunks are finished.
+    for t in -2000..-1000 {
+        write(&store, &[("n=a", t * 1000, t as f64 * 0.37)]);
+    }
+    let before = content(&store);
+    assert_eq!(before.values().map(Vec::len).sum::<usize>(), 1000);
+    store.snapshot_head().unwrap();
+    drop(store);
+    assert_eq!(content(&place.open()), before);
+}
