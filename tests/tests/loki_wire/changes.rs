@@ -61,6 +61,27 @@ const KEPT_DELETIONS: &[(&str, &str)] = &[
 ];
 const RULES: &str = "/loki/api/v1/rules";
 const YAML: &str = "application/yaml";
+/// A group with texts of several lines and texts that need quotes.
+const LINES: &str = r#"name: g
+labels: {team: shop, area: 'a: b'}
+rules:
+- alert: many
+  expr: |-
+    sum by (app) (
+      rate({app=~"a|b"} |= `error` [5m])
+
+    ) > 0.5
+  labels: {a: "1", b: "yes", c: '#x', d: "p
+q
+
+", e: "p 
+q", f: "	p"}
+  annotations:
+    summary: |
+      one
+        two
+    other: ""
+"#;
 
 fn rules() -> Vec<Case> {
     let get = |path: &str| Case::new("GET", path);
@@ -127,6 +148,9 @@ fn rules() -> Vec<Case> {
         get("/api/prom/rules/ns/g"),
         put("ns", "name: g\nrules:\n- record: b\n  expr: vector(2)"),
         get(&format!("{RULES}/ns/g")),
+        put("ns", LINES),
+        get(&format!("{RULES}/ns/g")),
+        get(RULES),
         Case::new("PUT", &format!("{RULES}/ns")),
         Case::new("DELETE", &format!("{RULES}/ns/none")),
         Case::new("DELETE", &format!("{RULES}/ns/g")),
