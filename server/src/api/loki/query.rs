@@ -10,6 +10,7 @@ use kymo_query::logql::{
     Direction, LogQlError, LogQueryOptions, LogRangeQuery, LogResult, LogStats, parse,
     parse_instant,
 };
+use kymo_query::rules::Language;
 
 use super::error::{LokiError, LokiResult};
 use super::limits::{check_entries, check_span, check_windows};
@@ -176,6 +177,7 @@ impl Asked {
         let mut stats = Vec::new();
         stats::push(&mut stats, cost);
         Logged {
+            language: Language::LogQl,
             query: self.text.clone(),
             start_ms: start_ns.div_euclid(NS_PER_MS),
             end_ms: end_ns.div_euclid(NS_PER_MS),
