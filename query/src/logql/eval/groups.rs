@@ -470,7 +470,7 @@ mod tests {
             // Levels that are numbers come first.
             let level = ["5", "7", "info", "9"][at as usize / 100];
             let t_ns = at * SECOND / 2;
-            memory.push(&labels, t_ns, b"x", [("detected_level", level)].into_iter());
+            memory.push(&labels, t_ns, b"x", [("detected_level", level)]);
             LogEntry {
                 t_ns,
                 line: b"x".into(),
