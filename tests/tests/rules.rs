@@ -145,6 +145,11 @@ fn an_alert_is_pending_then_fires_and_resolves() {
     );
     assert_eq!(rule["query"], "site:switch:double > 1");
     // The series of both states: they do not overlap, and the end of one is known.
+    // They are stored when the group is through, a moment after the state is told.
+    wait_until("the firing alert is stored", LIMIT, || {
+        let found = samples(kymo.client(), "ALERTS");
+        found.keys().any(|labels| labels.contains("firing"))
+    });
     let found = samples(kymo.client(), "ALERTS");
     let of = |state: &str| {
         let found = found.iter().find(|(labels, _)| labels.contains(state));
