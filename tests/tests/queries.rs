@@ -15,7 +15,7 @@ use kymo_tests::{Kymo, WriteBody, wait_until};
 use serde_json::{Value, json};
 
 const BASE_MS: i64 = 1_700_000_000_000;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A query that no machine answers soon.
 const ENDLESS: &str = "sum_over_time(quantile_over_time(0.5,m[1h:1s])[30d:1s])";

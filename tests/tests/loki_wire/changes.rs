@@ -62,8 +62,7 @@ const KEPT_DELETIONS: &[(&str, &str)] = &[
 const RULES: &str = "/loki/api/v1/rules";
 const YAML: &str = "application/yaml";
 /// A group with texts of several lines and texts that need quotes.
-const LINES: &str = r#"name: g
-labels: {team: shop, area: 'a: b'}
+const LINES: &str = r##"name: g
 rules:
 - alert: many
   expr: |-
@@ -71,17 +70,15 @@ rules:
       rate({app=~"a|b"} |= `error` [5m])
 
     ) > 0.5
-  labels: {a: "1", b: "yes", c: '#x', d: "p
-q
-
-", e: "p 
-q", f: "	p"}
+  labels: {a: "1", b: "yes", c: '#x', d: "p\nq\n\n", e: "p \nq", f: "\tp", g: ' p', h: "a: b"}
   annotations:
     summary: |
       one
         two
     other: ""
-"#;
+    third: "p\r\nq"
+    fourth: "p\tq\nr"
+"##;
 
 fn rules() -> Vec<Case> {
     let get = |path: &str| Case::new("GET", path);

@@ -80,8 +80,7 @@ pub(crate) async fn detected_labels(call: Call) -> LokiResult {
 
 /// `/loki/api/v1/detected_fields`: what the newest lines have in them.
 pub(crate) async fn detected_fields(call: Call) -> LokiResult {
-    let most = most(&call)?;
-    let lines = newest_lines(&call).await?;
+    let (most, lines) = newest_lines(&call).await?;
     let found = lookup(&call, move || {
         let mut fields = Fields::new(most as usize);
         let outcome = each_value(&lines, |name, value, from| {
@@ -106,8 +105,7 @@ pub(crate) async fn detected_values(Path(name): Path<String>, call: Call) -> Res
 }
 
 async fn values(field: String, call: &Call) -> LokiResult {
-    let most = most(call)?;
-    let lines = newest_lines(call).await?;
+    let (most, lines) = newest_lines(call).await?;
     let found = lookup(call, move || {
         let mut values: BTreeSet<String> = BTreeSet::new();
         let outcome = each_value(&lines, |name, value, from| {
@@ -131,12 +129,14 @@ fn most(call: &Call) -> Result<u32, LokiError> {
     count(&call.params, name, DEFAULT_FIELDS)
 }
 
-/// Returns the newest lines that a query finds, as many as `line_limit` says.
-async fn newest_lines(call: &Call) -> Result<Vec<LogLine>, LokiError> {
+/// Returns how many fields, or values, are asked for, and the newest lines that a query finds,
+/// as many as `line_limit` says.
+async fn newest_lines(call: &Call) -> Result<(u32, Vec<LogLine>), LokiError> {
     let (params, flags) = (&call.params, &call.app.flags.log_queries);
     let now_ns = clock::now_ns();
     let bounds = ordered_bounds(params, now_ns)?;
     let limit = count(params, "line_limit", DEFAULT_LIMIT)?;
+    let most = most(call)?;
     step(params, bounds)?;
     let text = params.get("query");
     let log = parse_log(text)?;
@@ -153,10 +153,10 @@ async fn newest_lines(call: &Call) -> Result<Vec<LogLine>, LokiError> {
     let asked = Asked::entries(text, Expr::Log(log), query, true);
     let (result, _cost) = run(call, asked).await?;
     let LogValue::Streams(streams) = result.value else {
-        return Ok(Vec::new());
+        return Ok((most, Vec::new()));
     };
     let lines = streams.into_iter().flat_map(|stream| stream.entries);
-    Ok(lines.collect())
+    Ok((most, lines.collect()))
 }
 
 /// Where a value was found.
