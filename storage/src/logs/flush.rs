@@ -70,6 +70,12 @@ impl LogStore {
         self.flush_alone(pace)
     }
 
+    /// Frees the memory that is kept for the next flush: for when others need it more.
+    pub fn release_memory(&self) {
+        let spare = Arc::clone(self.state.lock().table.spare());
+        spare.release();
+    }
+
     pub(super) fn flush_alone(&self, pace: &mut Pace<'_>) -> Result<u64, StorageError> {
         let Some((flushing, number, deletions)) = self.begin_flush() else {
             return Ok(0);

@@ -34,6 +34,8 @@ struct Life {
     store: Option<LogStore>,
     now_ns: i64,
     content: Content,
+    /// By deletion, what it hid of what was there.
+    hidden: BTreeMap<u64, Content>,
     retention: LogRetention,
     /// After how many changes of the disk which content was acknowledged.
     ledger: Vec<(usize, Content)>,
@@ -65,7 +67,14 @@ impl Life {
         options.filters = Some(FilterCompiler::new(|_| Ok(even())));
         let retention = LogRetention {
             time_ns: [None, Some(3 * DAY_NS)][chance.below(2) as usize],
-            ..LogRetention::default()
+            size_bytes: None,
+            streams: match chance.below(3) {
+                0 => vec![StreamRetention {
+                    matchers: vec![Matcher::new(MatchOp::Equal, "n", "1").unwrap()],
+                    time_ns: [None, Some(DAY_NS)][chance.below(2) as usize],
+                }],
+                _ => Vec::new(),
+            },
         };
         let mut life = Life {
             chance,
@@ -74,6 +83,7 @@ impl Life {
             store: None,
             now_ns: 10 * DAY_NS,
             content: Content::new(),
+            hidden: BTreeMap::new(),
             retention,
             ledger: Vec::new(),
             written: 0,
@@ -105,7 +115,10 @@ impl Life {
                     .unwrap();
                 self.forget_old();
             }
-            16 | 17 => self.delete(),
+            16 | 17 => match self.chance.below(4) {
+                0 => self.cancel(),
+                _ => self.delete(),
+            },
             _ => self.restart(),
         }
         self.ledger.push((self.dir.ops(), self.content.clone()));
@@ -154,9 +167,21 @@ impl Life {
         let range = NanoRange { start_ns, end_ns };
         let filter = [None, Some(even())][self.chance.below(2) as usize].clone();
         let is_even = |line: &String| line.as_bytes().last().is_some_and(|d| d % 2 == 0);
-        for ((stream, t_ns), lines) in &mut self.content {
-            if labels_of(*stream).get("app") == Some(&app) && range.contains(*t_ns) {
-                lines.retain(|line| filter.is_some() && !is_even(line));
+        let hide = |content: &mut Content| {
+            let mut hidden = Content::new();
+            for (key, lines) in content {
+                if labels_of(key.0).get("app") == Some(&app) && range.contains(key.1) {
+                    let found = lines.extract_if(.., |line| filter.is_none() || is_even(line));
+                    hidden.insert(*key, found.collect());
+                }
+            }
+            hidden
+        };
+        let mut hidden = hide(&mut self.content);
+        for before in self.hidden.values() {
+            // What is hidden already is hidden by this one, too.
+            for (key, lines) in hide(&mut before.clone()) {
+                hidden.entry(key).or_default().extend(lines);
             }
         }
         let request = DeleteRequest {
@@ -166,19 +191,43 @@ impl Life {
             filter,
             created_ns: self.now_ns,
         };
-        self.store().delete(request).unwrap();
+        let number = self.store().delete(request).unwrap();
+        self.hidden.insert(number, hidden);
+    }
+
+    /// Cancels a deletion. Where that is done it was applied to nothing, so that all it hid
+    /// is there again.
+    fn cancel(&mut self) {
+        let numbers: Vec<u64> = self.hidden.keys().copied().collect();
+        let Some(last) = numbers.len().checked_sub(1) else {
+            return;
+        };
+        let number = numbers[last - self.chance.below(numbers.len().min(3) as u64) as usize];
+        let cancelled = self.store().cancel_deletion(number, false).unwrap();
+        if cancelled != Cancelled::Done {
+            return;
+        }
+        let shown = self.hidden.remove(&number).unwrap_or_default();
+        for (key, lines) in shown {
+            let mut others = self.hidden.values();
+            let others: Vec<&String> = others
+                .by_ref()
+                .filter_map(|of| of.get(&key))
+                .flatten()
+                .collect();
+            let all = self.content.entry(key).or_default();
+            all.extend(lines.into_iter().filter(|line| !others.contains(&line)));
+            all.sort_by_key(|line| line[5..].parse::<u64>().unwrap());
+            all.dedup();
+        }
     }
 
     /// After retention: what is in no part and not in memory may be gone.
     fn forget_old(&mut self) {
-        let Some(time_ns) = self.retention.time_ns else {
-            return;
-        };
         let found = read(self.store());
-        let kept_from_ns = self.now_ns - time_ns;
         let none = Vec::new();
         for (key, lines) in &mut self.content {
-            if key.1 < kept_from_ns {
+            if key.1 < self.retention.kept_from_ns(&labels_of(key.0), self.now_ns) {
                 let left = found.get(key).unwrap_or(&none);
                 lines.retain(|line| left.contains(line));
             }

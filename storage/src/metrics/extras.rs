@@ -126,21 +126,19 @@ impl Shard {
         value: f64,
         epoch: u32,
     ) -> Applied {
-        let row = self.rows.get_mut(slot as usize);
-        let Some(row) = row.filter(|row| row.open.flags & LIVE != 0 && row.born == born) else {
+        if !self.is_alive(slot, born) {
             return Applied::Lost;
-        };
+        }
         let bits = value.to_bits();
-        let newest = (row.open.flags & SAMPLES != 0).then_some(row.open);
-        if newest.is_some_and(|open| open.last_ms == t_ms && open.last_bits == bits) {
+        let open = self.rows[slot as usize].open;
+        let is_newest = open.last_ms == t_ms && open.last_bits == bits;
+        if open.flags & SAMPLES != 0 && is_newest {
             return Applied::Repeated;
         }
-        if row.open.flags & HISTOGRAMS != 0
-            && self.histograms.get(slot).is_some_and(|s| s.has(t_ms))
-        {
+        if open.flags & HISTOGRAMS != 0 && self.has_histogram(slot, t_ms) {
             return Applied::Repeated;
         }
-        row.open.flags |= LATE;
+        self.rows[slot as usize].open.flags |= LATE;
         if self.late.insert(slot, t_ms, bits, epoch) {
             Applied::Stored
         } else {

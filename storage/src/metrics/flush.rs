@@ -9,13 +9,12 @@
 //! now on are out of bounds before the end of the range, and those that are open
 //! already are waited for.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
-use super::blocks::Served;
 use super::drain::LateSeries;
 use super::samples::Samples;
 use super::shard::{NEVER, ReadScratch, Window};
@@ -98,31 +97,28 @@ impl MetricStore {
     pub fn flush_before(&self, end_ms: i64, pace: &mut Pace<'_>) -> Result<bool, StorageError> {
         let _alone = self.maintaining.lock();
         let range_ms = self.options.block_range_ms;
-        let mut n_flushed = 0;
+        let mut outcome = Flushed::Nothing;
         while let Some(oldest_ms) = self
             .head_oldest_ms()
-            .filter(|&oldest_ms| oldest_ms < end_ms)
+            .filter(|&oldest_ms| oldest_ms < end_ms && outcome != Flushed::Waiting)
         {
             let aligned_ms = oldest_ms.div_euclid(range_ms) * range_ms;
             let start_ms = aligned_ms.max(self.blocks.set().head_from_ms);
             let until_ms = aligned_ms.saturating_add(range_ms).min(end_ms);
-            if self.flush_range(start_ms, until_ms, pace)? == Flushed::Waiting {
-                return Ok(false);
-            }
-            n_flushed += 1;
+            outcome = self.flush_range(start_ms, until_ms, pace)?;
         }
-        if n_flushed > 0 {
-            self.settle_flushed()?;
-        }
-        Ok(true)
+        self.settle_flushed()?;
+        Ok(outcome != Flushed::Waiting)
     }
 
     /// Makes a restart find the head without what went to blocks. Until then it would
     /// bring that back from the log, also what was deleted from the blocks meanwhile; so
-    /// this comes before anybody else may touch the blocks.
+    /// this comes before anything is deleted from blocks, also where a flush failed half
+    /// way.
     pub(super) fn settle_flushed(&self) -> Result<(), StorageError> {
-        if self.poisoned().is_none() {
+        if self.unsettled.load(Ordering::Relaxed) && self.poisoned().is_none() {
             self.snapshot_head()?;
+            self.unsettled.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -141,6 +137,7 @@ impl MetricStore {
         let late = self.drain_late(start_ms..end_ms);
         let block = self.write_head_block(&alone, self.blocks.dir(), range, pace)?;
         let block = block.map(|meta| self.blocks.open_new(&meta)).transpose()?;
+        self.unsettled.store(true, Ordering::Relaxed);
         self.blocks.publish(block, &[], Some(end_ms))?;
         self.blocks.counters.flushes.fetch_add(1, Ordering::Relaxed);
         // Samples that came late meanwhile may be in the block, too, which is harmless.
@@ -163,8 +160,11 @@ impl MetricStore {
                 break;
             }
             let late = self.drain_late(aligned_ms..end_ms);
-            let block = self.write_late_block(&late, aligned_ms, end_ms, pace)?;
+            let block =
+                self.write_late_block(self.blocks.dir(), &late, aligned_ms..end_ms, pace)?;
+            let block = block.map(|meta| self.blocks.open_new(&meta)).transpose()?;
             n_blocks += u64::from(block.is_some());
+            self.unsettled.store(true, Ordering::Relaxed);
             self.blocks.publish(block, &[], None)?;
             self.forget_late(&late)?;
             let range = TimeRange::new(aligned_ms, end_ms.saturating_sub(1));
@@ -173,22 +173,23 @@ impl MetricStore {
         Ok(n_blocks)
     }
 
-    fn write_late_block(
+    /// Writes late samples of a range to a block in a directory of blocks; `None` where
+    /// all are deleted.
+    pub(super) fn write_late_block(
         &self,
+        blocks: &Arc<dyn Dir>,
         late: &[LateSeries],
-        start_ms: i64,
-        end_ms: i64,
+        times: Range<i64>,
         pace: &mut Pace<'_>,
-    ) -> Result<Option<Arc<Served>>, StorageError> {
+    ) -> Result<Option<BlockMeta>, StorageError> {
         let options = BlockOptions {
-            min_t_ms: start_ms,
-            max_t_ms: end_ms,
+            min_t_ms: times.start,
+            max_t_ms: times.end,
             level: 1,
             ..BlockOptions::default()
         };
-        let range = TimeRange::new(start_ms, end_ms - 1);
-        let mut writer =
-            BlockWriter::create(self.blocks.dir(), self.blocks.new_ulid(range), options)?;
+        let range = TimeRange::new(times.start, times.end.saturating_sub(1));
+        let mut writer = BlockWriter::create(blocks, self.blocks.new_ulid(range), options)?;
         let mut samples = Samples::default();
         for series in late {
             go_on(pace)?;
@@ -197,8 +198,7 @@ impl MetricStore {
             let labels = series.labels().iter();
             writer.series_with(labels, timestamps, values, &samples.histograms)?;
         }
-        let meta = writer.finish()?;
-        meta.map(|meta| self.blocks.open_new(&meta)).transpose()
+        Ok(writer.finish()?)
     }
 
     /// Makes samples before `end_ms` out of bounds, and tells whether all transactions

@@ -98,11 +98,7 @@ impl Life {
     fn step(&mut self) {
         match self.chance.below(20) {
             0..=11 => self.write(),
-            12 | 13 => {
-                self.store()
-                    .compact(&Retention::default(), &mut on)
-                    .unwrap();
-            }
+            12 | 13 => self.compact(),
             14 | 15 => {
                 self.store().snapshot_head().unwrap();
             }
@@ -114,6 +110,27 @@ impl Life {
             _ => self.restart(),
         }
         self.ledger.push((self.dir.ops(), self.content.clone()));
+    }
+
+    fn compact(&mut self) {
+        if self.chance.below(6) == 0 {
+            let end_ms = self.now_ms - self.chance.below(2500) as i64;
+            assert!(self.store().flush_before(end_ms, &mut on).unwrap());
+            return;
+        }
+        let mut turns = match self.chance.below(4) {
+            0 => self.chance.below(12),
+            _ => u64::MAX,
+        };
+        let mut pace = || match turns.checked_sub(1) {
+            Some(left) => {
+                turns = left;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
+        };
+        let outcome = self.store().compact(&Retention::default(), &mut pace);
+        assert!(outcome.is_ok() || turns == 0, "{outcome:?}");
     }
 
     fn write(&mut self) {

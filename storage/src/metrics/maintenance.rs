@@ -1,5 +1,6 @@
 //! What administrators ask of a store: deleting samples, a copy, a look for damage.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,6 +9,7 @@ use super::blocks::Served;
 use super::deletion::NotedAfter;
 use super::flush::Pace;
 use super::recovery;
+use super::samples::Samples;
 use super::shard::NEVER;
 use super::stats::{BlockInfo, Damage};
 use super::store::MetricStore;
@@ -31,6 +33,7 @@ impl MetricStore {
         range: TimeRange,
     ) -> Result<(), StorageError> {
         let _alone = self.maintaining.lock();
+        self.settle_flushed()?;
         let _noted = NotedAfter(&self.versions, range);
         for block in self.blocks.set().overlapping(range) {
             delete_in_block(block, sets, range)
@@ -69,13 +72,41 @@ impl MetricStore {
                 .map_err(|error| self.blocks.failed(block, error))?;
         }
         let newest_ms = self.newest_ms.load(Ordering::Acquire);
-        if head && newest_ms != NEVER && newest_ms >= set.head_from_ms {
+        if head && newest_ms != NEVER {
             let start_ms = self.oldest_ms().unwrap_or(newest_ms).max(set.head_from_ms);
-            let range = TimeRange::new(start_ms.min(newest_ms), newest_ms);
-            let truncating = self.truncating.lock();
-            self.write_head_block(&truncating, &blocks, range, pace)?;
+            self.copy_late(&blocks, start_ms, pace)?;
+            if start_ms <= newest_ms {
+                let range = TimeRange::new(start_ms, newest_ms);
+                let truncating = self.truncating.lock();
+                self.write_head_block(&truncating, &blocks, range, pace)?;
+            }
         }
         blocks.sync()?;
+        Ok(())
+    }
+
+    /// Writes the late samples before a time to blocks in a directory of blocks, one a
+    /// range.
+    fn copy_late(
+        &self,
+        blocks: &Arc<dyn Dir>,
+        end_ms: i64,
+        pace: &mut Pace<'_>,
+    ) -> Result<(), StorageError> {
+        let range_ms = self.options.block_range_ms;
+        let mut starts = BTreeSet::new();
+        let mut samples = Samples::default();
+        for series in self.drain_late(i64::MIN..end_ms) {
+            series.read(&mut samples)?;
+            let histograms = samples.histograms.iter().map(|point| point.t_ms);
+            let times = samples.timestamps.iter().copied().chain(histograms);
+            starts.extend(times.map(|t_ms| t_ms.div_euclid(range_ms) * range_ms));
+        }
+        for start_ms in starts {
+            let times = start_ms..start_ms.saturating_add(range_ms).min(end_ms);
+            let late = self.drain_late(times.clone());
+            self.write_late_block(blocks, &late, times, pace)?;
+        }
         Ok(())
     }
 

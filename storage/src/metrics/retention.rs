@@ -19,10 +19,10 @@ use crate::model::TimeRange;
 const SLICE_SLOTS: usize = 2048;
 
 impl MetricStore {
-    /// Drops chunks of the head that end before `t_ms`, late samples before it, and
-    /// series without any sample. Samples before `t_ms` are out of bounds from now on.
-    /// Chunks go in groups of a few hundred kilobytes, so some older samples may stay for
-    /// a while. Their files and the log go with the next
+    /// Drops what the head has before `t_ms`, late samples included, and series without
+    /// any sample. Samples before `t_ms` are out of bounds from now on. Chunks go in groups
+    /// of a few hundred kilobytes, so the memory of some may come back only later. Their
+    /// files and the log go with the next
     /// [`snapshot_head`](MetricStore::snapshot_head).
     ///
     /// # Errors
@@ -31,6 +31,8 @@ impl MetricStore {
         let alone = self.truncating.lock();
         let gone = TimeRange::new(i64::MIN, t_ms.saturating_sub(1));
         let _noted = NotedAfter(&self.versions, gone);
+        // First: what was deleted of chunks that reach beyond it is not known afterwards.
+        self.blocks.publish(None, &[], Some(t_ms))?;
         for shard in &self.shards {
             shard.lock().forget_late_before(t_ms);
         }

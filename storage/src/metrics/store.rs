@@ -23,7 +23,7 @@
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -72,6 +72,8 @@ pub struct MetricStore {
     /// Shared with the blocks.
     pub(super) versions: Arc<Versions>,
     pub(super) closing: Mutex<Option<Closing>>,
+    /// Samples left the head since its last snapshot. Changes under `maintaining`.
+    pub(super) unsettled: AtomicBool,
     /// Commits hold the shared side from the log to the shards.
     pub(super) committing: RwLock<()>,
     pub(super) capture: Mutex<Capture>,
@@ -246,6 +248,7 @@ impl MetricStore {
             versions: Arc::clone(&blocks.versions),
             blocks: Arc::clone(&blocks),
             closing: Mutex::default(),
+            unsettled: AtomicBool::new(false),
             truncating: Mutex::default(),
             committing: RwLock::default(),
             capture: Mutex::default(),

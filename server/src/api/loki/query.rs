@@ -86,6 +86,7 @@ pub(super) struct Asked {
 
 impl Asked {
     fn new(call: &Call, headers: &HeaderMap, expr: Expr, when: When) -> Asked {
+        let expr = expr.with_rounded_sizes();
         let mut tags = headers.get_all("x-query-tags").iter();
         let flags = EncodingFlags::of(headers);
         let partial = tags.any(|tags| tags.to_str().is_ok_and(|tags| tags.contains(DRILLDOWN)));
@@ -148,7 +149,7 @@ impl Asked {
     pub(super) fn entries(text: &str, expr: Expr, query: LogRangeQuery, categorize: bool) -> Asked {
         Asked {
             text: text.to_owned(),
-            expr,
+            expr: expr.with_rounded_sizes(),
             when: When::Range(query),
             options: LogQueryOptions {
                 now_ns: clock::now_ns(),

@@ -175,3 +175,85 @@ fn metadata_of(rows: &Rows, row: Row) -> impl Iterator<Item = (&str, &str)> {
         (name, rows.value(pair))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::writer::Effort;
+    use super::*;
+    use crate::fs::Dir;
+    use crate::fs::memory::MemoryDir;
+    use crate::model::Labels;
+
+    /// Times, lines and names of metadata of a part.
+    type Entries = Vec<(i64, String, String)>;
+
+    /// Writes a part of several groups: many names of metadata end one.
+    fn write(dir: &Arc<dyn Dir>, name: &str, entries: &Entries) -> PartReader {
+        let mut writer = PartWriter::create(dir, name, Effort::Flush).unwrap();
+        let stream = writer.stream(&Labels::from_pairs([("app", "a")]));
+        for (t_ns, line, name) in entries {
+            let metadata = [(&name[..], "x")];
+            writer
+                .push(stream, *t_ns, line.as_bytes(), metadata)
+                .unwrap();
+        }
+        writer.finish().unwrap();
+        PartReader::open(dir, name).unwrap()
+    }
+
+    fn read(part: &PartReader) -> Entries {
+        let mut entries = Vec::new();
+        for group in 0..part.groups().len() {
+            let read = part.group(group).unwrap().read(&RowFilter::all(), |row| {
+                let line = String::from_utf8_lossy(row.line).into_owned();
+                entries.push((row.t_ns, line, row.metadata[0].0.to_owned()));
+                Ok::<(), PartError>(())
+            });
+            read.unwrap();
+        }
+        entries
+    }
+
+    fn entries(times: std::ops::Range<i64>, of: &str) -> Entries {
+        let entry = |t: i64| (t / 3, format!("{of} {t}"), format!("{of}{t}"));
+        times.map(entry).collect()
+    }
+
+    #[test]
+    fn groups_that_overlap_and_groups_that_follow_each_other_are_merged() {
+        let dir: Arc<dyn Dir> = Arc::new(MemoryDir::new("logs"));
+        let (first, second) = (entries(0..2500, "a"), entries(1200..3700, "b"));
+        let parts = [write(&dir, "a", &first), write(&dir, "b", &second)];
+        assert!(parts.iter().all(|part| part.groups().len() == 3));
+        let mut writer = PartWriter::create(&dir, "c", Effort::Merge).unwrap();
+        let readers: Vec<&PartReader> = parts.iter().collect();
+        let pace = &mut || ControlFlow::Continue(());
+        merge(&readers, &mut writer, |_, _| true, pace).unwrap();
+        writer.finish().unwrap();
+        let mut expected = [first, second].concat();
+        expected.sort_by_key(|entry| entry.0);
+        assert_eq!(read(&PartReader::open(&dir, "c").unwrap()), expected);
+    }
+
+    #[test]
+    fn a_part_that_is_through_holds_no_entries() {
+        let dir: Arc<dyn Dir> = Arc::new(MemoryDir::new("logs"));
+        let part = write(&dir, "a", &entries(0..3000, "a"));
+        let mut writer = PartWriter::create(&dir, "b", Effort::Merge).unwrap();
+        let stream = writer.stream(&part.streams()[0]);
+        let mut source = Source::new(&part, vec![stream]);
+        let mut most = 0;
+        while source.next_ns().is_some() {
+            match source.is_open() {
+                true => source.move_to(&mut writer).unwrap(),
+                false => source.open_next(&mut |_, _| true).unwrap(),
+            }
+            most = most.max(source.rows.rows.len());
+        }
+        // One group after the other, and what was left of the one before.
+        assert!(most < 1100, "{most}");
+        assert_eq!(source.rows.allocated_bytes(), 0);
+    }
+}

@@ -93,8 +93,8 @@ impl MetricStore {
         }
         if done.flushed > 0 {
             done.late_blocks += self.flush_late(pace)?;
-            self.settle_flushed()?;
         }
+        self.settle_flushed()?;
         while self.merge_next(pace)? {
             done.merged += 1;
         }
@@ -137,6 +137,7 @@ impl MetricStore {
     /// As [`MetricStore::compact`].
     pub fn clean_tombstones(&self, pace: &mut Pace<'_>) -> Result<(), StorageError> {
         let _alone = self.maintaining.lock();
+        self.settle_flushed()?;
         for block in &self.blocks.set().blocks {
             if block.n_tombstones() == 0 || block.is_damaged() {
                 continue;

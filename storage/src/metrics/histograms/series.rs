@@ -172,9 +172,9 @@ impl HistogramSeries {
         }
     }
 
-    /// Adds a histogram that came late, unless there is one at its time.
+    /// Adds a histogram that came late, unless there is a late one at its time.
     pub(in crate::metrics) fn push_late(&mut self, t_ms: i64, flat: Flat, epoch: u32) -> bool {
-        if self.has(t_ms) {
+        if self.has_late(t_ms) {
             return false;
         }
         self.late_bytes += LATE_BYTES + flat.memory_bytes();
@@ -189,9 +189,9 @@ impl HistogramSeries {
         self.runs().any(|run| run.contains(t_ms).unwrap_or(false))
     }
 
-    /// Tells whether a histogram has this time.
-    pub(in crate::metrics) fn has(&self, t_ms: i64) -> bool {
-        self.late.contains_key(&t_ms) || self.has_in_order(t_ms)
+    /// Tells whether a histogram that came late has this time.
+    pub(in crate::metrics) fn has_late(&self, t_ms: i64) -> bool {
+        self.late.contains_key(&t_ms)
     }
 
     fn runs(&self) -> impl Iterator<Item = &Run> {

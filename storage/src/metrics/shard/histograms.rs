@@ -131,7 +131,7 @@ impl Shard {
     }
 
     /// Tells whether a series with this creation is in `slot`.
-    fn is_alive(&self, slot: u32, born: u32) -> bool {
+    pub(in crate::metrics) fn is_alive(&self, slot: u32, born: u32) -> bool {
         let row = self.rows.get(slot as usize);
         row.is_some_and(|row| row.open.flags & LIVE != 0 && row.born == born)
     }
@@ -176,6 +176,14 @@ impl Shard {
         self.rows[slot as usize].open.flags |= HISTOGRAMS;
     }
 
+    /// Tells whether a series has a histogram of this time. What a run still has of times
+    /// that left the head does not count: nobody sees it.
+    pub(in crate::metrics) fn has_histogram(&self, slot: u32, t_ms: i64) -> bool {
+        let is_seen = t_ms >= self.kept_from_ms();
+        let series = self.histograms.get(slot);
+        series.is_some_and(|series| series.has_late(t_ms) || (is_seen && series.has_in_order(t_ms)))
+    }
+
     /// Stores a late histogram in an epoch.
     pub(in crate::metrics) fn apply_late_histogram(
         &mut self,
@@ -187,6 +195,9 @@ impl Shard {
     ) -> Applied {
         if !self.is_alive(slot, born) {
             return Applied::Lost;
+        }
+        if self.has_histogram(slot, t_ms) {
+            return Applied::Repeated;
         }
         let add = |series: &mut HistogramSeries| series.push_late(t_ms, flat, epoch);
         match self.histograms.change(slot, add) {

@@ -353,3 +353,25 @@ fn a_backup_is_a_store() {
     older.retain(|_, samples| !samples.is_empty());
     assert_eq!(content(&open(&blocks_only)), older);
 }
+
+#[test]
+fn a_backup_has_the_late_samples_of_memory() {
+    let mut place = short_ranges();
+    place.options.out_of_order_window_ms = 1 << 40;
+    let store = place.open();
+    fill(&store, 0, 6_900);
+    compact(&store);
+    // Before, in, and behind the range that is next.
+    let late = [120, 5_010, 6_810];
+    let late = late.map(|t_ms| ("n=m1,i=i1", t_ms, t_ms as f64));
+    write(&store, &late);
+    write(&store, &[("n=only,i=late", 70, 1.0)]);
+    let copies = tempfile::tempdir().unwrap();
+    let whole = copies.path().join("whole");
+    store.backup(&whole, true, &mut on).unwrap();
+    let mut options = place.options.clone();
+    options.dir = whole;
+    let (copy, recovery) = MetricStore::open(&options).unwrap();
+    assert_eq!(recovery.damages, []);
+    assert_eq!(content(&copy), content(&store));
+}

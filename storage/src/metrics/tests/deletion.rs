@@ -1,4 +1,7 @@
+use std::ops::ControlFlow;
+
 use super::*;
+use crate::fs::memory::MemoryDir;
 
 /// One sample a second for 2000 seconds, so that there are sealed chunks.
 fn filled(place: &Place) -> MetricStore {
@@ -106,4 +109,122 @@ fn deleted_times_go_with_the_samples() {
     store.truncate_before(1_990_000_000).unwrap();
     let stats = store.stats();
     assert_eq!((stats.tombstones, stats.series), (0, 0));
+}
+
+#[test]
+fn deleted_times_of_chunks_that_are_half_out_of_retention_stay_deleted() {
+    let place = place();
+    let store = filled(&place);
+    let sets = [all()];
+    store
+        .delete_series(&sets, TimeRange::new(0, 500_000))
+        .unwrap();
+    // In the middle of a chunk of either series.
+    store.truncate_before(600_000).unwrap();
+    let left = |store: &MetricStore| {
+        let of = |n| times(store, n, TimeRange::ALL).unwrap();
+        [of("n=a"), of("n=b")].concat()
+    };
+    let before = left(&store);
+    assert!(before.iter().all(|&t_ms| t_ms > 500_000), "{before:?}");
+    assert_eq!(before.iter().filter(|&&t_ms| t_ms >= 600_000).count(), 2800);
+    store.snapshot_head().unwrap();
+    drop(store);
+    assert_eq!(left(&place.open()), before);
+}
+
+/// A store of five ranges of a block, with late samples in the first one.
+fn of_five_ranges(dir: &dyn Dir) -> MetricStore {
+    let mut options = StoreOptions::new("/test");
+    options.shards = 1;
+    options.block_range_ms = 1000;
+    options.out_of_order_window_ms = 1 << 40;
+    let (store, recovery) = MetricStore::open_in(dir, &options).unwrap();
+    assert_eq!(recovery.damages, []);
+    store
+}
+
+fn fill_five_ranges(store: &MetricStore) {
+    for t_ms in (0..5000).step_by(100) {
+        write(store, &[("n=a", t_ms, 1.0)]);
+        if t_ms < 900 {
+            write(store, &[("n=ended", t_ms, 2.0)]);
+        }
+    }
+    write(store, &[("n=a", 250, 3.0), ("n=ended", 250, 4.0)]);
+}
+
+/// What goes wrong after the first range is in a block must not leave the head of before
+/// to a restart: what is deleted from the block would come back with it.
+#[test]
+fn what_is_deleted_after_a_compaction_broke_off_stays_deleted() {
+    // Also where it is the next process that deletes.
+    for is_ended in [false, true] {
+        let mut n_turns = 0;
+        while !deletes_after(n_turns, is_ended) {
+            n_turns += 1;
+        }
+        assert!(n_turns > 8);
+    }
+}
+
+/// Deletes after a compaction of so many turns, and tells whether that came to its end.
+fn deletes_after(n_turns: usize, is_ended: bool) -> bool {
+    let deleted = TimeRange::new(0, 999);
+    let dir = MemoryDir::new("/test");
+    let mut store = of_five_ranges(&dir);
+    fill_five_ranges(&store);
+    let mut turn = 0;
+    let mut pace = || {
+        turn += 1;
+        match turn <= n_turns {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    };
+    let outcome = store.compact(&Retention::default(), &mut pace);
+    if is_ended {
+        drop(store);
+        store = of_five_ranges(&dir);
+    }
+    store.delete_series(&[all()], deleted).unwrap();
+    store
+        .clean_tombstones(&mut || ControlFlow::Continue(()))
+        .unwrap();
+    let samples = |store: &MetricStore| {
+        let mut samples = content(store);
+        // A series without samples may be there as long as its open chunk is.
+        samples.retain(|_, samples| !samples.is_empty());
+        samples
+    };
+    let before = samples(&store);
+    let is_left = |samples: &Samples| samples.iter().any(|s| deleted.contains(s.0));
+    assert!(!before.values().any(is_left));
+    drop(store);
+    assert_eq!(samples(&of_five_ranges(&dir)), before, "{n_turns} turns");
+    outcome.is_ok()
+}
+
+#[test]
+fn what_is_deleted_while_a_flush_waits_stays_deleted() {
+    let dir = MemoryDir::new("/test");
+    let store = of_five_ranges(&dir);
+    fill_five_ranges(&store);
+    // Begins while the first range is written, so that the second one waits for it.
+    let mut open = None;
+    let mut pace = || {
+        open.get_or_insert_with(|| store.appender());
+        ControlFlow::Continue(())
+    };
+    assert!(!store.flush_before(4000, &mut pace).unwrap());
+    drop(open);
+    assert_eq!(store.blocks().len(), 1);
+    let deleted = TimeRange::new(0, 999);
+    store.delete_series(&[all()], deleted).unwrap();
+    store
+        .clean_tombstones(&mut || ControlFlow::Continue(()))
+        .unwrap();
+    let before = content(&store);
+    drop(store);
+    assert_eq!(content(&of_five_ranges(&dir)), before);
 }

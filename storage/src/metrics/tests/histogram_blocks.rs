@@ -31,8 +31,9 @@ fn sample(n: u8, t_ms: i64) -> Sample {
     if (place / 9 + i64::from(n)) % 4 == 0 {
         return Sample::Float(t_ms as f64);
     }
-    let count = (place % 31) as f64;
-    let layout: Arc<[i32]> = (0..2 + (place % 31 / 7) as i32).collect();
+    let place = place.rem_euclid(31);
+    let count = place as f64;
+    let layout: Arc<[i32]> = (0..2 + (place / 7) as i32).collect();
     let counts = vec![count; layout.len()];
     let histogram = FloatHistogram {
         count: count * layout.len() as f64,
@@ -59,6 +60,9 @@ fn sample(n: u8, t_ms: i64) -> Sample {
     })
 }
 
+/// Samples by series and time.
+type Content = BTreeMap<(Labels, i64), Sample>;
+
 fn name(n: u8) -> Labels {
     labels(&format!("__name__=latency,n={n}"))
 }
@@ -78,9 +82,9 @@ fn commit(store: &MetricStore, samples: &[(u8, i64)]) {
 
 /// What is in a range, as it is stored, by series and time; checks that queries get the
 /// same, and that no reset is denied.
-fn content(store: &MetricStore, range: TimeRange) -> BTreeMap<(Labels, i64), Sample> {
+fn content(store: &MetricStore, range: TimeRange) -> Content {
     let selection = store.select(&all(), range).unwrap();
-    let mut content = BTreeMap::new();
+    let mut content = Content::new();
     let (mut t, mut v) = (Vec::new(), Vec::new());
     let (mut points, mut samples) = (Vec::new(), Vec::new());
     for index in 0..selection.len() {
@@ -211,25 +215,56 @@ enum Step {
     Scrape(i64, i64),
     /// Samples that may be late.
     Late(Vec<(u8, i64)>),
-    Delete(Option<u8>, i64, i64),
-    Compact,
+    Delete(Option<u8>, TimeRange),
+    /// Broken off after so many turns, if at all, with blocks kept for so long.
+    Compact(usize, Option<i64>),
+    FlushBefore(i64),
+    Clean,
+    Truncate(i64),
     Snapshot,
+    Backup,
     Reopen,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let t_ms = || (0..9 * RANGE / STEP).prop_map(|t| t * STEP);
+    // Before 1970, too.
+    let t_ms = || (-2 * RANGE / STEP..7 * RANGE / STEP).prop_map(|t| t * STEP);
     let late = proptest::collection::vec((0u8..4, t_ms()), 1..9);
+    let range = prop_oneof![
+        9 => (t_ms(), 0..2 * RANGE).prop_map(|(t, d)| TimeRange::new(t, t + d)),
+        1 => Just(TimeRange::ALL),
+    ];
+    let n_turns = prop_oneof![4 => Just(usize::MAX), 1 => 0usize..12];
+    let kept_ms = prop_oneof![9 => Just(None), 1 => (1..9 * RANGE).prop_map(Some)];
     let step = prop_oneof![
-        6 => (1i64..40, 1i64..4).prop_map(|(n, step)| Step::Scrape(n, step * STEP)),
-        3 => late.prop_map(Step::Late),
-        1 => (proptest::option::of(0u8..4), t_ms(), 0..2 * RANGE)
-            .prop_map(|(n, t, d)| Step::Delete(n, t, t + d)),
-        3 => Just(Step::Compact),
-        1 => Just(Step::Snapshot),
-        1 => Just(Step::Reopen),
+        12 => (1i64..40, 1i64..4).prop_map(|(n, step)| Step::Scrape(n, step * STEP)),
+        6 => late.prop_map(Step::Late),
+        3 => (proptest::option::of(0u8..4), range).prop_map(|(n, range)| Step::Delete(n, range)),
+        6 => (n_turns, kept_ms).prop_map(|(n, kept_ms)| Step::Compact(n, kept_ms)),
+        1 => t_ms().prop_map(Step::FlushBefore),
+        1 => Just(Step::Clean),
+        1 => t_ms().prop_map(Step::Truncate),
+        2 => Just(Step::Snapshot),
+        1 => Just(Step::Backup),
+        2 => Just(Step::Reopen),
     ];
     proptest::collection::vec(step, 1..30)
+}
+
+/// Takes from `expected` what the store dropped, which it may do before a time.
+fn forget(store: &MetricStore, expected: &mut Content, before_ms: i64) {
+    let found = content(store, TimeRange::ALL);
+    expected.retain(|place, _| place.1 >= before_ms || found.contains_key(place));
+}
+
+fn check_backup(place: &Place, store: &MetricStore, expected: &Content) {
+    let copies = tempfile::tempdir().unwrap();
+    let mut options = place.options.clone();
+    options.dir = copies.path().join("copy");
+    store.backup(&options.dir, true, &mut on).unwrap();
+    let (copy, recovery) = MetricStore::open(&options).unwrap();
+    assert_eq!(recovery.damages, []);
+    assert!(content(&copy, TimeRange::ALL) == *expected, "a copy");
 }
 
 proptest! {
@@ -241,8 +276,8 @@ proptest! {
         place.options.block_range_ms = RANGE;
         place.options.out_of_order_window_ms = 1 << 40;
         let mut store = place.open();
-        let mut expected = BTreeMap::new();
-        let (mut now_ms, mut deleted) = (0, Vec::new());
+        let mut expected = Content::new();
+        let (mut now_ms, mut deleted) = (-2 * RANGE, Vec::new());
         for step in steps {
             let mut written = Vec::new();
             let is_moved = !matches!(step, Step::Scrape(..));
@@ -267,8 +302,9 @@ proptest! {
                     commit(&store, &samples);
                     written = samples;
                 }
-                Step::Delete(n, start_ms, end_ms) => {
-                    let range = TimeRange::new(start_ms, end_ms.min(now_ms).max(start_ms));
+                Step::Delete(n, range) => {
+                    let end_ms = range.end_ms.min(now_ms).max(range.start_ms);
+                    let range = TimeRange::new(range.start_ms, end_ms);
                     let matchers = n.map(|n| equal("n", &n.to_string()));
                     let sets = [matchers.into_iter().collect::<Vec<_>>()];
                     store.delete_series(&sets, range).unwrap();
@@ -280,12 +316,38 @@ proptest! {
                     // What is scraped next is not at a deleted time.
                     now_ms = now_ms.max(range.end_ms / STEP * STEP);
                 }
-                Step::Compact => {
-                    store.compact(&Retention::default(), &mut on).unwrap();
+                Step::Compact(n_turns, time_ms) => {
+                    let mut turn = 0;
+                    let mut pace = || {
+                        turn += 1;
+                        match turn <= n_turns {
+                            true => ControlFlow::Continue(()),
+                            false => ControlFlow::Break(()),
+                        }
+                    };
+                    let retention = Retention { time_ms, ..Retention::default() };
+                    let outcome = store.compact(&retention, &mut pace);
+                    prop_assert!(outcome.is_ok() || turn > n_turns, "{:?}", outcome);
+                    let end_ms = store.blocks().iter().map(|block| block.max_t_ms).max();
+                    if let (Some(time_ms), Some(end_ms)) = (time_ms, end_ms) {
+                        forget(&store, &mut expected, end_ms - time_ms);
+                    }
+                }
+                Step::FlushBefore(t_ms) => {
+                    prop_assert!(store.flush_before(t_ms, &mut on).unwrap());
+                }
+                Step::Clean => store.clean_tombstones(&mut on).unwrap(),
+                Step::Truncate(t_ms) => {
+                    let t_ms = t_ms.min(now_ms);
+                    store.truncate_before(t_ms).unwrap();
+                    // Until then a restart finds it in the log.
+                    store.snapshot_head().unwrap();
+                    forget(&store, &mut expected, t_ms);
                 }
                 Step::Snapshot => {
                     store.snapshot_head().unwrap();
                 }
+                Step::Backup => check_backup(&place, &store, &expected),
                 Step::Reopen => {
                     drop(store);
                     store = place.open();
@@ -297,7 +359,7 @@ proptest! {
             if !is_moved {
                 continue;
             }
-            for range in [TimeRange::ALL, TimeRange::new(1700, 4100)] {
+            for range in [TimeRange::ALL, TimeRange::new(-300, 2100)] {
                 let mut expected = expected.clone();
                 expected.retain(|(_, t_ms), _| range.contains(*t_ms));
                 prop_assert_eq!(content(&store, range), expected);

@@ -82,8 +82,8 @@ pub(crate) async fn detected_labels(call: Call) -> LokiResult {
 
 /// `/loki/api/v1/detected_fields`: what the newest lines have in them.
 pub(crate) async fn detected_fields(call: Call) -> LokiResult {
-    let most = most(&call)?;
     let newest = newest_lines(&call).await?;
+    let most = newest.most;
     let found = lookup(&call, move || {
         let mut fields = Fields::new(most as usize);
         let outcome = each_value(&newest.lines, |name, value, from| {
@@ -108,8 +108,8 @@ pub(crate) async fn detected_values(Path(name): Path<String>, call: Call) -> Res
 }
 
 async fn values(field: String, call: &Call) -> LokiResult {
-    let most = most(call)?;
     let newest = newest_lines(call).await?;
+    let most = newest.most;
     let found = lookup(call, move || {
         let mut values: BTreeSet<String> = BTreeSet::new();
         let outcome = each_value(&newest.lines, |name, value, from| {
@@ -135,6 +135,8 @@ fn most(call: &Call) -> Result<u32, LokiError> {
 
 /// Lines, and the memory that they are in.
 struct Newest {
+    /// How many fields, or values, are asked for.
+    most: u32,
     lines: Vec<LogLine>,
     _memory: Arc<MemoryGrant>,
 }
@@ -145,6 +147,7 @@ async fn newest_lines(call: &Call) -> Result<Newest, LokiError> {
     let now_ns = clock::now_ns();
     let bounds = ordered_bounds(params, now_ns)?;
     let limit = count(params, "line_limit", DEFAULT_LIMIT)?;
+    let most = most(call)?;
     step(params, bounds)?;
     let text = params.get("query");
     let log = parse_log(text)?;
@@ -166,6 +169,7 @@ async fn newest_lines(call: &Call) -> Result<Newest, LokiError> {
     };
     let lines = streams.into_iter().flat_map(|stream| stream.entries);
     Ok(Newest {
+        most,
         lines: lines.collect(),
         _memory: result.memory,
     })

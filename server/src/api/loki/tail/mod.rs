@@ -129,7 +129,7 @@ fn start(
     form: Form,
 ) -> Result<Response, LokiError> {
     let (params, flags) = (&call.params, &call.app.flags.log_queries);
-    let expr = with_regexp(params)?;
+    let expr = with_regexp(params)?.with_rounded_sizes();
     let limit = limit(params)?;
     let now_ns = clock::now_ns();
     let bounds = bounds(params, now_ns)?;
