@@ -139,6 +139,8 @@ fn index(pair: &Pair) -> Vec<Case> {
         ("aggregateBy", "w"),
         ("direction", "up"),
         ("query", "{"),
+        ("query", "sum(rate({app=\"web\"}[1m]))"),
+        ("line_limit", "5001"),
     ];
     for call in [
         "index/stats",
