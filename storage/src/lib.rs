@@ -108,8 +108,7 @@
 //! [`compact`]: metrics::MetricStore::compact
 //!
 //! Reading order: [`model`] (the vocabulary of all crates), [`metrics`] (the store),
-//! then `block`, `index`, `wal`, `codec` and `fs` below it; [`prometheus_block`] reads and
-//! writes the blocks of Prometheus. [`prometheus_block`] stands beside
+//! then `block`, `index`, `wal`, `codec` and `fs` below it; [`prometheus_block`] stands beside
 //! the store: it reads and writes blocks of Prometheus.
 
 pub mod compat;

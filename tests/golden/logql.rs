@@ -115,6 +115,7 @@ fn run(
     };
     let params = &case["params"];
     let expr = parse(field(params, "query")).map_err(failed)?;
+    let expr = expr.with_rounded_sizes();
     let ns = |name: &str| field(params, name).parse::<i64>().unwrap_or(0);
     let (options, cancel) = (LogQueryOptions::default(), Cancel::new());
     let result = if field(case, "path").ends_with("/query") {

@@ -9,6 +9,8 @@ use crate::http::Client;
 use crate::server::wait_until;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How many ports are tried.
+const ATTEMPTS: usize = 5;
 
 /// A running program. Dropping it ends it.
 #[derive(Debug)]
@@ -31,35 +33,48 @@ impl Peer {
         args: &[&str],
         variables: &[(&str, &str)],
     ) -> Option<Peer> {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let mut command = Command::new(program);
-        command
-            .current_dir(dir)
-            .arg(format!("--web.listen-address={address}"))
-            .args(args)
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let child = match command.spawn() {
-            Ok(child) => child,
-            Err(_) => {
+        for _ in 0..ATTEMPTS {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = free.local_addr().unwrap();
+            drop(free);
+            let mut command = Command::new(program);
+            command
+                .current_dir(dir)
+                .arg(format!("--web.listen-address={address}"))
+                .args(args)
+                .envs(variables.iter().copied())
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let Ok(child) = command.spawn() else {
                 #[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
                 {
                     println!("skipped: {program} is not installed");
                 }
                 return None;
+            };
+            let mut peer = Peer {
+                child,
+                client: Client::new(address),
+            };
+            if peer.listens(program) {
+                return Some(peer);
             }
-        };
+        }
+        panic!("{program} ends when it starts");
+    }
+
+    /// Waits until it listens; false where it has ended, as it does where another one has
+    /// taken the port meanwhile.
+    fn listens(&mut self, program: &str) -> bool {
+        let mut has_ended = false;
+        let address = self.address();
         wait_until(program, START_LIMIT, || {
-            std::net::TcpStream::connect(address).is_ok()
+            let listens = std::net::TcpStream::connect(address).is_ok();
+            has_ended = self.child.try_wait().unwrap().is_some();
+            listens || has_ended
         });
-        Some(Peer {
-            child,
-            client: Client::new(address),
-        })
+        !has_ended
     }
 
     /// Waits until the program says that it is ready.

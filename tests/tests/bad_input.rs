@@ -186,7 +186,7 @@ fn slow_clients_are_dropped_and_others_are_served() {
     assert_unharmed(&kymo);
     for stream in &mut slow {
         stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
+            .set_read_timeout(Some(Duration::from_secs(90)))
             .unwrap();
         let mut left = Vec::new();
         let _closed = stream.read_to_end(&mut left);
@@ -197,7 +197,7 @@ fn slow_clients_are_dropped_and_others_are_served() {
         );
     }
     assert!(
-        began.elapsed() < Duration::from_secs(20),
+        began.elapsed() < Duration::from_secs(60),
         "{:?}",
         began.elapsed()
     );

@@ -77,7 +77,7 @@ fn exemplars_are_answered_after_a_restart_and_their_number_follows_the_file() {
     kymo.signal("HUP");
     kymo_tests::wait_until(
         "the ring is shorter",
-        std::time::Duration::from_secs(20),
+        std::time::Duration::from_secs(60),
         || exemplars(&kymo)[0]["exemplars"].as_array().unwrap().len() == 1,
     );
     drop(kymo);

@@ -232,7 +232,7 @@ fn a_torn_tail_is_reported_and_harms_nothing() {
     // What the server has said reaches the test a moment later.
     wait_until(
         "every torn segment is named",
-        Duration::from_secs(20),
+        Duration::from_secs(60),
         || {
             let log = kymo.log();
             torn.iter().all(|segment| {
@@ -254,7 +254,7 @@ fn a_torn_tail_is_reported_and_harms_nothing() {
         from_ms + 20,
         "behind the torn tail",
     );
-    wait_until("the store is open", Duration::from_secs(20), || {
+    wait_until("the store is open", Duration::from_secs(60), || {
         kymo.log().contains("store is open")
     });
     let log = kymo.log();

@@ -81,3 +81,22 @@ fn every_promise_names_tests_that_exist() {
     }
     assert!(promises > 10, "only {promises} promises found");
 }
+
+#[test]
+fn the_map_of_the_code_names_every_module_at_the_top() {
+    let text = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    for part in ["storage", "query", "ingest", "server"] {
+        let start = text.find(&format!("### {part}/")).unwrap();
+        let section = &text[start..];
+        let section = section[4..].split("\n### ").next().unwrap();
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let spans = section.split('`').skip(1).step_by(2);
+        let named: Vec<&str> = spans.flat_map(|span| span.split(|c| !is_part(c))).collect();
+        for entry in fs::read_dir(root().join(part).join("src")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let module = name.trim_end_matches(".rs");
+            let is_there = module == "lib" || named.contains(&module);
+            assert!(is_there, "{part}: {module} is not on the map");
+        }
+    }
+}

@@ -9,13 +9,11 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::Path;
 
 use kymo_ingest::exposition::{Entry, Format, Parser, ParserOptions};
 use kymo_ingest::host::{HostCollector, HostPaths};
-use kymo_tests::{Client, wait_until};
+use kymo_tests::Peer;
 
 const PROGRAM: &str = "prometheus-node-exporter";
 
@@ -63,42 +61,16 @@ const CONSTANT: [&str; 5] = [
     "node_network_mtu_bytes",
 ];
 
-struct Exporter {
-    child: Child,
-    client: Client,
-}
-
-impl Exporter {
-    /// Starts the exporter; `None` where it is not installed.
-    fn start() -> Option<Exporter> {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let mut command = Command::new(PROGRAM);
-        command
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--web.disable-exporter-metrics")
-            .arg("--collector.disable-defaults")
-            .args(UPSTREAM_DEFAULTS)
-            .args(COLLECTORS.map(|name| format!("--collector.{name}")))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let exporter = Exporter {
-            child: command.spawn().ok()?,
-            client: Client::new(address),
-        };
-        wait_until("an answer of the exporter", Duration::from_secs(30), || {
-            exporter.client.try_call("GET", "/", &[], b"").is_ok()
-        });
-        Some(exporter)
-    }
-}
-
-impl Drop for Exporter {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Starts the exporter; `None` where it is not installed.
+fn exporter(dir: &Path) -> Option<Peer> {
+    let collectors = COLLECTORS.map(|name| format!("--collector.{name}"));
+    let mut args = vec![
+        "--web.disable-exporter-metrics",
+        "--collector.disable-defaults",
+    ];
+    args.extend(UPSTREAM_DEFAULTS);
+    args.extend(collectors.iter().map(String::as_str));
+    Peer::start(PROGRAM, dir, &args)
 }
 
 #[derive(Debug, Default)]
@@ -171,15 +143,15 @@ fn differences(ours: &BTreeMap<String, Family>, theirs: &BTreeMap<String, Family
 
 #[test]
 fn names_and_labels_are_those_of_node_exporter() {
-    let Some(exporter) = Exporter::start() else {
-        println!("skipped, {PROGRAM} is not installed");
+    let dir = tempfile::tempdir().unwrap();
+    let Some(exporter) = exporter(dir.path()) else {
         return;
     };
     let mut collector = HostCollector::new(HostPaths::default());
     let mut found = Vec::new();
     // Mounts and devices come and go: both are asked again before they are compared.
     for _ in 0..5 {
-        let theirs = families(&exporter.client.get("/metrics").text());
+        let theirs = families(&exporter.client().get("/metrics").text());
         let mut text = String::new();
         collector.collect(0, &mut text);
         assert!(

@@ -281,7 +281,7 @@ fn limits_come_from_the_configuration_and_a_reload() {
     assert_eq!(push(&kymo, PUSH, &[JSON], &long).status, 400);
     std::fs::write(&file, "limits_config:\n  max_line_size: 9\n").unwrap();
     kymo.signal("HUP");
-    wait_until("the new limits hold", Duration::from_secs(30), || {
+    wait_until("the new limits hold", Duration::from_secs(60), || {
         push(&kymo, PUSH, &[JSON], &long).status == 204
     });
     assert_eq!(

@@ -133,6 +133,21 @@ fn first_comes_what_there_is_then_what_comes() {
 }
 
 #[test]
+fn a_backlog_may_be_longer_than_an_answer() {
+    let kymo = Kymo::start(&["--logs.query.max-entries=100"]);
+    let now_ns = now_ns();
+    let lines: Vec<String> = (0..2500).map(|n| format!("line {n}")).collect();
+    let entries: Vec<(i64, &str)> = (now_ns - 5000..)
+        .zip(lines.iter().map(String::as_str))
+        .collect();
+    push(&kymo, "shop", &entries);
+    let mut tail = Tail::open(&kymo, &format!("{SHOP}&limit=4294967295"), &[]).unwrap();
+    assert_eq!(tail.lines(2500), lines);
+    push(&kymo, "shop", &[(now_ns, "and on")]);
+    assert_eq!(tail.lines(1), ["and on"]);
+}
+
+#[test]
 fn entries_have_their_labels_by_category_on_demand() {
     let kymo = Kymo::start(&[]);
     let now_ns = now_ns();

@@ -74,7 +74,7 @@ fn over_the_limit_nothing_is_stored_and_everything_is_read() {
     let config = format!("--config.file={}", config.display());
     let kymo = Kymo::start_in(dir.path(), &["--memory.limit=16MiB", &config]);
     assert_eq!(own(&kymo, "kymo_memory_limit_bytes"), f64::from(16 << 20));
-    wait_until("a scrape", Duration::from_secs(30), || {
+    wait_until("a scrape", Duration::from_secs(60), || {
         let up = kymo.instant("scraped", now_ms() as f64 / 1000.0);
         !up["data"]["result"].as_array().unwrap().is_empty()
     });
@@ -105,7 +105,7 @@ fn over_the_limit_nothing_is_stored_and_everything_is_read() {
     assert!(own(&kymo, "kymo_memory_refusals_total{refused=\"write\"}") >= 1.0);
 
     // Scrapes fail with the reason, and say that the target is down.
-    wait_until("a refused scrape", Duration::from_secs(30), || {
+    wait_until("a refused scrape", Duration::from_secs(60), || {
         let targets = kymo.get("/api/v1/targets").json();
         let error = &targets["data"]["activeTargets"][0]["lastError"];
         error.as_str().unwrap().contains("memory limit reached")
@@ -143,7 +143,7 @@ fn a_query_over_its_share_of_memory_is_refused_by_name() {
     let small = kymo.range("sum(filling)", time_s, time_s + 119.0, 1.0);
     assert_eq!(small["status"], "success", "{small}");
     let used = || own(&kymo, "kymo_memory_used_bytes{purpose=\"queries\"}");
-    wait_until("memory given back", Duration::from_secs(30), || {
+    wait_until("memory given back", Duration::from_secs(60), || {
         used() == 0.0
     });
 
@@ -159,7 +159,7 @@ fn a_query_over_its_share_of_memory_is_refused_by_name() {
     slow.read_exact(&mut [0; 1000]).unwrap();
     assert!(used() > 9_600_000.0, "{}", used());
     drop(slow);
-    wait_until("memory given back", Duration::from_secs(30), || {
+    wait_until("memory given back", Duration::from_secs(60), || {
         used() == 0.0
     });
 }

@@ -244,7 +244,7 @@ fn receivers_that_refuse_or_keep_silent_hold_up_nobody() {
     // The end does not wait for ever either.
     let began = Instant::now();
     assert!(kymo.terminate().success());
-    assert!(began.elapsed() < Duration::from_secs(30));
+    assert!(began.elapsed() < Duration::from_secs(60));
 }
 
 /// A real Prometheus with the same rules posts the same, but for times and its name.

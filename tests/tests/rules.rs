@@ -10,11 +10,11 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kymo_tests::{Client, Kymo, WriteBody, wait_until};
+use kymo_tests::{Client, Kymo, Peer, WriteBody, wait_until};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -145,6 +145,11 @@ fn an_alert_is_pending_then_fires_and_resolves() {
     );
     assert_eq!(rule["query"], "site:switch:double > 1");
     // The series of both states: they do not overlap, and the end of one is known.
+    // They are stored when the group is through, a moment after the state is told.
+    wait_until("the firing alert is stored", LIMIT, || {
+        let found = samples(kymo.client(), "ALERTS");
+        found.keys().any(|labels| labels.contains("firing"))
+    });
     let found = samples(kymo.client(), "ALERTS");
     let of = |state: &str| {
         let found = found.iter().find(|(labels, _)| labels.contains(state));
@@ -401,44 +406,6 @@ impl Exposition {
     }
 }
 
-/// A Prometheus process, killed when dropped.
-struct Peer {
-    child: Child,
-    client: Client,
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn start_prometheus(dir: &Path) -> Option<Peer> {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let child = Command::new("prometheus")
-        .current_dir(dir)
-        .arg("--config.file=kymo.yml")
-        .arg("--storage.tsdb.path=prometheus")
-        .arg(format!("--web.listen-address={free}"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let child = match child {
-        Ok(child) => child,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(error) => panic!("prometheus does not start: {error}"),
-    };
-    Some(Peer {
-        child,
-        client: Client::new(free),
-    })
-}
-
 const COMPARED: &str = "\
 groups:
   - name: compared
@@ -501,6 +468,19 @@ fn sequences(client: Client, selector: &str, from_s: f64) -> BTreeMap<String, Ve
 
 #[test]
 fn the_same_rules_over_the_same_data_agree_with_a_real_prometheus() {
+    // On a busy machine one of them may miss a scrape; a mistake of ours stays.
+    let mut different = String::new();
+    for _ in 0..3 {
+        match compared() {
+            Ok(()) => return,
+            Err(difference) => different = difference,
+        }
+    }
+    panic!("{different}");
+}
+
+/// Lets both see the same for a while; the error says what they do not agree on.
+fn compared() -> Result<(), String> {
     let dir = tempfile::tempdir().unwrap();
     let exposition = Exposition::serve();
     exposition.set(STEPS[0].0);
@@ -513,14 +493,14 @@ fn the_same_rules_over_the_same_data_agree_with_a_real_prometheus() {
     );
     std::fs::write(dir.path().join("kymo.yml"), config).unwrap();
     std::fs::write(dir.path().join("rules.yml"), COMPARED).unwrap();
-    let Some(prometheus) = start_prometheus(dir.path()) else {
-        println!("rules: skipped, prometheus is not installed");
-        return;
+    let args = ["--config.file=kymo.yml", "--storage.tsdb.path=prometheus"];
+    let Some(prometheus) = Peer::start("prometheus", dir.path(), &args) else {
+        return Ok(());
     };
     let kymo = Kymo::start_in(dir.path(), &["--config.file=kymo.yml"]);
     // Before its first scrape each has seen an alert for what was absent.
     wait_until("both evaluate rules, and all is well", LIMIT, || {
-        [prometheus.client, kymo.client()].iter().all(|client| {
+        [prometheus.client(), kymo.client()].iter().all(|client| {
             let query = "count(zone:load:sum) unless on () ALERTS";
             let params = [("query", query)];
             let answer = client.try_call("GET", "/-/ready", &[], b"");
@@ -537,10 +517,11 @@ fn the_same_rules_over_the_same_data_agree_with_a_real_prometheus() {
     }
     // Which alerts were pending and firing, how often, and what was recorded.
     for selector in ["ALERTS", "zone:load:sum"] {
-        let want = sequences(prometheus.client, selector, from_s);
+        let want = sequences(prometheus.client(), selector, from_s);
         let got = sequences(kymo.client(), selector, from_s);
-        assert_eq!(got, want, "{selector}");
-        assert!(want.len() >= 2, "{selector}: {want:?}");
+        if got != want || want.len() < 2 {
+            return Err(format!("{selector}: {got:#?}, not {want:#?}"));
+        }
     }
     let states = sequences(kymo.client(), "ALERTS", from_s);
     let of = |alert: &str| {
@@ -551,9 +532,8 @@ fn the_same_rules_over_the_same_data_agree_with_a_real_prometheus() {
     };
     // Busy fires at once: for zone a as info, then as page, and for zone b as info.
     // The others are pending before.
-    assert_eq!(
-        (of("Busy"), of("BusyForLong"), of("Gone")),
-        (3, 4, 2),
-        "{states:?}"
-    );
+    match (of("Busy"), of("BusyForLong"), of("Gone")) {
+        (3, 4, 2) => Ok(()),
+        other => Err(format!("{other:?}: {states:#?}")),
+    }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use kymo_tests::{Client, Kymo, WriteBody, wait_until};
+use kymo_tests::{Client, Kymo, Peer, WriteBody, wait_until};
 
 fn tsdb(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kymo-e2e"))
@@ -206,9 +206,9 @@ fn blocks_of_prometheus_come_in_and_go_out_unchanged() {
 }
 
 /// A process that ends with the test.
-struct Peer(Child);
+struct Process(Child);
 
-impl Drop for Peer {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -218,27 +218,13 @@ impl Drop for Peer {
 /// Lets a real Prometheus serve exported blocks.
 fn served_by_prometheus(dir: &Path, data: &str) {
     std::fs::write(dir.join("empty.yml"), "").unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
-    let child = Command::new("prometheus")
-        .current_dir(dir)
-        .arg("--config.file=empty.yml")
-        .arg(format!("--storage.tsdb.path={data}"))
-        .arg(format!("--web.listen-address={address}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(child) = child else {
-        println!("tsdb: skipped, prometheus is not installed");
+    let data = format!("--storage.tsdb.path={data}");
+    let args = ["--config.file=empty.yml", &data];
+    let Some(prometheus) = Peer::start("prometheus", dir, &args) else {
         return;
     };
-    let _peer = Peer(child);
-    let client = Client::new(address);
-    wait_until("prometheus is ready", Duration::from_secs(60), || {
-        let ready = client.try_call("GET", "/-/ready", &[], b"");
-        ready.is_ok_and(|answer| answer.status == 200)
-    });
+    prometheus.wait_ready();
+    let client = prometheus.client();
     for (query, expected) in [
         ("count_over_time(a{x=\"2\"}[31h])", "7200"),
         ("count_over_time(b_total[31h])", "180"),
@@ -303,7 +289,7 @@ fn exported_by_victoriametrics(dir: &Path, text: &str, n_lines: usize) -> Option
         println!("tsdb: skipped, victoria-metrics is not installed");
         return None;
     };
-    let _peer = Peer(child);
+    let _process = Process(child);
     let client = Client::new(address);
     let limit = Duration::from_secs(60);
     wait_until("victoria-metrics is ready", limit, || {

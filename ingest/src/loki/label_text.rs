@@ -338,7 +338,8 @@ fn escape(text: &str, opening: char) -> Result<(), String> {
         };
         value = value.saturating_mul(base).saturating_add(digit);
     }
-    if text.chars().count() < wanted {
+    // No further than that: there may be many of them in a long text.
+    if text.chars().take(wanted).count() < wanted {
         return Err(unfinished());
     }
     match value > most || (0xd800..0xe000).contains(&value) {
@@ -388,6 +389,17 @@ mod tests {
             let shown: Vec<String> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
             assert_eq!(shown.join(" "), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn many_escapes_take_no_longer_than_other_texts() {
+        let n = 1 << 20;
+        let text = format!("{{\"a\"=\"{}\"}}", "\\101".repeat(n));
+        let begun = std::time::Instant::now();
+        let pairs = read(&text).unwrap();
+        assert_eq!(pairs[0].1.len(), n);
+        // Minutes, if each looked at all of the rest.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60));
     }
 
     #[test]

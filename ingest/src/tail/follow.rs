@@ -71,6 +71,12 @@ pub(super) struct Follow {
     pub(super) files: BTreeMap<FileId, TailedFile>,
     /// Files that may be copies of one that is about to be cut, with when they were found.
     pub(super) copies: BTreeMap<FileId, i64>,
+    /// Files of the first look that could not be followed yet, with their sizes then, where
+    /// a job begins at the end.
+    pub(super) ends: BTreeMap<FileId, u64>,
+    /// Files of before the start that were renamed and cannot be read, with the path that is
+    /// told for each.
+    pub(super) moved: BTreeMap<FileId, PathBuf>,
     /// Directories that cannot be read.
     pub(super) shut: BTreeSet<PathBuf>,
     pub(super) scanned: bool,

@@ -36,6 +36,7 @@ impl Follow {
     /// Compares the patterns with the files that are there.
     pub(super) fn scan(&mut self) {
         let now_ns = self.now();
+        let from_end = self.begins_at_end();
         let targets = Arc::clone(&self.targets.lock());
         let mut seen = BTreeSet::new();
         let mut dirs = BTreeSet::new();
@@ -68,7 +69,12 @@ impl Follow {
                             self.unsynced = true;
                         }
                     }
-                    None => self.found(&path, id, target, now_ns),
+                    None => {
+                        self.found(&path, id, target, now_ns);
+                        if from_end && !self.files.contains_key(&id) {
+                            self.ends.insert(id, metadata.len());
+                        }
+                    }
                 }
             }
         }
@@ -77,11 +83,12 @@ impl Follow {
                 file.unseen_since_ns.get_or_insert(now_ns);
             }
         }
-        if !self.scanned {
-            self.scanned = true;
+        if !self.scanned || !self.moved.is_empty() {
             self.find_moved(&targets, &seen, now_ns);
         }
+        self.scanned = true;
         self.copies.retain(|id, _| seen.contains(id));
+        self.ends.retain(|id, _| seen.contains(id));
         self.forget_old(now_ns);
         for dir in std::mem::replace(&mut self.shut, shut) {
             if !self.shut.contains(&dir) {
@@ -175,7 +182,7 @@ impl Follow {
             _ => match self.adopt(id, path, &head, &mut content, size, now_ns) {
                 Adoption::Start(start) => start,
                 Adoption::Wait => return,
-                Adoption::New => match self.fresh_start(path, &content) {
+                Adoption::New => match self.fresh_start(path, id, &content) {
                     Ok(start) => start,
                     Err(error) => {
                         self.failed(path, &error.to_string());
@@ -307,19 +314,28 @@ impl Follow {
         std::fs::metadata(&record.path).is_ok_and(|m| FileId::of(&m) == record.key.id)
     }
 
-    fn fresh_start(&self, path: &Path, content: &Content) -> io::Result<Start> {
+    /// Tells whether files that are found now are read from their end on.
+    fn begins_at_end(&self) -> bool {
         let known = || {
             let positions = self.positions.lock();
             positions.records().any(|record| record.key.job == self.job)
         };
-        let at_end = self.config.start == StartAt::End && !self.scanned && !known();
+        self.config.start == StartAt::End && !self.scanned && !known()
+    }
+
+    fn fresh_start(&self, path: &Path, id: FileId, content: &Content) -> io::Result<Start> {
         let at = match content {
             Content::Plain(file) => {
                 let size = file.metadata()?.len();
-                match self.imported.get(path) {
-                    Some(at) if *at <= size => *at,
-                    _ if at_end => line_start(file, size)?,
-                    _ => 0,
+                let end = match self.begins_at_end() {
+                    true => Some(size),
+                    // Where its end was at the first look.
+                    false => self.ends.get(&id).copied().filter(|end| *end <= size),
+                };
+                match (self.imported.get(path), end) {
+                    (Some(at), _) if *at <= size => *at,
+                    (_, Some(end)) => line_start(file, end)?,
+                    (_, None) => 0,
                 }
             }
             Content::Packed(_) => 0,
@@ -366,14 +382,18 @@ impl Follow {
     }
 
     /// After a start: files that were being read and have another name now, one that no
-    /// pattern finds, are read to their end.
+    /// pattern finds, are read to their end. Those that cannot be read are tried again at
+    /// later looks.
     fn find_moved(&mut self, targets: &[FileTarget], seen: &BTreeSet<FileId>, now_ns: i64) {
+        let tried = self.scanned.then(|| std::mem::take(&mut self.moved));
         let records: Vec<Record> = {
             let positions = self.positions.lock();
             let records = positions.records().filter(|record| {
+                let id = record.key.id;
                 record.key.job == self.job
                     && record.key.before.is_none()
-                    && !seen.contains(&record.key.id)
+                    && !seen.contains(&id)
+                    && tried.as_ref().is_none_or(|tried| tried.contains_key(&id))
             });
             records.cloned().collect()
         };
@@ -381,26 +401,43 @@ impl Follow {
             let Some(target) = targets.iter().find(|t| t.include.fits(&record.path)) else {
                 continue;
             };
-            let place = match place_of(&record) {
-                Ok(Some(place)) => place,
-                Ok(None) => continue,
-                Err(error) => {
-                    self.failed(&record.path, &error.to_string());
-                    continue;
-                }
-            };
-            match unread_rest(&record, &place) {
-                Ok(None) => {}
-                Ok(Some(content)) => {
-                    let (id, start) = (record.key.id, Start::from(&record));
-                    self.follow(&place, id, content, target, start, now_ns);
-                    if let Some(file) = self.files.get_mut(&id) {
-                        file.unseen_since_ns = Some(now_ns);
-                    }
-                }
-                Err(error) => self.failed(&place, &error.to_string()),
+            let id = record.key.id;
+            if let Err((told, error)) = self.follow_moved(record, target, now_ns) {
+                self.failed(&told, &error.to_string());
+                self.moved.insert(id, told);
             }
         }
+        for (id, told) in tried.into_iter().flatten() {
+            if self.moved.get(&id) != Some(&told) {
+                self.shown.failures.lock().remove(&told);
+            }
+        }
+    }
+
+    /// Follows a file where it is now, if that is known and it has more than was stored.
+    fn follow_moved(
+        &mut self,
+        record: Record,
+        target: &FileTarget,
+        now_ns: i64,
+    ) -> Result<(), (PathBuf, io::Error)> {
+        let place = place_of(&record).map_err(|error| (record.path.clone(), error))?;
+        let Some(place) = place else {
+            return Ok(());
+        };
+        let rest = unread_rest(&record, &place).map_err(|error| (place.clone(), error))?;
+        if let Some(content) = rest {
+            let (id, start) = (record.key.id, Start::from(&record));
+            self.follow(&place, id, content, target, start, now_ns);
+            match self.files.get_mut(&id) {
+                Some(file) => file.unseen_since_ns = Some(now_ns),
+                // That it cannot be read is told.
+                None => {
+                    self.moved.insert(id, place);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

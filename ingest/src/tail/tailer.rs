@@ -274,6 +274,8 @@ impl Tailer {
                     imported: imported.clone(),
                     files: BTreeMap::new(),
                     copies: BTreeMap::new(),
+                    ends: BTreeMap::new(),
+                    moved: BTreeMap::new(),
                     shut: BTreeSet::new(),
                     scanned: false,
                     unsynced: false,

@@ -33,6 +33,8 @@ pub(crate) struct Token {
     pub(crate) start: usize,
     /// Whether Loki still knows its line once it has read it.
     pub(crate) has_line: bool,
+    /// What is wrong with it, though it can be read on.
+    pub(crate) defect: Option<String>,
 }
 
 /// A text that cannot be split further.
@@ -86,8 +88,8 @@ impl<'a> Lexer<'a> {
             return Ok(self.token(Symbol::End));
         };
         match c {
-            '0'..='9' => self.number(),
-            '.' if self.peek_second().is_some_and(|c| c.is_ascii_digit()) => self.number(),
+            '0'..='9' => Ok(self.number()),
+            '.' if self.peek_second().is_some_and(|c| c.is_ascii_digit()) => Ok(self.number()),
             '"' => self.string(),
             '`' => self.raw_string(),
             '\'' => self.character(),
@@ -137,6 +139,7 @@ impl<'a> Lexer<'a> {
             payload,
             start: self.start,
             has_line: true,
+            defect: None,
         }
     }
 

@@ -31,6 +31,7 @@ mod patterns;
 mod pipeline;
 mod pretty;
 mod print;
+mod rounded;
 mod size;
 mod source;
 mod store;

@@ -3,7 +3,7 @@
 use kymo_storage::model::Matcher;
 
 use crate::logql::ast::{Expr, LogExpr, MetricExpr};
-use crate::logql::build::TreeBuilder;
+use crate::logql::build::{Read, TreeBuilder};
 use crate::logql::check::{check_selector, check_stages};
 use crate::logql::error::{LogQlError, ParseError};
 use crate::logql::pretty::pretty;
@@ -75,8 +75,11 @@ pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, LogQlError> {
 /// # Errors
 /// As of [`parse_matchers`].
 pub fn parse_any_matchers(text: &str) -> Result<Vec<Matcher>, LogQlError> {
-    let expr = read(text)?;
-    only_matchers(expr)
+    match read_tree(text)? {
+        Read::Log(log) => only_matchers(Expr::Log(log)),
+        // Whatever may be wrong with it.
+        Read::Metric(_) => Err(LogQlError::OnlyMatchers),
+    }
 }
 
 /// Checks that a selector selects something: that one of its conditions does not hold for
@@ -89,13 +92,13 @@ pub fn require_selection(matchers: &[Matcher]) -> Result<(), LogQlError> {
 }
 
 /// Writes a query in the form that one can read: in one line if that is short, else in
-/// several with indentation.
+/// several with indentation. Sizes are those that Loki's API compares with.
 ///
 /// # Errors
 /// [`LogQlError::Parse`] for what is no query. Stages are written as they are, also those
 /// that could not be run.
 pub fn format_query(text: &str) -> Result<String, LogQlError> {
-    Ok(pretty(&read_checked(text)?))
+    Ok(pretty(&read_checked(text)?.with_rounded_sizes()))
 }
 
 fn only_matchers(expr: Expr) -> Result<Vec<Matcher>, LogQlError> {
@@ -114,6 +117,10 @@ fn read_checked(text: &str) -> Result<Expr, ParseError> {
 }
 
 fn read(text: &str) -> Result<Expr, ParseError> {
+    read_tree(text)?.finish()
+}
+
+fn read_tree(text: &str) -> Result<Read, ParseError> {
     let len = text.len();
     if len >= MAX_QUERY_BYTES {
         let message = format!("input size too long ({len} > {MAX_QUERY_BYTES})");
@@ -123,7 +130,7 @@ fn read(text: &str) -> Result<Expr, ParseError> {
         // Without a character there is no place.
         return Err(ParseError::new("syntax error: unexpected $end"));
     }
-    TreeBuilder::read(text)?.finish()
+    TreeBuilder::read(text)
 }
 
 impl Expr {

@@ -1,5 +1,7 @@
-//! Writing YAML the way Go's package does: block style, lists not indented below
-//! their key, quotes only where a plain text would mean something else.
+//! Writing YAML the way Go's packages do: block style, quotes only where a plain text would
+//! mean something else. Version 2, which writes configurations, leaves a list at the column
+//! of its key; version 3, which writes rules over logs, indents by four and keeps the lines
+//! of a text.
 
 use super::fields::{yaml_bool, yaml_float, yaml_int};
 
@@ -18,15 +20,48 @@ pub(crate) enum Yaml {
     Map(Vec<(String, Yaml)>),
 }
 
+/// Whose form a document has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Version2,
+    Version3,
+}
+
+impl Form {
+    /// Returns the column of a map below a key at a column.
+    fn map_below(self, indent: usize) -> usize {
+        match self {
+            Form::Version2 => indent + 2,
+            // The next multiple of four, wherever a list has put the key.
+            Form::Version3 => (indent + 4) / 4 * 4,
+        }
+    }
+
+    /// Returns the column of a list below a key at a column.
+    fn list_below(self, indent: usize) -> usize {
+        match self {
+            Form::Version2 => indent,
+            Form::Version3 => self.map_below(indent),
+        }
+    }
+}
+
 impl Yaml {
-    /// Returns the document, each line ended.
+    /// Returns the document in the form of version 2, each line ended.
     pub(crate) fn document(&self) -> String {
         let mut out = String::new();
-        self.write(&mut out, 0);
+        self.write(&mut out, 0, Form::Version2);
         out
     }
 
-    fn write(&self, out: &mut String, indent: usize) {
+    /// Returns the document in the form of version 3, each line ended.
+    pub(crate) fn document_of_version_3(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out, 0, Form::Version3);
+        out
+    }
+
+    fn write(&self, out: &mut String, indent: usize, form: Form) {
         match self {
             Yaml::Map(pairs) => {
                 for (index, (key, value)) in pairs.iter().enumerate() {
@@ -35,7 +70,7 @@ impl Yaml {
                     }
                     out.push_str(&scalar(key));
                     out.push(':');
-                    value.write_below(out, indent);
+                    value.write_below(out, indent, form);
                 }
             }
             Yaml::List(items) => {
@@ -44,7 +79,7 @@ impl Yaml {
                         out.push_str(&" ".repeat(indent));
                     }
                     out.push_str("- ");
-                    item.write(out, indent + 2);
+                    item.write(out, indent + 2, form);
                 }
             }
             _ => {
@@ -54,24 +89,23 @@ impl Yaml {
         }
     }
 
-    fn write_below(&self, out: &mut String, indent: usize) {
-        match self {
-            Yaml::Map(pairs) if !pairs.is_empty() => {
-                out.push('\n');
-                out.push_str(&" ".repeat(indent + 2));
-                self.write(out, indent + 2);
-            }
-            Yaml::List(items) if !items.is_empty() => {
-                out.push('\n');
-                out.push_str(&" ".repeat(indent));
-                self.write(out, indent);
+    fn write_below(&self, out: &mut String, indent: usize, form: Form) {
+        let below = match self {
+            Yaml::Map(pairs) if !pairs.is_empty() => form.map_below(indent),
+            Yaml::List(items) if !items.is_empty() => form.list_below(indent),
+            Yaml::Text(text) if form == Form::Version3 && may_be_literal(text) => {
+                return literal(out, text, form.map_below(indent));
             }
             _ => {
                 out.push(' ');
                 out.push_str(&self.inline());
                 out.push('\n');
+                return;
             }
-        }
+        };
+        out.push('\n');
+        out.push_str(&" ".repeat(below));
+        self.write(out, below, form);
     }
 
     fn inline(&self) -> String {
@@ -139,6 +173,36 @@ impl MapWriter {
     /// Returns the map.
     pub(crate) fn done(self) -> Yaml {
         Yaml::Map(self.0)
+    }
+}
+
+/// Tells whether a text of several lines can stand as these lines. One that begins with a
+/// blank would need its column told, and Go tells a wrong one.
+fn may_be_literal(text: &str) -> bool {
+    let is_odd = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+    };
+    text.contains('\n')
+        && !text.starts_with([' ', '\n', '\t'])
+        && !text.ends_with(' ')
+        && !text.contains(" \n")
+        && !text.contains(is_odd)
+}
+
+fn literal(out: &mut String, text: &str, indent: usize) {
+    let end = match text.strip_suffix('\n') {
+        None => " |-\n",
+        Some(before) if before.ends_with('\n') => " |+\n",
+        Some(_) => " |\n",
+    };
+    out.push_str(end);
+    for line in text.lines() {
+        if !line.is_empty() {
+            out.push_str(&" ".repeat(indent));
+            out.push_str(line);
+        }
+        out.push('\n');
     }
 }
 
@@ -282,16 +346,61 @@ mod tests {
         );
     }
 
+    #[test]
+    fn version_3_indents_by_four_and_keeps_lines() {
+        let text = |text: &str| Yaml::Text(text.to_owned());
+        let mut labels = MapWriter::default();
+        labels.text("l", "1").text("m", "a\n\n b");
+        let mut inner = MapWriter::default();
+        inner
+            .text("b", "x: y\n")
+            .list("c", vec![text("z"), Yaml::List(vec![text("u"), text("v")])])
+            .map("d", labels);
+        let mut outer = MapWriter::default();
+        outer
+            .list("a", vec![inner.done(), text("w")])
+            .text("e", "p\nq\n\n")
+            .text("f", " p\nq")
+            .text("g", "p \nq")
+            .put("h", Yaml::List(Vec::new()));
+        let expected = "\
+a:
+    - b: |
+        x: y
+      c:
+        - z
+        - - u
+          - v
+      d:
+        l: \"1\"
+        m: |-
+            a
+
+             b
+    - w
+e: |+
+    p
+    q
+
+f: \" p\\nq\"
+g: \"p \\nq\"
+h: []
+";
+        assert_eq!(outer.done().document_of_version_3(), expected);
+    }
+
     proptest! {
         #[test]
         fn a_text_is_read_back_as_it_was(text in "[ -~\n\té€]{0,20}") {
             let mut map = MapWriter::default();
             map.put("k", Yaml::Text(text.clone()));
-            let document = map.done().document();
-            let tree = yaml::parse(&document).unwrap();
-            let read = tree.root.get("k").unwrap();
-            let is_text = matches!(&read.value, Value::Scalar { text: t, .. } if *t == text);
-            prop_assert!(is_text, "{document:?} is {read:?}");
+            let map = map.done();
+            for document in [map.document(), map.document_of_version_3()] {
+                let tree = yaml::parse(&document).unwrap();
+                let read = tree.root.get("k").unwrap();
+                let is_text = matches!(&read.value, Value::Scalar { text: t, .. } if *t == text);
+                prop_assert!(is_text, "{document:?} is {read:?}");
+            }
         }
     }
 }

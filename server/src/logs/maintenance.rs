@@ -78,8 +78,11 @@ impl Caretaker {
         while !self.signal.wait(TICK) {
             if self.store.flush_is_due(clock::now_ns()) || self.app.memory.is_full() {
                 let flushed = self.store.flush(&mut pace(Arc::clone(&self.signal)));
-                if flushed.as_ref().is_ok_and(|entries| *entries > 0) && self.app.memory.is_full() {
-                    self.app.measure();
+                if self.app.memory.is_full() {
+                    self.store.release_memory();
+                    if flushed.as_ref().is_ok_and(|entries| *entries > 0) {
+                        self.app.measure();
+                    }
                 }
                 self.judge("write logs to parts", flushed);
             }

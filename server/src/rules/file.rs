@@ -513,7 +513,11 @@ impl Reader<'_> {
 fn logs_expr(text: &str) -> Result<RuleExpr, String> {
     let expr = logql::parse(text).map_err(|error| error.to_string())?;
     match expr.as_metric() {
-        Some(_) => Ok(RuleExpr::Logs(LogsExpr::new(text, expr))),
+        Some(_) => {
+            // A rule counts what its expression counts when it is asked for.
+            let expr = expr.with_rounded_sizes();
+            Ok(RuleExpr::Logs(LogsExpr::new(text, expr)))
+        }
         None => Err(
             "only sample expression supported; count the entries, as in \
                      count_over_time({...}[5m])"

@@ -204,9 +204,9 @@ fn storage(what: &str, path: &Path, error: &std::io::Error) -> NamespaceError {
     NamespaceError::Storage(format!("{what} {}: {}", path.display(), os_text(error)))
 }
 
-/// Returns a group as YAML, as clients write it.
+/// Returns a group as YAML, as clients write it and in Loki's form.
 pub(crate) fn print_group(group: &GroupDefinition) -> String {
-    group_yaml(group).document()
+    group_yaml(group).document_of_version_3()
 }
 
 /// Returns namespaces with their groups as YAML: a map of lists.
@@ -218,7 +218,7 @@ pub(crate) fn print_namespaces<'a>(
         let groups = groups.into_iter().map(group_yaml).collect();
         map.put(namespace, Yaml::List(groups));
     }
-    map.done().document()
+    map.done().document_of_version_3()
 }
 
 fn group_yaml(group: &GroupDefinition) -> Yaml {
@@ -235,11 +235,11 @@ fn group_yaml(group: &GroupDefinition) -> Yaml {
     if group.limit != 0 {
         map.put("limit", Yaml::Plain(group.limit.to_string()));
     }
-    put_pairs(&mut map, "labels", &group.labels);
     map.put(
         "rules",
         Yaml::List(group.rules.iter().map(rule_yaml).collect()),
     );
+    put_pairs(&mut map, "labels", &group.labels);
     map.done()
 }
 

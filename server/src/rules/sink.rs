@@ -1,6 +1,6 @@
 //! Results of rules on their way into the store, and alerts on theirs to receivers.
 
-use kymo_query::rules::{Alert, Rule, RuleError, RuleExpr, RuleSink, RuleWriter};
+use kymo_query::rules::{Alert, Language, Rule, RuleError, RuleExpr, RuleSink, RuleWriter};
 use kymo_query::{PointValue, QueryStats};
 use kymo_storage::AppendError;
 use kymo_storage::metrics::{Appender, SeriesRef};
@@ -117,6 +117,10 @@ impl RuleSink for StoreSink<'_> {
         }
         let (group, took) = (self.running.group(), self.running.took_so_far(rule));
         let entry = Logged {
+            language: match &rule.definition().expr {
+                RuleExpr::Metrics(_) => Language::PromQl,
+                RuleExpr::Logs(_) => Language::LogQl,
+            },
             query: rule.query().to_owned(),
             start_ms: t_ms,
             end_ms: t_ms,

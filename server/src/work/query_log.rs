@@ -1,5 +1,6 @@
 //! The query log: a line of JSON for each query that was evaluated, as Prometheus 3.14
-//! writes it, in the file that `query_log_file` names.
+//! writes it, in the file that `query_log_file` names. The line of a query of logs is alike,
+//! but for its message.
 //!
 //! The file is opened anew with every reload, so that it can be rotated. A line is one
 //! write; one that fails is counted and lost, and the query is answered all the same.
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kymo_query::rules::Language;
 use kymo_storage::compat::time::Instant;
 use parking_lot::Mutex;
 use tracing::error;
@@ -51,6 +53,7 @@ impl LogFile {
 /// A query that was evaluated.
 #[derive(Debug)]
 pub(crate) struct Logged {
+    pub(crate) language: Language,
     pub(crate) query: String,
     pub(crate) start_ms: i64,
     pub(crate) end_ms: i64,
@@ -151,7 +154,11 @@ fn line(logged: &Logged, now_ms: i64) -> Vec<u8> {
     );
     put(&mut line, ",\"level\":", "INFO");
     put(&mut line, ",\"source\":", "query_log.rs");
-    put(&mut line, ",\"msg\":", "promql query logged");
+    let message = match logged.language {
+        Language::PromQl => "promql query logged",
+        Language::LogQl => "logql query logged",
+    };
+    put(&mut line, ",\"msg\":", message);
     // Sorted, as Go writes a map.
     put(&mut line, ",\"params\":{\"end\":", &date(logged.end_ms));
     put(&mut line, ",\"query\":", &logged.query);
@@ -216,6 +223,7 @@ mod tests {
 
     fn logged(query: &str, error: Option<&str>) -> Logged {
         Logged {
+            language: Language::PromQl,
             query: query.to_owned(),
             start_ms: 1_700_000_000_000,
             end_ms: 1_700_000_060_050,
@@ -271,6 +279,13 @@ mod tests {
         let text = String::from_utf8(line(&of_rule, 0)).unwrap();
         assert!(
             text.ends_with(r#","ruleGroup":{"file":"r.yml","name":"g"}}"#),
+            "{text}"
+        );
+        let mut of_logs = logged("{a=\"b\"}", None);
+        of_logs.language = Language::LogQl;
+        let text = String::from_utf8(line(&of_logs, 0)).unwrap();
+        assert!(
+            text.contains(r#","msg":"logql query logged","params""#),
             "{text}"
         );
         let text = line(&logged("a", Some("query timed out")), 0);

@@ -24,23 +24,36 @@ const views = [
 
 test('keys lead everywhere, and are told by one', async ({ page }) => {
   await open(page, 'targets');
-  await page.keyboard.press('?');
   const help = page.getByRole('dialog', { name: 'Keys' });
+  await pressUntil(page, ['?'], () => expect(help).toBeVisible(soon));
   await expect(help).toContainText('Search targets');
   await page.keyboard.press('Escape');
   await expect(help).toBeHidden();
-  await page.keyboard.press('g');
-  await page.keyboard.press('m');
-  await expect(page.locator('main h1')).toHaveText('Metrics');
+  // The second key has to come soon after the first.
+  const title = page.locator('main h1');
+  await pressUntil(page, ['g', 'm'], () => expect(title).toHaveText('Metrics', soon));
+  // It is loaded after the view.
+  await expect(editor(page)).toBeVisible();
   await page.keyboard.press('/');
   await expect(editor(page)).toBeFocused();
   await page.keyboard.type('up');
-  await page.keyboard.press('Escape');
-  await page.keyboard.press('Control+Enter');
-  await page.keyboard.press('Escape');
+  await expect(editor(page)).toHaveText('up');
+  await pressUntil(page, ['Control+Enter'], () => expect(page).toHaveURL(/q=up/, soon));
+  // The first one closes what is offered, where something is.
+  await pressUntil(page, ['Escape'], () => expect(editor(page)).not.toBeFocused(soon));
   await page.keyboard.press('v');
   await expect(page).toHaveURL(/tab=table/);
 });
+
+const soon = { timeout: 2_000 };
+
+/** Presses keys until they have done what they do: a busy page may not hear them yet. */
+async function pressUntil(page: Page, keys: string[], done: () => Promise<void>) {
+  await expect(async () => {
+    for (const key of keys) await page.keyboard.press(key);
+    await done();
+  }).toPass();
+}
 
 test('dark and light follow the system, unless one is chosen', async ({ page }) => {
   const dark = () => page.evaluate(() => document.documentElement.dataset.theme);

@@ -36,6 +36,8 @@ mod real;
 
 #[cfg(any(test, feature = "internals"))]
 pub mod crash;
+#[cfg(test)]
+pub(crate) mod lives;
 #[cfg(any(test, feature = "internals"))]
 pub mod memory;
 

@@ -49,6 +49,8 @@ impl LogStore {
             return false;
         }
         let mut state = self.state.lock();
+        let flushes = self.counters.flushes.load(Ordering::Relaxed);
+        state.table.spare().rest(flushes, now_ns);
         if state.table.is_empty() {
             return state.flushing.is_some();
         }
@@ -66,6 +68,12 @@ impl LogStore {
     pub fn flush(&self, pace: &mut Pace<'_>) -> Result<u64, StorageError> {
         let _alone = self.flushing.lock();
         self.flush_alone(pace)
+    }
+
+    /// Frees the memory that is kept for the next flush: for when others need it more.
+    pub fn release_memory(&self) {
+        let spare = Arc::clone(self.state.lock().table.spare());
+        spare.release();
     }
 
     pub(super) fn flush_alone(&self, pace: &mut Pace<'_>) -> Result<u64, StorageError> {
@@ -97,7 +105,8 @@ impl LogStore {
             state.wal.roll();
             state.era += 1;
             let born = state.table.born();
-            let table = std::mem::replace(&mut state.table, Table::new(born));
+            let spare = Arc::clone(state.table.spare());
+            let table = std::mem::replace(&mut state.table, Table::new(born, spare));
             state.filling_since_ns = None;
             state.flushing = Some(Flushing {
                 table: Arc::new(table),
@@ -122,6 +131,8 @@ impl LogStore {
         let newest = deletions.last().map_or(0, |deletion| deletion.entry.number);
         let applied = newest.max(flushing.born);
         let mut parts = Vec::new();
+        let spare = flushing.table.spare();
+        let mut memory = spare.take_writer();
         for slice in rows.slices() {
             let Some(first) = slice.first() else { continue };
             let id = PartId {
@@ -131,7 +142,8 @@ impl LogStore {
                 turn: 0,
             };
             self.remove_leftover(id)?;
-            let mut writer = PartWriter::create(&self.parts_dir, &id.file_name(), Effort::Flush)?;
+            let (dir, name) = (&self.parts_dir, id.file_name());
+            let mut writer = PartWriter::create_with(dir, &name, Effort::Flush, memory)?;
             let mut numbers = vec![None; rows.labels.len()];
             let mut pairs: Vec<(&str, &str)> = Vec::new();
             for batch in slice.chunks(BATCH) {
@@ -149,10 +161,13 @@ impl LogStore {
                     writer.push(stream, row.t_ns, row.line(bytes), pairs.iter().copied())?;
                 }
             }
-            if writer.finish()?.is_some() {
+            let (written, left) = writer.finish_with()?;
+            memory = left;
+            if written.is_some() {
                 parts.push(PartEntry { id, applied });
             }
         }
+        spare.give_writer(memory);
         Ok(parts)
     }
 

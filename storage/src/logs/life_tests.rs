@@ -1,8 +1,7 @@
 //! Whole lives of a store: every kind of operation in random order, with restarts and with
 //! crashes at random moments, against a plain list of what has to be there.
 //!
-//! `KYMO_CRASH_LIVES` sets how many lives are lived (each is cut in `CUTS_PER_LIFE`
-//! places), `KYMO_CRASH_SEED` where to begin; a failure names its seed.
+//! How many lives are lived says [`lives`]; each is cut in `CUTS_PER_LIFE` places.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -11,7 +10,8 @@ use std::sync::Arc;
 use super::flush::DAY_NS;
 use super::*;
 use crate::SyncPolicy;
-use crate::fs::crash::{CrashDir, Cut, Loss};
+use crate::fs::crash::CrashDir;
+use crate::fs::lives::{self, Chance};
 use crate::model::{Labels, LogEntry, MatchOp, Matcher, NanoRange, StreamBatch};
 
 /// Lives in an ordinary test run.
@@ -25,28 +25,6 @@ const N_STREAMS: u64 = 5;
 
 /// Lines by stream and time, in order of arrival.
 type Content = BTreeMap<(u64, i64), Vec<String>>;
-
-/// A small source of chance (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    let value = std::env::var(name).ok();
-    value.map_or(default, |value| value.parse().expect(name))
-}
 
 /// A store on a recording directory, and what it has to hold.
 struct Life {
@@ -337,10 +315,7 @@ fn check_crash(found: &Content, before: &Content, after: &Content) {
 }
 
 fn live(seed: u64) {
-    let (wal_sync, losses) = match seed % 2 {
-        0 => (SyncPolicy::Never, [Loss::Process, Loss::Process]),
-        _ => (SyncPolicy::Always, [Loss::Everything, Loss::Chance(seed)]),
-    };
+    let (wal_sync, losses) = lives::losses(seed);
     let mut life = Life::begin(seed, wal_sync);
     let begun = life.dir.ops();
     life.ledger.push((begun, Content::new()));
@@ -349,22 +324,13 @@ fn live(seed: u64) {
         life.check();
     }
     life.store = None;
-    let ops = life.dir.ops();
     for turn in 0..CUTS_PER_LIFE {
-        let cut = begun + life.chance.below((ops - begun) as u64) as usize;
-        let len = life.dir.write_len(cut) as u64;
-        let partial_bytes = life.chance.below(len + 1) as usize;
-        let cut = Cut {
-            ops: cut,
-            partial_bytes,
-        };
+        let cut = lives::cut(&mut life.chance, &life.dir, begun);
         let loss = losses[turn % 2];
         let image = life.dir.image(cut, loss);
         let (store, _) = LogStore::open_in(&image, &life.options)
             .unwrap_or_else(|error| panic!("{cut:?} {loss:?}: {error}"));
-        let next = life.ledger.partition_point(|(done, _)| *done <= cut.ops);
-        let before = &life.ledger[next - 1].1;
-        let after = life.ledger.get(next).map_or(before, |(_, content)| content);
+        let (before, after) = lives::around(&life.ledger, cut);
         check_crash(&read(&store), before, after);
         // It goes on as if nothing had happened.
         let found = read(&store);
@@ -383,12 +349,5 @@ fn live(seed: u64) {
 /// Process kills and power losses, torn and unsynced writes.
 #[test]
 fn lives_end_anywhere_and_lose_nothing_acknowledged() {
-    let begin = setting("KYMO_CRASH_SEED", 0);
-    for seed in begin..begin + setting("KYMO_CRASH_LIVES", LIVES) {
-        let lived = std::panic::catch_unwind(|| live(seed));
-        if let Err(panic) = lived {
-            println!("seed {seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    lives::live_all(LIVES, live);
 }

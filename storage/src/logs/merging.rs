@@ -161,7 +161,9 @@ impl LogStore {
             .map(|part| part.entry.applied)
             .fold(newest, u64::max);
         self.remove_leftover(id)?;
-        let writer = PartWriter::create(&self.parts_dir, &id.file_name(), effort)?;
+        let spare = Arc::clone(self.state.lock().table.spare());
+        let (dir, name) = (&self.parts_dir, id.file_name());
+        let mut writer = PartWriter::create_with(dir, &name, effort, spare.take_writer())?;
         let readers: Vec<&PartReader> = old.iter().map(|part| part.reader()).collect();
         let keep = |reader: &PartReader, row: RowRef<'_>| {
             let number = readers
@@ -170,11 +172,13 @@ impl LogStore {
             let taker = number.and_then(|number| takers.get(number));
             taker.is_none_or(|taker| !taker.takes(reader, row))
         };
-        let merged = merge(&readers, writer, keep, pace);
+        let merged = merge(&readers, &mut writer, keep, pace);
+        let merged = merged.and_then(|()| writer.finish_with());
         for part in old {
             part.reader().release();
         }
-        let merged = merged.map_err(|error| self.damages.failed_of(old, error))?;
+        let (merged, memory) = merged.map_err(|error| self.damages.failed_of(old, error))?;
+        spare.give_writer(memory);
         let mut new = Vec::new();
         if merged.is_some() {
             let entry = PartEntry { id, applied };

@@ -9,6 +9,7 @@
 //! `wal`, the label index of `index`, the directories of `fs`.
 //!
 //! - `table`: entries in memory, in blocks that readers share.
+//! - `spare`: memory that flushes use again.
 //! - `flush`, [`part`], `parts`, `manifest`: files of entries, and which of them count.
 //! - `merging`, `retention`, `deletion`, `maintenance`: what becomes of parts later.
 //! - `store`, `push`, `selection`, `streams`: the store, writing it and reading it.
@@ -26,6 +27,7 @@ mod push;
 mod recovery;
 mod retention;
 mod selection;
+mod spare;
 mod stats;
 mod store;
 mod streams;

@@ -7,6 +7,7 @@ use super::manifest::{self, Found, Manifest, PartId};
 use super::options::LogStoreOptions;
 use super::part::WRITING;
 use super::parts::{self, Served};
+use super::spare::Spare;
 use super::stats::LogRecovery;
 use super::store::{State, StreamNote, labels_of};
 use super::table::{Block, Table};
@@ -55,7 +56,7 @@ pub(super) fn open(dir: &dyn Dir, options: &LogStoreOptions) -> Result<Opened, S
     };
     let mut replayer = Replayer {
         index,
-        table: Table::new(manifest.wal_born),
+        table: Table::new(manifest.wal_born, Arc::new(Spare::new(options.flush_bytes))),
         deletions: &deletions,
         notes: Vec::new(),
         search: Search::default(),

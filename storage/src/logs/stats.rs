@@ -42,7 +42,7 @@ pub struct LogStats {
     pub rejected_total: u64,
     /// Entries in memory.
     pub memory_entries: u64,
-    /// Bytes of memory: tables, index and what the store remembers of streams.
+    /// Bytes of memory: tables, what is kept for the next ones, index and what the store remembers of streams.
     pub memory_bytes: u64,
     /// Segments of the log.
     pub wal_segments: u64,
@@ -165,6 +165,7 @@ impl LogStore {
         };
         let state = self.state.lock();
         let notes = state.notes.capacity() * size_of::<super::store::StreamNote>();
-        (index + notes + state.table_bytes()) as u64
+        let tables = state.table_bytes() + state.table.spare().memory_bytes();
+        (index + notes + tables) as u64
     }
 }

@@ -14,12 +14,27 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::spare::Spare;
 use crate::wal::EntryRow;
 
 /// A block that has so many bytes grows no more.
-const BLOCK_BYTES: usize = 1 << 20;
+pub(super) const BLOCK_BYTES: usize = 1 << 20;
 /// Room for the last frame of a block.
 const RESERVED_BYTES: usize = BLOCK_BYTES + BLOCK_BYTES / 4;
+
+/// The memory of a block.
+#[derive(Debug, Default)]
+pub(super) struct BlockMemory {
+    pub(super) rows: Vec<EntryRow>,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl BlockMemory {
+    /// Returns the bytes that it takes.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.bytes.capacity() + self.rows.capacity() * size_of::<EntryRow>()
+    }
+}
 
 /// A run of entries in order of arrival.
 #[derive(Debug)]
@@ -33,12 +48,23 @@ pub(super) struct Block {
     pub(super) first_ns: i64,
     pub(super) last_ns: i64,
     pub(super) line_bytes: u64,
+    /// Where its memory comes from and goes to.
+    spare: Arc<Spare>,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.spare.give_block(BlockMemory {
+            rows: std::mem::take(&mut self.rows),
+            bytes: std::mem::take(&mut self.bytes),
+        });
+    }
 }
 
 impl Clone for Block {
     /// Copies what will grow on: with the room that the original has.
     fn clone(&self) -> Block {
-        let mut block = Block::new(self.born, self.first_row);
+        let mut block = Block::new(self.born, self.first_row, &self.spare);
         block.rows.extend_from_slice(&self.rows);
         block.bytes.extend_from_slice(&self.bytes);
         block.first_ns = self.first_ns;
@@ -49,15 +75,18 @@ impl Clone for Block {
 }
 
 impl Block {
-    fn new(born: u64, first_row: u32) -> Block {
+    fn new(born: u64, first_row: u32, spare: &Arc<Spare>) -> Block {
+        let BlockMemory { rows, mut bytes } = spare.take_block();
+        bytes.reserve_exact(RESERVED_BYTES);
         Block {
             born,
             first_row,
-            rows: Vec::new(),
-            bytes: Vec::with_capacity(RESERVED_BYTES),
+            rows,
+            bytes,
             first_ns: i64::MAX,
             last_ns: i64::MIN,
             line_bytes: 0,
+            spare: Arc::clone(spare),
         }
     }
 
@@ -114,15 +143,23 @@ pub(super) struct Table {
     n_rows: u32,
     born: u64,
     sealed_bytes: usize,
+    spare: Arc<Spare>,
 }
 
 impl Table {
-    /// Returns a table whose entries come after the deletion number `born`.
-    pub(super) fn new(born: u64) -> Table {
+    /// Returns a table whose entries come after the deletion number `born`, with memory that
+    /// others left.
+    pub(super) fn new(born: u64, spare: Arc<Spare>) -> Table {
         Table {
             born,
+            spare,
             ..Table::default()
         }
+    }
+
+    /// Returns the memory that tables share.
+    pub(super) fn spare(&self) -> &Arc<Spare> {
+        &self.spare
     }
 
     /// Tells whether there is no entry.
@@ -224,11 +261,10 @@ impl Table {
         if self.active.as_ref().is_some_and(is_full) {
             self.seal();
         }
-        let (born, first_row) = (self.born, self.n_rows);
         let mut shared = self
             .active
             .take()
-            .unwrap_or_else(|| Arc::new(Block::new(born, first_row)));
+            .unwrap_or_else(|| Arc::new(Block::new(self.born, self.n_rows, &self.spare)));
         let block = Arc::make_mut(&mut shared);
         let base = block.bytes.len() as u32;
         block.bytes.extend_from_slice(payload);

@@ -11,6 +11,7 @@ pub mod grammar;
 pub mod logs;
 pub mod prometheus;
 pub mod random;
+mod smaller;
 
 use kymo_query::promql::Features;
 use kymo_query::{Cancel, Engine, EngineOptions, MemorySource, QueryOptions};
@@ -21,6 +22,7 @@ use data::{Data, SCRAPES, START_MS};
 use grammar::{Order, Query};
 use prometheus::Prometheus;
 use random::Random;
+use smaller::smaller;
 
 /// Queries that are asked of the same data.
 const QUERIES_PER_DATA: u64 = 1_000;
@@ -176,7 +178,9 @@ impl Pair {
                 *report.explained.entry(name).or_default() += 1;
                 continue;
             }
-            let (query, what) = self.shrink(choices.clone(), when, what);
+            let text = |choices: &[u8]| grammar::query(choices).text;
+            let differs = |choices: &[u8]| self.differs(choices, when);
+            let (query, what) = smaller(choices.clone(), what, MAX_SHRINKS, text, differs);
             report.differences.push(Difference {
                 seed,
                 query,
@@ -236,34 +240,6 @@ impl Pair {
             }
         };
         Answer::of_api(&answer.json())
-    }
-
-    /// Leaves out choices as long as the answers still differ.
-    fn shrink(&self, mut choices: Vec<u8>, when: When, mut what: String) -> (String, String) {
-        let mut tries = 0;
-        let mut size = choices.len().next_power_of_two() / 2;
-        while size > 0 {
-            let mut at = 0;
-            while at < choices.len() && tries < MAX_SHRINKS {
-                let mut without = choices.clone();
-                without.drain(at..(at + size).min(choices.len()));
-                let mut zeroed = choices.clone();
-                zeroed[at..(at + size).min(choices.len())].fill(0);
-                tries += 2;
-                let smaller = [without, zeroed].into_iter().filter(|c| *c != choices);
-                let smaller = smaller.filter_map(|c| Some((self.differs(&c, when)?, c)));
-                match smaller.min_by_key(|((query, _), _)| query.len()) {
-                    Some(((query, found), fewer))
-                        if query.len() <= grammar::query(&choices).text.len() =>
-                    {
-                        (choices, what) = (fewer, found);
-                    }
-                    _ => at += size,
-                }
-            }
-            size /= 2;
-        }
-        (grammar::query(&choices).text, what)
     }
 
     fn differs(&self, choices: &[u8], when: When) -> Option<(String, String)> {

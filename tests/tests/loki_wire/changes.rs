@@ -61,6 +61,24 @@ const KEPT_DELETIONS: &[(&str, &str)] = &[
 ];
 const RULES: &str = "/loki/api/v1/rules";
 const YAML: &str = "application/yaml";
+/// A group with texts of several lines and texts that need quotes.
+const LINES: &str = r##"name: g
+rules:
+- alert: many
+  expr: |-
+    sum by (app) (
+      rate({app=~"a|b"} |= `error` [5m])
+
+    ) > 0.5
+  labels: {a: "1", b: "yes", c: '#x', d: "p\nq\n\n", e: "p \nq", f: "\tp", g: ' p', h: "a: b"}
+  annotations:
+    summary: |
+      one
+        two
+    other: ""
+    third: "p\r\nq"
+    fourth: "p\tq\nr"
+"##;
 
 fn rules() -> Vec<Case> {
     let get = |path: &str| Case::new("GET", path);
@@ -127,6 +145,9 @@ fn rules() -> Vec<Case> {
         get("/api/prom/rules/ns/g"),
         put("ns", "name: g\nrules:\n- record: b\n  expr: vector(2)"),
         get(&format!("{RULES}/ns/g")),
+        put("ns", LINES),
+        get(&format!("{RULES}/ns/g")),
+        get(RULES),
         Case::new("PUT", &format!("{RULES}/ns")),
         Case::new("DELETE", &format!("{RULES}/ns/none")),
         Case::new("DELETE", &format!("{RULES}/ns/g")),

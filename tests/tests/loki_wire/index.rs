@@ -127,6 +127,44 @@ fn index(pair: &Pair) -> Vec<Case> {
             cases.push(Case::get(&format!("{V1}/index/volume"), &params).shape());
         }
     }
+    // Of several mistakes one is told.
+    let wrong = [
+        ("start", "x"),
+        ("end", "y"),
+        ("limit", "z"),
+        ("limit", "-1"),
+        ("limit", "4294967296"),
+        ("line_limit", "u"),
+        ("step", "v"),
+        ("aggregateBy", "w"),
+        ("direction", "up"),
+        ("query", "{"),
+    ];
+    for call in [
+        "index/stats",
+        "index/volume",
+        "index/volume_range",
+        "detected_labels",
+        "detected_fields",
+        "detected_field/status/values",
+        "labels",
+        "label/app/values",
+        "series",
+        "query_range",
+    ] {
+        let path = format!("{V1}/{call}");
+        for first in wrong {
+            for second in wrong {
+                let mut params = vec![("query", SELECT), both[0], both[1]];
+                params.retain(|(name, _)| *name != first.0 && *name != second.0);
+                params.push(first);
+                if first.0 != second.0 {
+                    params.push(second);
+                }
+                cases.push(Case::get(&path, &params).shape());
+            }
+        }
+    }
     // Fields in all places: their kinds, parsers and paths.
     for query in [
         SELECT,

@@ -282,11 +282,6 @@ fn without_clocks(text: &str) -> String {
     {
         out = before.to_owned();
     }
-    if out.contains("rules:\n") {
-        // Indented by two or by four.
-        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_start).collect();
-        out = lines.join("\n");
-    }
     if out.contains(" errors like: ") {
         // Several errors are told in no order.
         let mut parts: Vec<&str> = text.trim_end().split("; ").collect();

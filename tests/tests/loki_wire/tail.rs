@@ -16,10 +16,6 @@ use crate::reads::fill;
 
 const KEPT: &[(&str, &str)] = &[
     (
-        "/loki/api/v1/tail [(\"query\", \"{app=\\\"db\\\"}\"), (\"limit\", \"6000\")]",
-        "there is a limit here, too",
-    ),
-    (
         "/loki/api/v1/tail [(\"query\", \"{app=\\\"db\\\"}\"), (\"start\", \"0\")]",
         "the limit is told before the upgrade",
     ),

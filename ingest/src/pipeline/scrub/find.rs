@@ -55,7 +55,7 @@ pub(super) fn emails(text: &[u8], out: &mut Vec<Finding>) {
             out.push(Finding {
                 range: start..end,
                 kind: Kind::Email,
-                quoted: false,
+                quote: None,
             });
         }
     }
@@ -83,7 +83,7 @@ pub(super) fn ipv4(text: &[u8], out: &mut Vec<Finding>) {
             out.push(Finding {
                 range: at..end,
                 kind: Kind::Ipv4,
-                quoted: false,
+                quote: None,
             });
         }
         at += len;
@@ -121,7 +121,7 @@ pub(super) fn ipv6(text: &[u8], out: &mut Vec<Finding>) {
                 out.push(Finding {
                     range: at..at + trimmed.len(),
                     kind: Kind::Ipv6,
-                    quoted: false,
+                    quote: None,
                 });
             }
         }
@@ -146,7 +146,7 @@ pub(super) fn cards(text: &[u8], out: &mut Vec<Finding>) {
             out.push(Finding {
                 range: at..end,
                 kind: Kind::Card,
-                quoted: false,
+                quote: None,
             });
         }
         at = end;

@@ -1,7 +1,9 @@
-//! Finds the values of chosen keys in JSON, wherever in a text it stands.
+//! Finds the values of chosen keys in JSON, wherever in a text it stands, also where that is
+//! a string of JSON.
 
 use memchr::memmem;
 
+use super::quotes::{self, escapes_before};
 use super::{Finding, Kind};
 
 /// Deepest value that is followed to its end.
@@ -10,35 +12,47 @@ const MAX_DEPTH: usize = 128;
 /// Finds values of keys; of a value that is found nothing within is looked at.
 pub(super) fn find(text: &[u8], keys: &[String], out: &mut Vec<Finding>) {
     for key in keys {
-        let Ok(name) = serde_json::to_vec(key) else {
+        let Ok(name) = serde_json::to_string(key) else {
             continue;
         };
-        for at in memmem::find_iter(text, &name) {
-            // An escaped quote begins no name.
-            if at > 0 && text[at - 1] == b'\\' {
+        // Its first quote and those in front of it tell how deep it stands.
+        let Some(name) = name.strip_suffix('"') else {
+            continue;
+        };
+        let mut found_to = 0;
+        for at in memmem::find_iter(text, name) {
+            if at < found_to {
                 continue;
             }
-            let Some(start) = value_start(text, at + name.len()) else {
+            let escapes = escapes_before(text, at);
+            let Some(start) = value_start(text, at + name.len(), escapes) else {
                 continue;
             };
-            if let Some(end) = value_end(text, start) {
+            if let Some(end) = value_end(text, start, escapes) {
+                found_to = end;
                 out.push(Finding {
                     range: start..end,
                     kind: Kind::JsonKey,
-                    quoted: true,
+                    quote: Some(escapes),
                 });
             }
         }
     }
 }
 
-/// Returns where a value starts behind a name and its colon.
-fn value_start(text: &[u8], behind_name: usize) -> Option<usize> {
+/// Returns where a value starts behind a name, its quote and its colon.
+fn value_start(text: &[u8], behind_name: usize, escapes: usize) -> Option<usize> {
     let space = |at: usize| {
         let rest = text.get(at..)?;
         Some(at + rest.iter().take_while(|b| b.is_ascii_whitespace()).count())
     };
-    let colon = space(behind_name)?;
+    let quote = behind_name + escapes;
+    let is_closed = text.get(quote) == Some(&b'"')
+        && text[behind_name..quote].iter().all(|byte| *byte == b'\\');
+    if !is_closed {
+        return None;
+    }
+    let colon = space(quote + 1)?;
     if text.get(colon) != Some(&b':') {
         return None;
     }
@@ -46,17 +60,22 @@ fn value_start(text: &[u8], behind_name: usize) -> Option<usize> {
     (start < text.len()).then_some(start)
 }
 
-/// Returns where the value that starts at `at` ends; a cut one ends with the text.
-fn value_end(text: &[u8], at: usize) -> Option<usize> {
+/// Returns where the value that starts at `at` ends, in JSON whose quotes have so many
+/// backslashes; a cut one ends with the text, or with the string that it stands in.
+pub(super) fn value_end(text: &[u8], at: usize, escapes: usize) -> Option<usize> {
     match text.get(at)? {
-        b'"' => Some(string_end(text, at)),
+        b'"' | b'\\' => Some(quotes::string(text, at, b"\"")?.end),
         b'{' | b'[' => {
             let mut depth = 0usize;
             let mut end = at;
             while let Some(byte) = text.get(end) {
                 match byte {
                     b'"' => {
-                        end = string_end(text, end);
+                        let in_front = escapes_before(&text[at..], end - at);
+                        if in_front < escapes {
+                            return Some(end - in_front);
+                        }
+                        end = quotes::string(text, end - escapes, b"\"")?.end;
                         continue;
                     }
                     b'{' | b'[' => depth += 1,
@@ -80,17 +99,4 @@ fn value_end(text: &[u8], at: usize) -> Option<usize> {
         }
         _ => None,
     }
-}
-
-/// Returns where the string that starts at `at` ends, behind its quote.
-fn string_end(text: &[u8], at: usize) -> usize {
-    let mut end = at + 1;
-    while let Some(byte) = text.get(end) {
-        match byte {
-            b'"' => return end + 1,
-            b'\\' => end += 2,
-            _ => end += 1,
-        }
-    }
-    text.len()
 }

@@ -6,13 +6,15 @@
 //! without the key can tell which they were, not even by trying all there are. A dry run
 //! counts and changes nothing.
 //!
-//! All finders look at the text as it came. Where findings overlap, the one that starts
-//! first counts, and of these the longest; the rest of the text keeps every byte.
+//! All finders look at the text as it came. Where findings overlap, all of them is replaced
+//! under the kind of the one that starts first, and of these the longest; the rest of the
+//! text keeps every byte.
 //!
 //! Invariant: what is replaced is counted, under its kind.
 
 mod find;
 mod json_keys;
+mod quotes;
 mod secrets;
 
 use std::ops::Range;
@@ -105,8 +107,20 @@ impl std::fmt::Debug for HashKey {
 pub(super) struct Finding {
     pub(super) range: Range<usize>,
     pub(super) kind: Kind,
-    /// Whether it stands for a whole value of JSON, which a text takes the place of.
-    pub(super) quoted: bool,
+    /// Set where it stands for a whole value of JSON, which a string takes the place of: the
+    /// backslashes in front of its quotes.
+    pub(super) quote: Option<usize>,
+}
+
+impl Finding {
+    /// Returns what was found, without the quotes of a string.
+    fn value<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        let whole = &text[self.range.clone()];
+        match self.quote.and_then(|_| quotes::string(whole, 0, b"\"")) {
+            Some(string) => &whole[string.content],
+            None => whole,
+        }
+    }
 }
 
 /// Looks for personal data in texts and replaces it.
@@ -153,16 +167,22 @@ impl Scrubber {
             found(finding.kind);
             out.extend_from_slice(&text[copied_to..finding.range.start]);
             copied_to = finding.range.end;
-            let quote: &[u8] = if finding.quoted { b"\"" } else { b"" };
-            out.extend_from_slice(quote);
-            self.replacement(finding.kind, &text[finding.range], &mut out);
-            out.extend_from_slice(quote);
+            let quote = |out: &mut Vec<u8>| {
+                if let Some(escapes) = finding.quote {
+                    out.resize(out.len() + escapes, b'\\');
+                    out.push(b'"');
+                }
+            };
+            quote(&mut out);
+            self.replacement(finding.kind, finding.value(text), &mut out);
+            quote(&mut out);
         }
         out.extend_from_slice(&text[copied_to..]);
         Some(out)
     }
 
-    /// Returns the findings in order, none within another.
+    /// Returns the findings in order, none over another: one that reaches beyond the one in
+    /// front of it makes that longer.
     fn findings(&self, text: &[u8]) -> Vec<Finding> {
         let mut all = Vec::new();
         json_keys::find(text, &self.json_keys, &mut all);
@@ -177,13 +197,12 @@ impl Scrubber {
             }
         }
         all.sort_by_key(|f| (f.range.start, std::cmp::Reverse(f.range.end)));
-        let mut ended_at = 0;
-        all.retain(|finding| {
-            let free = finding.range.start >= ended_at;
-            if free {
-                ended_at = finding.range.end;
+        all.dedup_by(|later, first| {
+            let overlaps = later.range.start < first.range.end;
+            if overlaps {
+                first.range.end = first.range.end.max(later.range.end);
             }
-            free
+            overlaps
         });
         all
     }
@@ -315,6 +334,53 @@ mod tests {
                 r#"pre {"a":{"user":-1.5e3,"b":null}}"#,
                 r#"pre {"a":{"user":"<json_key>","b":null}}"#,
             ),
+            // Within strings of JSON, as lines of containers have it.
+            (
+                r#"{"log":"{\"password\":\"a\\\"b\",\"n\":1}\n","s":"x"}"#,
+                r#"{"log":"{\"password\":\"<json_key>\",\"n\":1}\n","s":"x"}"#,
+            ),
+            (
+                r#"{"log":"{\"user\":{\"id\":1},\"api_key\": \"k\"}"}"#,
+                r#"{"log":"{\"user\":\"<json_key>\",\"api_key\": \"<token>\"}"}"#,
+            ),
+            (
+                r#"{"msg":"login token=\"hunter2 x\" ok","a":1}"#,
+                r#"{"msg":"login token=\"<token>\" ok","a":1}"#,
+            ),
+            (
+                r#"{"msg":"token=hunter2","a":"{\"user\":\"cut"}"#,
+                r#"{"msg":"token=<token>","a":"{\"user\":\"<json_key>\""}"#,
+            ),
+            (
+                r#"{"log":"{\"user\":[\"cut","x":"y"}"#,
+                r#"{"log":"{\"user\":\"<json_key>\"","x":"y"}"#,
+            ),
+            // What is no string becomes one, so that JSON stays JSON.
+            (
+                r#"{"token":12345,"secret":{"a":"b"},"pwd":null}"#,
+                r#"{"token":"<token>","secret":"<token>","pwd":null}"#,
+            ),
+            (
+                "{'api_key': 'x', 'token': 5}",
+                "{'api_key': '<token>', 'token': <token>}",
+            ),
+            (
+                "redis://:p:a@ss@redis:6379/0 http://u@h/a:b@c",
+                "redis://:<token>@redis:6379/0 http://u@h/a:b@c",
+            ),
+            (
+                r#""dsn":"postgresql://app:s3cret@db/app""#,
+                r#""dsn":"postgresql://app:<token>@db/app""#,
+            ),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\\nMII\\n-----END RSA PRIVATE KEY-----\\n x",
+                "<token>\\n x",
+            ),
+            ("-----BEGIN PRIVATE KEY-----", "<token>"),
+            ("-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----"),
+            // A finding over the end of another one.
+            ("https://u:p@x:a@b.cc/", "https://u:<token>/"),
+            ("https://u:pw@b.cc/", "https://u:<email>/"),
             ("plain text", "plain text"),
             ("", ""),
         ] {
@@ -337,6 +403,14 @@ mod tests {
                 .unwrap()
                 .starts_with(words[0])
         );
+        // At any depth of JSON.
+        let text = br#"{"user":"x","l":"{\"user\":\"x\"}"}"#;
+        let out = scrubber(Some("0123456789abcdef")).scrub(text, |_| {});
+        let out = String::from_utf8(out.unwrap()).unwrap();
+        let hashes = out.split("<json_key:").skip(1);
+        let hashes: Vec<&str> = hashes.map(|part| &part[..16]).collect();
+        assert_eq!(hashes.len(), 2);
+        assert_eq!(hashes[0], hashes[1]);
     }
 
     #[test]
@@ -366,6 +440,28 @@ mod tests {
         assert_eq!(format!("{:?}", HashKey(b"x".to_vec())), "<secret>");
     }
 
+    #[test]
+    fn what_repeats_in_a_long_line_is_looked_at_once() {
+        // Each reaches to the end of the line: looked at anew each time, these take minutes.
+        for (part, findings) in [
+            ("\"user\":{", 1),
+            ("\"token\":{", 1),
+            ("token=", 1),
+            ("sk-", 1),
+            ("eyJ-", 0),
+            ("-----BEGIN PRIVATE KEY-----", 1),
+            ("1.", 0),
+            ("1 ", 0),
+            ("::", 0),
+            ("a@", 0),
+        ] {
+            let text = part.repeat((1 << 18) / part.len());
+            let mut found = 0;
+            scrubber(None).scrub(text.as_bytes(), |_| found += 1);
+            assert_eq!(found, findings, "{part}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic_and_nothing_is_found_twice(
@@ -373,6 +469,8 @@ mod tests {
                 prop_oneof![
                     Just(b"a@b.cc".to_vec()), Just(b"1.2.3.4".to_vec()), Just(b"\"user\":".to_vec()),
                     Just(b"4111111111111111".to_vec()), Just(b"Bearer ".to_vec()), Just(b"fe80::1".to_vec()),
+                    Just(b"\\\"user\\\":".to_vec()), Just(b"token=".to_vec()), Just(b"\"pwd\":".to_vec()),
+                    Just(b"a://b:c@d".to_vec()), Just(b"-----BEGIN PRIVATE KEY-----".to_vec()),
                     Just(b"{".to_vec()), Just(b"\"".to_vec()), Just(b"\\".to_vec()), Just(b" ".to_vec()),
                     proptest::collection::vec(any::<u8>(), 0..4),
                 ],

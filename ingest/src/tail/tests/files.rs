@@ -232,11 +232,11 @@ fn what_was_kept_and_cannot_be_read_is_told_and_nothing_is_read_twice() {
 }
 
 #[test]
-fn a_renamed_file_that_cannot_be_read_after_a_start_is_told() {
-    let mut world = World::new("app.log", Vec::new());
-    // A directory can be opened, and gives no bytes.
-    let place = world.path("app.log.1");
-    std::fs::create_dir(&place).unwrap();
+fn a_renamed_file_that_cannot_be_read_after_a_start_is_told_and_tried_again() {
+    let mut world = World::new("app.log.gz", Vec::new());
+    // It is compressed, and does not look so yet.
+    let place = world.path("app.log.gz.1");
+    std::fs::write(&place, "one").unwrap();
     let tail = world.dir.path().join("tail/positions");
     let record = Record {
         key: Key {
@@ -244,10 +244,10 @@ fn a_renamed_file_that_cannot_be_read_after_a_start_is_told() {
             id: FileId::of(&std::fs::metadata(&place).unwrap()),
             before: None,
         },
-        path: world.path("app.log"),
-        head: Print::of(b"one"),
+        path: world.path("app.log.gz"),
+        head: Print::of(b"one\n"),
         tail: Print::default(),
-        at: 3,
+        at: 4,
         pieces: Vec::new(),
         seen_ns: now_ns(),
         gone: false,
@@ -255,11 +255,30 @@ fn a_renamed_file_that_cannot_be_read_after_a_start_is_told() {
     let mut positions = Positions::open(&tail, now_ns()).unwrap();
     positions.write(vec![record]).unwrap();
     drop(positions);
-    world.append("app.log", "two\n");
+    world.start();
+    world.wait_told(&[&place]);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(b"one\ntwo\n").unwrap();
+    std::fs::write(&place, packed.finish().unwrap()).unwrap();
     world.check(&["two"]);
-    let status = world.tailer.as_ref().unwrap().status();
-    let failures: Vec<&PathBuf> = status[0].failures.keys().collect();
-    assert_eq!(failures, [&place]);
+    world.wait_told(&[]);
+}
+
+#[test]
+fn what_is_not_followed_at_the_first_look_begins_where_its_end_was() {
+    let mut world = World::new("*.log", Vec::new());
+    world.files().start = StartAt::End;
+    let greeting = "a greeting that every file begins with, as long as that of a copy may be";
+    world.append("a.log", &format!("{greeting}\nold a\n"));
+    // Too short to be told from a copy of the other one.
+    world.append("b.log", &format!("{greeting}\n"));
+    world.start();
+    let tailer = world.tailer.as_ref().unwrap();
+    wait_for(|| tailer.status()[0].files.len() == 1);
+    world.append("b.log", "new b\n");
+    world.check(&["new b"]);
+    world.append("a.log", "new a\n");
+    world.check(&["new a", "new b"]);
 }
 
 #[test]
@@ -268,17 +287,7 @@ fn a_directory_that_cannot_be_read_is_told_until_it_can() {
     let sub = world.path("sub");
     std::os::unix::fs::symlink(&sub, &sub).unwrap();
     world.start();
-    let tailer = world.tailer.as_ref().unwrap();
-    let began = Instant::now();
-    let wait = |told: &[&PathBuf]| loop {
-        let status = tailer.status();
-        if status[0].failures.keys().collect::<Vec<_>>() == told {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(30), "{status:?}");
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    wait(&[&sub]);
+    world.wait_told(&[&sub]);
     std::fs::remove_file(&sub).unwrap();
-    wait(&[]);
+    world.wait_told(&[]);
 }

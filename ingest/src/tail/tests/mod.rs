@@ -136,6 +136,15 @@ fn now_ns() -> i64 {
     i64::try_from(since.unwrap().as_nanos()).unwrap()
 }
 
+/// Waits until something is so, for long.
+fn wait_for(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is never so");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 impl World {
     fn new(pattern: &str, stages: Vec<StageConfig>) -> World {
         let dir = tempfile::tempdir().unwrap();
@@ -240,6 +249,12 @@ impl World {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Waits until the job tells of these paths that they cannot be read, and of no others.
+    fn wait_told(&self, paths: &[&PathBuf]) {
+        let tailer = self.tailer.as_ref().unwrap();
+        wait_for(|| tailer.status()[0].failures.keys().collect::<Vec<_>>() == paths);
     }
 
     /// Checks that the store has these lines, each once, and goes on having them.

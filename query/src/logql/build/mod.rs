@@ -225,7 +225,11 @@ impl Host for TreeBuilder<'_> {
             return (Symbol::End as u8, Value::Empty);
         }
         match self.lexer.next_token() {
-            Ok(token) => {
+            Ok(mut token) => {
+                if let Some(defect) = token.defect.take() {
+                    self.last = (token.start, true);
+                    self.report(defect);
+                }
                 self.last = (token.start, token.has_line);
                 (token.symbol as u8, Value::Token(token))
             }

@@ -238,6 +238,24 @@ impl<K: Kept> Groups<K> {
     /// Takes the samples of a group from counts of its entries; `None` where that is not
     /// possible.
     fn count(&self, columns: &ColumnGroup<'_>, buffers: &mut Buffers) -> Option<Read<K>> {
+        let mut kept = Vec::new();
+        let stats = self.count_pieces(columns, buffers, &mut kept);
+        // Places are given back also where the entries have to be read after all.
+        let series = labelled(kept, &mut buffers.places, buffers.extractor.series());
+        Some(Read {
+            series,
+            stats: stats?,
+            batch_bytes: 0,
+        })
+    }
+
+    /// Adds the samples to `kept`; `None` where there are others.
+    fn count_pieces(
+        &self,
+        columns: &ColumnGroup<'_>,
+        buffers: &mut Buffers,
+        kept: &mut Vec<(SeriesId, K)>,
+    ) -> Option<LogStats> {
         let counted = self.plan.counted()?;
         let stretch = |t_ns| self.windows.stretch(t_ns);
         // Damage is told by the one who reads the entries.
@@ -249,7 +267,6 @@ impl<K: Kept> Groups<K> {
             ..
         } = buffers;
         let mut stats = LogStats::default();
-        let mut kept: Vec<(SeriesId, K)> = Vec::new();
         // Of one entry of a stream and level the series is that of all of them.
         let mut series: Vec<Option<Option<SeriesId>>> = vec![None; levels.len().max(1)];
         let mut of = None;
@@ -285,13 +302,9 @@ impl<K: Kept> Groups<K> {
                 Counted::Entries => (1.0, piece.entries),
                 Counted::Bytes => (piece.bytes as f64, 1),
             };
-            place(&mut kept, places, series).push_many(piece.segment, piece.t_ns, value, n);
+            place(kept, places, series).push_many(piece.segment, piece.t_ns, value, n);
         }
-        Some(Read {
-            series: labelled(kept, places, extractor.series()),
-            stats,
-            batch_bytes: 0,
-        })
+        Some(stats)
     }
 }
 
@@ -430,4 +443,72 @@ fn labelled<K>(
         (labels[id as usize].clone(), kept)
     });
     series.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use kymo_storage::logs::{LogStore, LogStoreOptions};
+    use kymo_storage::model::{Labels, LogEntry, StreamBatch};
+
+    use crate::Cancel;
+    use crate::logql::source::{LogSource, MemoryLogSource};
+    use crate::logql::{
+        Direction, LogEngine, LogEngineOptions, LogQueryOptions, LogRangeQuery, parse,
+    };
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn counts_that_turn_out_to_have_errors_leave_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = LogStore::open(&LogStoreOptions::new(dir.path())).unwrap();
+        let mut memory = MemoryLogSource::new();
+        let labels = Labels::from_pairs([("app", "a")]);
+        let entries = (0..400).map(|at| {
+            // Levels that are numbers come first.
+            let level = ["5", "7", "info", "9"][at as usize / 100];
+            let t_ns = at * SECOND / 2;
+            memory.push(&labels, t_ns, b"x", [("detected_level", level)]);
+            LogEntry {
+                t_ns,
+                line: b"x".into(),
+                metadata: [("detected_level".into(), level.into())]
+                    .into_iter()
+                    .collect(),
+            }
+        });
+        let batch = StreamBatch {
+            labels: labels.clone(),
+            entries: entries.collect(),
+        };
+        assert_eq!(store.push(&[batch]).unwrap().entries, 400);
+        let flushed = store.flush(&mut || ControlFlow::Continue(()));
+        assert_eq!(flushed.unwrap(), 400);
+        for query in [
+            r#"count_over_time({app="a"} | detected_level > 3 [1m])"#,
+            r#"count_over_time({app="a"} | detected_level > 3 | __error__!="x" [1m])"#,
+            r#"sum by (detected_level, __error__) (bytes_rate({app="a"} | detected_level > 3 [1m]))"#,
+        ] {
+            let expr = parse(query).unwrap();
+            let range = LogRangeQuery {
+                start_ns: 0,
+                end_ns: 600 * SECOND,
+                step_ns: 60 * SECOND,
+                interval_ns: 0,
+                limit: 100,
+                direction: Direction::Forward,
+            };
+            let engine = LogEngine::new(LogEngineOptions::default());
+            let (options, cancel) = (LogQueryOptions::default(), Cancel::new());
+            let sources: [&dyn LogSource; 2] = [&memory, &store];
+            let [expected, found] = sources.map(|source| {
+                let result = engine.range(source, &expr, &range, &options, &cancel);
+                let value = result.map(|result| result.value);
+                format!("{:?}", value.map_err(|error| error.to_string()))
+            });
+            assert_eq!(found, expected, "{query}");
+        }
+    }
 }

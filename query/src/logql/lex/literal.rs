@@ -1,7 +1,8 @@
 //! Numbers, durations, sizes and strings.
 //!
 //! A number that letters follow is tried as a duration, then as a size. What is neither
-//! stays a number, and the letters become the next token.
+//! stays a number, and the letters become the next token. A number that is written wrongly is
+//! a number all the same: reading goes on, and what is found wrong with its value counts more.
 
 use kymo_storage::compat::duration;
 use kymo_storage::compat::quote::{quote, unquote};
@@ -11,16 +12,17 @@ use crate::logql::grammar::Symbol;
 use crate::logql::size;
 
 impl Lexer<'_> {
-    pub(super) fn number(&mut self) -> Result<Token, LexError> {
-        self.scan_number()?;
+    pub(super) fn number(&mut self) -> Token {
+        let defect = self.scan_number();
         let number = self.text().to_owned();
-        if let Some(ns) = self.duration() {
-            return Ok(self.token_without_line(Symbol::Duration, Payload::Duration(ns)));
-        }
-        if let Some(bytes) = self.size() {
-            return Ok(self.token_without_line(Symbol::Bytes, Payload::Bytes(bytes)));
-        }
-        Ok(self.token_with(Symbol::Number, Payload::Text(number)))
+        let token = if let Some(ns) = self.duration() {
+            self.token_without_line(Symbol::Duration, Payload::Duration(ns))
+        } else if let Some(bytes) = self.size() {
+            self.token_without_line(Symbol::Bytes, Payload::Bytes(bytes))
+        } else {
+            self.token_with(Symbol::Number, Payload::Text(number))
+        };
+        Token { defect, ..token }
     }
 
     /// Reads on if that makes a duration of what was read: Prometheus' form, else Go's.
@@ -53,15 +55,23 @@ impl Lexer<'_> {
         Some(read)
     }
 
-    /// Reads a number in one of Go's notations. Whether it is one that stands for a value
-    /// here is looked at when the value is asked for.
-    fn scan_number(&mut self) -> Result<(), LexError> {
+    /// Reads a number in one of Go's notations; returns the first thing that is wrong with it.
+    /// Whether it is one that stands for a value here is looked at when the value is asked for.
+    fn scan_number(&mut self) -> Option<String> {
         let rest = self.rest().as_bytes();
         let lower = |at: usize| rest.get(at).map(u8::to_ascii_lowercase);
         let (base, name) = match (lower(0), lower(1)) {
             (Some(b'0'), Some(b'x')) => (16, "hexadecimal literal"),
             (Some(b'0'), Some(b'o')) => (8, "octal literal"),
-            (Some(b'0'), Some(b'b')) if matches!(lower(2), Some(b'0' | b'1')) => {
+            // Loki looks at the character before the number where it means the one behind `0b`.
+            // A `0B` is a size here.
+            (Some(b'0'), Some(b'b')) if rest.get(1) == Some(&b'b') && self.is_spaced() => {
+                self.bump();
+                return Some("decimal literal has no digits".to_owned());
+            }
+            (Some(b'0'), Some(b'b'))
+                if rest.get(1) == Some(&b'b') || matches!(lower(2), Some(b'0' | b'1')) =>
+            {
                 (2, "binary literal")
             }
             (Some(b'0'), _) => (10, "octal literal"),
@@ -71,28 +81,36 @@ impl Lexer<'_> {
         if has_prefix {
             self.pos += 2;
         }
+        let mut defect = None;
         let mut digits = self.digits(base);
         let mut is_float = false;
         if self.peek() == Some('.') {
             self.bump();
             is_float = true;
             if has_prefix && base != 16 {
-                return Err(self.error(format!("invalid radix point in {name}")));
+                note(&mut defect, format!("invalid radix point in {name}"));
             }
             digits += self.digits(base);
         }
         if digits == 0 {
-            return Err(self.error(format!("{name} has no digits")));
+            note(&mut defect, format!("{name} has no digits"));
         }
         match self.peek() {
-            Some(c @ ('e' | 'E')) if has_prefix => {
-                let message = format!("'{c}' exponent requires decimal mantissa");
-                return Err(self.error(message));
+            Some(c @ ('e' | 'E')) => {
+                if has_prefix {
+                    let message = format!("'{c}' exponent requires decimal mantissa");
+                    note(&mut defect, message);
+                }
+                is_float = true;
+                self.exponent(&mut defect);
             }
-            Some('e' | 'E') => is_float = self.exponent()?,
-            Some('p' | 'P') if base == 16 => is_float = self.exponent()?,
+            Some('p' | 'P') if base == 16 => {
+                is_float = true;
+                self.exponent(&mut defect);
+            }
             _ if base == 16 && is_float => {
-                return Err(self.error("hexadecimal mantissa requires a 'p' exponent"));
+                let message = "hexadecimal mantissa requires a 'p' exponent";
+                note(&mut defect, message.to_owned());
             }
             _ => {}
         }
@@ -103,13 +121,21 @@ impl Lexer<'_> {
         if !is_float && (has_prefix && base != 16 || rest.first() == Some(&b'0')) {
             let number = self.text().chars().skip(if has_prefix { 2 } else { 0 });
             if let Some(c) = number.filter(char::is_ascii_digit).find(invalid) {
-                return Err(self.error(format!("invalid digit '{c}' in {name}")));
+                note(&mut defect, format!("invalid digit '{c}' in {name}"));
             }
         }
         if is_badly_separated(self.text()) {
-            return Err(self.error("'_' must separate successive digits"));
+            note(
+                &mut defect,
+                "'_' must separate successive digits".to_owned(),
+            );
         }
-        Ok(())
+        defect
+    }
+
+    /// Tells whether a space stands before the token.
+    fn is_spaced(&self) -> bool {
+        self.input[..self.start].ends_with(char::is_whitespace)
     }
 
     /// Reads digits and the underscores between them; returns how many digits.
@@ -122,14 +148,13 @@ impl Lexer<'_> {
         read.len() - read.matches('_').count()
     }
 
-    fn exponent(&mut self) -> Result<bool, LexError> {
+    fn exponent(&mut self, defect: &mut Option<String>) {
         self.bump();
         if matches!(self.peek(), Some('+' | '-')) {
             self.bump();
         }
-        match self.digits(10) {
-            0 => Err(self.error("exponent has no digits")),
-            _ => Ok(true),
+        if self.digits(10) == 0 {
+            note(defect, "exponent has no digits".to_owned());
         }
     }
 
@@ -166,10 +191,14 @@ impl Lexer<'_> {
 
     /// Reads `'x'`, which Go has for characters; here it is a name that nothing has.
     pub(super) fn character(&mut self) -> Result<Token, LexError> {
-        match self.scan_quoted('\'')? {
-            1 => Ok(self.identifier()),
-            _ => Err(self.error("invalid char literal")),
-        }
+        let defect = match self.scan_quoted('\'')? {
+            1 => None,
+            _ => Some("invalid char literal".to_owned()),
+        };
+        Ok(Token {
+            defect,
+            ..self.identifier()
+        })
     }
 
     /// Reads up to the closing mark; returns how many characters stand between.
@@ -225,6 +254,11 @@ impl Lexer<'_> {
             ))),
         }
     }
+}
+
+/// Keeps the first of several defects.
+fn note(defect: &mut Option<String>, message: String) {
+    defect.get_or_insert(message);
 }
 
 /// Tells whether an underscore stands anywhere but between digits. A prefix such as `0x`

@@ -1,6 +1,8 @@
 //! What is said of texts that are no queries.
 
-use crate::logql::{format_query, parse, parse_any_matchers, parse_instant, parse_matchers};
+use crate::logql::{
+    LogQlError, format_query, parse, parse_any_matchers, parse_instant, parse_matchers,
+};
 
 fn error(query: &str) -> String {
     match parse(query) {
@@ -136,6 +138,28 @@ fn texts_that_cannot_be_split_are_errors_of_their_own() {
             "1_",
             "parse error at line 1, col 1: '_' must separate successive digits",
         ),
+        (
+            "vector(0b)",
+            "parse error at line 1, col 8: binary literal has no digits",
+        ),
+        (
+            "0b2",
+            "parse error at line 1, col 1: invalid digit '2' in binary literal",
+        ),
+        (
+            "1 + 0b1",
+            "parse error at line 1, col 5: decimal literal has no digits",
+        ),
+        // It is read on behind such a number, and what its value lacks is heard first.
+        (
+            "{a=\"b\"} | x>1e | (",
+            "parse error : unable to parse literal as a float: strconv.ParseFloat: \
+             parsing \"1e\": invalid syntax",
+        ),
+        (
+            "vector(1e) )",
+            "parse error at line 1, col 8: exponent has no digits",
+        ),
     ]);
 }
 
@@ -213,7 +237,7 @@ fn queries_without_sense_are_refused_as_a_whole() {
              \"0x10\": invalid syntax",
         ),
         (
-            "{a=\"b\"} | c > 0b1",
+            "{a=\"b\"} | c>0b1",
             "parse error : unable to parse literal as a float: strconv.ParseFloat: parsing \
              \"0b1\": invalid syntax",
         ),
@@ -296,6 +320,14 @@ fn stages_that_cannot_be_built_are_quoted() {
         format_query("{a=\"b\"}|~`(`").unwrap(),
         "{a=\"b\"} |~ \"(\""
     );
+}
+
+#[test]
+fn what_is_no_selector_may_be_wrong_besides() {
+    let wrong = r#"count_over_time({a="b"} | unwrap c [1m])"#;
+    let only = LogQlError::OnlyMatchers;
+    assert_eq!(parse_any_matchers(wrong), Err(only));
+    assert!(matches!(parse_matchers(wrong), Err(LogQlError::Parse(_))));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::error::{LokiError, LokiResult};
 use super::labels::selects_all;
 use super::params::{Bounds, checked_bounds, interval, is_forward, ordered_bounds, step, time_or};
 use super::stats::{Cost, push as push_stats};
-use super::volume::{Asked, Sums, pieces};
+use super::volume::{self, Asked, Sums, pieces};
 use super::{logs, lookup};
 use crate::api::call::Call;
 use crate::clock;
@@ -64,25 +64,36 @@ async fn counts(call: &Call) -> Result<Counts, LokiError> {
 /// `/loki/api/v1/index/volume`: bytes by label set or by label.
 pub(crate) async fn volume(call: Call) -> LokiResult {
     let (params, now_ns) = (&call.params, clock::now_ns());
-    let bounds = ordered_bounds(params, now_ns)?;
+    let limit = volume::limit(params)?;
     time_or(params, "time", now_ns).map_err(LokiError::bad)?;
     is_forward(params)?;
-    volumes(&call, vec![bounds], false).await
+    let by_labels = volume::is_by_labels(params)?;
+    let bounds = ordered_bounds(params, now_ns)?;
+    let asked = asked(&call, limit, by_labels)?;
+    volumes(&call, asked, vec![bounds], false).await
 }
 
 /// `/loki/api/v1/index/volume_range`: the same, step by step.
 pub(crate) async fn volume_range(call: Call) -> LokiResult {
     let (params, now_ns) = (&call.params, clock::now_ns());
+    volume::check_limit(params)?;
     let bounds = ordered_bounds(params, now_ns)?;
+    let limit = volume::limit(params)?;
     is_forward(params)?;
     let step_ns = step(params, bounds)?;
     interval(params)?;
-    volumes(&call, pieces(bounds, step_ns), true).await
+    let by_labels = volume::is_by_labels(params)?;
+    let asked = asked(&call, limit, by_labels)?;
+    volumes(&call, asked, pieces(bounds, step_ns), true).await
 }
 
-async fn volumes(call: &Call, pieces: Vec<Bounds>, is_range: bool) -> LokiResult {
+fn asked(call: &Call, limit: u32, by_labels: bool) -> Result<Asked, LokiError> {
     let most = call.app.flags.log_queries.max_volume_series;
-    let asked = Asked::read(&call.params, any_selector(call)?, most)?;
+    let matchers = any_selector(call)?;
+    Asked::new(&call.params, matchers, limit.min(most), by_labels)
+}
+
+async fn volumes(call: &Call, asked: Asked, pieces: Vec<Bounds>, is_range: bool) -> LokiResult {
     let store = logs(call)?;
     let timeout = call.app.flags.query.timeout;
     let job = move |cancel: &kymo_query::Cancel| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use kymo_query::logql::parse_matchers;
+use kymo_query::logql::{parse_any_matchers, parse_matchers, require_selection};
 use kymo_storage::model::{Labels, Matcher, NanoRange};
 
 use super::answer::{finished, push_head};
@@ -29,7 +29,7 @@ pub(crate) async fn names(call: Call) -> LokiResult {
 
 /// Returns the names of labels that are asked for.
 pub(super) async fn found_names(call: &Call) -> Result<Vec<String>, LokiError> {
-    let (matchers, range) = (selector(call)?, range(call)?);
+    let (range, matchers) = (range(call)?, selector(call)?);
     let store = logs(call)?;
     let mut found = lookup(call, move || store.label_names(&matchers, range)).await?;
     found.retain(|name| !INTERNAL.contains(&name.as_str()));
@@ -50,7 +50,7 @@ pub(crate) async fn values(Path(name): Path<String>, call: Call) -> Response {
 
 /// Returns the values of a label that are asked for.
 pub(super) async fn found_values(name: String, call: &Call) -> Result<Vec<String>, LokiError> {
-    let (matchers, range) = (selector(call)?, range(call)?);
+    let (range, matchers) = (range(call)?, selector(call)?);
     let store = logs(call)?;
     if INTERNAL.contains(&name.as_str()) {
         return Ok(Vec::new());
@@ -100,7 +100,9 @@ fn selections<'a>(given: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<Matche
         if selects_all(text) {
             return Err(LokiError::bad(format!("0 matchers in group: {text}")));
         }
-        sets.push(parse_matchers(text)?);
+        let matchers = parse_any_matchers(text)?;
+        require_selection(&matchers)?;
+        sets.push(matchers);
     }
     Ok(sets)
 }
@@ -131,8 +133,16 @@ pub(super) fn selector(call: &Call) -> Result<Vec<Matcher>, LokiError> {
     }
 }
 
+/// Reads a range whose end is not before its start. Loki says of one that is wrong that its
+/// data are kept no longer.
 fn range(call: &Call) -> Result<NanoRange, LokiError> {
-    Ok(bounds(&call.params, clock::now_ns())?.into())
+    let bounds = bounds(&call.params, clock::now_ns())?;
+    if bounds.end_ns < bounds.start_ns {
+        return Err(LokiError::bad(
+            "this data is no longer available, it is past now - max_query_lookback (0s)",
+        ));
+    }
+    Ok(bounds.into())
 }
 
 #[cfg(test)]

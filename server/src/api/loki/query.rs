@@ -10,6 +10,7 @@ use kymo_query::logql::{
     Direction, LogQlError, LogQueryOptions, LogRangeQuery, LogResult, LogStats, parse,
     parse_instant,
 };
+use kymo_query::rules::Language;
 
 use super::error::{LokiError, LokiResult};
 use super::limits::{check_entries, check_span, check_windows};
@@ -85,6 +86,7 @@ pub(super) struct Asked {
 
 impl Asked {
     fn new(call: &Call, headers: &HeaderMap, expr: Expr, when: When) -> Asked {
+        let expr = expr.with_rounded_sizes();
         let mut tags = headers.get_all("x-query-tags").iter();
         let flags = EncodingFlags::of(headers);
         let partial = tags.any(|tags| tags.to_str().is_ok_and(|tags| tags.contains(DRILLDOWN)));
@@ -147,7 +149,7 @@ impl Asked {
     pub(super) fn entries(text: &str, expr: Expr, query: LogRangeQuery, categorize: bool) -> Asked {
         Asked {
             text: text.to_owned(),
-            expr,
+            expr: expr.with_rounded_sizes(),
             when: When::Range(query),
             options: LogQueryOptions {
                 now_ns: clock::now_ns(),
@@ -175,6 +177,7 @@ impl Asked {
         let mut stats = Vec::new();
         stats::push(&mut stats, cost);
         Logged {
+            language: Language::LogQl,
             query: self.text.clone(),
             start_ms: start_ns.div_euclid(NS_PER_MS),
             end_ms: end_ns.div_euclid(NS_PER_MS),

@@ -10,6 +10,31 @@ use super::json::{push_labels, push_seconds};
 use super::params::{Bounds, DEFAULT_LIMIT, count, number};
 use crate::http::params::Params;
 
+/// Checks that a limit that is given is one, which comes before all other parameters.
+pub(super) fn check_limit(params: &Params) -> Result<(), LokiError> {
+    match number(params, "limit", 0)? {
+        ..0 => Err(LokiError::bad("limit must be a positive value")),
+        _ => Ok(()),
+    }
+}
+
+/// Reads how many label sets are asked for.
+pub(super) fn limit(params: &Params) -> Result<u32, LokiError> {
+    match number(params, "limit", 0)? {
+        0 => Ok(DEFAULT_LIMIT),
+        _ => count(params, "limit", DEFAULT_LIMIT),
+    }
+}
+
+/// Reads whether labels are added up, instead of label sets.
+pub(super) fn is_by_labels(params: &Params) -> Result<bool, LokiError> {
+    match params.get("aggregateBy") {
+        "" | "series" => Ok(false),
+        "labels" => Ok(true),
+        _ => Err(LokiError::bad("invalid aggregation option")),
+    }
+}
+
 /// What is asked about volume.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
@@ -21,21 +46,13 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads the parameters. `most` is how many label sets an answer may have.
-    pub(super) fn read(
+    /// Asks for so many label sets, or labels, of the streams that `matchers` select.
+    pub(super) fn new(
         params: &Params,
         matchers: Vec<Matcher>,
-        most: u32,
+        limit: u32,
+        by_labels: bool,
     ) -> Result<Asked, LokiError> {
-        let limit = match number(params, "limit", 0)? {
-            0 => DEFAULT_LIMIT,
-            _ => count(params, "limit", DEFAULT_LIMIT)?,
-        };
-        let by_labels = match params.get("aggregateBy") {
-            "" | "series" => false,
-            "labels" => true,
-            _ => return Err(LokiError::bad("invalid aggregation option")),
-        };
         let targets = params.get("targetLabels").split(',');
         let targets: Vec<String> = targets
             .filter(|name| !name.is_empty())
@@ -45,7 +62,7 @@ impl Asked {
             matchers,
             targets,
             by_labels,
-            limit: limit.min(most.max(1)) as usize,
+            limit: limit.max(1) as usize,
         };
         for target in &asked.targets {
             // Streams without the label say nothing about it.
@@ -187,7 +204,9 @@ mod tests {
     }
 
     fn asked(query: &str, matchers: Vec<Matcher>) -> Result<Asked, LokiError> {
-        Asked::read(&Params::decode(Some(query), None), matchers, 1000)
+        let params = Params::decode(Some(query), None);
+        let (limit, by_labels) = (limit(&params)?, is_by_labels(&params)?);
+        Asked::new(&params, matchers, limit.min(1000), by_labels)
     }
 
     /// What a store with three streams says.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
+use kymo_query::rules::Language;
 use kymo_query::{Cancel, QueryError, QueryOptions, QueryResult, QueryStats, RangeQuery, Value};
 use kymo_storage::compat::{duration, time};
 
@@ -222,6 +223,7 @@ impl Log {
 
     fn write(&self, error: Option<String>, stats: Vec<u8>) {
         let entry = Logged {
+            language: Language::PromQl,
             query: self.asked.query.clone(),
             start_ms: self.asked.start_ms,
             end_ms: self.asked.end_ms,

@@ -193,9 +193,9 @@ fn ask(dir: &Arc<dyn Dir>, part: &PartReader) -> Vec<PartError> {
         });
         errors.extend(counted.err());
     }
-    if let Ok(writer) = PartWriter::create(dir, "c", Effort::Flush) {
+    if let Ok(mut writer) = PartWriter::create(dir, "c", Effort::Flush) {
         let pace = &mut || ControlFlow::Continue(());
-        errors.extend(merge(&[part], writer, |_, _| true, pace).err());
+        errors.extend(merge(&[part], &mut writer, |_, _| true, pace).err());
     }
     errors
 }

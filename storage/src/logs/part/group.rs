@@ -4,6 +4,8 @@ use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::PartError;
 use super::codes;
 use super::column::Column;
@@ -28,7 +30,27 @@ pub struct Group<'p> {
     skeletons: OnceCell<Vec<&'p [u8]>>,
     shapes: OnceCell<Vec<&'p [u8]>>,
     filters: OnceCell<Filters<'p>>,
+    skeletons_with: OnceCell<KindsWith>,
+    shapes_with: OnceCell<KindsWith>,
     inflater: RefCell<Inflater>,
+}
+
+/// For each column the kinds of rows that have it, in order.
+type KindsWith = Vec<SmallVec<[u32; 4]>>;
+
+fn kinds_with<'a>(n_columns: usize, kinds: impl Iterator<Item = &'a [u32]>) -> KindsWith {
+    let mut with = vec![SmallVec::<[u32; 4]>::new(); n_columns];
+    for (kind, columns) in kinds.enumerate() {
+        let kind = kind as u32;
+        for &column in columns {
+            if let Some(with) = with.get_mut(column as usize)
+                && with.last() != Some(&kind)
+            {
+                with.push(kind);
+            }
+        }
+    }
+    with
 }
 
 impl PartReader {
@@ -49,6 +71,8 @@ impl PartReader {
             skeletons: OnceCell::new(),
             shapes: OnceCell::new(),
             filters: OnceCell::new(),
+            skeletons_with: OnceCell::new(),
+            shapes_with: OnceCell::new(),
             inflater: RefCell::new(Inflater::default()),
         })
     }
@@ -97,6 +121,24 @@ impl<'p> Group<'p> {
     /// names.
     pub fn shapes(&self) -> &[Vec<u32>] {
         &self.known.head.shapes
+    }
+
+    /// Returns the kinds of lines that have a column.
+    pub(super) fn skeletons_with(&self, column: u32) -> &[u32] {
+        let with = self.skeletons_with.get_or_init(|| {
+            let kinds = self.skeletons().iter();
+            kinds_with(self.n_columns(), kinds.map(|kind| &kind.columns[..]))
+        });
+        with.get(column as usize).map_or(&[], |with| &with[..])
+    }
+
+    /// Returns the sets of columns of structured metadata that have a column.
+    pub(super) fn shapes_with(&self, column: u32) -> &[u32] {
+        let with = self.shapes_with.get_or_init(|| {
+            let kinds = self.shapes().iter();
+            kinds_with(self.n_columns(), kinds.map(|kind| &kind[..]))
+        });
+        with.get(column as usize).map_or(&[], |with| &with[..])
     }
 
     /// Returns how many columns there are.

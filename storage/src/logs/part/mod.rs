@@ -77,7 +77,8 @@ pub use split::{Form, Kind};
 pub use stretch::Stretch;
 pub use texts::Texts;
 pub use values::{Encoding, Values};
-pub use writer::{Effort, PartMeta, PartWriter, WRITING};
+pub(super) use writer::GROUP_BYTES;
+pub use writer::{Effort, PartMeta, PartWriter, WRITING, WriterMemory};
 
 #[cfg(test)]
 mod search_tests;

@@ -123,6 +123,11 @@ pub(super) fn write(number: i64, spelling: Spelling, out: &mut Vec<u8>) {
 
 /// Tells whether numbers from `least` to `most` may have a text in them.
 pub(super) fn may_write(spelling: Spelling, (least, most): (i64, i64), text: &[u8]) -> bool {
+    // Most texts are told by their first byte.
+    let may_be = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    if !text.iter().all(may_be) {
+        return false;
+    }
     let Some(power) = 10u64.checked_pow(u32::from(spelling.scale)) else {
         return true;
     };

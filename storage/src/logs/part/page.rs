@@ -18,7 +18,10 @@ pub struct Page<'g, 'p> {
     times: OnceCell<Vec<i64>>,
     skeletons: OnceCell<Vec<u64>>,
     shapes: OnceCell<Vec<u64>>,
-    columns: Vec<OnceCell<PageColumn>>,
+    of_skeletons: OnceCell<OfKinds>,
+    of_shapes: OnceCell<OfKinds>,
+    /// Boxed: of many columns few are read.
+    columns: Vec<OnceCell<Box<PageColumn>>>,
     line_lens: OnceCell<Vec<u32>>,
 }
 
@@ -41,6 +44,44 @@ impl PageColumn {
     }
 }
 
+/// The rows of a page by their kind, which is a skeleton or a set of metadata names.
+#[derive(Debug)]
+struct OfKinds {
+    rows: Vec<u32>,
+    /// Where those of each kind end in `rows`.
+    ends: Vec<usize>,
+}
+
+impl OfKinds {
+    /// Sorts rows by their kinds, which are less than `n_kinds`.
+    fn new(kinds: &[u64], n_kinds: usize) -> OfKinds {
+        let mut ends = vec![0; n_kinds];
+        kinds.iter().for_each(|&kind| ends[kind as usize] += 1);
+        let mut sum = 0;
+        for end in &mut ends {
+            // For now where they start; each row moves it on.
+            sum += std::mem::replace(end, sum);
+        }
+        let mut rows = vec![0; kinds.len()];
+        for (row, &kind) in kinds.iter().enumerate() {
+            let at = &mut ends[kind as usize];
+            rows[*at] = row as u32;
+            *at += 1;
+        }
+        OfKinds { rows, ends }
+    }
+
+    /// Returns the rows of a kind, in order.
+    fn of(&self, kind: u32) -> &[u32] {
+        let kind = kind as usize;
+        let start = kind.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.rows[start..self.ends[kind]]
+    }
+}
+
+/// Most kinds with a column whose rows are put together kind by kind.
+const FEW_KINDS: usize = 4;
+
 impl<'g, 'p> Page<'g, 'p> {
     /// Begins with a page of a group.
     pub fn new(group: &'g Group<'p>, number: usize) -> Page<'g, 'p> {
@@ -51,6 +92,8 @@ impl<'g, 'p> Page<'g, 'p> {
             times: OnceCell::new(),
             skeletons: OnceCell::new(),
             shapes: OnceCell::new(),
+            of_skeletons: OnceCell::new(),
+            of_shapes: OnceCell::new(),
             columns: (0..group.n_columns()).map(|_| OnceCell::new()).collect(),
             line_lens: OnceCell::new(),
         }
@@ -113,12 +156,9 @@ impl<'g, 'p> Page<'g, 'p> {
     /// # Errors
     /// They are damaged.
     pub fn part(&self, column: u32) -> Result<&PageColumn, PartError> {
-        let has = |skeleton: u64| {
-            let skeletons = self.group.skeletons();
-            skeletons[skeleton as usize].columns.contains(&column)
-        };
         let n = self.group.skeletons().len();
-        self.values(column, n, Page::skeletons, has)
+        let with = self.group.skeletons_with(column);
+        self.values(column, (n, with), &self.of_skeletons, Page::skeletons)
     }
 
     /// Returns the values of a column of structured metadata.
@@ -126,41 +166,49 @@ impl<'g, 'p> Page<'g, 'p> {
     /// # Errors
     /// They are damaged.
     pub fn metadata(&self, column: u32) -> Result<&PageColumn, PartError> {
-        let has = |shape: u64| self.group.shapes()[shape as usize].contains(&column);
         let n = self.group.shapes().len();
-        self.values(column, n, Page::shapes, has)
+        let with = self.group.shapes_with(column);
+        self.values(column, (n, with), &self.of_shapes, Page::shapes)
     }
 
     fn values(
         &self,
         column: u32,
-        n_kinds: usize,
+        (n_kinds, with): (usize, &[u32]),
+        of_kinds: &OnceCell<OfKinds>,
         kinds: impl Fn(&Self) -> Result<&[u64], PartError>,
-        has: impl Fn(u64) -> bool,
     ) -> Result<&PageColumn, PartError> {
         let cell = self.columns.get(column as usize);
         if let Some(found) = cell.and_then(OnceCell::get) {
             return Ok(found);
         }
-        let has: Vec<bool> = (0..n_kinds as u64).map(has).collect();
-        let mut rows = None;
+        let mut rows = Vec::new();
         let mut n = self.rows.len();
         // Where all kinds have it there is no need to know which one a row is of.
-        let of_rows = match has.contains(&false) {
-            true => kinds(self)?,
-            false => &[],
-        };
-        if !of_rows.iter().all(|&kind| has[kind as usize]) {
-            let with = of_rows
-                .iter()
-                .enumerate()
-                .filter(|&(_, &kind)| has[kind as usize]);
-            let with: Vec<u32> = with.map(|(row, _)| row as u32).collect();
-            n = with.len();
-            rows = Some(with);
+        if with.len() < n_kinds {
+            let of_rows = kinds(self)?;
+            if with.len() <= FEW_KINDS {
+                let of_kinds = of_kinds.get_or_init(|| OfKinds::new(of_rows, n_kinds));
+                n = with.iter().map(|&kind| of_kinds.of(kind).len()).sum();
+                if n < self.rows.len() {
+                    with.iter()
+                        .for_each(|&kind| rows.extend_from_slice(of_kinds.of(kind)));
+                }
+                if with.len() > 1 {
+                    rows.sort_unstable();
+                }
+            } else {
+                let mut has = vec![false; n_kinds];
+                with.iter().for_each(|&kind| has[kind as usize] = true);
+                let of_rows = of_rows.iter().enumerate();
+                let with = of_rows.filter(|&(_, &kind)| has[kind as usize]);
+                rows.extend(with.map(|(row, _)| row as u32));
+                n = rows.len();
+            }
         }
+        let rows = (n < self.rows.len()).then_some(rows);
         let values = self.group.values(column, self.number, n)?;
-        let found = PageColumn { values, rows };
+        let found = Box::new(PageColumn { values, rows });
         match cell {
             Some(cell) => Ok(cell.get_or_init(|| found)),
             None => Err(PartError::Input {
@@ -280,5 +328,20 @@ impl<'g, 'p> Page<'g, 'p> {
             start = end;
         }
         Ok(pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_by_their_kind() {
+        let of = OfKinds::new(&[2, 0, 2, 3, 0], 5);
+        assert_eq!(of.of(0), [1, 4]);
+        assert!(of.of(1).is_empty());
+        assert_eq!(of.of(2), [0, 2]);
+        assert_eq!(of.of(3), [3]);
+        assert!(of.of(4).is_empty());
     }
 }

@@ -57,6 +57,28 @@ pub(super) fn around(mut bytes: &[u8]) -> Texts {
     around
 }
 
+/// Tells whether values of a page may have a text in them, in whatever case. The longest
+/// piece between its digits decides, which is around the runs of all values or of none.
+pub(super) fn may_write(mut bytes: &[u8], text: &[u8]) -> bool {
+    let pieces = text.split(u8::is_ascii_digit);
+    let Some(piece) = pieces
+        .max_by_key(|piece| piece.len())
+        .filter(|p| !p.is_empty())
+    else {
+        return true;
+    };
+    let Ok(n_runs) = take(&mut bytes, MAX_RUNS) else {
+        return true;
+    };
+    (0..=n_runs).any(|_| match take_bytes(&mut bytes) {
+        Ok(around) => around
+            .windows(piece.len())
+            .any(|part| part.eq_ignore_ascii_case(piece)),
+        // Whoever reads the values says what is damaged.
+        Err(_) => true,
+    })
+}
+
 impl Pattern {
     /// Takes the values apart; `None` where they are not of one pattern.
     pub(super) fn of(values: &[&[u8]]) -> Option<Pattern> {
@@ -241,7 +263,41 @@ mod tests {
         assert!(!round_trip(&["1234567890123456789"]));
     }
 
+    #[test]
+    fn a_text_that_is_not_around_the_digits_is_told_without_values() {
+        let mut bytes = Vec::new();
+        let pattern = Pattern::of(&[b"dev-00012.of", b"dev-10000.of"]).unwrap();
+        pattern.encode(&mut bytes);
+        for there in ["", "1", "ev-0", "DEV-1", "0.of", "-", "0.O"] {
+            assert!(may_write(&bytes, there.as_bytes()), "{there}");
+        }
+        for absent in ["no-such-needle-4711", "dev:1", "0.off", "worker-1"] {
+            assert!(!may_write(&bytes, absent.as_bytes()), "{absent}");
+        }
+        // What is damaged is said by whoever reads the values.
+        for damaged in [&[][..], &[1], &[1, 9, b'a'], &[200]] {
+            assert!(may_write(damaged, b"x"));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn parts_of_values_may_be_there(
+            texts in prop::collection::vec("ab[0-9]{1,3}x[0-9]{0,3}", 1..4),
+            part: (prop::sample::Index, prop::sample::Index, prop::sample::Index),
+        ) {
+            let values: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+            let value = part.0.get(&values);
+            let [a, b] = [part.1, part.2].map(|i| i.index(value.len() + 1));
+            let part = &value[a.min(b)..a.max(b)];
+            if let Some(pattern) = Pattern::of(&values) {
+                let mut bytes = Vec::new();
+                pattern.encode(&mut bytes);
+                prop_assert!(may_write(&bytes, part));
+                prop_assert!(may_write(&bytes, &part.to_ascii_uppercase()));
+            }
+        }
+
         #[test]
         fn what_is_taken_apart_comes_back(texts in prop::collection::vec("(a|b)?[0-9]{1,3}(x[0-9]{0,3})?", 1..4)) {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

@@ -42,6 +42,12 @@ impl Rows {
         }
     }
 
+    /// Makes room for more lines.
+    pub(super) fn make_room(&mut self, line_bytes: usize, rows: usize) {
+        self.lines.reserve_exact(line_bytes);
+        self.rows.reserve_exact(rows);
+    }
+
     pub(super) fn push<'p>(
         &mut self,
         stream: u32,
@@ -83,6 +89,14 @@ impl Rows {
         self.text.clear();
         self.names.clear();
         self.numbers.clear();
+    }
+
+    /// Returns the bytes of memory that it takes, but for names, which are few.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        self.lines.capacity()
+            + self.text.capacity()
+            + self.rows.capacity() * size_of::<Row>()
+            + self.pairs.capacity() * size_of::<Pair>()
     }
 
     pub(super) fn is_empty(&self) -> bool {

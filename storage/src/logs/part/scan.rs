@@ -4,6 +4,7 @@
 use super::column::PageHead;
 use super::moment::{Clock, Layout};
 use super::number::{self, Spelling};
+use super::pattern;
 use super::texts::Texts;
 use super::values::{Encoding, Values};
 
@@ -22,6 +23,7 @@ pub(super) fn may_write(head: &PageHead, bytes: &[u8], text: &[u8]) -> bool {
             let layout = bytes.first_chunk().copied().and_then(Layout::decode);
             layout.is_none_or(|layout| layout.may_write(text))
         }
+        Encoding::Patterns => pattern::may_write(bytes, text),
         _ => true,
     }
 }

@@ -50,6 +50,13 @@ pub(super) struct Scratch {
     filters: FilterMaker,
 }
 
+impl Scratch {
+    /// Returns the bytes of memory of what grows with the rows of a group.
+    pub(super) fn allocated_bytes(&self) -> usize {
+        (self.values.capacity() + self.lines.capacity()) * size_of::<(u32, u32)>()
+    }
+}
+
 /// A skeleton before it is known whether it is kept.
 struct Found {
     skeleton: Skeleton,

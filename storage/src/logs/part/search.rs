@@ -87,9 +87,10 @@ impl Needle {
             always: skeletons.iter().map(has).collect(),
             columns: Vec::new(),
         };
+        let mut places = vec![None; group.n_columns()];
         for (number, skeleton) in skeletons.iter().enumerate() {
             if !search.always[number] {
-                search.ask(skeleton);
+                search.ask(skeleton, &mut places);
             }
         }
         let mut columns = std::mem::take(&mut search.columns);
@@ -121,13 +122,17 @@ impl Search<'_> {
         self.columns.is_empty() && !self.always.contains(&true)
     }
 
-    /// Adds what is asked of the values of a skeleton.
-    fn ask(&mut self, skeleton: &Skeleton) {
+    /// Adds what is asked of the values of a skeleton. `places` says where each column is
+    /// among those that are asked.
+    fn ask(&mut self, skeleton: &Skeleton, places: &mut [Option<usize>]) {
         let (needle, text) = (self.needle, self.needle.text());
         for (slot, &column) in skeleton.columns.iter().enumerate() {
             let (before, behind) = (skeleton.texts.get(slot), skeleton.texts.get(slot + 1));
-            let found = self.columns.iter().position(|asked| asked.column == column);
-            let at = found.unwrap_or_else(|| {
+            // The head of a group names no column that is not there.
+            let Some(place) = places.get_mut(column as usize) else {
+                continue;
+            };
+            let at = *place.get_or_insert_with(|| {
                 self.columns.push(Asked {
                     column,
                     skeletons: 0,
@@ -144,6 +149,9 @@ impl Search<'_> {
             // Whether the rest of the text is next to the value, and whether it may be there
             // together with the values that follow.
             let next = |rest: &[u8]| {
+                if !meet(behind.first(), rest.first()) {
+                    return None;
+                }
                 let goes_on = !is_last
                     && rest.len() > behind.len()
                     && needle.is_same(&rest[..behind.len()], behind);
@@ -155,7 +163,7 @@ impl Search<'_> {
                 if let Some(sure) = next(rest) {
                     add(&mut asked.ends, start, sure);
                 }
-                if !needle.ends(before, start) {
+                if !meet(before.last(), start.last()) || !needle.ends(before, start) {
                     continue;
                 }
                 add(&mut asked.begins, rest, true);
@@ -494,6 +502,15 @@ impl Asked {
     /// text whether a value may contain it.
     fn may_be_in(&self, needle: &Needle, may: impl Fn(&[u8]) -> bool) -> bool {
         self.questions(needle).any(|(text, ..)| may(text))
+    }
+}
+
+/// Tells whether two bytes may be one in some case, or one of them is not there: most texts
+/// are told apart by one byte.
+fn meet(one: Option<&u8>, other: Option<&u8>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        _ => true,
     }
 }
 

@@ -320,10 +320,11 @@ proptest! {
     fn a_merge_has_what_its_parts_have(first in entries(), second in entries()) {
         let dir = dir();
         let parts = [write(&dir, "a", &first), write(&dir, "b", &second)];
-        let writer = PartWriter::create(&dir, "c", Effort::Merge).unwrap();
+        let mut writer = PartWriter::create(&dir, "c", Effort::Merge).unwrap();
         let keep = |_: &PartReader, row: RowRef<'_>| !row.line.len().is_multiple_of(5);
         let parts: Vec<&PartReader> = parts.iter().collect();
-        let meta = merge(&parts, writer, keep, &mut || ControlFlow::Continue(())).unwrap();
+        merge(&parts, &mut writer, keep, &mut || ControlFlow::Continue(())).unwrap();
+        let meta = writer.finish().unwrap();
         let mut expected = first;
         expected.extend(second);
         expected.retain(|entry| !entry.2.len().is_multiple_of(5));

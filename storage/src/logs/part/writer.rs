@@ -18,7 +18,7 @@ pub const WRITING: &str = ".tmp";
 
 /// Rows of a group, and the bytes of its entries, that it is sealed with.
 const GROUP_ROWS: usize = 1 << 16;
-const GROUP_BYTES: usize = 16 << 20;
+pub(in crate::logs) const GROUP_BYTES: usize = 16 << 20;
 
 /// Names of structured metadata that a group is sealed with.
 const GROUP_NAMES: usize = 1024;
@@ -70,6 +70,20 @@ impl PartMeta {
     }
 }
 
+/// The memory of a writer that has ended, for the next one.
+#[derive(Debug, Default)]
+pub struct WriterMemory {
+    rows: Rows,
+    scratch: seal::Scratch,
+}
+
+impl WriterMemory {
+    /// Returns the bytes that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.rows.allocated_bytes() + self.scratch.allocated_bytes()
+    }
+}
+
 /// A part that is being written, in a file with the ending [`WRITING`]. Dropped unfinished
 /// it leaves nothing.
 ///
@@ -101,6 +115,22 @@ impl PartWriter {
     /// # Errors
     /// The disk refuses.
     pub fn create(dir: &Arc<dyn Dir>, name: &str, effort: Effort) -> Result<PartWriter, PartError> {
+        PartWriter::create_with(dir, name, effort, WriterMemory::default())
+    }
+
+    /// Begins a part with the memory of a writer that has ended.
+    ///
+    /// # Errors
+    /// As [`PartWriter::create`].
+    pub fn create_with(
+        dir: &Arc<dyn Dir>,
+        name: &str,
+        effort: Effort,
+        memory: WriterMemory,
+    ) -> Result<PartWriter, PartError> {
+        let WriterMemory { mut rows, scratch } = memory;
+        rows.clear();
+        rows.make_room(GROUP_BYTES, GROUP_ROWS / 4);
         let writing = format!("{name}{WRITING}");
         if dir.files()?.contains(&writing) {
             dir.remove(&writing)?;
@@ -114,8 +144,8 @@ impl PartWriter {
             footer: Footer::default(),
             numbers: HashMap::new(),
             newest: Vec::new(),
-            rows: Rows::with_room(GROUP_BYTES, GROUP_ROWS / 4),
-            scratch: seal::Scratch::default(),
+            rows,
+            scratch,
             deflater: Deflater::new(match effort {
                 Effort::Flush => 1,
                 Effort::Merge => 5,
@@ -206,7 +236,24 @@ impl PartWriter {
     ///
     /// # Errors
     /// The disk refuses; there is no part then.
-    pub fn finish(mut self) -> Result<Option<PartMeta>, PartError> {
+    pub fn finish(self) -> Result<Option<PartMeta>, PartError> {
+        Ok(self.finish_with()?.0)
+    }
+
+    /// Does what [`PartWriter::finish`] does, and returns the memory for the next writer.
+    ///
+    /// # Errors
+    /// As [`PartWriter::finish`].
+    pub fn finish_with(mut self) -> Result<(Option<PartMeta>, WriterMemory), PartError> {
+        let meta = self.end()?;
+        let memory = WriterMemory {
+            rows: std::mem::take(&mut self.rows),
+            scratch: std::mem::take(&mut self.scratch),
+        };
+        Ok((meta, memory))
+    }
+
+    fn end(&mut self) -> Result<Option<PartMeta>, PartError> {
         if !self.rows.is_empty() {
             self.seal()?;
         }

@@ -127,6 +127,54 @@ fn memory_is_bounded_by_pushes_that_flush() {
 }
 
 #[test]
+fn memory_of_a_flush_is_used_again_and_freed_at_rest() {
+    let mut options = options();
+    options.flush_bytes = 4 << 20;
+    let (store, _) = LogStore::open_in(&MemoryDir::new("/test"), &options).unwrap();
+    let line = "x".repeat(10_000);
+    let mut n = 0;
+    let mut fill = || {
+        for _ in 0..300 {
+            n += 1;
+            store.push(&[batch(&stream("a"), &[(n, &line)])]).unwrap();
+        }
+    };
+    let spare = Arc::clone(store.state.lock().table.spare());
+    fill();
+    assert_eq!(spare.memory_bytes(), 0);
+    flush(&store);
+    let kept = spare.memory_bytes();
+    assert!(kept >= 3 << 20 && store.memory_bytes() >= kept as u64);
+    // A reader that holds a block keeps its memory, and sees what it has seen.
+    fill();
+    assert!(spare.memory_bytes() < kept);
+    let held = store.state.lock().snapshot();
+    let rows = held.blocks.iter().map(|block| block.rows().len());
+    let seen: usize = rows.sum();
+    flush(&store);
+    fill();
+    let rows = held
+        .blocks
+        .iter()
+        .flat_map(|block| block.rows().iter().map(|row| row.t_ns));
+    assert!(rows.eq(301..301 + seen as i64));
+    drop(held);
+    flush(&store);
+    assert_eq!(all(&store).len(), 900);
+    // Nothing is flushed for ten seconds.
+    store.flush_is_due(0);
+    assert!(spare.memory_bytes() > 0);
+    store.flush_is_due(10_000_000_000);
+    assert_eq!(spare.memory_bytes(), 0);
+    // Whoever needs memory does not wait for that.
+    store.push(&[batch(&stream("a"), &[(0, "x")])]).unwrap();
+    flush(&store);
+    assert!(spare.memory_bytes() > 0);
+    store.release_memory();
+    assert_eq!(spare.memory_bytes(), 0);
+}
+
+#[test]
 fn entries_of_one_time_keep_their_order_through_flush_and_merge() {
     let store = open(&MemoryDir::new("/test"));
     let mut wanted = Vec::new();

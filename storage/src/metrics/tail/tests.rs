@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use super::super::Retention;
 use super::*;
 use crate::fs::crash::{CrashDir, Cut, Loss};
+use crate::fs::lives::Chance;
 use crate::fs::memory::MemoryDir;
 use crate::model::histogram::IntegerHistogram;
 use crate::model::{Labels, MetricType};
@@ -14,19 +15,6 @@ use crate::{StoreOptions, SyncPolicy};
 
 /// Range of a block in milliseconds.
 const RANGE_MS: i64 = 1000;
-
-/// A small source of chance (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-}
 
 type Sample = (String, i64, u64);
 

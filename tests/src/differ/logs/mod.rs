@@ -16,6 +16,7 @@ mod templates;
 use std::collections::BTreeMap;
 
 use super::random::Random;
+use super::smaller::smaller;
 use crate::{Client, Kymo, Loki};
 use answer::{Answer, Numbers, difference};
 use data::{Data, SPAN_S};
@@ -261,7 +262,9 @@ impl Pair {
                 return;
             }
         }
-        let (query, what) = self.shrink(choices, &when, what);
+        let text = |choices: &[u8]| grammar::query(choices).text;
+        let differs = |choices: &[u8]| self.differs(choices, &when);
+        let (query, what) = smaller(choices, what, MAX_SHRINKS, text, differs);
         report.differences.push(Difference {
             seed,
             query,
@@ -284,36 +287,6 @@ impl Pair {
         });
         theirs.by_pushed_stream(when.param("direction") == Some("forward"));
         (ours, theirs)
-    }
-
-    /// Leaves out choices as long as the answers still differ.
-    fn shrink(&self, mut choices: Vec<u8>, when: &When, mut what: String) -> (String, String) {
-        let mut tries = 0;
-        let mut size = choices.len().next_power_of_two() / 2;
-        while size > 0 {
-            let mut at = 0;
-            while at < choices.len() && tries < MAX_SHRINKS {
-                let end = (at + size).min(choices.len());
-                let mut without = choices.clone();
-                without.drain(at..end);
-                let mut zeroed = choices.clone();
-                zeroed[at..end].fill(0);
-                let len = grammar::query(&choices).text.len();
-                let smaller = [without, zeroed].into_iter().filter(|c| *c != choices);
-                let smaller = smaller.filter(|c| grammar::query(c).text.len() <= len);
-                let smaller: Vec<_> = smaller.collect();
-                tries += smaller.len();
-                let smaller = smaller
-                    .into_iter()
-                    .filter_map(|c| Some((self.differs(&c, when)?, c)));
-                match smaller.min_by_key(|((query, _), _)| query.len()) {
-                    Some(((_, found), fewer)) => (choices, what) = (fewer, found),
-                    None => at += size,
-                }
-            }
-            size /= 2;
-        }
-        (grammar::query(&choices).text, what)
     }
 
     fn differs(&self, choices: &[u8], when: &When) -> Option<(String, String)> {

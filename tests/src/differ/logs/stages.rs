@@ -96,7 +96,7 @@ const ODD_IPS: &[&str] = &["bad", "10.0.0.0/99", "10.0.0.9-10.0.0.1", ""];
 
 const NUMBERS: &[&str] = &["200", "0", "1", "2.5", "-3", "404", "1e3", "+1", ".5"];
 
-const ODD_NUMBERS: &[&str] = &["1e400", "1_000", "0x1p4", "007"];
+const ODD_NUMBERS: &[&str] = &["1e400", "1_000", "0x1p4", "007", "1e", "0o", "0b", "08"];
 
 const DURATIONS: &[&str] = &[
     "12ms", "1s", "1.5s", "1m30s", "1d", "10us", "250µs", "0s", "-2s", "3ns",
@@ -104,7 +104,9 @@ const DURATIONS: &[&str] = &[
 
 const ODD_DURATIONS: &[&str] = &["1ms2", "1h1s", "1w"];
 
-const SIZES: &[&str] = &["2KB", "1KiB", "512B", "1.5MiB", "10MB", "3GiB", "1K", "1TB"];
+const SIZES: &[&str] = &[
+    "2KB", "1KiB", "512B", "1.5MiB", "10MB", "3GiB", "1K", "1TB", "1.05KB", "2050B", "14.6KiB",
+];
 
 const ODD_SIZES: &[&str] = &["1kb", "1k"];
 

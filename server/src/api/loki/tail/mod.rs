@@ -9,7 +9,7 @@
 mod message;
 mod outbox;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
+use kymo_query::MemoryGrant;
 use kymo_query::logql::ast::{Expr, LogExpr};
 use kymo_query::logql::{
     Direction, EntryBatch, LabelSet, LogLine, LogQlError, LogRangeQuery, LogValue, Pipeline,
@@ -29,7 +30,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::error::LokiError;
 use super::legacy::with_regexp;
-use super::limits::{check_entries, check_span};
+use super::limits::check_span;
 use super::params::{Bounds, bounds, limit, number};
 use super::query::{Asked, run_for};
 use super::result::EncodingFlags;
@@ -128,7 +129,7 @@ fn start(
     form: Form,
 ) -> Result<Response, LokiError> {
     let (params, flags) = (&call.params, &call.app.flags.log_queries);
-    let expr = with_regexp(params)?;
+    let expr = with_regexp(params)?.with_rounded_sizes();
     let limit = limit(params)?;
     let now_ns = clock::now_ns();
     let bounds = bounds(params, now_ns)?;
@@ -144,7 +145,7 @@ fn start(
             "delay_for can't be greater than {MAX_DELAY_S}"
         )));
     }
-    check_entries(flags, limit)?;
+    // However many entries: the memory for a query bounds them.
     let now = Bounds {
         end_ns: now_ns,
         ..bounds
@@ -232,15 +233,15 @@ async fn follow(socket: &mut WebSocket, tail: Tail) -> Result<(), Ending> {
         () = gone(socket) => return Ok(()),
         () = told(&mut stopping) => return Err(going_away()),
     };
+    // The memory is held until all is sent.
+    let (mut backlog, memory) = backlog;
     let sent: HashSet<u64> = backlog.iter().map(identity).collect();
     shared.outbox.lock().forget(&sent);
-    if !backlog.is_empty() {
-        let batch = outbox::Batch {
-            entries: backlog,
-            dropped: Vec::new(),
-        };
-        send(socket, &tail, &batch).await?;
+    drop(sent);
+    while !backlog.is_empty() {
+        send(socket, &tail, &outbox::Batch::front(&mut backlog)).await?;
     }
+    drop((backlog, memory));
     let mut ping = tokio::time::interval(PING_EVERY);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = Instant::now() + LONGEST;
@@ -305,13 +306,13 @@ async fn send(socket: &mut WebSocket, tail: &Tail, batch: &outbox::Batch) -> Res
     Ok(())
 }
 
-/// Returns what there is, in order of time.
-async fn backlog(tail: &Tail) -> Result<Vec<LogLine>, LokiError> {
+/// Returns what there is, in order of time, and the memory that it is in.
+async fn backlog(tail: &Tail) -> Result<(VecDeque<LogLine>, Arc<MemoryGrant>), LokiError> {
     let categorize = tail.form == Form::Categorized;
     let asked = Asked::entries(&tail.text, tail.expr.clone(), tail.backlog, categorize);
     let (result, _cost) = run_for(&tail.app, &tail.core, tail.origin.clone(), asked).await?;
     let LogValue::Streams(streams) = result.value else {
-        return Ok(Vec::new());
+        return Ok((VecDeque::new(), result.memory));
     };
     let mut entries: Vec<LogLine> = Vec::new();
     for stream in streams {
@@ -319,7 +320,7 @@ async fn backlog(tail: &Tail) -> Result<Vec<LogLine>, LokiError> {
         entries.extend(stream.entries.into_iter().rev());
     }
     entries.sort_by_key(|entry| entry.t_ns);
-    Ok(entries)
+    Ok((entries.into(), result.memory))
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);

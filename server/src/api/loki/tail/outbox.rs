@@ -33,6 +33,23 @@ pub(super) struct Batch {
     pub(super) dropped: Vec<Dropped>,
 }
 
+impl Batch {
+    /// Takes as many entries from the front of others as a message may have, but one at
+    /// least.
+    pub(super) fn front(others: &mut VecDeque<LogLine>) -> Batch {
+        let mut bytes = 0_usize;
+        let fitting = others.iter().take(MAX_SENT).take_while(|entry| {
+            bytes = bytes.saturating_add(entry.line.len());
+            bytes <= MAX_BYTES
+        });
+        let count = fitting.count().max(1).min(others.len());
+        Batch {
+            entries: others.drain(..count).collect(),
+            dropped: Vec::new(),
+        }
+    }
+}
+
 /// Entries that wait.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -144,6 +161,35 @@ mod tests {
 
     fn times(batch: &Batch) -> Vec<i64> {
         batch.entries.iter().map(|entry| entry.t_ns).collect()
+    }
+
+    #[test]
+    fn many_entries_are_several_messages() {
+        let counts = |entries: Vec<LogLine>| {
+            let mut left = VecDeque::from(entries);
+            let mut counts = Vec::new();
+            let mut t_ns = 0;
+            while !left.is_empty() {
+                let batch = Batch::front(&mut left);
+                counts.push(batch.entries.len());
+                for entry in batch.entries {
+                    assert_eq!(entry.t_ns, t_ns);
+                    t_ns += 1;
+                }
+            }
+            counts
+        };
+        let small = |count: i64| (0..count).map(|t_ns| entry(t_ns, 1)).collect();
+        assert_eq!(counts(small(2500)), [1000, 1000, 500]);
+        assert_eq!(counts(small(1000)), [1000]);
+        assert_eq!(counts(Vec::new()), [0_usize; 0]);
+        let half = MAX_BYTES / 2;
+        let large = [half, half, 1, MAX_BYTES + 1, half];
+        let large = large
+            .into_iter()
+            .zip(0..)
+            .map(|(len, t_ns)| entry(t_ns, len));
+        assert_eq!(counts(large.collect()), [2, 1, 1, 1]);
     }
 
     #[test]
