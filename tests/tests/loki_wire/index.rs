@@ -163,7 +163,7 @@ fn index(pair: &Pair) -> Vec<Case> {
                 if first.0 != second.0 {
                     params.push(second);
                 }
-                cases.push(Case::get(&path, &params).shape());
+                cases.push(Case::get(&path, &params).mistake());
             }
         }
     }
