@@ -23,6 +23,53 @@ struct PbSeries {
     samples: Vec<PbSample>,
     #[prost(message, repeated, tag = "3")]
     exemplars: Vec<PbExemplar>,
+    /// Only so that damage to them is damage here, too.
+    #[prost(message, repeated, tag = "4")]
+    histograms: Vec<PbHistogram>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PbHistogram {
+    #[prost(uint64, tag = "1")]
+    count_int: u64,
+    #[prost(double, tag = "2")]
+    count_float: f64,
+    #[prost(double, tag = "3")]
+    sum: f64,
+    #[prost(sint32, tag = "4")]
+    schema: i32,
+    #[prost(double, tag = "5")]
+    zero_threshold: f64,
+    #[prost(uint64, tag = "6")]
+    zero_count_int: u64,
+    #[prost(double, tag = "7")]
+    zero_count_float: f64,
+    #[prost(message, repeated, tag = "8")]
+    negative_spans: Vec<PbSpan>,
+    #[prost(sint64, repeated, tag = "9")]
+    negative_deltas: Vec<i64>,
+    #[prost(double, repeated, tag = "10")]
+    negative_counts: Vec<f64>,
+    #[prost(message, repeated, tag = "11")]
+    positive_spans: Vec<PbSpan>,
+    #[prost(sint64, repeated, tag = "12")]
+    positive_deltas: Vec<i64>,
+    #[prost(double, repeated, tag = "13")]
+    positive_counts: Vec<f64>,
+    #[prost(int32, tag = "14")]
+    reset_hint: i32,
+    #[prost(int64, tag = "15")]
+    timestamp: i64,
+    #[prost(double, repeated, tag = "16")]
+    custom_values: Vec<f64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PbSpan {
+    #[prost(sint32, tag = "1")]
+    offset: i32,
+    #[prost(uint32, tag = "2")]
+    length: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -270,6 +317,16 @@ proptest! {
         let views = by_views(&bytes);
         prop_assert_eq!(views.is_ok(), schema::check(&bytes, &schema::WRITE_REQUEST).is_ok());
     }
+}
+
+#[test]
+fn a_sample_in_place_of_a_histogram_is_damage() {
+    let sample = [&[9][..], &[0; 8], &[16, 7]].concat();
+    let request = |field| nested(1, &nested(field, &sample));
+    assert!(by_views(&request(2)).is_ok() && by_prost(&request(2)).is_some());
+    let bytes = request(4);
+    assert!(schema::check(&bytes, &schema::WRITE_REQUEST).is_err());
+    assert!(by_views(&bytes).is_err() && by_prost(&bytes).is_none());
 }
 
 #[test]

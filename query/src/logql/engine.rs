@@ -222,7 +222,7 @@ impl LogEngine {
             let mut series: Vec<LogSeries> =
                 series.filter(|series| !series.points.is_empty()).collect();
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            LogValue::Matrix(series)
+            LogValue::Matrix(joined(series))
         })
     }
 
@@ -262,6 +262,29 @@ impl LogEngine {
             memory: Arc::new(evaluator.budget.into_grant(bytes)),
         })
     }
+}
+
+/// Makes one series of those with the same labels, which `label_replace` may make: it then has
+/// several points of one time, as in Loki.
+fn joined(sorted: Vec<LogSeries>) -> Vec<LogSeries> {
+    let mut series: Vec<LogSeries> = Vec::with_capacity(sorted.len());
+    let mut grown = Vec::new();
+    for next in sorted {
+        match series.last_mut() {
+            Some(last) if last.labels == next.labels => {
+                last.points.extend(next.points);
+                grown.push(series.len() - 1);
+            }
+            _ => series.push(next),
+        }
+    }
+    grown.dedup();
+    for index in grown {
+        if let Some(series) = series.get_mut(index) {
+            series.points.sort_by_key(|(t_ms, _)| *t_ms);
+        }
+    }
+    series
 }
 
 /// Tells whether a query orders its answer itself.

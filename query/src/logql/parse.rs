@@ -92,13 +92,13 @@ pub fn require_selection(matchers: &[Matcher]) -> Result<(), LogQlError> {
 }
 
 /// Writes a query in the form that one can read: in one line if that is short, else in
-/// several with indentation.
+/// several with indentation. Sizes are those that Loki's API compares with.
 ///
 /// # Errors
 /// [`LogQlError::Parse`] for what is no query. Stages are written as they are, also those
 /// that could not be run.
 pub fn format_query(text: &str) -> Result<String, LogQlError> {
-    Ok(pretty(&read_checked(text)?))
+    Ok(pretty(&read_checked(text)?.with_rounded_sizes()))
 }
 
 fn only_matchers(expr: Expr) -> Result<Vec<Matcher>, LogQlError> {

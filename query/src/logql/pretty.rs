@@ -87,7 +87,10 @@ fn log_expr(out: &mut String, log: &LogExpr, level: usize) {
         let together = rest.iter().take_while(is_line_filter).count().max(1);
         let texts: Vec<String> = rest[..together].iter().map(Stage::to_string).collect();
         let one = texts.join(" ");
-        if one.len() <= MAX_LINE || !is_line_filter(&first) {
+        if matches!(first, Stage::Decolorize) {
+            // As Loki does, at the beginning of its line.
+            next_line(out, 0, one);
+        } else if one.len() <= MAX_LINE || !is_line_filter(&first) {
             next_line(out, level + 1, one);
         } else {
             for text in texts {
@@ -140,9 +143,13 @@ fn range_expr(out: &mut String, range: &RangeExpr, level: usize) {
 
 /// Writes an offset without units that are zero, where that says all of it.
 fn offset(ns: i64) -> String {
-    let short = duration::format_prometheus(ns);
-    match duration::parse_prometheus(&short) {
-        Ok(read) if read == ns => short,
+    let sign = if ns < 0 { "-" } else { "" };
+    let length_ns = ns.checked_abs();
+    let short = length_ns.map(|ns| (ns, duration::format_prometheus(ns)));
+    match short {
+        Some((ns, short)) if duration::parse_prometheus(&short) == Ok(ns) => {
+            format!("{sign}{short}")
+        }
         _ => duration::format_go(ns),
     }
 }

@@ -42,18 +42,30 @@ fn round_stages(log: &mut LogExpr) {
     while let Some(filter) = left.pop() {
         match filter {
             LabelFilter::And(a, b) | LabelFilter::Or(a, b) => left.extend([&mut **a, &mut **b]),
-            LabelFilter::Bytes(_, _, bytes) => {
-                // What is written can be read.
-                *bytes = size::parse(&size::format(*bytes)).unwrap_or(*bytes);
-            }
+            LabelFilter::Bytes(_, _, bytes) => *bytes = rounded(*bytes),
             _ => {}
         }
     }
 }
 
+fn rounded(bytes: u64) -> u64 {
+    // What is written can be read, but for what is more than there is.
+    size::parse(&size::format(bytes)).unwrap_or(bytes)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use crate::logql::parse;
+
+    proptest! {
+        #[test]
+        fn what_is_rounded_is_round(bytes: u64, shift in 0..64) {
+            let once = super::rounded(bytes >> shift);
+            prop_assert_eq!(super::rounded(once), once);
+        }
+    }
 
     fn rounded(query: &str) -> String {
         parse(query).unwrap().with_rounded_sizes().to_string()

@@ -5,6 +5,7 @@
 //! out are those about files, networks, certificates, the environment, versions and random
 //! numbers, and those that walk whole trees.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kymo_storage::compat::quote::quote;
@@ -190,13 +191,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Value::Bool(found))
     }),
     Function::pure("uniq", &[ANY], |a| {
-        let mut kept: Vec<Value> = Vec::new();
-        for value in items("uniq", &a[0])? {
-            if !kept.iter().any(|known| same(known, value)) {
-                kept.push(value.clone());
-            }
-        }
-        anys(kept)
+        // A line may have very many parts: each is looked for in a set.
+        let mut known = HashSet::new();
+        let kept = items("uniq", &a[0])?.iter();
+        let kept = kept.filter(|value| known.insert(identity(value)));
+        anys(kept.cloned().collect())
     }),
     Function::variadic("without", &[ANY, ANY], |a| {
         let kept = items("without", &a[0])?.iter();
@@ -379,5 +378,10 @@ fn kind(value: &Value) -> String {
 
 /// Tells whether two values are of one type and print the same.
 fn same(a: &Value, b: &Value) -> bool {
-    kind(a) == kind(b) && text(a, MOST_BYTES).ok() == text(b, MOST_BYTES).ok()
+    identity(a) == identity(b)
+}
+
+/// Returns what is the same of values that are the same.
+fn identity(value: &Value) -> (String, Option<String>) {
+    (kind(value), text(value, MOST_BYTES).ok())
 }

@@ -22,6 +22,8 @@ pub struct Case {
     pub mask: Mask,
     /// What Loki says is a part of what Kymo says.
     pub is_part: bool,
+    /// What is found does not count, only what is wrong.
+    pub is_mistake: bool,
 }
 
 impl Case {
@@ -35,6 +37,7 @@ impl Case {
             body: Vec::new(),
             mask: Mask::default(),
             is_part: false,
+            is_mistake: false,
         }
     }
 
@@ -98,6 +101,12 @@ impl Case {
         self
     }
 
+    /// Only what is said of a mistake counts.
+    pub fn mistake(mut self) -> Case {
+        self.is_mistake = true;
+        self
+    }
+
     fn ask(&self, client: Client) -> Answer {
         let headers: Vec<(&str, &str)> = self
             .headers
@@ -152,7 +161,8 @@ impl Report {
         let is_wrong_method = theirs.0 == 404
             && theirs.2 == "404 page not found"
             && (ours.0, ours.2.as_str()) == (405, "");
-        let text = match is_part || is_wrong_method || theirs == ours {
+        let is_found = case.is_mistake && (theirs.0, ours.0) == (200, 200);
+        let text = match is_part || is_wrong_method || is_found || theirs == ours {
             true => None,
             false if (theirs.0, &theirs.1) == (ours.0, &ours.1) => {
                 let (theirs, ours) = json::apart(&theirs.2, &ours.2);

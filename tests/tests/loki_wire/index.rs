@@ -139,6 +139,8 @@ fn index(pair: &Pair) -> Vec<Case> {
         ("aggregateBy", "w"),
         ("direction", "up"),
         ("query", "{"),
+        ("query", "sum(rate({app=\"web\"}[1m]))"),
+        ("line_limit", "5001"),
     ];
     for call in [
         "index/stats",
@@ -161,7 +163,7 @@ fn index(pair: &Pair) -> Vec<Case> {
                 if first.0 != second.0 {
                     params.push(second);
                 }
-                cases.push(Case::get(&path, &params).shape());
+                cases.push(Case::get(&path, &params).mistake());
             }
         }
     }

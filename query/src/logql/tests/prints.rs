@@ -50,6 +50,22 @@ fn queries_print_in_one_line() {
 }
 
 #[test]
+fn formatted_queries_have_loki_s_habits() {
+    let query = "sum(rate({job=\"ingress\", cluster=~\"eu-.+\"} |= \"a line that is long\" | decolorize \
+                 | size > 1KiB or size < 1234B [5m] offset -1m))";
+    let want = "sum(
+  rate(
+    {job=\"ingress\", cluster=~\"eu-.+\"}
+      |= \"a line that is long\"
+| decolorize
+      | ( size>1.0kB or size<1.2kB ) [5m] offset -1m
+  )
+)";
+    assert_eq!(format_query(query).unwrap(), want);
+    assert_eq!(format_query(want).unwrap(), want);
+}
+
+#[test]
 fn long_queries_are_broken() {
     let query = "sum by (cluster, namespace) (rate({job=\"ingress\", cluster=~\"eu-.+\"} |= \
                  \"error\" != \"healthz\" | logfmt --strict | status >= 500 or latency > 1s \

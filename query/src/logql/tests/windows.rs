@@ -252,3 +252,31 @@ fn numbers_are_no_series() {
     assert!(value("sum(vector(1)) + 1").is_ok());
     assert!(value("1 + 1").is_ok());
 }
+
+#[test]
+fn series_of_the_same_labels_are_one() {
+    let engine = LogEngine::new(LogEngineOptions::default());
+    let mut source = MemoryLogSource::new();
+    for (pod, t_ns) in [("a", 1), ("b", 2), ("b", 3), ("c", 1_000_000_001)] {
+        let labels = Labels::from_pairs([("pod", pod)]);
+        source.push(&labels, t_ns, b"x", Vec::<(&str, &str)>::new());
+    }
+    let text = r#"label_replace(count_over_time({pod=~".+"}[1s]), "pod", "x", "", "")"#;
+    let query = LogRangeQuery {
+        start_ns: 1_000_000_000,
+        end_ns: 2_000_000_000,
+        step_ns: 1_000_000_000,
+        interval_ns: 0,
+        limit: 0,
+        direction: Direction::Forward,
+    };
+    let (expr, options) = (parse(text).unwrap(), LogQueryOptions::default());
+    let result = engine.range(&source, &expr, &query, &options, &Cancel::new());
+    let LogValue::Matrix(series) = result.unwrap().value else {
+        unreachable!("numbers at many times");
+    };
+    assert_eq!(series.len(), 1);
+    assert_eq!(series[0].labels.get("pod"), Some("x"));
+    let points = [(1000, 1.0), (1000, 2.0), (2000, 1.0)];
+    assert_eq!(series[0].points, points);
+}

@@ -12,7 +12,7 @@ use kymo_storage::model::{Labels, Matcher, NanoRange};
 use super::answer::{finished, push_head};
 use super::error::{LokiError, LokiResult};
 use super::json::push_labels;
-use super::params::bounds;
+use super::params::{Bounds, bounds};
 use super::{logs, lookup};
 use crate::api::call::Call;
 use crate::clock;
@@ -60,9 +60,10 @@ pub(super) async fn found_values(name: String, call: &Call) -> Result<Vec<String
 
 /// `/loki/api/v1/series`: the label sets of streams.
 pub(crate) async fn series(call: Call) -> LokiResult {
-    let range = range(&call)?;
+    let bounds = bounds(&call.params, clock::now_ns())?;
     let given = call.params.all("match[]").chain(call.params.all("match"));
     let sets = selections(given)?;
+    let range = ordered(bounds)?;
     let store = logs(&call)?;
     let found = lookup(&call, move || {
         let mut found: BTreeSet<Labels> = BTreeSet::new();
@@ -133,10 +134,12 @@ pub(super) fn selector(call: &Call) -> Result<Vec<Matcher>, LokiError> {
     }
 }
 
-/// Reads a range whose end is not before its start. Loki says of one that is wrong that its
-/// data are kept no longer.
 fn range(call: &Call) -> Result<NanoRange, LokiError> {
-    let bounds = bounds(&call.params, clock::now_ns())?;
+    ordered(bounds(&call.params, clock::now_ns())?)
+}
+
+/// Refuses a range whose end is before its start. Loki says that its data are kept no longer.
+fn ordered(bounds: Bounds) -> Result<NanoRange, LokiError> {
     if bounds.end_ns < bounds.start_ns {
         return Err(LokiError::bad(
             "this data is no longer available, it is past now - max_query_lookback (0s)",

@@ -217,8 +217,13 @@ fn item_difference(ours: &Value, theirs: &Value, numbers: &mut Numbers) -> Optio
         return (!same_point(l, r, numbers)).then(|| format!("{labels}: ours {l}, theirs {r}"));
     }
     let values = |item: &Value| item["values"].as_array().cloned().unwrap_or_default();
-    let (l, r) = (values(ours), values(theirs));
+    let (mut l, mut r) = (values(ours), values(theirs));
     let is_log = ours["stream"].is_object();
+    if !is_log {
+        // Points of one time are in no order.
+        sort_points(&mut l);
+        sort_points(&mut r);
+    }
     let mut pairs = l.iter().zip(&r);
     let wrong = pairs.find(|(l, r)| match is_log {
         true => l != r,
@@ -235,6 +240,18 @@ fn item_difference(ours: &Value, theirs: &Value, numbers: &mut Numbers) -> Optio
             r.last()
         )),
     }
+}
+
+fn sort_points(points: &mut [Value]) {
+    let key = |point: &Value| {
+        let number = |text: Option<f64>| text.unwrap_or(f64::NAN);
+        let value = point[1].as_str().and_then(|text| text.parse().ok());
+        (number(point[0].as_f64()), number(value))
+    };
+    points.sort_by(|a, b| {
+        let ((a_t, a), (b_t, b)) = (key(a), key(b));
+        a_t.total_cmp(&b_t).then(a.total_cmp(&b))
+    });
 }
 
 fn same_point(ours: &Value, theirs: &Value, numbers: &mut Numbers) -> bool {

@@ -23,6 +23,11 @@ pub(super) fn explained(
     if is_pipeline(ours) && is_pipeline(theirs) {
         return Some("which of the errors of entries");
     }
+    // Loki goes from one time to the next, and tells what fails first.
+    let is_matching = |answer: &Answer| answer.status == 500 && answer.text.contains("match");
+    if is_pipeline(ours) && is_matching(theirs) || is_matching(ours) && is_pipeline(theirs) {
+        return Some("which of two errors");
+    }
     // Half a character in JSON becomes U+FFFD in templates.
     if query.contains("fromJson") && theirs.data["resultType"] != "streams" && !theirs.is_error() {
         return Some("a label with U+FFFD");

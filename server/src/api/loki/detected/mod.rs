@@ -5,10 +5,12 @@ mod kind;
 mod labels;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use kymo_query::MemoryGrant;
 use kymo_query::logql::ast::{Expr, Stage};
 use kymo_query::logql::{
     Direction, LogLine, LogQlError, LogRangeQuery, LogValue, MetadataRef, Pipeline, parse_log,
@@ -80,10 +82,11 @@ pub(crate) async fn detected_labels(call: Call) -> LokiResult {
 
 /// `/loki/api/v1/detected_fields`: what the newest lines have in them.
 pub(crate) async fn detected_fields(call: Call) -> LokiResult {
-    let (most, lines) = newest_lines(&call).await?;
+    let newest = newest_lines(&call).await?;
+    let most = newest.most;
     let found = lookup(&call, move || {
         let mut fields = Fields::new(most as usize);
-        let outcome = each_value(&lines, |name, value, from| {
+        let outcome = each_value(&newest.lines, |name, value, from| {
             fields.add(name, value, from.parser, from.path);
             true
         });
@@ -105,10 +108,11 @@ pub(crate) async fn detected_values(Path(name): Path<String>, call: Call) -> Res
 }
 
 async fn values(field: String, call: &Call) -> LokiResult {
-    let (most, lines) = newest_lines(call).await?;
+    let newest = newest_lines(call).await?;
+    let most = newest.most;
     let found = lookup(call, move || {
         let mut values: BTreeSet<String> = BTreeSet::new();
-        let outcome = each_value(&lines, |name, value, from| {
+        let outcome = each_value(&newest.lines, |name, value, from| {
             if name == field {
                 values.insert(match from.of_line {
                     true => kind::shown(value),
@@ -129,9 +133,16 @@ fn most(call: &Call) -> Result<u32, LokiError> {
     count(&call.params, name, DEFAULT_FIELDS)
 }
 
-/// Returns how many fields, or values, are asked for, and the newest lines that a query finds,
-/// as many as `line_limit` says.
-async fn newest_lines(call: &Call) -> Result<(u32, Vec<LogLine>), LokiError> {
+/// Lines, and the memory that they are in.
+struct Newest {
+    /// How many fields, or values, are asked for.
+    most: u32,
+    lines: Vec<LogLine>,
+    _memory: Arc<MemoryGrant>,
+}
+
+/// Returns the newest lines that a query finds, as many as `line_limit` says.
+async fn newest_lines(call: &Call) -> Result<Newest, LokiError> {
     let (params, flags) = (&call.params, &call.app.flags.log_queries);
     let now_ns = clock::now_ns();
     let bounds = ordered_bounds(params, now_ns)?;
@@ -152,11 +163,16 @@ async fn newest_lines(call: &Call) -> Result<(u32, Vec<LogLine>), LokiError> {
     };
     let asked = Asked::entries(text, Expr::Log(log), query, true);
     let (result, _cost) = run(call, asked).await?;
-    let LogValue::Streams(streams) = result.value else {
-        return Ok((most, Vec::new()));
+    let streams = match result.value {
+        LogValue::Streams(streams) => streams,
+        _ => Vec::new(),
     };
     let lines = streams.into_iter().flat_map(|stream| stream.entries);
-    Ok((most, lines.collect()))
+    Ok(Newest {
+        most,
+        lines: lines.collect(),
+        _memory: result.memory,
+    })
 }
 
 /// Where a value was found.
