@@ -303,6 +303,13 @@ mod tests {
         check_block(&[1]);
     }
 
+    #[test]
+    fn labels_that_do_not_exist_do_no_harm() {
+        // A column of label numbers is wider than there are labels.
+        let [low, high] = 11_068u16.to_le_bytes();
+        check_block(&[1, 0, low, high, 128]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 

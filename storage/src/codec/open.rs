@@ -645,7 +645,8 @@ mod tests {
                 true
             });
             prop_assert!(count <= u32::from(n));
-            prop_assert_eq!(decoded.is_ok(), count == u32::from(n));
+            // A run that is longer than what is left comes to light behind the last sample.
+            prop_assert!(decoded.is_err() || count == u32::from(n));
         }
     }
 }

@@ -395,7 +395,25 @@ impl RowTest<'_> {
     fn holds(&self, pair: PairId) -> bool {
         match self {
             RowTest::Few(pairs) => pairs.contains(&pair),
-            RowTest::Bits(bits) => bits[pair as usize / 64] & 1 << (pair % 64) != 0,
+            // A damaged row of a block may have pairs that do not exist.
+            RowTest::Bits(bits) => bits
+                .get(pair as usize / 64)
+                .is_some_and(|word| word & 1 << (pair % 64) != 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_that_does_not_exist_is_none_of_many() {
+        let pairs: Vec<PairId> = (0..20).step_by(2).collect();
+        let test = RowTest::new(&pairs, 20);
+        assert!(matches!(test, RowTest::Bits(_)));
+        for pair in (0..1000).chain([u32::MAX]) {
+            assert_eq!(test.holds(pair), pairs.contains(&pair), "{pair}");
         }
     }
 }
