@@ -79,8 +79,15 @@ impl OfKinds {
     }
 }
 
+/// Kinds of a group from which it pays to sort the rows of a page by them.
+const MANY_KINDS: usize = 8;
+
 /// Most kinds with a column whose rows are put together kind by kind.
 const FEW_KINDS: usize = 4;
+
+/// Such rows of several kinds are one in so many of a page at most: to sort more costs more
+/// than to look at all.
+const FEW_ROWS: usize = 8;
 
 impl<'g, 'p> Page<'g, 'p> {
     /// Begins with a page of a group.
@@ -187,13 +194,15 @@ impl<'g, 'p> Page<'g, 'p> {
         // Where all kinds have it there is no need to know which one a row is of.
         if with.len() < n_kinds {
             let of_rows = kinds(self)?;
-            if with.len() <= FEW_KINDS {
-                let of_kinds = of_kinds.get_or_init(|| OfKinds::new(of_rows, n_kinds));
-                n = with.iter().map(|&kind| of_kinds.of(kind).len()).sum();
-                if n < self.rows.len() {
-                    with.iter()
-                        .for_each(|&kind| rows.extend_from_slice(of_kinds.of(kind)));
-                }
+            let found = (n_kinds >= MANY_KINDS && with.len() <= FEW_KINDS)
+                .then(|| of_kinds.get_or_init(|| OfKinds::new(of_rows, n_kinds)))
+                .map(|of_kinds| with.iter().map(|&kind| of_kinds.of(kind)));
+            let few = found.filter(|found| {
+                let n: usize = found.clone().map(<[u32]>::len).sum();
+                with.len() == 1 || n <= self.rows.len() / FEW_ROWS
+            });
+            if let Some(few) = few {
+                few.for_each(|of_kind| rows.extend_from_slice(of_kind));
                 if with.len() > 1 {
                     rows.sort_unstable();
                 }
@@ -203,8 +212,8 @@ impl<'g, 'p> Page<'g, 'p> {
                 let of_rows = of_rows.iter().enumerate();
                 let with = of_rows.filter(|&(_, &kind)| has[kind as usize]);
                 rows.extend(with.map(|(row, _)| row as u32));
-                n = rows.len();
             }
+            n = rows.len();
         }
         let rows = (n < self.rows.len()).then_some(rows);
         let values = self.group.values(column, self.number, n)?;
