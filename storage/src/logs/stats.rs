@@ -42,7 +42,8 @@ pub struct LogStats {
     pub rejected_total: u64,
     /// Entries in memory.
     pub memory_entries: u64,
-    /// Bytes of memory: tables, what is kept for the next ones, index and what the store remembers of streams.
+    /// Bytes of memory: tables, what is kept for the next ones, index and what the store
+    /// remembers of streams.
     pub memory_bytes: u64,
     /// Segments of the log.
     pub wal_segments: u64,

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,18 @@ mod snapshots;
 mod start;
 
 const HOUR: i64 = 3_600_000;
+
+/// Lets so many pieces of work be done, and breaks off then.
+fn turns(n: usize) -> impl FnMut() -> ControlFlow<()> {
+    let mut turn = 0;
+    move || {
+        turn += 1;
+        match turn <= n {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
+        }
+    }
+}
 
 struct Place {
     dir: tempfile::TempDir,

@@ -174,15 +174,7 @@ fn deletes_after(n_turns: usize, is_ended: bool) -> bool {
     let dir = MemoryDir::new("/test");
     let mut store = of_five_ranges(&dir);
     fill_five_ranges(&store);
-    let mut turn = 0;
-    let mut pace = || {
-        turn += 1;
-        match turn <= n_turns {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        }
-    };
-    let outcome = store.compact(&Retention::default(), &mut pace);
+    let outcome = store.compact(&Retention::default(), &mut turns(n_turns));
     if is_ended {
         drop(store);
         store = of_five_ranges(&dir);
